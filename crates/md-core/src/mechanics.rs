@@ -1,0 +1,102 @@
+//! Mechanics of one collection of point masses. Positions in Å, velocities in Å/fs, masses in amu.
+
+use crate::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
+use crate::{Mat3, Vec3};
+
+/// Kinetic energy `½ Σ m v²` in eV.
+pub fn kinetic_energy_ev(masses_amu: &[f64], velocities: &[Vec3]) -> f64 {
+    let twice: f64 = masses_amu.iter().zip(velocities).map(|(m, v)| m * v.norm_squared()).sum();
+    0.5 * twice * AMU_ANGSTROM2_PER_FS2_IN_EV
+}
+
+/// Kinetic temperature `2 K / (n k_B)` in K for `degrees_of_freedom` n; 0 when there are none.
+///
+/// ```
+/// use md_core::mechanics::temperature_k;
+/// use md_core::units::BOLTZMANN_EV_PER_K;
+/// // Equipartition: three degrees of freedom at 300 K hold 3/2 k_B T.
+/// assert!((temperature_k(1.5 * BOLTZMANN_EV_PER_K * 300.0, 3) - 300.0).abs() < 1e-10);
+/// ```
+pub fn temperature_k(kinetic_energy_ev: f64, degrees_of_freedom: usize) -> f64 {
+    if degrees_of_freedom == 0 {
+        return 0.0;
+    }
+    2.0 * kinetic_energy_ev / (degrees_of_freedom as f64 * BOLTZMANN_EV_PER_K)
+}
+
+/// Total momentum `Σ m v` in amu Å/fs.
+pub fn momentum(masses_amu: &[f64], velocities: &[Vec3]) -> Vec3 {
+    masses_amu.iter().zip(velocities).map(|(m, v)| v * *m).sum()
+}
+
+/// Centre of mass in Å.
+pub fn centre_of_mass(masses_amu: &[f64], positions: &[Vec3]) -> Vec3 {
+    momentum(masses_amu, positions) / masses_amu.iter().sum::<f64>()
+}
+
+/// Angular momentum `Σ m (x - x_com) × v` about the centre of mass, amu Å²/fs.
+pub fn angular_momentum(masses_amu: &[f64], positions: &[Vec3], velocities: &[Vec3]) -> Vec3 {
+    let centre = centre_of_mass(masses_amu, positions);
+    masses_amu.iter().zip(positions).zip(velocities).map(|((m, x), v)| (x - centre).cross(v) * *m).sum()
+}
+
+/// Inertia tensor about the centre of mass, amu Å².
+pub fn inertia(masses_amu: &[f64], positions: &[Vec3]) -> Mat3 {
+    let centre = centre_of_mass(masses_amu, positions);
+    masses_amu
+        .iter()
+        .zip(positions)
+        .map(|(m, x)| {
+            let r = x - centre;
+            (Mat3::identity() * r.norm_squared() - r * r.transpose()) * *m
+        })
+        .sum()
+}
+
+/// Number of independent rigid rotations: 3 in general, 2 when all atoms lie on one line, 0 for one atom.
+///
+/// 'On one line' means that the smallest principal moment of inertia is below 1e-6 of the largest.
+pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
+    let moments = inertia(masses_amu, positions).symmetric_eigenvalues();
+    let (smallest, largest) = (moments.min(), moments.max());
+    if largest <= 0.0 {
+        0
+    } else if smallest < 1e-6 * largest {
+        2
+    } else {
+        3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rigid_rotor_has_the_textbook_moments() {
+        let masses = [2.0, 3.0];
+        let positions = [Vec3::new(0.0, 0.0, 1.0), Vec3::new(0.0, 0.0, -0.5)];
+        let reduced = 2.0 * 3.0 / 5.0;
+        let tensor = inertia(&masses, &positions);
+        assert!((tensor[(0, 0)] - reduced * 1.5 * 1.5).abs() < 1e-12);
+        assert!(tensor[(2, 2)].abs() < 1e-12);
+        let omega = 0.1;
+        let velocities: Vec<Vec3> = positions.iter().map(|x| Vec3::new(0.0, omega, 0.0).cross(x)).collect();
+        let spin = angular_momentum(&masses, &positions, &velocities);
+        assert!((spin.y - tensor[(1, 1)] * omega).abs() < 1e-12);
+        let energy = kinetic_energy_ev(&masses, &velocities) / AMU_ANGSTROM2_PER_FS2_IN_EV;
+        let about_centre = 0.5 * tensor[(1, 1)] * omega * omega;
+        let of_centre = 0.5 * momentum(&masses, &velocities).norm_squared() / 5.0;
+        assert!((energy - about_centre - of_centre).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rotations_are_counted_by_shape() {
+        let line = [Vec3::zeros(), Vec3::new(1.0, 1.0, 0.0), Vec3::new(2.0, 2.0, 0.0)];
+        let bent = [Vec3::zeros(), Vec3::new(1.0, 0.0, 0.0), Vec3::new(1.5, 0.5, 0.0)];
+        assert_eq!(rotational_degrees_of_freedom(&[1.0; 3], &line), 2);
+        assert_eq!(rotational_degrees_of_freedom(&[1.0; 3], &bent), 3);
+        assert_eq!(rotational_degrees_of_freedom(&[1.0], &line[..1]), 0);
+        assert_eq!(temperature_k(1.0, 0), 0.0);
+    }
+}
