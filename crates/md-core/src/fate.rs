@@ -1,3 +1,4 @@
+use crate::SystemError;
 use std::fmt;
 
 /// What became of one system in a run.
@@ -47,6 +48,11 @@ pub enum Divergence {
         /// What was allowed, K.
         limit_k: f64,
     },
+    /// Its atoms no longer form a [`System`](crate::System): two of them coincide, say.
+    InvalidGeometry {
+        /// What is wrong with it.
+        error: SystemError,
+    },
 }
 
 impl fmt::Display for Divergence {
@@ -64,6 +70,7 @@ impl fmt::Display for Divergence {
             Divergence::TooHot { temperature_k, limit_k } => {
                 write!(f, "the temperature rose to {temperature_k:.0} K (limit {limit_k:.0} K)")
             }
+            Divergence::InvalidGeometry { error } => write!(f, "the geometry became invalid: {error}"),
         }
     }
 }

@@ -1,1 +1,43 @@
-//! (being written)
+//! How a batch moves: velocity Verlet, starting velocities, geometry relaxation and the run loop.
+//!
+//! Sees a potential only as [`md_core::Potential`]. No networks, no files, no clocks. Units are those of
+//! [`md_core`]: eV, Å, fs, amu, K. Whatever happens to one system is, bit for bit, what would happen to it alone:
+//! no neighbour in the batch, good or bad, reaches it.
+//!
+//! ```
+//! use md_core::*;
+//! use md_dynamics::{RunOptions, VelocityOptions, VelocityVerlet, run, stream_seed, thermalise};
+//! use md_testkit::analytic::LennardJones;
+//!
+//! // Argon, two atoms near contact, 30 K, 1 ps.
+//! let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+//! let dimer = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.8, 0.0, 0.0)])?;
+//! let mut state = State::at_rest(&[dimer], &mut potential)?;
+//! thermalise(&mut state, &[30.0], &[stream_seed(7, "argon/30K/0")], &VelocityOptions::default())?;
+//! let mut verlet = VelocityVerlet::new(2.0)?;
+//! let start = verlet.conserved_ev(&state)[0];
+//! let fates = run(
+//!     &mut state,
+//!     &mut verlet,
+//!     &mut potential,
+//!     &mut [],
+//!     &RunOptions { steps: 500, limits: vec![] },
+//! )?;
+//! assert_eq!(fates, [Fate::Finished]);
+//! assert!((verlet.conserved_ev(&state)[0] - start).abs() < 1e-6); // eV
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#[cfg(test)]
+mod fixtures;
+mod limits;
+mod relax;
+mod run;
+mod velocities;
+mod verlet;
+
+pub use limits::{BondLimit, Limits};
+pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
+pub use run::{RunError, RunOptions, run};
+pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
+pub use verlet::VelocityVerlet;

@@ -1,1 +1,11 @@
-//! (being written)
+//! Structures, trajectories and results on disk. Knows files, not physics.
+//!
+//! - [`extxyz`]: molecules and labelled frames, read and written.
+//! - [`trajectory`]: an observer that writes a run to disk while it runs.
+//! - [`results`]: the results of a campaign, `results.json`.
+//! - [`files`]: writing without half-written files, and checksums.
+
+pub mod extxyz;
+pub mod files;
+pub mod results;
+pub mod trajectory;

@@ -1,0 +1,374 @@
+use crate::Limits;
+use md_core::units::EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2;
+use md_core::{Divergence, Potential, State, StepError, System, Vec3};
+use std::ops::Range;
+
+/// When [`relax`] stops.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelaxOptions {
+    /// Converged when the largest force on any atom is below this, eV/Å.
+    pub fmax_ev_per_angstrom: f64,
+    /// Most steps (each costs one force evaluation) for any system.
+    pub max_steps: u64,
+    /// A bond (of those [`bonds::find`](md_core::bonds::find) sees at the start) that grows beyond this many times
+    /// its length at the start means divergence. Infinity for starts so poor that atoms must part.
+    pub max_bond_ratio: f64,
+}
+
+impl Default for RelaxOptions {
+    /// 0.01 eV/Å, 2000 steps, bonds to twice their length.
+    fn default() -> Self {
+        RelaxOptions { fmax_ev_per_angstrom: 0.01, max_steps: 2000, max_bond_ratio: 2.0 }
+    }
+}
+
+/// One system after [`relax`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relaxed {
+    /// The system in its last geometry; in the one it started from when it diverged.
+    pub system: System,
+    /// Potential energy of the last geometry, eV. Not finite when that is how it diverged.
+    pub energy_ev: f64,
+    /// Length of the largest force of the last geometry, eV/Å. Not finite when that is how it diverged.
+    pub max_force_ev_per_angstrom: f64,
+    /// Steps it took.
+    pub steps: u64,
+    /// How it ended.
+    pub outcome: RelaxOutcome,
+}
+
+/// How the relaxation of one system ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RelaxOutcome {
+    /// All forces are below the threshold.
+    Converged,
+    /// The steps ran out.
+    NotConverged,
+    /// It came apart, collapsed, or met energies or forces that are not finite.
+    Diverged(Divergence),
+}
+
+/// Moves every system to a nearby minimum of its potential energy, all of them in one batch.
+///
+/// FIRE: molecular dynamics of atoms of equal mass that are pulled into the direction of the force, stop whenever
+/// they would go uphill, and take longer steps the longer they go downhill. Semi-implicit Euler steps, at most
+/// 0.2 Å for the fastest atom. The cell of a periodic system stays as it is. A minimum is not proven: a start
+/// on a saddle point, where the forces vanish, stays there.
+///
+/// A system leaves the batch when it has converged or diverged. Its result does not depend on the other systems,
+/// bit for bit. Order and number of the results are those of `systems`.
+///
+/// Source: E. Bitzek, P. Koskinen, F. Gähler, M. Moseler, P. Gumbsch, Phys. Rev. Lett. 97, 170201 (2006).
+///
+/// # Errors
+/// What [`Potential::evaluate`] returns. Divergence is no error.
+pub fn relax(
+    systems: &[System],
+    potential: &mut dyn Potential,
+    options: &RelaxOptions,
+) -> Result<Vec<Relaxed>, StepError> {
+    if systems.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limits: Vec<Limits> =
+        systems.iter().map(|s| Limits::for_molecule(s, options.max_bond_ratio, f64::INFINITY)).collect();
+    let mut finished: Vec<(usize, Relaxed)> = Vec::with_capacity(systems.len());
+    let mut state = State::at_rest(systems, potential)?;
+    let mut walkers = vec![Fire::default(); systems.len()];
+    let mut ids: Vec<usize> = (0..systems.len()).collect();
+    for steps in 0..=options.max_steps {
+        let mut keep = Vec::with_capacity(ids.len());
+        for (k, &id) in ids.iter().enumerate() {
+            let (atom, max_force_ev_per_angstrom) = largest_force(&state, k);
+            let outcome = match limits[id].exceeded(&state, k) {
+                Some(reason) => RelaxOutcome::Diverged(reason),
+                // Finite components whose squares are not: no step can be made of them.
+                None if !max_force_ev_per_angstrom.is_finite() => {
+                    RelaxOutcome::Diverged(Divergence::NonFiniteForce { atom })
+                }
+                None if max_force_ev_per_angstrom < options.fmax_ev_per_angstrom => RelaxOutcome::Converged,
+                None if steps == options.max_steps => RelaxOutcome::NotConverged,
+                None => {
+                    keep.push(k);
+                    continue;
+                }
+            };
+            let (system, outcome) = final_geometry(&systems[id], &state, k, outcome);
+            let energy_ev = state.potential_energy_ev(k);
+            finished.push((id, Relaxed { system, energy_ev, max_force_ev_per_angstrom, steps, outcome }));
+        }
+        if keep.len() < ids.len() {
+            state.retain_systems(&keep);
+            walkers = keep.iter().map(|&k| walkers[k].clone()).collect();
+            ids = keep.iter().map(|&k| ids[k]).collect();
+        }
+        if ids.is_empty() {
+            break;
+        }
+        for (k, fire) in walkers.iter_mut().enumerate() {
+            fire.step(&mut state, k);
+        }
+        state.evaluate(potential)?;
+    }
+    finished.sort_by_key(|(id, _)| *id);
+    Ok(finished.into_iter().map(|(_, relaxed)| relaxed).collect())
+}
+
+/// The atom of system `s` with the largest force, and that force's length, eV/Å; NaN counts as largest.
+fn largest_force(state: &State, s: usize) -> (usize, f64) {
+    let forces = &state.evaluation().forces[state.batch().range(s)];
+    // In the total order a NaN without sign is larger than all numbers; `f64::max` would drop it.
+    let lengths = forces.iter().map(|f| f.norm().abs()).enumerate();
+    lengths.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
+}
+
+/// `start` at the last positions, and `outcome` unless those are no geometry at all.
+fn final_geometry(start: &System, state: &State, s: usize, outcome: RelaxOutcome) -> (System, RelaxOutcome) {
+    if let RelaxOutcome::Diverged(_) = outcome {
+        return (start.clone(), outcome);
+    }
+    match start.clone().with_positions(state.positions()[state.batch().range(s)].to_vec()) {
+        Ok(system) => (system, outcome),
+        Err(error) => (start.clone(), RelaxOutcome::Diverged(Divergence::InvalidGeometry { error })),
+    }
+}
+
+/// What FIRE remembers of one system between steps. Velocities are those of the state.
+#[derive(Debug, Clone)]
+struct Fire {
+    /// Time step Δt, fs.
+    timestep_fs: f64,
+    /// Weight α of the force's direction against the velocity's.
+    mixing: f64,
+    /// Steps downhill in a row.
+    downhill: u32,
+}
+
+// The paper's f_inc, f_dec, α_start, f_α and N_min.
+const GROW: f64 = 1.1;
+const SHRINK: f64 = 0.5;
+const MIXING_START: f64 = 0.1;
+const MIXING_DECAY: f64 = 0.99;
+const DOWNHILL_STEPS_BEFORE_GROWTH: u32 = 5;
+// Not in the paper: they depend on the units and on the mass, here 1 amu for every atom.
+const TIMESTEP_START_FS: f64 = 1.0;
+const TIMESTEP_MAX_FS: f64 = 10.0;
+const MAX_STEP_ANGSTROM: f64 = 0.2;
+
+impl Default for Fire {
+    fn default() -> Self {
+        Fire { timestep_fs: TIMESTEP_START_FS, mixing: MIXING_START, downhill: 0 }
+    }
+}
+
+impl Fire {
+    /// Moves system `s`.
+    fn step(&mut self, state: &mut State, s: usize) {
+        let atoms = state.batch().range(s);
+        self.steer(state, atoms.clone());
+        for a in atoms.clone() {
+            let force = state.evaluation().forces[a];
+            state.velocities_mut()[a] += force * (self.timestep_fs * EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2);
+        }
+        let fastest = state.velocities()[atoms.clone()].iter().fold(0.0_f64, |v, u| v.max(u.norm()));
+        let time = if fastest * self.timestep_fs > MAX_STEP_ANGSTROM {
+            MAX_STEP_ANGSTROM / fastest
+        } else {
+            self.timestep_fs
+        };
+        for a in atoms {
+            let velocity = state.velocities()[a];
+            state.positions_mut()[a] += velocity * time;
+        }
+    }
+
+    /// Turns the velocities towards the forces, or stops the atoms when they run uphill.
+    fn steer(&mut self, state: &mut State, atoms: Range<usize>) {
+        let forces = &state.evaluation().forces[atoms.clone()];
+        let velocities = &state.velocities()[atoms.clone()];
+        let power: f64 = forces.iter().zip(velocities).map(|(f, v)| f.dot(v)).sum();
+        if power < 0.0 {
+            state.velocities_mut()[atoms].fill(Vec3::zeros());
+            self.timestep_fs *= SHRINK;
+            self.mixing = MIXING_START;
+            self.downhill = 0;
+        } else if power > 0.0 {
+            let ratio = (norm_squared(velocities) / norm_squared(forces)).sqrt();
+            for a in atoms {
+                let force = state.evaluation().forces[a];
+                let v = &mut state.velocities_mut()[a];
+                *v = *v * (1.0 - self.mixing) + force * (self.mixing * ratio);
+            }
+            if self.downhill >= DOWNHILL_STEPS_BEFORE_GROWTH {
+                self.timestep_fs = (self.timestep_fs * GROW).min(TIMESTEP_MAX_FS);
+                self.mixing *= MIXING_DECAY;
+            }
+            self.downhill += 1;
+        }
+    }
+}
+
+fn norm_squared(vectors: &[Vec3]) -> f64 {
+    vectors.iter().map(Vec3::norm_squared).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{Well, argon_atom, at_rest, system, water};
+    use md_core::Element;
+    use md_testkit::analytic::{HarmonicAngle, HarmonicAngles, HarmonicBond, HarmonicBonds, LennardJones};
+
+    const ARGON: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+
+    fn one(system: System, potential: &mut dyn Potential, options: &RelaxOptions) -> Relaxed {
+        relax(&[system], potential, options).unwrap().remove(0)
+    }
+
+    fn springs(r0_angstrom: f64) -> HarmonicBonds {
+        let bond = |j| HarmonicBond { atoms: [0, j], stiffness_ev_per_angstrom2: 50.0, r0_angstrom };
+        HarmonicBonds(vec![bond(1), bond(2)])
+    }
+
+    fn tight() -> RelaxOptions {
+        RelaxOptions { fmax_ev_per_angstrom: 1e-6, ..RelaxOptions::default() }
+    }
+
+    /// Atoms of the icosahedron of edge 4 Å and its centre, each displaced by up to 0.3 Å.
+    fn icosahedron() -> System {
+        let golden = (1.0 + 5.0_f64.sqrt()) / 2.0;
+        let mut positions = vec![[0.0; 3]];
+        for a in [-2.0, 2.0] {
+            for b in [-2.0 * golden, 2.0 * golden] {
+                positions.extend([[0.0, a, b], [a, b, 0.0], [b, 0.0, a]]);
+            }
+        }
+        for (k, x) in positions.iter_mut().enumerate() {
+            x[k % 3] += 0.3 * (k as f64).sin();
+        }
+        system(&["Ar"; 13], &positions)
+    }
+
+    #[test]
+    fn thirteen_argon_atoms_find_the_published_minimum() {
+        let relaxed = one(icosahedron(), &mut ARGON.clone(), &tight());
+        assert_eq!(relaxed.outcome, RelaxOutcome::Converged);
+        assert!(relaxed.max_force_ev_per_angstrom < 1e-6);
+        // Cambridge Cluster Database: -44.326801 ε.
+        let reduced = relaxed.energy_ev / ARGON.epsilon_ev;
+        assert!((reduced - -44.326801).abs() < 1e-6, "{reduced}");
+        assert!(relaxed.steps < 200, "{} steps", relaxed.steps);
+    }
+
+    #[test]
+    fn water_finds_its_bonds_and_its_angle() {
+        let angle = HarmonicAngle { atoms: [1, 0, 2], stiffness_ev_per_rad2: 4.0, theta0_rad: 1.8 };
+        let terms: Vec<Box<dyn Potential>> =
+            vec![Box::new(springs(0.97)), Box::new(HarmonicAngles(vec![angle]))];
+        let mut potential = md_core::Sum::new(terms);
+        let bent = system(&["O", "H", "H"], &[[0.0, 0.0, 0.0], [1.1, 0.1, 0.0], [-0.3, 0.8, 0.2]]);
+        let relaxed = one(bent.clone(), &mut potential, &tight());
+        assert_eq!(relaxed.outcome, RelaxOutcome::Converged);
+        let [o, h1, h2] = relaxed.system.positions() else { panic!() };
+        let (a, b) = (h1 - o, h2 - o);
+        // A force of 1e-6 eV/Å leaves the bonds 2e-8 Å off and the angle 2.5e-7.
+        assert!((a.norm() - 0.97).abs() < 1e-7 && (b.norm() - 0.97).abs() < 1e-7);
+        assert!((a.angle(&b) - 1.8).abs() < 1e-6);
+        assert!(relaxed.energy_ev < 1e-12);
+        let coarse = one(bent, &mut potential, &RelaxOptions::default());
+        assert!(coarse.max_force_ev_per_angstrom < 0.01 && coarse.steps < 100, "{} steps", coarse.steps);
+        let again = one(coarse.system.clone(), &mut potential, &RelaxOptions::default());
+        assert_eq!((again.steps, &again.system), (0, &coarse.system), "a minimum stays where it is");
+    }
+
+    #[test]
+    fn a_result_does_not_depend_on_the_neighbours() {
+        let pair = |r| system(&["Ar", "Ar"], &[[0.0, 0.0, 0.0], [r, 0.0, 0.0]]);
+        let systems = [icosahedron(), pair(3.3), pair(4.5), argon_atom(1.0), pair(5.0)];
+        let together = relax(&systems, &mut ARGON.clone(), &RelaxOptions::default()).unwrap();
+        assert_eq!(together.len(), systems.len());
+        for (start, in_batch) in systems.iter().zip(&together) {
+            assert_eq!(in_batch, &one(start.clone(), &mut ARGON.clone(), &RelaxOptions::default()));
+            assert_eq!(in_batch.outcome, RelaxOutcome::Converged);
+        }
+        assert_eq!(together[3].steps, 0, "a lone atom feels no force");
+        assert_eq!(relax(&[], &mut ARGON.clone(), &tight()).unwrap(), []);
+    }
+
+    #[test]
+    fn what_goes_wrong_is_reported_and_the_start_is_kept() {
+        // Hydrogen atoms that repel each other: the bond breaks.
+        let h2 = system(&["H", "H"], &[[0.0, 0.0, 0.0], [0.7, 0.0, 0.0]]);
+        let exploded = one(h2.clone(), &mut ARGON.clone(), &tight());
+        let RelaxOutcome::Diverged(Divergence::BondStretched { limit_angstrom, .. }) = exploded.outcome
+        else {
+            panic!("{:?}", exploded.outcome)
+        };
+        assert_eq!((limit_angstrom, &exploded.system), (1.4, &h2));
+        // Springs without length: the atoms fall into one.
+        let collapsed = one(water(), &mut springs(0.0), &tight());
+        let RelaxOutcome::Diverged(reason @ Divergence::InvalidGeometry { .. }) = collapsed.outcome else {
+            panic!("{:?}", collapsed.outcome)
+        };
+        assert!(reason.to_string().starts_with("the geometry became invalid: atoms 0 and 1 coincide"));
+        assert_eq!(collapsed.system, water());
+        // A force beyond the range of its own square.
+        let mut cliff = Well { k_ev_per_angstrom2: 1e200, edge_angstrom: 2.0 };
+        let overflowed = one(argon_atom(1.0), &mut cliff, &tight());
+        assert_eq!(overflowed.outcome, RelaxOutcome::Diverged(Divergence::NonFiniteForce { atom: 0 }));
+        // A potential that answers NaN, beside a good system.
+        let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 2.0 };
+        let outside = system(&["Ar", "Ar"], &[[2.5, 0.0, 0.0], [1.5, 0.0, 0.0]]);
+        let both = relax(&[outside, argon_atom(1.0)], &mut well, &tight()).unwrap();
+        assert_eq!(both[0].outcome, RelaxOutcome::Diverged(Divergence::NonFiniteEnergy));
+        assert!(both[0].energy_ev.is_nan() && both[0].max_force_ev_per_angstrom.is_nan());
+        assert_eq!(both[1].outcome, RelaxOutcome::Converged);
+        assert!(both[1].system.positions()[0].norm() < 1e-6);
+    }
+
+    /// α, Δt and v after steps downhill and one uphill, by hand from the paper's rules.
+    #[test]
+    fn velocities_are_steered_as_in_the_paper() {
+        let mut state = at_rest(&[argon_atom(1.0)]); // F = (-1, 0, 0) eV/Å
+        let mut fire = Fire::default();
+        let velocity = Vec3::new(-0.3, 0.4, 0.0);
+        for n in 1..=6 {
+            state.velocities_mut()[0] = velocity;
+            fire.steer(&mut state, 0..1);
+            let expected = velocity * 0.9 + Vec3::new(-1.0, 0.0, 0.0) * (0.1 * 0.5);
+            assert!((state.velocities()[0] - expected).norm() < 1e-15, "{n}");
+            let grown = n == 6;
+            assert_eq!(fire.timestep_fs, if grown { 1.1 } else { 1.0 });
+            assert_eq!(fire.mixing, if grown { 0.1 * 0.99 } else { 0.1 });
+        }
+        state.velocities_mut()[0] = -velocity;
+        fire.steer(&mut state, 0..1);
+        assert_eq!(state.velocities()[0], Vec3::zeros());
+        assert_eq!((fire.timestep_fs, fire.mixing, fire.downhill), (0.55, 0.1, 0));
+    }
+
+    #[test]
+    fn no_step_is_longer_than_its_limit() {
+        let clash = system(&["Ar", "Ar"], &[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
+        let options = RelaxOptions { max_steps: 1, max_bond_ratio: f64::INFINITY, ..tight() };
+        let parted = one(clash, &mut ARGON.clone(), &options);
+        assert!(parted.energy_ev > 1.0);
+        let [left, right] = parted.system.positions() else { panic!() };
+        assert!((right.x - left.x - 1.4).abs() < 1e-12, "0.2 Å each");
+    }
+
+    #[test]
+    fn steps_run_out() {
+        let options = RelaxOptions { max_steps: 3, ..tight() };
+        let relaxed = one(icosahedron(), &mut ARGON.clone(), &options);
+        assert_eq!((relaxed.outcome, relaxed.steps), (RelaxOutcome::NotConverged, 3));
+        assert!(relaxed.max_force_ev_per_angstrom > 1e-6);
+        let (start, end) = (icosahedron(), relaxed.system);
+        assert_ne!(start, end, "the last geometry, not the first");
+        // A threshold of zero is never met, not even where there is no force.
+        let never = RelaxOptions { fmax_ev_per_angstrom: 0.0, max_steps: 20, ..tight() };
+        let at_rest = one(argon_atom(1.0), &mut ARGON.clone(), &never);
+        assert_eq!((at_rest.outcome, at_rest.steps), (RelaxOutcome::NotConverged, 20));
+        assert_eq!(at_rest.system.elements(), [Element::AR]);
+    }
+}

@@ -1,0 +1,154 @@
+use crate::Limits;
+use md_core::{Fate, Frame, Integrator, Observer, ObserverError, Potential, State, StepError};
+
+/// What [`run`] does.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunOptions {
+    /// Number of steps.
+    pub steps: u64,
+    /// Limits of each system, in batch order; empty for no limits beyond finite numbers.
+    pub limits: Vec<Limits>,
+}
+
+/// Why a run ended early. A system that diverges is no error: it gets its [`Fate`].
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A step could not be made.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// An observer failed.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
+    /// Not one set of limits per system.
+    #[error(
+        "limits for {found} systems were given, the batch has {expected} (give one set for each, or none)"
+    )]
+    Limits {
+        /// Systems of the batch.
+        expected: usize,
+        /// Sets of limits given.
+        found: usize,
+    },
+    /// A bond limit for an atom that does not exist.
+    #[error("a bond limit of system {system} names atom {atom}, but the system has {n_atoms} atoms (from 0)")]
+    BondAtom {
+        /// System of the batch.
+        system: usize,
+        /// The atom named.
+        atom: usize,
+        /// Atoms of the system.
+        n_atoms: usize,
+    },
+    /// A limit that is negative, zero or NaN.
+    #[error("a limit of system {system} is {value} (expected a positive number, infinity for none)")]
+    LimitValue {
+        /// System of the batch.
+        system: usize,
+        /// The limit given, Å or K.
+        value: f64,
+    },
+    /// An observer that asks for a frame every 0 steps.
+    #[error("observer {observer} has a stride of 0 (expected 1 or more)")]
+    Stride {
+        /// Its place in the list of observers.
+        observer: usize,
+    },
+}
+
+/// Moves a batch `options.steps` steps and returns what became of each system of it.
+///
+/// Before the first step and after every step each system is checked: finite positions, energy, forces and
+/// velocities, then its [`Limits`]. One that fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at
+/// once, so that its numbers never reach the potential again; the others go on unchanged, bit for bit. The run
+/// ends early when none is left. Afterwards `state` holds the systems that finished, in order.
+///
+/// Observers see the state the run begins with and every `stride`-th step after it, always after the check: no
+/// frame holds a system that has diverged, and there is no frame without systems.
+///
+/// Nothing is stored from step to step, and a step at which no observer is due and no system leaves allocates
+/// nothing beyond what the integrator and the potential do.
+///
+/// # Errors
+/// [`RunError`]. Systems that had left `state` by then are gone from it.
+pub fn run(
+    state: &mut State,
+    integrator: &mut dyn Integrator,
+    potential: &mut dyn Potential,
+    observers: &mut [&mut dyn Observer],
+    options: &RunOptions,
+) -> Result<Vec<Fate>, RunError> {
+    check_limits(state, &options.limits)?;
+    let strides: Vec<u64> = observers.iter().map(|o| o.stride()).collect();
+    if let Some(observer) = strides.iter().position(|&stride| stride == 0) {
+        return Err(RunError::Stride { observer });
+    }
+    let mut fates = vec![Fate::Finished; state.batch().n_systems()];
+    let mut ids: Vec<usize> = (0..fates.len()).collect();
+    for done in 0..=options.steps {
+        if done > 0 {
+            integrator.step(state, potential)?;
+        }
+        remove_diverged(state, integrator, &options.limits, &mut ids, &mut fates);
+        if ids.is_empty() {
+            break;
+        }
+        if strides.iter().any(|&stride| done.is_multiple_of(stride)) {
+            let conserved_ev = integrator.conserved_ev(state);
+            let frame = Frame { state, ids: &ids, conserved_ev: &conserved_ev };
+            for (observer, &stride) in observers.iter_mut().zip(&strides) {
+                if done.is_multiple_of(stride) {
+                    observer.observe(frame)?;
+                }
+            }
+        }
+    }
+    Ok(fates)
+}
+
+/// Takes the systems that fail their check out of the batch and writes down their fates.
+fn remove_diverged(
+    state: &mut State,
+    integrator: &mut dyn Integrator,
+    limits: &[Limits],
+    ids: &mut Vec<usize>,
+    fates: &mut [Fate],
+) {
+    let unlimited = Limits::default();
+    let mut diverged = false;
+    for (k, &id) in ids.iter().enumerate() {
+        if let Some(reason) = limits.get(id).unwrap_or(&unlimited).exceeded(state, k) {
+            tracing::info!(system = id, step = state.step(), %reason, "diverged and left the batch");
+            fates[id] = Fate::Diverged { step: state.step(), reason };
+            diverged = true;
+        }
+    }
+    if diverged {
+        let keep: Vec<usize> = (0..ids.len()).filter(|&k| fates[ids[k]] == Fate::Finished).collect();
+        state.retain_systems(&keep);
+        integrator.retain_systems(&keep);
+        ids.retain(|&id| fates[id] == Fate::Finished);
+    }
+}
+
+fn check_limits(state: &State, limits: &[Limits]) -> Result<(), RunError> {
+    let batch = state.batch();
+    if !limits.is_empty() && limits.len() != batch.n_systems() {
+        return Err(RunError::Limits { expected: batch.n_systems(), found: limits.len() });
+    }
+    for (system, (limits, atoms)) in limits.iter().zip(batch.ranges()).enumerate() {
+        for bond in &limits.bonds {
+            let atom = bond.i.max(bond.j);
+            if atom >= atoms.len() {
+                return Err(RunError::BondAtom { system, atom, n_atoms: atoms.len() });
+            }
+        }
+        let mut values = limits.bonds.iter().map(|b| b.limit_angstrom).chain([limits.max_temperature_k]);
+        if let Some(value) = values.find(|value| value.is_nan() || *value <= 0.0) {
+            return Err(RunError::LimitValue { system, value });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
+use md_core::{State, StepError, Vec3, mechanics};
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Choices of [`thermalise`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VelocityOptions {
+    /// Scale the velocities so that the kinetic temperature is exactly the one asked for. Otherwise it
+    /// fluctuates from draw to draw, as in the canonical ensemble, by `T sqrt(2/n)` for n degrees of freedom.
+    pub exact_temperature: bool,
+}
+
+/// Why velocities cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum VelocityError {
+    /// A temperature that is negative, NaN or infinite.
+    #[error("system {system} is to have {temperature_k} K (expected zero or a positive number)")]
+    Temperature {
+        /// System of the batch.
+        system: usize,
+        /// The temperature given, K.
+        temperature_k: f64,
+    },
+    /// An array that does not fit the batch.
+    #[error(transparent)]
+    Length(#[from] StepError),
+}
+
+/// Gives every system velocities from the Maxwell-Boltzmann distribution at its own temperature.
+///
+/// Each Cartesian component of atom i is drawn with variance `k_B T / m_i`; then the part that moves or turns the
+/// system as a whole is taken out, which is an orthogonal projection in mass-weighted coordinates, so that what
+/// remains is Maxwell-Boltzmann distributed on the remaining n degrees of freedom, mean kinetic energy `n k_B T / 2`:
+///
+/// | system | held at zero | n |
+/// |---|---|---|
+/// | open boundaries | momentum, angular momentum | 3N - 6 |
+/// | open boundaries, all atoms on one line | the same | 3N - 5 |
+/// | periodic in any direction | momentum | 3N - 3 |
+/// | one atom | everything | 0: at rest, 0 K, whatever was asked for |
+///
+/// The degrees of freedom are written to the state, so that [`State::temperature_k`] follows. The positions
+/// decide what is linear ([`mechanics::rotational_degrees_of_freedom`]).
+///
+/// System `s` draws from a ChaCha12 stream keyed with `seeds[s]` alone ([`stream_seed`] makes one), so what it
+/// gets does not depend on its place or neighbours in the batch, bit for bit.
+///
+/// # Errors
+/// [`VelocityError`]; the state is unchanged then.
+pub fn thermalise(
+    state: &mut State,
+    temperatures_k: &[f64],
+    seeds: &[u64],
+    options: &VelocityOptions,
+) -> Result<(), VelocityError> {
+    let batch = state.batch();
+    for (what, found) in [("temperatures", temperatures_k.len()), ("seeds", seeds.len())] {
+        if found != batch.n_systems() {
+            return Err(StepError::Length { what, expected: batch.n_systems(), found }.into());
+        }
+    }
+    let mut velocities = Vec::with_capacity(batch.n_atoms());
+    let mut degrees_of_freedom = Vec::with_capacity(batch.n_systems());
+    for (s, atoms) in batch.ranges().enumerate() {
+        let temperature_k = temperatures_k[s];
+        if !(temperature_k.is_finite() && temperature_k >= 0.0) {
+            return Err(VelocityError::Temperature { system: s, temperature_k });
+        }
+        let masses = &batch.masses_amu()[atoms.clone()];
+        let positions = &state.positions()[atoms];
+        let periodic = batch.cell(s).is_some_and(|cell| cell.periodic().contains(&true));
+        let rotations =
+            if periodic { 0 } else { mechanics::rotational_degrees_of_freedom(masses, positions) };
+        let n = 3 * (masses.len() - 1) - rotations;
+        velocities.extend(match n {
+            0 => vec![Vec3::zeros(); masses.len()],
+            _ => {
+                let mut drawn = draw(masses, temperature_k, seeds[s]);
+                remove_rigid_motion(masses, positions, rotations, &mut drawn);
+                if options.exact_temperature {
+                    scale_to(temperature_k, masses, n, &mut drawn);
+                }
+                drawn
+            }
+        });
+        degrees_of_freedom.push(n);
+    }
+    state.set_velocities(velocities, degrees_of_freedom)?;
+    Ok(())
+}
+
+/// Seed of the random stream of one system of a campaign: FNV-1a (64 bit) over the eight bytes of
+/// `campaign_seed`, least significant first, and the UTF-8 bytes of `system_id`.
+///
+/// The same on every machine and in every version. Two ids of one length that differ in one byte never collide.
+///
+/// Source: G. Fowler, L. C. Noll, K.-P. Vo, D. Eastlake, *The FNV Non-Cryptographic Hash Algorithm* (IETF draft).
+///
+/// ```
+/// assert_eq!(md_dynamics::stream_seed(20251125, "water/300K/0"), 0x6946_a7d0_67e2_1bd8);
+/// ```
+pub fn stream_seed(campaign_seed: u64, system_id: &str) -> u64 {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    campaign_seed
+        .to_le_bytes()
+        .iter()
+        .chain(system_id.as_bytes())
+        .fold(OFFSET_BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
+/// Independent Maxwell-Boltzmann components, Å/fs.
+fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut stream = ChaCha12Rng::from_seed(key);
+    let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
+    masses_amu
+        .iter()
+        .map(|m| {
+            let width = (BOLTZMANN_EV_PER_K * temperature_k / (m * AMU_ANGSTROM2_PER_FS2_IN_EV)).sqrt();
+            Vec3::new(normal(), normal(), normal()) * width
+        })
+        .collect()
+}
+
+/// Sets the momentum and, for `rotations` of 3 (or 2, on a line), the angular momentum to zero.
+fn remove_rigid_motion(masses_amu: &[f64], positions: &[Vec3], rotations: usize, velocities: &mut [Vec3]) {
+    let total_mass: f64 = masses_amu.iter().sum();
+    let centre = mechanics::centre_of_mass(masses_amu, positions);
+    let axes = mechanics::inertia(masses_amu, positions).symmetric_eigen();
+    let no_rotation_about = if rotations == 3 { None } else { Some(axes.eigenvalues.imin()) };
+    // The second pass takes out what rounding left of the first.
+    for _ in 0..2 {
+        let drift = mechanics::momentum(masses_amu, velocities) / total_mass;
+        velocities.iter_mut().for_each(|v| *v -= drift);
+        if rotations == 0 {
+            continue;
+        }
+        let spin = mechanics::angular_momentum(masses_amu, positions, velocities);
+        let rate: Vec3 = (0..3)
+            .filter(|&k| Some(k) != no_rotation_about)
+            .map(|k| {
+                axes.eigenvectors.column(k) * (axes.eigenvectors.column(k).dot(&spin) / axes.eigenvalues[k])
+            })
+            .sum();
+        for (v, x) in velocities.iter_mut().zip(positions) {
+            *v -= rate.cross(&(x - centre));
+        }
+    }
+}
+
+fn scale_to(temperature_k: f64, masses_amu: &[f64], degrees_of_freedom: usize, velocities: &mut [Vec3]) {
+    let kinetic = mechanics::kinetic_energy_ev(masses_amu, velocities);
+    let now = mechanics::temperature_k(kinetic, degrees_of_freedom);
+    if now > 0.0 {
+        let factor = (temperature_k / now).sqrt();
+        velocities.iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{argon_atom, at_rest, carbon_dioxide, water};
+    use md_core::{Cell, Element, Mat3, System};
+    use proptest::prelude::*;
+
+    const EXACT: VelocityOptions = VelocityOptions { exact_temperature: true };
+
+    fn thermal(systems: &[System], temperature_k: f64, seeds: &[u64], options: &VelocityOptions) -> State {
+        let mut state = at_rest(systems);
+        thermalise(&mut state, &vec![temperature_k; systems.len()], seeds, options).unwrap();
+        state
+    }
+
+    /// Momentum and angular momentum as fractions of what they would be if all atoms pulled together.
+    fn rigid_motion(state: &State, s: usize) -> (f64, f64) {
+        let atoms = state.batch().range(s);
+        let (m, x) = (&state.batch().masses_amu()[atoms.clone()], &state.positions()[atoms.clone()]);
+        let v = &state.velocities()[atoms];
+        let centre = mechanics::centre_of_mass(m, x);
+        let all: f64 = m.iter().zip(v).map(|(m, v)| m * v.norm()).sum();
+        let all_turning: f64 =
+            m.iter().zip(x).zip(v).map(|((m, x), v)| m * (x - centre).norm() * v.norm()).sum();
+        let spin = mechanics::angular_momentum(m, x, v);
+        (mechanics::momentum(m, v).norm() / all, spin.norm() / all_turning)
+    }
+
+    #[test]
+    fn degrees_of_freedom_are_counted_by_shape_and_boundary() {
+        let boxed = |periodic| Cell::new(Mat3::identity() * 10.0, periodic).unwrap();
+        let systems = [
+            water(),
+            carbon_dioxide(),
+            argon_atom(0.0),
+            water().with_cell(boxed([true; 3])),
+            water().with_cell(boxed([false, false, true])),
+            water().with_cell(boxed([false; 3])),
+            argon_atom(0.0).with_cell(boxed([true; 3])),
+        ];
+        let state = thermal(&systems, 300.0, &[1, 2, 3, 4, 5, 6, 7], &EXACT);
+        assert_eq!(state.degrees_of_freedom(), [3, 4, 0, 6, 6, 3, 0]);
+        let expected_k = [300.0, 300.0, 0.0, 300.0, 300.0, 300.0, 0.0];
+        for s in 0..systems.len() {
+            assert!(
+                (state.temperature_k(s) - expected_k[s]).abs() < 1e-10,
+                "{s}: {} K",
+                state.temperature_k(s)
+            );
+        }
+        for s in [0, 1, 5] {
+            let (momentum, spin) = rigid_motion(&state, s);
+            assert!(momentum < 1e-12 && spin < 1e-12, "{s}: {momentum:e}, {spin:e}");
+        }
+        let (momentum, spin) = rigid_motion(&state, 3);
+        assert!(momentum < 1e-12, "{momentum:e}");
+        assert!(spin > 1e-3, "a periodic system keeps its rotation: {spin:e}");
+        assert!(state.velocities().iter().all(|v| v.iter().all(|c| c.is_finite())));
+        assert_eq!(state.velocities()[6], Vec3::zeros(), "a lone atom is at rest");
+    }
+
+    #[test]
+    fn zero_kelvin_is_rest_and_impossible_temperatures_are_errors() {
+        for options in [EXACT, VelocityOptions::default()] {
+            let state = thermal(&[water()], 0.0, &[1], &options);
+            assert!(state.velocities().iter().all(|v| *v == Vec3::zeros()));
+            assert_eq!(state.degrees_of_freedom(), [3]);
+        }
+        let mut state = at_rest(&[argon_atom(0.0), water()]);
+        let before = state.clone();
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            let error = thermalise(&mut state, &[1.0, bad], &[1, 2], &EXACT).unwrap_err();
+            assert!(matches!(error, VelocityError::Temperature { system: 1, .. }), "{error}");
+        }
+        for (temperatures, seeds, message) in [
+            (&[1.0][..], &[1, 2][..], "expected 2 temperatures, found 1"),
+            (&[1.0; 2], &[1, 2, 3], "expected 2 seeds, found 3"),
+        ] {
+            let error = thermalise(&mut state, temperatures, seeds, &EXACT).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+        assert_eq!(state, before);
+    }
+
+    #[test]
+    fn a_system_draws_the_same_in_any_company() {
+        let systems = [water(), carbon_dioxide(), water()];
+        let seeds = [11, 12, 13];
+        let together = thermal(&systems, 300.0, &seeds, &EXACT);
+        for s in 0..3 {
+            let alone = thermal(&systems[s..=s], 300.0, &seeds[s..=s], &EXACT);
+            assert_eq!(alone.velocities(), &together.velocities()[together.batch().range(s)]);
+        }
+        assert_ne!(together.velocities()[..3], together.velocities()[6..], "seeds 11 and 13");
+    }
+
+    /// A change of these numbers changes every campaign: they pin the random stream and the normal sampler.
+    /// Drawn by this function with rand_chacha 0.10.0 and rand_distr 0.6.0.
+    #[test]
+    fn draws_are_the_same_in_every_version() {
+        let drawn = draw(&[39.948], 300.0, stream_seed(20251125, "argon"));
+        let golden = Vec3::new(-0.0015999652700908573, -0.0022035394379813513, 0.001401197261663899);
+        assert!((drawn[0] - golden).norm() < 1e-15, "{:?}", drawn[0]);
+    }
+
+    #[test]
+    fn seeds_are_fnv_1a() {
+        // Computed with Python from the definition; the same code gives 0x85944171f73967e8 for "foobar" without
+        // a campaign seed, the value in the draft's appendix.
+        for (seed, id, hash) in [
+            (0, "", 0xa8c7_f832_281a_39c5),
+            (1, "a", 0x529a_4ddc_8ff5_6bbf),
+            (u64::MAX, "Wasser/Å", 0xa0e7_4cde_954d_7f55),
+        ] {
+            assert_eq!(stream_seed(seed, id), hash, "{seed} {id}");
+        }
+    }
+
+    /// `2 K / k_B T` follows χ² with n degrees of freedom: mean n, variance 2 n, fourth cumulant 48 n.
+    #[test]
+    fn kinetic_energy_of_water_follows_chi_squared() {
+        const DRAWS: usize = 20_000;
+        let seeds: Vec<u64> = (0..DRAWS as u64).collect();
+        let state = thermal(&vec![water(); DRAWS], 300.0, &seeds, &VelocityOptions::default());
+        let (draws, n) = (DRAWS as f64, 3.0);
+        let x: Vec<f64> =
+            (0..DRAWS).map(|s| 2.0 * state.kinetic_energy_ev(s) / (BOLTZMANN_EV_PER_K * 300.0)).collect();
+        let mean = x.iter().sum::<f64>() / draws;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (draws - 1.0);
+        assert!((mean - n).abs() < 3.0 * (2.0 * n / draws).sqrt(), "mean {mean}");
+        let error_of_variance = ((48.0 * n + 2.0 * (2.0 * n).powi(2)) / draws).sqrt();
+        assert!((variance - 2.0 * n).abs() < 3.0 * error_of_variance, "variance {variance}");
+    }
+
+    /// Each component is normal with variance `k_B T/m (1 - Σ q²)`, q its entries in an orthonormal basis of the
+    /// mass-weighted rigid motions. Kolmogorov-Smirnov at a significance of 0.1 %.
+    #[test]
+    fn components_follow_the_projected_maxwellian() {
+        const DRAWS: usize = 20_000;
+        let molecule = water();
+        let seeds: Vec<u64> = (0..DRAWS as u64).map(|k| k + 1_000_000).collect();
+        let state = thermal(&vec![molecule.clone(); DRAWS], 300.0, &seeds, &VelocityOptions::default());
+        let kept = kept_fractions(&molecule);
+        assert!((kept.iter().sum::<f64>() - 3.0).abs() < 1e-12, "3N - 6 are left");
+        for (component, kept) in kept.iter().enumerate() {
+            let (atom, axis) = (component / 3, component % 3);
+            let mass = molecule.masses_amu()[atom];
+            let width = (kept * BOLTZMANN_EV_PER_K * 300.0 / (mass * AMU_ANGSTROM2_PER_FS2_IN_EV)).sqrt();
+            let mut z: Vec<f64> = (0..DRAWS).map(|s| state.velocities()[3 * s + atom][axis]).collect();
+            if axis == 2 {
+                // Water lies in the xy plane: out of it there is nothing but rigid motion.
+                assert!(*kept < 1e-12 && z.iter().all(|z| z.abs() < 1e-15));
+                continue;
+            }
+            z.iter_mut().for_each(|z| *z /= width);
+            z.sort_by(f64::total_cmp);
+            let distance = z
+                .iter()
+                .enumerate()
+                .map(|(k, &z)| ((k as f64 + 0.5) / DRAWS as f64 - normal_distribution(z)).abs())
+                .fold(0.0, f64::max);
+            assert!(distance < 1.95 / (DRAWS as f64).sqrt(), "component {component}: {distance}");
+        }
+    }
+
+    /// `1 - Σ q²` per Cartesian component, by Gram-Schmidt.
+    fn kept_fractions(molecule: &System) -> Vec<f64> {
+        let motions = (0..6).map(|k| {
+            let axis = Vec3::ith(k % 3, 1.0);
+            let weigh = |(x, m): (&Vec3, &f64)| (if k < 3 { axis } else { axis.cross(x) }) * m.sqrt();
+            let atoms = molecule.positions().iter().zip(molecule.masses_amu());
+            atoms.map(weigh).flat_map(|v| [v.x, v.y, v.z]).collect::<Vec<f64>>()
+        });
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        for mut motion in motions {
+            for q in &basis {
+                let overlap: f64 = q.iter().zip(&motion).map(|(a, b)| a * b).sum();
+                motion.iter_mut().zip(q).for_each(|(m, q)| *m -= overlap * q);
+            }
+            let norm = motion.iter().map(|m| m * m).sum::<f64>().sqrt();
+            basis.push(motion.iter().map(|m| m / norm).collect());
+        }
+        (0..3 * molecule.n_atoms()).map(|c| 1.0 - basis.iter().map(|q| q[c] * q[c]).sum::<f64>()).collect()
+    }
+
+    /// Standard normal distribution function to 1e-7 (Abramowitz and Stegun, 26.2.17).
+    fn normal_distribution(z: f64) -> f64 {
+        let t = 1.0 / (1.0 + 0.2316419 * z.abs());
+        let poly = [1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530];
+        let tail = poly.iter().fold(0.0, |sum, c| (sum + c) * t) * (-0.5 * z * z).exp()
+            / (2.0 * std::f64::consts::PI).sqrt();
+        if z > 0.0 { 1.0 - tail } else { tail }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_moves_or_turns_as_a_whole(
+            jitter in prop::collection::vec((-0.6..0.6f64, -0.6..0.6f64, -0.6..0.6f64), 2..9),
+            masses in prop::collection::vec(1.0..200.0f64, 8),
+            shift in -50.0..50.0f64,
+            temperature_k in 1.0..3000.0f64,
+            seed: u64,
+        ) {
+            // One atom in each corner of a cube with edges of 2 Å.
+            let positions: Vec<Vec3> = jitter.iter().enumerate().map(|(k, &(x, y, z))| {
+                let corner = Vec3::new((k & 1) as f64, (k >> 1 & 1) as f64, (k >> 2) as f64);
+                corner * 2.0 + Vec3::new(x + shift, y, z)
+            }).collect();
+            let n = positions.len();
+            let molecule = System::new(vec![Element::C; n], positions).unwrap();
+            let molecule = molecule.with_masses_amu(masses[..n].to_vec()).unwrap();
+            let state = thermal(&[molecule], temperature_k, &[seed], &EXACT);
+            let (momentum, spin) = rigid_motion(&state, 0);
+            prop_assert!(momentum < 1e-12, "momentum {momentum:e}");
+            prop_assert!(spin < 1e-12, "angular momentum {spin:e}");
+            prop_assert!((state.temperature_k(0) / temperature_k - 1.0).abs() < 1e-12);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Extended XYZ as ASE 3.29 reads and writes it (`ase.io.extxyz`), and plain XYZ.
+//!
+//! A frame is a line with the number of atoms, a comment line and one line per atom:
+//!
+//! ```text
+//! 3
+//! Properties=species:S:1:pos:R:3:forces:R:3 energy=-2061.4 pbc="F F F"
+//! O  0.000  0.000  0.119   0.0  0.0  0.3
+//! H  0.000  0.763 -0.477   0.0  0.1 -0.1
+//! H  0.000 -0.763 -0.477   0.0 -0.1 -0.2
+//! ```
+//!
+//! | in the file | meaning | unit |
+//! |---|---|---|
+//! | column `species` (S, 1) or `Z` (I, 1) | element; where both are given they must agree | |
+//! | column `pos` (R, 3) | positions | Å |
+//! | column `masses` (R, 1) | masses; standard ones without it | amu |
+//! | column `velocities` (R, 3) | velocities | Å/fs |
+//! | column [`LabelKeys::forces`] (R, 3) | forces | eV/Å |
+//! | key [`LabelKeys::energy`] | potential energy | eV |
+//! | key `Lattice` (9 numbers) | the three lattice vectors, one after the other | Å |
+//! | key `pbc` (1 or 3 flags) | directions in which the system repeats | |
+//!
+//! - Columns come in any order; others are skipped by their declared width. Other keys are kept as text in
+//!   [`LabelledFrame::info`]; words without a value are dropped. Values may stand in `"…"`, `'…'`, `{…}` or
+//!   `[…]`, with `\` before a character that is to lose its meaning.
+//! - `Lattice` without `pbc` is periodic in all directions, as in ASE. With a `pbc` of three `F` the boundaries
+//!   are open and the box is ignored. A periodic `pbc` without `Lattice` is an error.
+//! - Without `Properties` the columns are `species`, `pos` (plain XYZ) and what follows on a line is ignored;
+//!   keys in the comment count there, too (an `energy` is taken to be in eV).
+//!   A declared `Properties` must give the number of columns exactly.
+//! - Numbers that are not finite are errors, in positions as in labels.
+//! - Blank lines before a frame and after the last one, and CRLF, are accepted.
+//!
+//! ASE keeps a column `velocities` untouched, as `atoms.arrays["velocities"]` in Å/fs; its own velocities live
+//! in `momenta`, in other units. `atoms.set_velocities(atoms.arrays["velocities"] / ase.units.fs)` moves them
+//! there. A column `momenta` is skipped here.
+
+mod columns;
+mod comment;
+mod error;
+mod reader;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use md_core::{System, Vec3};
+
+pub use error::{XyzError, XyzProblem};
+pub use reader::FrameReader;
+pub use writer::{FrameToWrite, WriteError, write_frame};
+
+/// Under which names a file holds its labels, and whether it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelKeys {
+    /// Key of the potential energy (eV) in the comment line.
+    pub energy: String,
+    /// Name of the force column (eV/Å).
+    pub forces: String,
+    /// Whether a frame without energy or forces is an error. If not, what is missing is `None`.
+    pub required: bool,
+}
+
+impl Default for LabelKeys {
+    /// `energy` and `forces`, as ASE writes them; not required.
+    fn default() -> Self {
+        LabelKeys { energy: "energy".into(), forces: "forces".into(), required: false }
+    }
+}
+
+/// One frame of a file: a system and what the file says about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledFrame {
+    /// Elements, positions, masses and cell.
+    pub system: System,
+    /// Potential energy, eV.
+    pub energy_ev: Option<f64>,
+    /// Force on each atom, eV/Å.
+    pub forces: Option<Vec<Vec3>>,
+    /// Velocity of each atom, Å/fs.
+    pub velocities: Option<Vec<Vec3>>,
+    /// All other keys of the comment line with their values as text. Of a key given twice the last holds.
+    pub info: BTreeMap<String, String>,
+}
+
+/// Opens a file to read it frame by frame.
+///
+/// # Errors
+/// [`XyzError::Open`].
+pub fn open(path: &Path, keys: LabelKeys) -> Result<FrameReader<BufReader<File>>, XyzError> {
+    let file = File::open(path).map_err(|source| XyzError::Open { path: path.to_owned(), source })?;
+    Ok(FrameReader::new(BufReader::new(file), path.display().to_string(), keys))
+}
+
+/// All frames of a file, at least one.
+///
+/// # Errors
+/// See [`XyzError`]. No frames are returned from a file with an error in it.
+pub fn read_frames(path: &Path, keys: &LabelKeys) -> Result<Vec<LabelledFrame>, XyzError> {
+    let frames = open(path, keys.clone())?.collect::<Result<Vec<_>, _>>()?;
+    if frames.is_empty() { Err(XyzError::NoFrames { path: path.to_owned() }) } else { Ok(frames) }
+}
+
+/// The first frame of a file, without labels. Later frames are not looked at.
+///
+/// # Errors
+/// See [`XyzError`].
+pub fn read_system(path: &Path) -> Result<System, XyzError> {
+    match open(path, LabelKeys::default())?.next() {
+        Some(frame) => Ok(frame?.system),
+        None => Err(XyzError::NoFrames { path: path.to_owned() }),
+    }
+}

@@ -1,0 +1,179 @@
+//! The per-atom lines: what `Properties` declares, and reading by it.
+
+use std::collections::BTreeSet;
+
+use md_core::{Element, ElementError, Vec3};
+
+use super::error::{XyzProblem, excerpt};
+
+const PLAIN: &str = "species:S:1:pos:R:3";
+
+/// Where in a line the things are that the reader uses. Columns are counted from 0.
+#[derive(Debug)]
+pub(super) struct Columns {
+    element: ElementColumn,
+    positions: usize,
+    masses: Option<usize>,
+    velocities: Option<usize>,
+    forces: Option<usize>,
+    /// Columns of a line.
+    width: usize,
+    /// Whether a line may have no more than that.
+    exactly: bool,
+    names: Vec<String>,
+}
+
+#[derive(Debug)]
+enum ElementColumn {
+    Species(usize),
+    Z(usize),
+    Both { species: usize, z: usize },
+}
+
+impl Columns {
+    /// Columns by the value of `Properties`, or of plain XYZ. `forces` is the name of the force column.
+    pub(super) fn parse(properties: Option<&str>, forces: &str) -> Result<Self, XyzProblem> {
+        let text = properties.unwrap_or(PLAIN);
+        Self::parse_properties(text, forces)
+            .map(|columns| Columns { exactly: properties.is_some(), ..columns }) // plain files may say more
+            .map_err(|reason| XyzProblem::Properties { found: excerpt(text), reason })
+    }
+
+    fn parse_properties(text: &str, forces: &str) -> Result<Self, String> {
+        let fields: Vec<&str> = text.split(':').collect();
+        let (triplets, []) = fields.as_chunks::<3>() else {
+            return Err(format!("{} fields are no triplets", fields.len()));
+        };
+        let (mut species, mut z, mut positions) = (None, None, None);
+        let (mut masses, mut velocities, mut force_column) = (None, None, None);
+        let mut width_so_far = 0_usize;
+        let mut seen = BTreeSet::new();
+        for &[name, kind, width] in triplets {
+            let shown = excerpt(name);
+            if !seen.insert(name) {
+                return Err(format!("the column '{shown}' is declared twice"));
+            }
+            if !matches!(kind, "R" | "I" | "S" | "L") {
+                return Err(format!("'{shown}' has the type '{}', not R, I, S or L", excerpt(kind)));
+            }
+            let n = width.parse().ok().filter(|&n: &usize| n > 0);
+            let end = n.and_then(|n| width_so_far.checked_add(n));
+            let (Some(n), Some(end)) = (n, end) else {
+                return Err(format!("'{shown}' has the width '{}', not a number from 1", excerpt(width)));
+            };
+            let (place, expected) = match name {
+                "species" => (&mut species, ("S", 1)),
+                "Z" => (&mut z, ("I", 1)),
+                "pos" => (&mut positions, ("R", 3)),
+                "masses" => (&mut masses, ("R", 1)),
+                "velocities" => (&mut velocities, ("R", 3)),
+                _ if name == forces => (&mut force_column, ("R", 3)),
+                _ => (&mut None, (kind, n)),
+            };
+            if (kind, n) != expected {
+                return Err(format!("'{shown}' is {kind}:{n}, not {}:{}", expected.0, expected.1));
+            }
+            *place = Some(width_so_far);
+            width_so_far = end;
+        }
+        Ok(Columns {
+            element: match (species, z) {
+                (Some(species), Some(z)) => ElementColumn::Both { species, z },
+                (Some(species), None) => ElementColumn::Species(species),
+                (None, Some(z)) => ElementColumn::Z(z),
+                (None, None) => return Err("neither 'species' nor 'Z' is declared".into()),
+            },
+            positions: positions.ok_or("'pos' is not declared")?,
+            masses,
+            velocities,
+            forces: force_column,
+            width: width_so_far,
+            exactly: true,
+            names: triplets.iter().map(|&[name, ..]| name.to_owned()).collect(),
+        })
+    }
+
+    pub(super) fn has_forces(&self) -> bool {
+        self.forces.is_some()
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Reads the line of one atom.
+    pub(super) fn read_atom(&self, line: &str, atoms: &mut Atoms) -> Result<(), XyzProblem> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if fields.len() < self.width || (self.exactly && fields.len() > self.width) {
+            return Err(XyzProblem::Columns {
+                found: fields.len(),
+                expected: self.width,
+                exactly: self.exactly,
+            });
+        }
+        let vector = |at: usize, expected| -> Result<Vec3, XyzProblem> {
+            Ok(Vec3::new(
+                number(fields[at], expected)?,
+                number(fields[at + 1], expected)?,
+                number(fields[at + 2], expected)?,
+            ))
+        };
+        atoms.elements.push(self.element(&fields)?);
+        atoms.positions.push(vector(self.positions, "a finite coordinate in Å")?);
+        if let Some(at) = self.masses {
+            atoms.masses_amu.push(number(fields[at], "a finite mass in amu")?);
+        }
+        if let Some(at) = self.velocities {
+            atoms.velocities.push(vector(at, "a finite velocity in Å/fs")?);
+        }
+        if let Some(at) = self.forces {
+            atoms.forces.push(vector(at, "a finite force in eV/Å")?);
+        }
+        Ok(())
+    }
+
+    fn element(&self, fields: &[&str]) -> Result<Element, XyzProblem> {
+        match self.element {
+            ElementColumn::Species(at) => element_of_symbol(fields[at]),
+            ElementColumn::Z(at) => element_of_number(fields[at]),
+            ElementColumn::Both { species, z } => {
+                let (species, z) = (element_of_symbol(fields[species])?, element_of_number(fields[z])?);
+                if species == z { Ok(species) } else { Err(XyzProblem::ElementConflict { species, z }) }
+            }
+        }
+    }
+}
+
+/// The columns of the atoms read so far; empty where the file has no such column.
+#[derive(Debug, Default)]
+pub(super) struct Atoms {
+    pub(super) elements: Vec<Element>,
+    pub(super) positions: Vec<Vec3>,
+    pub(super) masses_amu: Vec<f64>,
+    pub(super) velocities: Vec<Vec3>,
+    pub(super) forces: Vec<Vec3>,
+}
+
+/// A finite number.
+pub(super) fn number(text: &str, expected: &'static str) -> Result<f64, XyzProblem> {
+    text.parse()
+        .ok()
+        .filter(|x: &f64| x.is_finite())
+        .ok_or_else(|| XyzProblem::Number { found: excerpt(text), expected })
+}
+
+/// Case is forgiven (`CL`, `cl`), as ASE does.
+fn element_of_symbol(text: &str) -> Result<Element, XyzProblem> {
+    let mut symbol = text.to_ascii_lowercase();
+    if let Some(first) = symbol.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    symbol.parse().map_err(|_| ElementError::UnknownSymbol(excerpt(text)).into())
+}
+
+fn element_of_number(text: &str) -> Result<Element, XyzProblem> {
+    let z = text
+        .parse()
+        .map_err(|_| XyzProblem::Number { found: excerpt(text), expected: "an atomic number" })?;
+    Ok(Element::from_atomic_number(z)?)
+}

@@ -1,0 +1,130 @@
+//! The comment line: `key=value` pairs.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::error::XyzProblem;
+
+/// The pairs of a comment line, in order. Words without `=` are left out.
+#[derive(Debug, PartialEq)]
+pub(super) struct Comment(Vec<(String, String)>);
+
+impl Comment {
+    /// Reads any text; only an extended comment line (one that speaks of `Properties=`) can be wrong.
+    pub(super) fn parse(line: &str) -> Result<Self, XyzProblem> {
+        let mut pairs = Vec::new();
+        let mut tokens = Tokens { rest: line.chars().peekable(), unclosed: None };
+        while tokens.skip_spaces() {
+            let key = tokens.read(true);
+            tokens.skip_spaces();
+            if tokens.rest.next_if_eq(&'=').is_some() {
+                tokens.skip_spaces();
+                let value = tokens.read(false);
+                pairs.push((key, value));
+            }
+        }
+        match tokens.unclosed {
+            Some(quote) if line.contains("Properties=") => Err(XyzProblem::Unclosed(quote)),
+            _ => Ok(Comment(pairs)),
+        }
+    }
+
+    /// Takes the value of a key that may be there once.
+    pub(super) fn take(&mut self, key: &str) -> Result<Option<String>, XyzProblem> {
+        let mut values = self.0.extract_if(.., |(k, _)| k == key);
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(XyzProblem::RepeatedKey(key.to_owned()));
+        }
+        Ok(value.map(|(_, v)| v))
+    }
+
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+}
+
+struct Tokens<'a> {
+    rest: Peekable<Chars<'a>>,
+    /// What would have closed the last text read, if it did not end before the line.
+    unclosed: Option<char>,
+}
+
+impl Tokens<'_> {
+    /// Whether anything is left after spaces.
+    fn skip_spaces(&mut self) -> bool {
+        while self.rest.next_if(|c| c.is_whitespace()).is_some() {}
+        self.rest.peek().is_some()
+    }
+
+    /// Text up to a space (or, in a key, up to `=`) outside of quotes.
+    fn read(&mut self, key: bool) -> String {
+        let mut text = String::new();
+        let mut quote = None;
+        while let Some(c) =
+            self.rest.next_if(|&c| quote.is_some() || !(c.is_whitespace() || (key && c == '=')))
+        {
+            match (quote, c) {
+                (_, '\\') => text.extend(self.rest.next()),
+                (Some(close), _) if c == close => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, '{') => quote = Some('}'),
+                (None, '[') => quote = Some(']'),
+                _ => text.push(c),
+            }
+        }
+        self.unclosed = quote;
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(line: &str) -> Vec<(String, String)> {
+        Comment::parse(line).unwrap().into_pairs()
+    }
+
+    /// Each line as `ase.io.extxyz.key_val_str_to_dict` (3.29) splits it.
+    #[test]
+    fn lines_are_split_as_ase_splits_them() {
+        let cases: [(&str, &[(&str, &str)]); 12] = [
+            ("", &[]),
+            ("flag", &[]),
+            ("energy=-1.5 flag step=3", &[("energy", "-1.5"), ("step", "3")]),
+            (r#"name="two words" pbc='T T F'"#, &[("name", "two words"), ("pbc", "T T F")]),
+            ("virial={1 2 3} d=[4, 5]", &[("virial", "1 2 3"), ("d", "4, 5")]),
+            (r#"a="say \"hi\"" b=c\ d"#, &[("a", "say \"hi\""), ("b", "c d")]),
+            ("energy = -1.5 x= 2", &[("energy", "-1.5"), ("x", "2")]),
+            ("smiles=C=O q=1", &[("smiles", "C=O"), ("q", "1")]),
+            (r#""a key"=1"#, &[("a key", "1")]),
+            (r#"j="_JSON {\"a\": [1, 2]}" k=0"#, &[("j", r#"_JSON {"a": [1, 2]}"#), ("k", "0")]),
+            ("x=[[1,2],[3,4]] y=5", &[("x", "[1,2,3,4]"), ("y", "5")]),
+            ("  lead=1\ttab=2  ", &[("lead", "1"), ("tab", "2")]),
+        ];
+        for (line, expected) in cases {
+            let expected: Vec<_> = expected.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+            assert_eq!(pairs(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error_only_in_an_extended_comment() {
+        assert_eq!(pairs("the 5' end, 300 K"), []);
+        let error = Comment::parse(r#"name="oops Properties=species:S:1:pos:R:3 energy=1"#).unwrap_err();
+        assert!(error.to_string().contains("opens a \" that is never closed"), "{error}");
+    }
+
+    #[test]
+    fn a_key_taken_twice_is_an_error() {
+        let mut comment = Comment::parse("energy=1 other=2 other=3 energy=4").unwrap();
+        let error = comment.take("energy").unwrap_err();
+        assert_eq!(error.to_string(), "the comment line gives \"energy\" twice: remove one");
+        assert_eq!(comment.take("absent").unwrap(), None);
+    }
+}

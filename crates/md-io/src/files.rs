@@ -1,0 +1,105 @@
+//! Whole files: atomic writes and checksums. Errors do not name the file; the caller does.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+/// Writes a file such that at every moment, also after a crash, `path` holds either its old content or all of
+/// `bytes`: a temporary file beside it is written, synced and renamed over it.
+///
+/// # Errors
+/// Those of the file system. `path` is then unchanged, unless the last thing, to sync the folder, failed.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    // `create_new` rather than a private temporary file: the result is readable as any new file is.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .make_in(folder, |path| File::options().write(true).create_new(true).open(path))?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?; // the rename itself; other systems do not open folders
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file's content, as 64 lower-case hexadecimal digits. Memory does not grow with the file.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn checksums_are_those_of_fips_180_4() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // NIST, examples for SHA-256: the empty message, "abc", a million times "a".
+        for (content, expected) in [
+            (Vec::new(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            (b"abc".to_vec(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (vec![b'a'; 1_000_000], "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(sha256_file(&path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_write_replaces_the_file_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        for content in ["a longer first version", "second"] {
+            write_atomically(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let occupied = folder.path().join("occupied");
+        fs::create_dir(&occupied).unwrap();
+        fs::write(occupied.join("inside"), "x").unwrap();
+        write_atomically(&occupied, b"y").unwrap_err(); // a folder is there: the rename fails
+        write_atomically(&folder.path().join("absent/file"), b"y").unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(occupied.join("inside")).unwrap(), "x");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write_atomically(&ours, b"x").unwrap();
+        fs::write(&plain, b"x").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}

@@ -1,0 +1,8 @@
+//! Files as others write them, files that are broken, and the molecules of the repository.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+mod golden;
+mod malformed;
+mod molecules;
+mod round_trip;
