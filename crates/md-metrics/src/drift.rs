@@ -1,0 +1,285 @@
+//! Least-squares lines and the drift of an energy.
+
+use md_core::Measurement;
+use md_core::units::MEV_PER_EV;
+
+use crate::MetricError;
+use crate::error::{require_all_finite, require_finite, require_length};
+use crate::moments::PairMoments;
+use crate::statistics::autocorrelation_time;
+
+/// The line `y = slope x + intercept` of least squares through n points.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineFit {
+    /// Number of points n, at least 3.
+    pub n: u64,
+    /// Slope, unit of y per unit of x.
+    pub slope: f64,
+    /// Value of the line at x = 0.
+    pub intercept: f64,
+    /// `1 - SS_res / SS_tot`; 1 when y does not vary by more than rounding, since the line then explains all of it.
+    pub r_squared: f64,
+    /// `SS_res = Σ (y - line)²`. It is known to about 1e-16 of `SS_tot`.
+    pub residual_sum_of_squares: f64,
+    /// `S_xx = Σ (x - x̄)²`.
+    pub x_sum_of_squares: f64,
+}
+
+impl LineFit {
+    /// The line through `(x, y)`.
+    ///
+    /// ```
+    /// let line = md_metrics::LineFit::of(&[0.0, 1.0, 2.0, 3.0], &[1.0, 3.0, 5.0, 7.0]).unwrap();
+    /// assert_eq!((line.slope, line.intercept, line.r_squared), (2.0, 1.0, 1.0));
+    /// ```
+    ///
+    /// # Errors
+    /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TooFew`] below three points, or
+    /// [`MetricError::ZeroReference`] when all x are equal.
+    pub fn of(x: &[f64], y: &[f64]) -> Result<Self, MetricError> {
+        require_length("values of y", x.len(), y.len())?;
+        require_all_finite("x", x)?;
+        require_all_finite("y", y)?;
+        let mut moments = PairMoments::default();
+        x.iter().zip(y).for_each(|(&x, &y)| moments.push(x, y));
+        Self::from_moments(&moments)
+    }
+
+    pub(crate) fn from_moments(m: &PairMoments) -> Result<Self, MetricError> {
+        if m.count < 3 {
+            return Err(MetricError::TooFew { what: "points of a line", needed: 3, found: m.count as usize });
+        }
+        if !m.x_varies() {
+            return Err(MetricError::ZeroReference { what: "spread of x", reference: m.s_xx });
+        }
+        let slope = m.s_xy / m.s_xx;
+        let residual_sum_of_squares = (m.s_yy - slope * m.s_xy).max(0.0);
+        Ok(LineFit {
+            n: m.count,
+            slope,
+            intercept: m.mean_y() - slope * m.mean_x(),
+            r_squared: if m.y_varies() { 1.0 - residual_sum_of_squares / m.s_yy } else { 1.0 },
+            residual_sum_of_squares,
+            x_sum_of_squares: m.s_xx,
+        })
+    }
+
+    /// Standard error of the slope from n independent points: `√(SS_res / (n - 2) / S_xx)`. Far too small when the
+    /// residuals are correlated: use [`LineFit::slope_standard_error`] with what is left of n.
+    pub fn slope_standard_error_if_independent(&self) -> f64 {
+        (self.residual_sum_of_squares / (self.n - 2) as f64 / self.x_sum_of_squares).sqrt()
+    }
+
+    /// Standard error of the slope from `n_effective` independent points: `√(SS_res / (n_eff - 2) / S_xx)`, the
+    /// adjustment of B. D. Santer et al., J. Geophys. Res. 105, 7337 (2000). `None` unless `n_eff > 2`.
+    pub fn slope_standard_error(&self, n_effective: f64) -> Option<f64> {
+        (n_effective > 2.0)
+            .then(|| (self.residual_sum_of_squares / (n_effective - 2.0) / self.x_sum_of_squares).sqrt())
+    }
+
+    /// `√(SS_res / n)`.
+    pub fn residual_std(&self) -> f64 {
+        (self.residual_sum_of_squares / self.n as f64).sqrt()
+    }
+}
+
+/// From fewer samples than this, correlation cannot be told from chance.
+const FEWEST_SAMPLES: usize = 10;
+
+/// How fast a conserved energy changes: the slope of its least-squares line over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftRate {
+    /// Slope in meV/atom/ps. Its standard error allows for the correlation of the residuals: n is replaced by
+    /// `n / τ`, with τ from [`autocorrelation_time`]; see [`LineFit::slope_standard_error`]. Samples must be
+    /// evenly spaced in time. It is `None` below ten samples, and where no more than two are independent.
+    pub rate: Measurement,
+    /// The standard error that independent residuals would give, meV/atom/ps. For comparison only.
+    pub standard_error_if_independent_mev_per_atom_per_ps: f64,
+    /// Integrated autocorrelation time of the residuals, ps; at least the time between the samples it comes from.
+    pub correlation_time_ps: f64,
+    /// The line's energy at time 0, eV (of the whole system).
+    pub intercept_ev: f64,
+    /// Share of the variance that the line explains; 1 when the energy does not vary by more than rounding.
+    pub r_squared: f64,
+    /// Root mean square of the residuals, meV/atom.
+    pub residual_rms_mev_per_atom: f64,
+}
+
+impl DriftRate {
+    /// The drift of the energies (eV, whole system) at these times (ps, ascending, evenly spaced).
+    ///
+    /// # Errors
+    /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TimeNotIncreasing`],
+    /// [`MetricError::TooFew`] below three samples, [`MetricError::OutOfRange`] for no atoms.
+    pub fn of(times_ps: &[f64], energies_ev: &[f64], n_atoms: usize) -> Result<Self, MetricError> {
+        require_length("energies", times_ps.len(), energies_ev.len())?;
+        let mut moments = PairMoments::default();
+        let mut previous = None;
+        for (&t, &e) in times_ps.iter().zip(energies_ev) {
+            require_sample(moments.count, previous, t, e)?;
+            previous = Some(t);
+            moments.push(t, e);
+        }
+        let samples: Vec<_> = times_ps.iter().copied().zip(energies_ev.iter().copied()).collect();
+        Self::from_fit(&LineFit::from_moments(&moments)?, &samples, n_atoms)
+    }
+
+    /// From the line through a whole series and evenly spaced `samples` of it, which tell how long its residuals
+    /// remember.
+    pub(crate) fn from_fit(
+        fit: &LineFit,
+        samples: &[(f64, f64)],
+        n_atoms: usize,
+    ) -> Result<Self, MetricError> {
+        if n_atoms == 0 {
+            return Err(MetricError::OutOfRange {
+                what: "the number of atoms",
+                value: 0.0,
+                expected: "at least 1",
+            });
+        }
+        // Counted from the first sample: `fit.intercept` alone would cost the digits that residuals need.
+        let (t0, e0) = samples.first().copied().unwrap_or_default();
+        let residuals: Vec<f64> = samples.iter().map(|(t, e)| (e - e0) - fit.slope * (t - t0)).collect();
+        let tau = autocorrelation_time(&residuals)?;
+        let n_effective = samples.len() as f64 / tau;
+        let spacing_ps = samples.last().map_or(0.0, |last| (last.0 - t0) / (samples.len() - 1) as f64);
+        let per_atom = MEV_PER_EV / n_atoms as f64;
+        let standard_error =
+            fit.slope_standard_error(n_effective).filter(|_| samples.len() >= FEWEST_SAMPLES);
+        Ok(DriftRate {
+            rate: Measurement {
+                value: fit.slope * per_atom,
+                standard_error: standard_error.map(|e| e * per_atom),
+                n_effective,
+                unit: "meV/atom/ps",
+            },
+            standard_error_if_independent_mev_per_atom_per_ps: fit.slope_standard_error_if_independent()
+                * per_atom,
+            correlation_time_ps: tau * spacing_ps,
+            intercept_ev: fit.intercept,
+            r_squared: fit.r_squared,
+            residual_rms_mev_per_atom: fit.residual_std() * per_atom,
+        })
+    }
+}
+
+/// A sample of an energy over time, number `index`: finite, and later than the one before.
+pub(crate) fn require_sample(
+    index: u64,
+    previous_ps: Option<f64>,
+    time_ps: f64,
+    energy_ev: f64,
+) -> Result<(), MetricError> {
+    let index = index as usize;
+    require_finite("time", index, time_ps)?;
+    require_finite("energy", index, energy_ev)?;
+    match previous_ps {
+        Some(previous_ps) if time_ps <= previous_ps => {
+            Err(MetricError::TimeNotIncreasing { index, time_ps, previous_ps })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::tests::Noise;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_line_solves_the_normal_equations(
+            y in prop::collection::vec(-1.0..1.0_f64, 3..60),
+            slope in -5.0..5.0_f64,
+            offset in -1e3..1e3_f64,
+        ) {
+            let x: Vec<f64> = (0..y.len()).map(|i| 0.1 * i as f64).collect();
+            let y: Vec<f64> = x.iter().zip(&y).map(|(x, y)| offset + slope * x + y).collect();
+            let fit = LineFit::of(&x, &y).unwrap();
+            let residuals: Vec<f64> = x.iter().zip(&y).map(|(x, y)| y - fit.slope * x - fit.intercept).collect();
+            prop_assert!(residuals.iter().sum::<f64>().abs() < 1e-9);
+            prop_assert!(residuals.iter().zip(&x).map(|(r, x)| r * x).sum::<f64>().abs() < 1e-9);
+            let squares: f64 = residuals.iter().map(|r| r * r).sum();
+            prop_assert!((fit.residual_sum_of_squares - squares).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_constant_has_no_drift_and_an_exact_line_no_error() {
+        let times: Vec<f64> = (0..50).map(|i| 0.01 * f64::from(i)).collect();
+        let constant = DriftRate::of(&times, &[-1234.567; 50], 3).unwrap();
+        assert_eq!(
+            (constant.rate.value, constant.rate.standard_error, constant.r_squared),
+            (0.0, Some(0.0), 1.0)
+        );
+        let line: Vec<f64> = times.iter().map(|t| 0.25 + 0.5 * t).collect();
+        let drift = DriftRate::of(&times, &line, 2).unwrap();
+        assert!((drift.rate.value - 250.0).abs() < 1e-11, "0.5 eV/ps over 2 atoms");
+        assert!(drift.rate.standard_error.unwrap() < 1e-5);
+        assert!((drift.intercept_ev - 0.25).abs() < 1e-14);
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_a_typed_error() {
+        let short = DriftRate::of(&[0.0, 1.0], &[1.0, 2.0], 1).unwrap_err();
+        assert_eq!(short, MetricError::TooFew { what: "points of a line", needed: 3, found: 2 });
+        let back = DriftRate::of(&[0.0, 1.0, 1.0], &[0.0; 3], 1).unwrap_err();
+        assert_eq!(back, MetricError::TimeNotIncreasing { index: 2, time_ps: 1.0, previous_ps: 1.0 });
+        let nan = DriftRate::of(&[0.0, 1.0, 2.0], &[0.0, f64::INFINITY, 0.0], 1).unwrap_err();
+        assert_eq!(nan, MetricError::NonFinite { what: "energy", index: 1, value: f64::INFINITY });
+        let length = DriftRate::of(&[0.0, 1.0, 2.0], &[0.0; 2], 1).unwrap_err();
+        assert_eq!(length, MetricError::Length { what: "energies", expected: 3, found: 2 });
+        assert!(matches!(DriftRate::of(&[0.0, 1.0, 2.0], &[0.0; 3], 0), Err(MetricError::OutOfRange { .. })));
+        assert!(matches!(LineFit::of(&[1.0; 4], &[0.0; 4]), Err(MetricError::ZeroReference { .. })));
+    }
+
+    #[test]
+    fn a_few_samples_give_no_error_rather_than_a_small_one() {
+        let drift_of = |n: usize| {
+            let times: Vec<f64> = (0..n).map(|i| i as f64).collect();
+            let slow: Vec<f64> = times.iter().map(|t| (t * std::f64::consts::TAU / n as f64).cos()).collect();
+            DriftRate::of(&times, &slow, 1).unwrap()
+        };
+        assert_eq!(drift_of(9).rate.standard_error, None);
+        let drift = drift_of(40);
+        let naive = drift.standard_error_if_independent_mev_per_atom_per_ps;
+        assert!(drift.rate.standard_error.unwrap() > 3.0 * naive, "{drift:?}");
+        assert!(drift.rate.n_effective < 8.0 && drift.correlation_time_ps > 5.0, "{drift:?}");
+        let line = LineFit::of(&[0.0, 1.0, 2.0], &[0.0, 1.0, 0.0]).unwrap();
+        assert_eq!(line.slope_standard_error(2.0), None);
+        assert_eq!(line.slope_standard_error(3.0), Some(line.slope_standard_error_if_independent()));
+    }
+
+    /// Share of seeded autoregressive series with an imposed slope whose 95 % interval holds that slope: with the
+    /// error for correlated residuals, and with the one for independent residuals.
+    fn coverage(phi: f64, n: usize, seed: u64) -> (f64, f64) {
+        let (n_series, slope_ev_per_ps, n_atoms) = (500, 0.03, 10);
+        let mut noise = Noise(seed);
+        let times: Vec<f64> = (0..n).map(|i| 0.01 * i as f64).collect();
+        let (mut honest, mut naive) = (0, 0);
+        for _ in 0..n_series {
+            let series = noise.autoregressive(phi, n);
+            let energies: Vec<f64> =
+                times.iter().zip(series).map(|(t, x)| -500.0 + slope_ev_per_ps * t + 0.1 * x).collect();
+            let drift = DriftRate::of(&times, &energies, n_atoms).unwrap();
+            let off = (drift.rate.value - slope_ev_per_ps * MEV_PER_EV / n_atoms as f64).abs();
+            honest += usize::from(off < 1.96 * drift.rate.standard_error.unwrap());
+            naive += usize::from(off < 1.96 * drift.standard_error_if_independent_mev_per_atom_per_ps);
+        }
+        (honest as f64 / f64::from(n_series), naive as f64 / f64::from(n_series))
+    }
+
+    #[test]
+    fn the_error_for_correlated_residuals_covers_the_slope_and_the_naive_one_does_not() {
+        // 105 independent samples. Measured: 0.936 and 0.338 of 500 series, whose own scatter is 0.01.
+        let (honest, naive) = coverage(0.9, 2000, 11);
+        assert!((0.90..0.99).contains(&honest), "95 % interval covers {honest}");
+        assert!(naive < 0.5, "naive interval covers {naive}");
+        // Measured: 0.960 and 0.948.
+        let (honest, naive) = coverage(0.0, 500, 12);
+        assert!((0.92..0.99).contains(&honest), "white noise: {honest}");
+        assert!((0.92..0.98).contains(&naive), "white noise, naive: {naive}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Errors of predicted energies against reference energies.
+
+use std::collections::BTreeMap;
+
+use md_core::Element;
+use md_core::units::MEV_PER_EV;
+
+use crate::error::require_finite;
+use crate::{MetricError, RunningStats};
+
+/// How many atoms of each element.
+pub type Composition = BTreeMap<Element, usize>;
+
+/// The composition of these atoms.
+pub fn composition(elements: &[Element]) -> Composition {
+    let mut counts = Composition::new();
+    for element in elements {
+        *counts.entry(*element).or_default() += 1;
+    }
+    counts
+}
+
+/// Energies of one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameEnergies {
+    /// What the frame is made of.
+    pub composition: Composition,
+    /// Predicted energy, eV.
+    pub predicted_ev: f64,
+    /// Reference energy, eV.
+    pub reference_ev: f64,
+}
+
+/// Errors of energies within each composition: what is left of `predicted - reference` after its mean over the
+/// frames of one composition is taken away.
+///
+/// Two methods count energies from different zeros, so that only differences within one composition can be compared.
+/// Frames are weighted alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnergyErrors {
+    /// Mean absolute error, meV/atom.
+    pub mae_mev_per_atom: f64,
+    /// Standard error of the MAE, meV/atom, as if frames were independent.
+    pub mae_standard_error_mev_per_atom: f64,
+    /// Root mean square error, meV/atom. The mean is over frames; with few frames per composition (n) it is low by
+    /// a factor of `√(1 - 1/n)`, because the shift is fitted to the same frames.
+    pub rmse_mev_per_atom: f64,
+    /// Number of frames these numbers come from.
+    pub n_frames: usize,
+    /// Frames left out because theirs is the only one of its composition: the shift takes all of its error.
+    pub n_excluded: usize,
+    /// The shift `mean(predicted - reference)` of each composition used, eV.
+    pub shifts_ev: BTreeMap<Composition, f64>,
+}
+
+/// Errors of energies over frames, less one constant per composition; see [`EnergyErrors`].
+///
+/// ```
+/// use md_core::Element;
+/// use md_metrics::{FrameEnergies, composition, energy_errors};
+/// let frame = |predicted_ev, reference_ev| FrameEnergies {
+///     composition: composition(&[Element::H, Element::H]),
+///     predicted_ev,
+///     reference_ev,
+/// };
+/// // The same zero of energy plus 5 eV, and 10 meV of error in each of two frames of two atoms.
+/// let errors = energy_errors(&[frame(-26.01, -31.0), frame(-25.03, -30.0)]).unwrap();
+/// assert!((errors.mae_mev_per_atom - 5.0).abs() < 1e-9);
+/// ```
+///
+/// # Errors
+/// [`MetricError::NonFinite`], [`MetricError::Empty`] for a composition without atoms, or [`MetricError::TooFew`]
+/// when no two frames share a composition.
+pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricError> {
+    let mut by_composition: BTreeMap<&Composition, Vec<f64>> = BTreeMap::new();
+    for (index, frame) in frames.iter().enumerate() {
+        require_finite("predicted energy", index, frame.predicted_ev)?;
+        require_finite("reference energy", index, frame.reference_ev)?;
+        let difference = frame.predicted_ev - frame.reference_ev;
+        by_composition.entry(&frame.composition).or_default().push(difference);
+    }
+    let mut shifts_ev = BTreeMap::new();
+    let mut absolute = RunningStats::default();
+    let mut squared = 0.0;
+    for (composition, differences) in by_composition.into_iter().filter(|(_, d)| d.len() > 1) {
+        let n_atoms: usize = composition.values().sum();
+        if n_atoms == 0 {
+            return Err(MetricError::Empty { what: "atoms in a composition" });
+        }
+        let shift = RunningStats::of(&differences)?.summary()?.mean;
+        for difference in differences {
+            let error = (difference - shift) * MEV_PER_EV / n_atoms as f64;
+            absolute.push(error.abs())?;
+            squared += error * error;
+        }
+        shifts_ev.insert(composition.clone(), shift);
+    }
+    let n_frames = absolute.count() as usize;
+    let Ok(summary) = absolute.summary() else {
+        let what = "frames of one composition";
+        return Err(MetricError::TooFew { what, needed: 2, found: frames.len().min(1) });
+    };
+    Ok(EnergyErrors {
+        mae_mev_per_atom: summary.mean,
+        mae_standard_error_mev_per_atom: summary.std / (n_frames as f64 - 1.0).sqrt(),
+        rmse_mev_per_atom: (squared / n_frames as f64).sqrt(),
+        n_frames,
+        n_excluded: frames.len() - n_frames,
+        shifts_ev,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(elements: &[Element], predicted_ev: f64, reference_ev: f64) -> FrameEnergies {
+        FrameEnergies { composition: composition(elements), predicted_ev, reference_ev }
+    }
+
+    const WATER: [Element; 3] = [Element::O, Element::H, Element::H];
+    const HYDROGEN: [Element; 2] = [Element::H, Element::H];
+
+    proptest! {
+        #[test]
+        fn the_zero_of_energy_and_the_order_of_atoms_do_not_matter(
+            errors in prop::collection::vec(-0.1..0.1_f64, 2..20),
+            shifts in prop::array::uniform2(-2e3..2e3_f64),
+        ) {
+            let frames = |shifts: [f64; 2]| -> Vec<FrameEnergies> {
+                errors
+                    .iter()
+                    .flat_map(|e| {
+                        let reordered = [Element::H, Element::O, Element::H];
+                        let water = if *e > 0.0 { &WATER } else { &reordered };
+                        [frame(water, -10.0 + shifts[0] + e, -10.0), frame(&HYDROGEN, shifts[1] - e, 0.0)]
+                    })
+                    .collect()
+            };
+            let (here, there) = (energy_errors(&frames([0.0; 2])).unwrap(), energy_errors(&frames(shifts)).unwrap());
+            prop_assert!((here.mae_mev_per_atom - there.mae_mev_per_atom).abs() < 1e-8);
+            prop_assert!((here.rmse_mev_per_atom - there.rmse_mev_per_atom).abs() < 1e-8);
+            prop_assert!(here.mae_mev_per_atom <= here.rmse_mev_per_atom * (1.0 + 1e-12));
+            prop_assert_eq!(here.n_frames, 2 * errors.len());
+            prop_assert_eq!(here.shifts_ev.len(), 2);
+        }
+    }
+
+    #[test]
+    fn errors_are_per_atom_and_a_lone_frame_is_left_out() {
+        let frames = [frame(&WATER, -9.97, -10.0), frame(&WATER, -11.03, -11.0), frame(&HYDROGEN, 7.0, -1.0)];
+        let errors = energy_errors(&frames).unwrap();
+        assert!((errors.mae_mev_per_atom - 10.0).abs() < 1e-11, "30 meV over 3 atoms");
+        assert!((errors.rmse_mev_per_atom - 10.0).abs() < 1e-11);
+        assert_eq!((errors.n_frames, errors.n_excluded), (2, 1));
+        assert!(errors.shifts_ev[&composition(&WATER)].abs() < 1e-12);
+        let lone = energy_errors(&frames[1..]).unwrap_err();
+        assert_eq!(lone, MetricError::TooFew { what: "frames of one composition", needed: 2, found: 1 });
+        assert!(matches!(energy_errors(&[]), Err(MetricError::TooFew { found: 0, .. })));
+    }
+
+    #[test]
+    fn energies_that_cannot_be_compared_are_typed_errors() {
+        let error = energy_errors(&[frame(&WATER, 0.0, 0.0), frame(&WATER, f64::INFINITY, 0.0)]).unwrap_err();
+        assert_eq!(
+            error,
+            MetricError::NonFinite { what: "predicted energy", index: 1, value: f64::INFINITY }
+        );
+        let empty = energy_errors(&[frame(&[], 0.0, 0.0), frame(&[], 1.0, 0.0)]).unwrap_err();
+        assert_eq!(empty, MetricError::Empty { what: "atoms in a composition" });
+    }
+}

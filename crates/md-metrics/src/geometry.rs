@@ -1,0 +1,258 @@
+//! How far a geometry is from another, Å.
+
+use md_core::{Mat3, Vec3};
+use nalgebra::{Matrix4, Quaternion, UnitQuaternion};
+
+use crate::MetricError;
+use crate::error::{require_finite_vectors, require_pairs, require_some};
+
+/// `√(mean |x - x_ref|²)` in Å, as the atoms lie: no centring, no rotation, no weights.
+///
+/// # Errors
+/// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
+pub fn rmsd_angstrom(positions: &[Vec3], reference: &[Vec3]) -> Result<f64, MetricError> {
+    require_pairs("positions", positions, "reference positions", reference)?;
+    Ok(rmsd(positions.iter().copied(), reference))
+}
+
+/// The smallest RMSD (Å) that moving and turning `positions` as a whole can reach; see [`align`].
+///
+/// ```
+/// use md_core::Vec3;
+/// let reference = [Vec3::zeros(), Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, 2.0, 0.0)];
+/// let turned = reference.map(|x| Vec3::new(5.0 - x.y, 1.0 + x.x, x.z)); // by 90 degrees about z, and shifted
+/// assert!(md_metrics::rmsd_aligned_angstrom(&turned, &reference).unwrap() < 1e-14);
+/// ```
+///
+/// # Errors
+/// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
+pub fn rmsd_aligned_angstrom(positions: &[Vec3], reference: &[Vec3]) -> Result<f64, MetricError> {
+    let alignment = align(positions, reference)?;
+    Ok(rmsd(positions.iter().map(|x| alignment.apply(x)), reference))
+}
+
+fn rmsd(positions: impl Iterator<Item = Vec3>, reference: &[Vec3]) -> f64 {
+    let squared: f64 = positions.zip(reference).map(|(x, r)| (x - r).norm_squared()).sum();
+    (squared / reference.len() as f64).sqrt()
+}
+
+/// A rigid motion `x → R (x - centre) + reference_centre`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alignment {
+    /// The rotation R: orthogonal, of determinant +1.
+    pub rotation: Mat3,
+    /// Centroid of the positions before, Å.
+    pub centre: Vec3,
+    /// Centroid of the positions after, Å.
+    pub reference_centre: Vec3,
+}
+
+impl Alignment {
+    /// Where this motion takes a position, Å.
+    pub fn apply(&self, position: &Vec3) -> Vec3 {
+        self.rotation * (position - self.centre) + self.reference_centre
+    }
+}
+
+/// The rigid motion that brings `positions` nearest to `reference` in least squares (the problem of W. Kabsch, Acta
+/// Cryst. A32, 922 (1976)), unweighted.
+///
+/// Solved by unit quaternions (B. K. P. Horn, J. Opt. Soc. Am. A 4, 629 (1987)), which are rotations and never
+/// reflections: a molecule is not aligned with its mirror image. Where several rotations do equally well (atoms on a
+/// line, a single atom) it is one of them. Atoms that leave a line by only a part w of its length are turned about
+/// it to within about 1e-16/w², which costs the RMSD the smaller of w and 1e-16/w of the length: 1e-8 at the worst.
+///
+/// # Errors
+/// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
+pub fn align(positions: &[Vec3], reference: &[Vec3]) -> Result<Alignment, MetricError> {
+    require_pairs("positions", positions, "reference positions", reference)?;
+    let centre = centroid(positions);
+    let reference_centre = centroid(reference);
+    let s: Mat3 =
+        positions.iter().zip(reference).map(|(x, r)| (x - centre) * (r - reference_centre).transpose()).sum();
+    let rotation = UnitQuaternion::from_quaternion(best_quaternion(&s)).to_rotation_matrix();
+    Ok(Alignment { rotation: rotation.into_inner(), centre, reference_centre })
+}
+
+fn centroid(positions: &[Vec3]) -> Vec3 {
+    positions.iter().sum::<Vec3>() / positions.len() as f64
+}
+
+/// The quaternion q that maximises `qᵀ N q`, with N made from `S = Σ x rᵀ` as in Horn's section 4.A.
+fn best_quaternion(s: &Mat3) -> Quaternion<f64> {
+    let [xx, xy, xz] = [s.m11, s.m12, s.m13];
+    let [yx, yy, yz] = [s.m21, s.m22, s.m23];
+    let [zx, zy, zz] = [s.m31, s.m32, s.m33];
+    #[rustfmt::skip]
+    let n = Matrix4::new(
+        xx + yy + zz, yz - zy,      zx - xz,       xy - yx,
+        yz - zy,      xx - yy - zz, xy + yx,       zx + xz,
+        zx - xz,      xy + yx,      -xx + yy - zz, yz + zy,
+        xy - yx,      zx + xz,      yz + zy,       -xx - yy + zz,
+    );
+    let eigen = n.symmetric_eigen();
+    let q = eigen.eigenvectors.column(eigen.eigenvalues.imax());
+    Quaternion::new(q[0], q[1], q[2], q[3])
+}
+
+/// Distance of each atom from its reference position, Å.
+///
+/// # Errors
+/// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
+pub fn displacements_angstrom(positions: &[Vec3], reference: &[Vec3]) -> Result<Vec<f64>, MetricError> {
+    require_pairs("positions", positions, "reference positions", reference)?;
+    Ok(positions.iter().zip(reference).map(|(x, r)| (x - r).norm()).collect())
+}
+
+/// Displacement of the atoms of one frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Displacement {
+    /// Largest, Å.
+    pub max_angstrom: f64,
+    /// Mean over atoms, Å.
+    pub mean_angstrom: f64,
+}
+
+/// Follows how far atoms go from where they began, in memory for one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DisplacementTracker {
+    reference: Vec<Vec3>,
+    max_per_atom_angstrom: Vec<f64>,
+}
+
+impl DisplacementTracker {
+    /// Displacements are counted from `reference` (Å).
+    ///
+    /// # Errors
+    /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
+    pub fn new(reference: Vec<Vec3>) -> Result<Self, MetricError> {
+        require_some("reference positions", &reference)?;
+        require_finite_vectors("reference positions", &reference)?;
+        let max_per_atom_angstrom = vec![0.0; reference.len()];
+        Ok(DisplacementTracker { reference, max_per_atom_angstrom })
+    }
+
+    /// Looks at one frame (positions in Å) and returns its displacements.
+    ///
+    /// # Errors
+    /// [`MetricError::Length`] or [`MetricError::NonFinite`]; the frame is then not counted.
+    pub fn observe(&mut self, positions: &[Vec3]) -> Result<Displacement, MetricError> {
+        let displacements = displacements_angstrom(positions, &self.reference)?;
+        let (mut max_angstrom, mut sum) = (0.0_f64, 0.0);
+        for (largest, d) in self.max_per_atom_angstrom.iter_mut().zip(displacements) {
+            *largest = largest.max(d);
+            max_angstrom = max_angstrom.max(d);
+            sum += d;
+        }
+        Ok(Displacement { max_angstrom, mean_angstrom: sum / positions.len() as f64 })
+    }
+
+    /// Largest displacement of each atom so far, Å.
+    pub fn max_per_atom_angstrom(&self) -> &[f64] {
+        &self.max_per_atom_angstrom
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::Rotation3;
+    use proptest::prelude::*;
+
+    fn point() -> impl Strategy<Value = Vec3> {
+        prop::array::uniform3(-3.0..3.0_f64).prop_map(Vec3::from)
+    }
+
+    fn turn() -> impl Strategy<Value = Rotation3<f64>> {
+        prop::array::uniform3(-3.1..3.1_f64).prop_map(|[a, b, c]| Rotation3::from_euler_angles(a, b, c))
+    }
+
+    fn assert_proper(rotation: &Mat3) {
+        assert!((rotation.determinant() - 1.0).abs() < 1e-12);
+        assert!((rotation * rotation.transpose() - Mat3::identity()).amax() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn a_rigid_motion_is_undone(
+            mut points in prop::collection::vec(point(), 0..30),
+            turn in turn(),
+            shift in point(),
+        ) {
+            points.extend([Vec3::x(), Vec3::y() * 2.0, Vec3::z() * 3.0]); // on no line, whatever is drawn
+            let moved: Vec<Vec3> = points.iter().map(|x| turn * x + shift).collect();
+            let alignment = align(&moved, &points).unwrap();
+            assert_proper(&alignment.rotation);
+            prop_assert!(rmsd_aligned_angstrom(&moved, &points).unwrap() < 1e-13);
+        }
+
+        #[test]
+        fn collinear_and_planar_atoms_align_too(
+            mut atoms in prop::collection::vec((-3.0..3.0_f64, -3.0..3.0_f64), 0..10),
+            width in prop::sample::select(vec![0.0, 1e-9, 1e-4, 1.0]),
+            turn in turn(),
+        ) {
+            atoms.extend([(3.0, 0.0), (-3.0, 0.0), (0.0, 3.0)]); // no narrower than `width`, whatever is drawn
+            let points: Vec<Vec3> = atoms.iter().map(|(a, b)| Vec3::new(*a, 2.0 * a + width * b, -a)).collect();
+            let moved: Vec<Vec3> = points.iter().map(|x| turn * x).collect();
+            assert_proper(&align(&moved, &points).unwrap().rotation);
+            // What `align` states, for a half length of 3 √6 Å and a half width of 3 Å.
+            let turned_about_the_line = (10.0 * f64::EPSILON * 54.0 / width).min(6.0 * width);
+            prop_assert!(rmsd_aligned_angstrom(&moved, &points).unwrap() < 1e-13 + turned_about_the_line);
+        }
+
+        #[test]
+        fn no_rotation_near_the_best_does_better(
+            pairs in prop::collection::vec((point(), point()), 2..15),
+            nudge in turn(),
+            size in 1e-3..1.0_f64,
+        ) {
+            let (x, reference): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+            let best = align(&x, &reference).unwrap();
+            let small = Rotation3::from_scaled_axis(nudge.scaled_axis() * size);
+            let other = Alignment { rotation: small.matrix() * best.rotation, ..best };
+            let of = |a: &Alignment| rmsd(x.iter().map(|p| a.apply(p)), &reference);
+            prop_assert!(of(&best) <= of(&other) + 1e-13);
+            prop_assert!(of(&best) <= rmsd_angstrom(&x, &reference).unwrap() + 1e-13);
+        }
+    }
+
+    #[test]
+    fn one_and_two_atoms_align() {
+        let pair = [Vec3::new(1.0, 2.0, 3.0), Vec3::new(1.0, 2.0, 4.0)];
+        let turned = [Vec3::new(-7.0, 0.0, 0.0), Vec3::new(-7.0, -1.0, 0.0)];
+        assert!(rmsd_aligned_angstrom(&turned, &pair).unwrap() < 1e-14);
+        assert_proper(&align(&turned, &pair).unwrap().rotation);
+        let one = align(&turned[..1], &pair[..1]).unwrap();
+        assert_eq!((one.rotation, one.apply(&turned[0])), (Mat3::identity(), pair[0]));
+    }
+
+    #[test]
+    fn a_mirror_image_is_not_aligned_away() {
+        let chiral =
+            [Vec3::zeros(), Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, 2.0, 0.0), Vec3::new(0.0, 0.0, 3.0)];
+        let mirrored = chiral.map(|x| Vec3::new(-x.x, x.y, x.z));
+        assert_proper(&align(&mirrored, &chiral).unwrap().rotation);
+        assert!(rmsd_aligned_angstrom(&mirrored, &chiral).unwrap() > 0.3);
+    }
+
+    #[test]
+    fn displacements_are_tracked_per_frame_and_per_atom() {
+        let start = vec![Vec3::zeros(), Vec3::new(5.0, 0.0, 0.0)];
+        let mut tracker = DisplacementTracker::new(start.clone()).unwrap();
+        let first = tracker.observe(&[Vec3::new(0.0, 3.0, 4.0), start[1]]).unwrap();
+        assert_eq!(first, Displacement { max_angstrom: 5.0, mean_angstrom: 2.5 });
+        tracker.observe(&[start[0], Vec3::new(5.0, 1.0, 0.0)]).unwrap();
+        assert_eq!(tracker.max_per_atom_angstrom(), [5.0, 1.0]);
+    }
+
+    #[test]
+    fn geometries_that_cannot_be_compared_are_typed_errors() {
+        let one = [Vec3::zeros()];
+        assert!(matches!(rmsd_angstrom(&[], &[]), Err(MetricError::Empty { .. })));
+        assert!(matches!(align(&one, &[Vec3::zeros(); 2]), Err(MetricError::Length { .. })));
+        let nan = [Vec3::new(0.0, 0.0, f64::NAN)];
+        assert!(matches!(rmsd_aligned_angstrom(&nan, &one), Err(MetricError::NonFinite { index: 0, .. })));
+        assert!(DisplacementTracker::new(vec![]).is_err() && DisplacementTracker::new(nan.to_vec()).is_err());
+    }
+}
