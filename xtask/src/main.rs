@@ -1,1 +1,113 @@
-fn main() {}
+//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask tidy`: the commands of this repository.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
+
+mod tidy;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "The commands of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build mdproof (release) and run `mdproof validate`, on configs/m6.toml unless a campaign file comes first.
+    Validate {
+        /// [CONFIG] and options of `mdproof validate`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Everything a change must pass: format, clippy, tidy, tests, doctests, docs.
+    Test,
+    /// What the compiler cannot check: the crate map, links, leftovers.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Validate { arguments } => return validate(arguments),
+        Task::Test => test(),
+        Task::Tidy => tidy::check(&root()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn validate(mut arguments: Vec<OsString>) -> ExitCode {
+    let config_given = arguments.first().is_some_and(|a| !a.to_string_lossy().starts_with('-'));
+    if !config_given {
+        arguments.insert(0, root().join("configs/m6.toml").into_os_string());
+    }
+    let status = cargo()
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "md-driver",
+            "--bin",
+            "mdproof",
+            "--manifest-path",
+        ])
+        .arg(root().join("Cargo.toml"))
+        .args(["--", "validate"])
+        .args(arguments)
+        .status();
+    match status.map(|s| s.code()) {
+        Ok(Some(code)) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+        Ok(None) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cargo could not be started: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn test() -> Result<()> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    step("tidy", cargo().args(["run", "--quiet", "--package", "xtask", "--", "tidy"]))?;
+    step("clippy", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    if have_nextest() {
+        step("tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+    } else {
+        step("tests", cargo().args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]))?;
+    }
+    step("doctests", cargo().args(["test", "--workspace", "--doc"]))?;
+    step("docs", cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    println!("== {name}");
+    let status =
+        command.current_dir(root()).status().with_context(|| format!("{name} could not be started"))?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    Ok(())
+}
+
+fn have_nextest() -> bool {
+    let quiet = cargo().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|s| s.success())
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}

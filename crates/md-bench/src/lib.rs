@@ -1,1 +1,262 @@
-//! (being written)
+//! Latency, throughput and memory of a potential, by one protocol.
+//!
+//! [`measure`] times single calls (energy and forces) and single NVE steps (velocity Verlet, the same call
+//! included), each after a small displacement of all atoms, so that no answer can come from a cache. The
+//! first call is reported apart, since it may compile, tune or allocate.
+//!
+//! The only library crate that reads the clock. Not in this crate: what is fast enough.
+//!
+//! ```
+//! use md_bench::{Protocol, measure};
+//! use md_core::{Element, System, Vec3};
+//! use md_testkit::analytic::LennardJones;
+//!
+//! let pair = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.8, 0.0, 0.0)])?;
+//! let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+//! let timing = measure(&mut potential, &[pair], &Protocol { max_seconds: 0.01, ..Protocol::default() })?;
+//! assert!(timing.ms_per_call_p50 <= timing.ms_per_call_p99);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::time::Instant;
+
+use md_core::{
+    Batch, Configuration, Evaluation, Integrator, Potential, Request, State, StepError, System, Vec3,
+};
+use md_dynamics::VelocityVerlet;
+
+/// Amplitude of the displacement between calls, Å: it changes every number but not the cost.
+const JITTER_ANGSTROM: f64 = 1e-3;
+
+/// Time step of the timed dynamics, fs. The cost does not depend on it.
+const TIMESTEP_FS: f64 = 0.5;
+
+const BYTES_PER_KIB: f64 = 1024.0;
+const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
+
+/// How often to call. At least `min_calls` calls and steps are timed; then more, until `max_calls` of each or
+/// `max_seconds` in total.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// Calls after the first one and before the timed ones.
+    pub warmup_calls: usize,
+    /// Timed calls, at least; 1 if 0 is given. A 99th percentile wants 100.
+    pub min_calls: usize,
+    /// Timed calls, at most.
+    pub max_calls: usize,
+    /// Total time of the timed calls and steps, s, beyond which no more than `min_calls` are made.
+    pub max_seconds: f64,
+}
+
+impl Default for Protocol {
+    /// 10 calls to warm up, then 50 to 1000 in about 2 s.
+    fn default() -> Self {
+        Protocol { warmup_calls: 10, min_calls: 50, max_calls: 1000, max_seconds: 2.0 }
+    }
+}
+
+/// What [`measure`] found. A call or step is of the whole batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timing {
+    /// The very first call, ms.
+    pub first_call_ms: f64,
+    /// Median time of a call, ms.
+    pub ms_per_call_p50: f64,
+    /// 99th percentile of the time of a call, ms.
+    pub ms_per_call_p99: f64,
+    /// Mean time of a call, ms.
+    pub ms_per_call_mean: f64,
+    /// Number of timed calls, and of timed steps.
+    pub calls: usize,
+    /// Median time of an NVE step, ms.
+    pub ms_per_step: f64,
+    /// NVE steps per second: `1000 / ms_per_step`.
+    pub steps_per_s: f64,
+    /// Largest resident memory of the process so far, MiB; see [`peak_memory_mib`].
+    pub peak_memory_mib: Option<f64>,
+}
+
+/// Times `potential` on the batch of `systems`.
+///
+/// # Errors
+/// What the potential returns.
+pub fn measure(
+    potential: &mut dyn Potential,
+    systems: &[System],
+    protocol: &Protocol,
+) -> Result<Timing, StepError> {
+    let batch = Batch::new(systems);
+    let structure = Batch::gather_positions(systems);
+    let mut out = Evaluation::default();
+    let mut places = 0;
+    let mut next_positions = || {
+        places += 1;
+        displaced(&structure, places)
+    };
+
+    let first_call_ms = call_ms(potential, &batch, &next_positions(), &mut out)?;
+    for _ in 0..protocol.warmup_calls {
+        call_ms(potential, &batch, &next_positions(), &mut out)?;
+    }
+    let start = State::at_rest(systems, potential)?;
+    let mut verlet = VelocityVerlet::new(TIMESTEP_FS)?;
+    let (mut calls, mut steps, mut total_ms) = (Vec::new(), Vec::new(), 0.0);
+    while calls.len() < protocol.min_calls.max(1)
+        || (calls.len() < protocol.max_calls && total_ms < 1e3 * protocol.max_seconds)
+    {
+        let call = call_ms(potential, &batch, &next_positions(), &mut out)?;
+        // Every step starts beside the structure: a molecule that flies apart would get cheaper.
+        let mut state = start.clone();
+        state.positions_mut().copy_from_slice(&next_positions());
+        let (done, step) = timed(|| verlet.step(&mut state, potential));
+        done?;
+        calls.push(call);
+        steps.push(step);
+        total_ms += call + step;
+    }
+
+    calls.sort_by(f64::total_cmp);
+    steps.sort_by(f64::total_cmp);
+    let ms_per_step = percentile(&steps, 50.0);
+    Ok(Timing {
+        first_call_ms,
+        ms_per_call_p50: percentile(&calls, 50.0),
+        ms_per_call_p99: percentile(&calls, 99.0),
+        ms_per_call_mean: calls.iter().sum::<f64>() / calls.len() as f64,
+        calls: calls.len(),
+        ms_per_step,
+        steps_per_s: 1e3 / ms_per_step,
+        peak_memory_mib: peak_memory_mib(),
+    })
+}
+
+/// Largest resident memory that this process has had since it started, MiB: all of the program, not the
+/// potential alone. From `VmHWM` in `/proc/self/status`; `None` where there is none (other systems than
+/// Linux).
+pub fn peak_memory_mib() -> Option<f64> {
+    high_water_mark_mib(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn high_water_mark_mib(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * BYTES_PER_KIB / BYTES_PER_MIB)
+}
+
+fn call_ms(
+    potential: &mut dyn Potential,
+    batch: &Batch,
+    positions: &[Vec3],
+    out: &mut Evaluation,
+) -> Result<f64, StepError> {
+    let (done, ms) = timed(|| potential.evaluate(Configuration { batch, positions }, Request::FORCES, out));
+    done?;
+    Ok(ms)
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures time: the one place in the libraries that does")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let result = work();
+    (result, 1e3 * start.elapsed().as_secs_f64())
+}
+
+/// The structure with every coordinate moved by up to [`JITTER_ANGSTROM`], differently for every `place`.
+fn displaced(structure: &[Vec3], place: u32) -> Vec<Vec3> {
+    let phase = |atom: usize, axis: usize| f64::from(place) + (3 * atom + axis) as f64 * 0.7;
+    let moved =
+        |(atom, x): (usize, &Vec3)| x + Vec3::from_fn(|axis, _| phase(atom, axis).sin()) * JITTER_ANGSTROM;
+    structure.iter().enumerate().map(moved).collect()
+}
+
+/// Percentile of sorted numbers with linear interpolation between neighbours, as `numpy.percentile`; NaN of
+/// none.
+fn percentile(sorted: &[f64], percent: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let rank = percent / 100.0 * last as f64;
+    let below = rank as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * (rank - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use md_core::{Element, PotentialError};
+
+    /// Counts its calls and remembers whether one came twice with the same positions.
+    #[derive(Default)]
+    struct Counting {
+        calls: usize,
+        last: Vec<Vec3>,
+        repeats: usize,
+    }
+
+    impl Potential for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+
+        fn check(&self, _: &Batch, _: Request) -> Result<(), PotentialError> {
+            Ok(())
+        }
+
+        fn evaluate(
+            &mut self,
+            c: Configuration<'_>,
+            request: Request,
+            out: &mut Evaluation,
+        ) -> Result<(), PotentialError> {
+            assert_eq!(request, Request::FORCES);
+            out.reset(c.batch, request);
+            self.calls += 1;
+            self.repeats += usize::from(self.last == c.positions);
+            self.last = c.positions.to_vec();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            Ok(())
+        }
+    }
+
+    fn argon() -> System {
+        System::new(vec![Element::AR], vec![Vec3::zeros()]).unwrap()
+    }
+
+    #[test]
+    fn the_protocol_is_followed_and_no_call_repeats_the_last() {
+        let mut potential = Counting::default();
+        let protocol = Protocol { warmup_calls: 3, min_calls: 4, max_calls: 6, max_seconds: 1e3 };
+        let timing = measure(&mut potential, &[argon(), argon()], &protocol).unwrap();
+        assert_eq!(timing.calls, 6);
+        // First, warm-up, the forces at the start, and a call and a step each time.
+        assert_eq!(potential.calls, 1 + 3 + 1 + 2 * 6);
+        assert_eq!(potential.repeats, 0);
+        for ms in [timing.first_call_ms, timing.ms_per_call_p50, timing.ms_per_call_mean, timing.ms_per_step]
+        {
+            assert!(ms >= 2.0, "{timing:?}");
+        }
+        assert!(timing.ms_per_call_p99 >= timing.ms_per_call_p50);
+        assert!((timing.steps_per_s * timing.ms_per_step - 1e3).abs() < 1e-9);
+    }
+
+    #[test]
+    fn time_ends_a_measurement_but_not_before_the_least_number_of_calls() {
+        let protocol = Protocol { warmup_calls: 0, min_calls: 4, max_calls: 1000, max_seconds: 0.0 };
+        assert_eq!(measure(&mut Counting::default(), &[argon()], &protocol).unwrap().calls, 4);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_numpy() {
+        // numpy.percentile([1, 2, 4, 8, 16], [50, 99, 10])
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        for (percent, expected) in [(50.0, 4.0), (99.0, 15.68), (10.0, 1.4), (100.0, 16.0), (0.0, 1.0)] {
+            assert!((percentile(&sorted, percent) - expected).abs() < 1e-12, "{percent}");
+        }
+    }
+
+    #[test]
+    fn the_high_water_mark_is_read_from_proc() {
+        let status = "Name:\tmdproof\nVmPeak:\t  999999 kB\nVmHWM:\t  131072 kB\nVmRSS:\t   65536 kB\n";
+        assert_eq!(high_water_mark_mib(status), Some(128.0));
+        assert_eq!(high_water_mark_mib("Name:\tmdproof\n"), None);
+    }
+}

@@ -1,1 +1,19 @@
-//! (being written)
+//! Campaign file to plan to runs to verdict: the library behind the program `mdproof`.
+//!
+//! [`config`] reads the campaign file, [`plan`] makes the list of runs, [`campaign`] runs them and writes
+//! `results.json`, [`criteria`] and [`verdict`] judge that file (and nothing else), [`dashboard`] prints it.
+
+pub mod campaign;
+pub mod cli;
+pub mod config;
+pub mod criteria;
+pub mod dashboard;
+pub mod evaluate;
+pub mod gates;
+pub mod models;
+pub mod plan;
+pub mod progress;
+pub mod provenance;
+pub mod record;
+pub mod speed;
+pub mod verdict;

@@ -1,1 +1,38 @@
-//! (being written)
+//! Trained networks behind [`md_core::Potential`], and the files they come from.
+//!
+//! [`Checkpoint::load`] reads weights and hyper-parameters and checks every one of them; [`Student::new`] makes
+//! a potential of a checkpoint. An [`Architecture`] says which tensors a network has; its forward and backward
+//! passes are written in tensor operations over any burn backend (`burn_engine`, the only module that knows
+//! burn). Everything that depends on positions (pairs, radial basis, forces from gradients) is computed outside
+//! the network in f64.
+//!
+//! ```no_run
+//! use md_core::{Element, Request, State, System, Vec3};
+//! use md_model::{Checkpoint, Precision, Student};
+//!
+//! let checkpoint = Checkpoint::load("checkpoints/original")?;
+//! println!("{} parameters, cutoff {} Å", checkpoint.parameter_count(), checkpoint.cutoff_angstrom());
+//! let mut student = Student::new(&checkpoint, Precision::F32)?;
+//! let oh = System::new(vec![Element::O, Element::H], vec![Vec3::zeros(), Vec3::new(0.97, 0.0, 0.0)])?;
+//! let state = State::at_rest(&[oh], &mut student)?;
+//! println!("{} eV", state.potential_energy_ev(0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod architecture;
+mod burn_engine;
+mod checkpoint;
+mod distiller;
+mod error;
+mod formats;
+mod geometry;
+mod student;
+mod tensors;
+
+pub use architecture::Architecture;
+pub use checkpoint::Checkpoint;
+pub use distiller::DistillerHyperparameters;
+pub use error::CheckpointError;
+pub use formats::{PickleError, TorchError};
+pub use student::{Precision, Student};
+pub use tensors::{WeightTensor, Weights};

@@ -1,0 +1,280 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use md_core::System;
+use md_io::extxyz::LabelKeys;
+use md_io::results::{self, Results};
+use md_model::Precision;
+
+use crate::config::{self, ModelArgument, ModelConfig, ModelSource};
+use crate::plan::Filter;
+use crate::progress::Progress;
+use crate::{campaign, dashboard, evaluate, models, speed, verdict};
+
+/// Exit status for bad input or usage.
+pub const BAD_INPUT: u8 = 2;
+
+/// May this machine-learned force field run production molecular dynamics?
+///
+/// Exit status: 0 every model met what the campaign expects of it, 1 some did not, 2 bad input or usage,
+/// 3 incomplete (data are missing, or no model was judged).
+#[derive(Parser)]
+#[command(name = "mdproof", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a campaign and judge its models.
+    Validate(Validate),
+    /// Energy and force errors of a model on labelled frames.
+    Evaluate(Evaluate),
+    /// Time per call, time per NVE step and memory of models.
+    Bench(Bench),
+    /// Judge a results file again, from that file alone.
+    Verdict(VerdictArguments),
+}
+
+#[derive(Args)]
+struct Validate {
+    /// Campaign file (TOML).
+    config: PathBuf,
+    /// Folder for what is measured; must not hold results yet [default: mdproof-out/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Add a model, or replace the one of that name.
+    #[arg(long, value_name = "NAME=CHECKPOINT")]
+    model: Vec<ModelArgument>,
+    /// Run only what matches: model=NAME, molecule=NAME, temperature_K=NUMBER, replica=NUMBER.
+    #[arg(long, value_name = "KEY=VALUE")]
+    only: Vec<Filter>,
+    /// Print the results file instead of the dashboard.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Args)]
+struct Evaluate {
+    /// Checkpoint: a folder, a .safetensors or a .pt file.
+    checkpoint: PathBuf,
+    /// Labelled frames (extended XYZ).
+    frames: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Key of the energy (eV) in the comment line.
+    #[arg(long, default_value = "energy")]
+    energy_key: String,
+    /// Column of the forces (eV/Å).
+    #[arg(long, default_value = "forces")]
+    forces_key: String,
+    /// Floating-point format: f32 or f64.
+    #[arg(long, default_value = "f64", value_parser = parse_precision)]
+    precision: Precision,
+}
+
+#[derive(Args)]
+struct Bench {
+    /// Models; the first is what the others are compared with.
+    #[arg(long, value_name = "NAME=CHECKPOINT", required = true)]
+    model: Vec<ModelArgument>,
+    /// Structures (extended XYZ; the file's name is the molecule's).
+    #[arg(required = true)]
+    structures: Vec<PathBuf>,
+    /// Floating-point format: f32 or f64.
+    #[arg(long, default_value = "f32", value_parser = parse_precision)]
+    precision: Precision,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct VerdictArguments {
+    /// A results.json.
+    results: PathBuf,
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "f64" => Ok(Precision::F64),
+        _ => Err("expected f32 or f64".to_owned()),
+    }
+}
+
+/// Runs the program with these arguments (the first is its name) and returns the exit status.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut (impl Write + IsTerminal),
+    err: &mut (impl Write + IsTerminal),
+) -> u8 {
+    log_to_stderr(err.is_terminal());
+    let colour = out.is_terminal();
+    let bars = if err.is_terminal() { Progress::Bars } else { Progress::Lines };
+    run_with(arguments, out, err, colour, bars)
+}
+
+/// [`run`] for any writer: no log, colour and progress as told.
+pub fn run_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colour: bool,
+    progress: Progress,
+) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            let text =
+                if colour { message.render().ansi().to_string() } else { message.render().to_string() };
+            let written = if message.use_stderr() {
+                err.write_all(text.as_bytes())
+            } else {
+                out.write_all(text.as_bytes())
+            };
+            return match (message.use_stderr(), written) {
+                (false, Ok(())) => 0,
+                _ => BAD_INPUT,
+            };
+        }
+    };
+    let done = match arguments.command {
+        Command::Validate(a) => validate(&a, out, colour, progress),
+        Command::Evaluate(a) => run_evaluate(&a, out, progress),
+        Command::Bench(a) => bench(&a, out, progress),
+        Command::Verdict(a) => judge_again(&a, out, colour),
+    };
+    done.unwrap_or_else(|error| {
+        // Nothing is left to do when even this cannot be written.
+        let _ = writeln!(err, "error: {error:#}");
+        BAD_INPUT
+    })
+}
+
+fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress) -> Result<u8> {
+    let config = config::load(&a.config, &a.model)?;
+    let folder = match &a.out {
+        Some(folder) => folder.clone(),
+        None => Path::new("mdproof-out").join(format!(
+            "{}-{}",
+            config.name,
+            crate::provenance::now().replace(':', "")
+        )),
+    };
+    let file = folder.join("results.json");
+    if file.exists() {
+        bail!("{} holds results already: choose another --out", folder.display());
+    }
+    let progress = if a.quiet { Progress::Quiet } else { progress };
+    let results = campaign::run(&config, &a.only, &folder, &progress)?;
+    if a.json {
+        out.write_all(&std::fs::read(&file)?)?;
+    } else {
+        write!(out, "{}results: {}\n", dashboard::render(&results, colour), file.display())?;
+    }
+    Ok(verdict::outcome(&results) as u8)
+}
+
+fn judge_again(a: &VerdictArguments, out: &mut dyn Write, colour: bool) -> Result<u8> {
+    let mut results = Results::read(&a.results)?;
+    verdict::judge(&mut results);
+    write!(out, "{}", dashboard::render(&results, colour))?;
+    Ok(verdict::outcome(&results) as u8)
+}
+
+fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result<u8> {
+    let name = stem(&a.checkpoint);
+    let mut model = load_model(
+        &ModelArgument { name: name.clone(), checkpoint: a.checkpoint.clone() },
+        a.precision,
+        &[],
+    )?;
+    let keys =
+        LabelKeys { energy: a.energy_key.clone(), forces: a.forces_key.clone(), ..LabelKeys::default() };
+    let ticker = progress.stage(&name, 0);
+    let source = evaluate::Source { model: &name, molecule: None, frames: &a.frames };
+    let evaluation = evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?;
+    drop(ticker);
+    if a.json {
+        serde_json::to_writer_pretty(&mut *out, &evaluation)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", evaluate::render(&evaluation))?;
+    }
+    Ok(0)
+}
+
+fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
+    let mut molecules: Vec<(String, System)> = Vec::new();
+    for path in &a.structures {
+        molecules.push((stem(path), md_io::extxyz::read_system(path)?));
+    }
+    let named: Vec<(&str, &System)> =
+        molecules.iter().map(|(name, system)| (name.as_str(), system)).collect();
+    let mut rows = Vec::new();
+    for argument in &a.model {
+        let mut model = load_model(argument, a.precision, &named)?;
+        let ticker = progress.stage(&argument.name, molecules.len() as u64);
+        for (name, system) in &molecules {
+            rows.push(speed::measure(&mut model, name, system)?);
+            ticker.tick();
+        }
+    }
+    speed::relate(&mut rows, &a.model[0].name);
+    if let Some(file) = &a.out {
+        results::write_json(file, &rows)?;
+    }
+    if a.json {
+        serde_json::to_writer_pretty(&mut *out, &rows)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", speed::render(&rows))?;
+    }
+    Ok(0)
+}
+
+fn load_model(
+    argument: &ModelArgument,
+    precision: Precision,
+    molecules: &[(&str, &System)],
+) -> Result<models::LoadedModel> {
+    let config = ModelConfig {
+        name: argument.name.clone(),
+        source: ModelSource::Checkpoint(argument.checkpoint.clone()),
+        precision,
+        expect: results::Verdict::Approved,
+    };
+    models::load(&config, molecules)?.context("the checkpoint was not loaded")
+}
+
+/// The name of a file or folder without its ending.
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned())
+}
+
+fn log_to_stderr(ansi: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MDPROOF_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,md_dynamics=warn"));
+    // A second subscriber (in tests) is refused, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}

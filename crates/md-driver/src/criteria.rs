@@ -1,0 +1,332 @@
+//! What a model is judged by: one [`Criterion`] per row, from recorded evidence to one number.
+//!
+//! To add a criterion of your own, add a row to [`ALL`]. It is then a key of every `[criteria.USE]` table, appears
+//! in the dashboard and in `results.json`, and takes part in the verdict.
+
+use md_io::results::{Results, Run, RunFate, Stage};
+
+/// Which side of the threshold is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The value must not exceed the threshold.
+    AtMost,
+    /// The value must reach the threshold.
+    AtLeast,
+}
+
+impl Bound {
+    /// `<=` or `>=`.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Bound::AtMost => "<=",
+            Bound::AtLeast => ">=",
+        }
+    }
+
+    /// Whether `value` is on the good side of `threshold`, or equal to it but for rounding; never for NaN.
+    pub fn holds(self, value: f64, threshold: f64) -> bool {
+        let rounding = 1e-12 * threshold.abs();
+        match self {
+            Bound::AtMost => value <= threshold + rounding,
+            Bound::AtLeast => value >= threshold - rounding,
+        }
+    }
+}
+
+/// What the evidence says about one criterion, one model and one molecule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// Measured. `detail` says where or on what.
+    Value {
+        /// In the unit of the criterion.
+        value: f64,
+        /// Its standard error, where known.
+        standard_error: Option<f64>,
+        /// Run or condition it was found in.
+        detail: String,
+    },
+    /// The true value is this or more: the observation ended first.
+    AtLeast {
+        /// In the unit of the criterion.
+        value: f64,
+        /// What ended it.
+        detail: String,
+    },
+    /// Not measured, and why.
+    Missing(String),
+}
+
+/// One criterion.
+#[derive(Debug)]
+pub struct Criterion {
+    /// Key in the campaign file and `id` in the results. Ends in the unit.
+    pub key: &'static str,
+    /// Words for the dashboard.
+    pub title: &'static str,
+    /// Unit of value and threshold.
+    pub unit: &'static str,
+    /// Good side.
+    pub bound: Bound,
+    /// Threshold where the campaign file says nothing; with `None` the criterion is applied only where asked for.
+    pub default: Option<f64>,
+    /// The number from the evidence: results, model, molecule.
+    pub measure: fn(&Results, &str, &str) -> Finding,
+}
+
+/// The criterion with this key.
+pub fn find(key: &str) -> Option<&'static Criterion> {
+    ALL.iter().find(|c| c.key == key)
+}
+
+/// Every criterion, in the order of the dashboard.
+///
+/// The defaults of the first group are the bars of the project's first campaign. Those of the physics gates are far
+/// above f64 rounding (1e-12) and far below what matters at 100 K (k_B T = 9 meV): a model that has the symmetry
+/// passes by many orders of magnitude, a model that lacks it fails.
+pub static ALL: &[Criterion] = &[
+    Criterion {
+        key: "stable_ps",
+        title: "NVE without divergence",
+        unit: "ps",
+        bound: Bound::AtLeast,
+        default: Some(10.0),
+        measure: stable_ps,
+    },
+    Criterion {
+        key: "energy_drift_percent",
+        title: "energy drift",
+        unit: "%",
+        bound: Bound::AtMost,
+        default: Some(1.0),
+        measure: |r, model, molecule| {
+            worst_run(r, model, molecule, |run| Some((run.energy.as_ref()?.drift_percent?.abs(), None)))
+        },
+    },
+    Criterion {
+        key: "energy_drift_meV_per_atom_per_ps",
+        title: "energy drift, least squares",
+        unit: "meV/atom/ps",
+        bound: Bound::AtMost,
+        default: None,
+        measure: |r, model, molecule| {
+            worst_run(r, model, molecule, |run| {
+                let energy = run.energy.as_ref()?;
+                Some((energy.drift_mev_per_atom_per_ps?.abs(), energy.drift_standard_error))
+            })
+        },
+    },
+    Criterion {
+        key: "max_deviation_percent",
+        title: "largest energy excursion",
+        unit: "%",
+        bound: Bound::AtMost,
+        default: None,
+        measure: |r, model, molecule| {
+            worst_run(r, model, molecule, |run| Some((run.energy.as_ref()?.max_deviation_percent?, None)))
+        },
+    },
+    Criterion {
+        key: "max_bond_ratio",
+        title: "longest bond / reference length",
+        unit: "",
+        bound: Bound::AtMost,
+        default: Some(1.5),
+        measure: |r, model, molecule| {
+            worst_run(r, model, molecule, |run| Some((run.stability.as_ref()?.max_bond_ratio?, None)))
+        },
+    },
+    Criterion {
+        key: "force_rmse_ev_per_angstrom",
+        title: "force RMSE",
+        unit: "eV/Å",
+        bound: Bound::AtMost,
+        default: Some(0.2),
+        measure: |r, model, molecule| {
+            let evaluation =
+                r.evaluations.iter().find(|e| e.model == model && e.molecule.as_deref() == Some(molecule));
+            match evaluation.and_then(|e| e.force.as_ref()) {
+                Some(force) => Finding::Value {
+                    value: force.rmse_ev_per_angstrom,
+                    standard_error: force.rmse_standard_error_ev_per_angstrom,
+                    detail: format!("{} frames", force.n_frames),
+                },
+                None => missing(r, model, molecule, Stage::Evaluation, || {
+                    format!("no labelled frames: give the molecule '{molecule}' a `reference` with forces")
+                }),
+            }
+        },
+    },
+    Criterion {
+        key: "inference_ms_per_step",
+        title: "time per NVE step",
+        unit: "ms",
+        bound: Bound::AtMost,
+        default: Some(10.0),
+        measure: |r, model, molecule| speed(r, model, molecule, |s| s.ms_per_step),
+    },
+    Criterion {
+        key: "cold_100_steps_s",
+        title: "100 steps from a cold start",
+        unit: "s",
+        bound: Bound::AtMost,
+        default: Some(120.0),
+        measure: |r, model, molecule| speed(r, model, molecule, |s| s.cold_100_steps_s),
+    },
+    Criterion {
+        key: "force_gradient_ev_per_angstrom",
+        title: "force = -gradient",
+        unit: "eV/Å",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "force_gradient"),
+    },
+    Criterion {
+        key: "structure_gradient_ev_per_angstrom",
+        title: "force = -gradient at the structure (kinks)",
+        unit: "eV/Å",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "structure_gradient"),
+    },
+    Criterion {
+        key: "rotation_energy_ev",
+        title: "energy change on rotation",
+        unit: "eV",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "rotation_energy"),
+    },
+    Criterion {
+        key: "rotation_force_ev_per_angstrom",
+        title: "force error on rotation",
+        unit: "eV/Å",
+        bound: Bound::AtMost,
+        default: Some(1e-3),
+        measure: |r, model, molecule| gate(r, model, molecule, "rotation_force"),
+    },
+    Criterion {
+        key: "reflection_energy_ev",
+        title: "energy change on reflection",
+        unit: "eV",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "reflection_energy"),
+    },
+    Criterion {
+        key: "translation_energy_ev",
+        title: "energy change on translation",
+        unit: "eV",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "translation_energy"),
+    },
+    Criterion {
+        key: "permutation_energy_ev",
+        title: "energy change on permutation",
+        unit: "eV",
+        bound: Bound::AtMost,
+        default: Some(1e-4),
+        measure: |r, model, molecule| gate(r, model, molecule, "permutation_energy"),
+    },
+    Criterion {
+        key: "net_force_ev_per_angstrom",
+        title: "net force",
+        unit: "eV/Å",
+        bound: Bound::AtMost,
+        default: Some(1e-3),
+        measure: |r, model, molecule| gate(r, model, molecule, "net_force"),
+    },
+    Criterion {
+        key: "net_torque_ev",
+        title: "net torque",
+        unit: "eV",
+        bound: Bound::AtMost,
+        default: Some(1e-3),
+        measure: |r, model, molecule| gate(r, model, molecule, "net_torque"),
+    },
+];
+
+/// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
+fn missing(r: &Results, model: &str, molecule: &str, stage: Stage, usual: impl Fn() -> String) -> Finding {
+    let failure = r.failures.iter().find(|f| {
+        f.model == model
+            && f.molecule.as_deref().is_none_or(|m| m == molecule)
+            && (f.stage == stage || f.stage == Stage::Load)
+    });
+    Finding::Missing(failure.map_or_else(usual, |f| f.reason.clone()))
+}
+
+fn runs<'a>(r: &'a Results, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Run> {
+    r.runs.iter().filter(move |run| run.model == model && run.molecule == molecule)
+}
+
+fn stable_ps(r: &Results, model: &str, molecule: &str) -> Finding {
+    if let Some(run) = runs(r, model, molecule).find(|run| run.fate == RunFate::Failed) {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        return Finding::Missing(format!("run {} could not be made: {why}", run.id));
+    }
+    let first_death = runs(r, model, molecule)
+        .filter(|run| run.fate == RunFate::Diverged)
+        .min_by(|a, b| a.done_ps().total_cmp(&b.done_ps()));
+    if let Some(run) = first_death {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        let detail = format!("{} K, replica {}: {why}", run.temperature_k, run.replica);
+        return Finding::Value { value: run.done_ps(), standard_error: None, detail };
+    }
+    match runs(r, model, molecule).map(Run::done_ps).min_by(f64::total_cmp) {
+        Some(value) => Finding::AtLeast {
+            value,
+            detail: format!("{} runs, none diverged", runs(r, model, molecule).count()),
+        },
+        None => missing(r, model, molecule, Stage::Relaxation, || "no runs".to_owned()),
+    }
+}
+
+/// The largest value over the runs; missing when any run lacks it, since the worst might be there.
+fn worst_run(
+    r: &Results,
+    model: &str,
+    molecule: &str,
+    value: impl Fn(&Run) -> Option<(f64, Option<f64>)>,
+) -> Finding {
+    let mut worst: Option<(f64, Option<f64>, &Run)> = None;
+    for run in runs(r, model, molecule) {
+        let Some((v, standard_error)) = value(run) else {
+            return Finding::Missing(format!("run {} has no such number", run.id));
+        };
+        if worst.is_none_or(|(w, _, _)| v > w || v.is_nan()) {
+            worst = Some((v, standard_error, run));
+        }
+    }
+    match worst {
+        Some((value, standard_error, run)) => Finding::Value {
+            value,
+            standard_error,
+            detail: format!("{} K, replica {}", run.temperature_k, run.replica),
+        },
+        None => missing(r, model, molecule, Stage::Relaxation, || "no runs".to_owned()),
+    }
+}
+
+fn speed(r: &Results, model: &str, molecule: &str, value: fn(&md_io::results::Speed) -> f64) -> Finding {
+    match r.speed.iter().find(|s| s.model == model && s.molecule == molecule && s.batch == 1) {
+        Some(s) => Finding::Value { value: value(s), standard_error: None, detail: s.path.clone() },
+        None => missing(r, model, molecule, Stage::Speed, || "speed was not measured".to_owned()),
+    }
+}
+
+fn gate(r: &Results, model: &str, molecule: &str, id: &str) -> Finding {
+    match r.gates.iter().find(|g| g.model == model && g.molecule == molecule && g.id == id) {
+        Some(gate) => match gate.value {
+            Some(value) => {
+                Finding::Value { value, standard_error: gate.standard_error, detail: String::new() }
+            }
+            None => Finding::Value {
+                value: f64::NAN,
+                standard_error: None,
+                detail: "the model's answer was not finite".to_owned(),
+            },
+        },
+        None => missing(r, model, molecule, Stage::Gates, || "the gate was not measured".to_owned()),
+    }
+}

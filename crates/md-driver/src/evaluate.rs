@@ -1,0 +1,208 @@
+//! Errors of a model on labelled frames.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use md_core::{Batch, Configuration, Potential, Request, System};
+use md_io::extxyz::{self, LabelKeys};
+use md_io::results::{EnergyErrors, Evaluation, ForceErrors};
+use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
+
+use crate::verdict::number;
+
+/// What is compared with what.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Name of the model.
+    pub model: &'a str,
+    /// The molecule of the campaign, if it is one.
+    pub molecule: Option<&'a str>,
+    /// The labelled frames (extended XYZ).
+    pub frames: &'a Path,
+}
+
+/// Checks that `reference` can be read and begins with a labelled frame of the same atoms as `system`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_reference(reference: &Path, system: &System) -> Result<()> {
+    let first = extxyz::open(reference, LabelKeys::default())?
+        .next()
+        .with_context(|| format!("{}: there are no frames", reference.display()))??;
+    if composition(first.system.elements()) != composition(system.elements()) {
+        bail!(
+            "{}: the first frame is {}, the structure is {}",
+            reference.display(),
+            formula(&composition(first.system.elements())),
+            formula(&composition(system.elements()))
+        );
+    }
+    if first.forces.is_none() {
+        bail!(
+            "{}: the first frame has no forces (expected a column forces:R:3 in Properties)",
+            reference.display()
+        );
+    }
+    Ok(())
+}
+
+/// Errors of `potential` over the frames of `source`; `seen` is called after every frame.
+///
+/// Frames stream: memory grows by a few numbers per atom, not by frames.
+///
+/// # Errors
+/// A frame that cannot be read or that the potential cannot answer, and a file without any label.
+pub fn evaluate(
+    source: Source<'_>,
+    potential: &mut dyn Potential,
+    keys: &LabelKeys,
+    seen: impl Fn(),
+) -> Result<Evaluation> {
+    let mut forces = ForceErrorAccumulator::default();
+    let mut energies = Vec::new();
+    let (mut n_frames, mut n_with_forces, mut squared, mut components) = (0, 0, 0.0, 0_usize);
+    let mut answer = md_core::Evaluation::default();
+    for frame in extxyz::open(source.frames, keys.clone())? {
+        let frame = frame?;
+        let in_frame = || format!("frame {n_frames} of {}", source.frames.display());
+        let batch = Batch::new(std::slice::from_ref(&frame.system));
+        let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
+        potential.evaluate(configuration, Request::FORCES, &mut answer).with_context(in_frame)?;
+        if let Some(reference_ev) = frame.energy_ev {
+            energies.push(FrameEnergies {
+                composition: composition(frame.system.elements()),
+                predicted_ev: answer.energies[0],
+                reference_ev,
+            });
+        }
+        if let Some(reference) = &frame.forces {
+            forces.push(frame.system.elements(), &answer.forces, reference).with_context(in_frame)?;
+            n_with_forces += 1;
+            squared += reference.iter().map(md_core::Vec3::norm_squared).sum::<f64>();
+            components += 3 * reference.len();
+        }
+        n_frames += 1;
+        seen();
+    }
+    if n_with_forces == 0 && energies.is_empty() {
+        bail!(
+            "{}: no frame has the energy key '{}' or the force column '{}': name those of the file with --energy-key and \
+             --forces-key",
+            source.frames.display(),
+            keys.energy,
+            keys.forces
+        );
+    }
+    let force = (n_with_forces > 0)
+        .then(|| force_record(&forces, n_with_forces, (squared / components as f64).sqrt()))
+        .transpose()?;
+    Ok(Evaluation {
+        model: source.model.to_owned(),
+        molecule: source.molecule.map(str::to_owned),
+        frames: source.frames.display().to_string(),
+        sha256: md_io::files::sha256_file(source.frames)?,
+        n_frames,
+        force,
+        energy: energy_record(&energies),
+    })
+}
+
+fn force_record(forces: &ForceErrorAccumulator, n_frames: usize, reference_rms: f64) -> Result<ForceErrors> {
+    let all = forces.errors()?;
+    let by_element = forces.by_element()?;
+    Ok(ForceErrors {
+        n_frames,
+        n_atoms: all.n_atoms,
+        rmse_ev_per_angstrom: all.rmse_ev_per_angstrom,
+        rmse_standard_error_ev_per_angstrom: all.rmse_standard_error_ev_per_angstrom,
+        mae_ev_per_angstrom: all.mae_ev_per_angstrom,
+        max_ev_per_angstrom: all.max_error_ev_per_angstrom,
+        rmse_xyz_ev_per_angstrom: all.rmse_xyz_ev_per_angstrom,
+        r2: all.r_squared,
+        r2_xyz: all.r_squared_xyz,
+        reference_rms_ev_per_angstrom: reference_rms,
+        angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
+        angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
+        n_without_direction: all.n_without_direction,
+        cosine_mean: all.angle.as_ref().map(|a| a.cosine_mean),
+        magnitude_mae_ev_per_angstrom: all.magnitude.mae_ev_per_angstrom,
+        rmse_by_element_ev_per_angstrom: by_element
+            .iter()
+            .map(|(element, errors)| (element.symbol().to_owned(), errors.rmse_ev_per_angstrom))
+            .collect(),
+    })
+}
+
+/// `None` when no two frames share a composition: then a shift explains every energy.
+fn energy_record(energies: &[FrameEnergies]) -> Option<EnergyErrors> {
+    let errors = energy_errors(energies).ok()?;
+    Some(EnergyErrors {
+        n_frames: errors.n_frames,
+        mae_mev_per_atom: errors.mae_mev_per_atom,
+        rmse_mev_per_atom: errors.rmse_mev_per_atom,
+        shift_ev: errors.shifts_ev.iter().map(|(c, shift)| (formula(c), *shift)).collect(),
+    })
+}
+
+/// Hill formula, such as `C3H7NO2`: carbon, then hydrogen, then the rest by symbol.
+pub fn formula(composition: &Composition) -> String {
+    let has_carbon = composition.keys().any(|e| *e == md_core::Element::C);
+    let rank = |symbol: &str| match symbol {
+        "C" if has_carbon => 0,
+        "H" if has_carbon => 1,
+        _ => 2,
+    };
+    let counts: BTreeMap<(u8, &str), usize> =
+        composition.iter().map(|(e, n)| ((rank(e.symbol()), e.symbol()), *n)).collect();
+    counts
+        .iter()
+        .map(|((_, symbol), n)| if *n == 1 { (*symbol).to_owned() } else { format!("{symbol}{n}") })
+        .collect()
+}
+
+/// The evaluation as lines for a person.
+pub fn render(e: &Evaluation) -> String {
+    let mut text = format!("{} on {}: {} frames\n", e.model, e.frames, e.n_frames);
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<34} {value}");
+    };
+    let optional = |value: Option<f64>, unit: &str| {
+        value.map_or("undefined".to_owned(), |v| format!("{} {unit}", number(v)).trim_end().to_owned())
+    };
+    match &e.force {
+        Some(f) => {
+            let error = f
+                .rmse_standard_error_ev_per_angstrom
+                .map_or(String::new(), |se| format!(" ± {}", number(se)));
+            line("force RMSE", format!("{}{error} eV/Å", number(f.rmse_ev_per_angstrom)));
+            line("  predicting zero would give", format!("{} eV/Å", number(f.reference_rms_ev_per_angstrom)));
+            line("  x, y, z", format!("{} eV/Å", f.rmse_xyz_ev_per_angstrom.map(number).join(", ")));
+            for (element, rmse) in &f.rmse_by_element_ev_per_angstrom {
+                line(&format!("  {element}"), format!("{} eV/Å", number(*rmse)));
+            }
+            line("force MAE", format!("{} eV/Å", number(f.mae_ev_per_angstrom)));
+            line("largest component error", format!("{} eV/Å", number(f.max_ev_per_angstrom)));
+            line("R²", optional(f.r2, ""));
+            line("  x, y, z", f.r2_xyz.map(|r| optional(r, "")).join(", "));
+            line("angle, median", optional(f.angle_median_deg, "degrees"));
+            line("angle, 95th percentile", optional(f.angle_p95_deg, "degrees"));
+            line("atoms without a force direction", format!("{} of {}", f.n_without_direction, f.n_atoms));
+            line("cosine, mean", optional(f.cosine_mean, ""));
+            line("magnitude MAE", format!("{} eV/Å", number(f.magnitude_mae_ev_per_angstrom)));
+        }
+        None => line("forces", "no frame is labelled with forces".to_owned()),
+    }
+    match &e.energy {
+        Some(energy) => {
+            line("energy MAE", format!("{} meV/atom", number(energy.mae_mev_per_atom)));
+            line("energy RMSE", format!("{} meV/atom", number(energy.rmse_mev_per_atom)));
+            for (composition, shift) in &energy.shift_ev {
+                line(&format!("  shift removed, {composition}"), format!("{} eV", number(*shift)));
+            }
+        }
+        None => line("energies", "no two labelled frames share a composition".to_owned()),
+    }
+    text
+}

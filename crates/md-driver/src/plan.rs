@@ -1,0 +1,148 @@
+//! From a campaign file to the list of runs.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use crate::config::{Config, RunConfig};
+
+/// One run to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRun {
+    /// Unique name.
+    pub id: String,
+    /// Index of the model.
+    pub model: usize,
+    /// Index of the molecule.
+    pub molecule: usize,
+    /// Target of the initial velocities, K.
+    pub temperature_k: f64,
+    /// Replica, from 0.
+    pub replica: u32,
+    /// Seed of the random stream. It depends on campaign seed, molecule, temperature and replica, not on the model:
+    /// all models are started with the same random numbers.
+    pub seed: u64,
+}
+
+/// Runs that one model makes in lock step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group<'a> {
+    /// The grid they come from.
+    pub config: &'a RunConfig,
+    /// Index of the model.
+    pub model: usize,
+    /// The runs.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// `KEY=VALUE` of `--only`: runs that do not match are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// Only this model.
+    Model(String),
+    /// Only this molecule.
+    Molecule(String),
+    /// Only this temperature, K.
+    TemperatureK(f64),
+    /// Only this replica.
+    Replica(u32),
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || {
+            format!("'{text}': expected model=NAME, molecule=NAME, temperature_K=NUMBER or replica=NUMBER")
+        };
+        match text.split_once('=').ok_or_else(bad)? {
+            ("model", name) => Ok(Filter::Model(name.to_owned())),
+            ("molecule", name) => Ok(Filter::Molecule(name.to_owned())),
+            ("temperature_K", number) => number.parse().map(Filter::TemperatureK).map_err(|_| bad()),
+            ("replica", number) => number.parse().map(Filter::Replica).map_err(|_| bad()),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Two grids ask for the same run.
+    #[error("two [[run]] tables ask for the same run {0}: remove it from one of them")]
+    Twice(String),
+    /// A model that no grid runs.
+    #[error("no [[run]] is for the model '{0}': name it in one, or add a [[run]] without `models`")]
+    Idle(String),
+    /// Nothing is left.
+    #[error("no run is left by --only {0}")]
+    Empty(String),
+}
+
+/// The runs of a campaign, grouped as they are stepped together.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan<'a>(config: &'a Config, filters: &[Filter]) -> Result<Vec<Group<'a>>, PlanError> {
+    let mut seen = BTreeSet::new();
+    let mut groups = Vec::new();
+    for grid in &config.runs {
+        for &model in &grid.models {
+            let mut runs = Vec::new();
+            for &molecule in &grid.molecules {
+                for &temperature_k in &grid.temperatures_k {
+                    for replica in 0..grid.replicas {
+                        let run = planned(config, grid, model, molecule, temperature_k, replica);
+                        if !seen.insert(run.id.clone()) {
+                            return Err(PlanError::Twice(run.id));
+                        }
+                        runs.push(run);
+                    }
+                }
+            }
+            groups.push(Group { config: grid, model, runs });
+        }
+    }
+    if let Some(idle) = (0..config.models.len()).find(|m| groups.iter().all(|g| g.model != *m)) {
+        return Err(PlanError::Idle(config.models[idle].name.clone()));
+    }
+    for group in &mut groups {
+        group.runs.retain(|run| filters.iter().all(|filter| matches(config, filter, run)));
+    }
+    groups.retain(|g| !g.runs.is_empty());
+    if groups.is_empty() {
+        return Err(PlanError::Empty(format!("{filters:?}")));
+    }
+    Ok(groups)
+}
+
+fn planned(
+    config: &Config,
+    grid: &RunConfig,
+    model: usize,
+    molecule: usize,
+    temperature_k: f64,
+    replica: u32,
+) -> PlannedRun {
+    let molecule_name = &config.molecules[molecule].name;
+    let stream = format!("{molecule_name}/nve/{temperature_k}K/r{replica}");
+    PlannedRun {
+        id: format!(
+            "{}/{molecule_name}/nve/{temperature_k}K/{}fs/{}steps/r{replica}",
+            config.models[model].name, grid.timestep_fs, grid.steps
+        ),
+        model,
+        molecule,
+        temperature_k,
+        replica,
+        seed: md_dynamics::stream_seed(config.seed, &stream),
+    }
+}
+
+fn matches(config: &Config, filter: &Filter, run: &PlannedRun) -> bool {
+    match filter {
+        Filter::Model(name) => config.models[run.model].name == *name,
+        Filter::Molecule(name) => config.molecules[run.molecule].name == *name,
+        Filter::TemperatureK(t) => run.temperature_k == *t,
+        Filter::Replica(r) => run.replica == *r,
+    }
+}

@@ -1,0 +1,81 @@
+//! Progress: bars on a terminal, plain lines elsewhere.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use md_core::{Frame, Observer, ObserverError};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Bars with remaining time.
+    Bars,
+    /// A line as each stage begins, through the log.
+    Lines,
+    /// Nothing.
+    Quiet,
+}
+
+/// Longest time between two updates of a bar.
+const REDRAW: Duration = Duration::from_millis(100);
+
+impl Progress {
+    /// A stage of `length` parts (0: unknown).
+    pub fn stage(self, name: &str, length: u64) -> Ticker {
+        self.ticker(name, length, "{prefix:<28} {bar:30} {pos}/{len}")
+    }
+
+    /// A stage of so many time steps.
+    pub fn steps(self, name: &str, steps: u64) -> Ticker {
+        self.ticker(name, steps, "{prefix:<28} {bar:30} {pos}/{len} steps, {per_sec}, {eta} left {msg}")
+    }
+
+    fn ticker(self, name: &str, length: u64, template: &str) -> Ticker {
+        let target = match self {
+            Progress::Bars => ProgressDrawTarget::stderr(),
+            Progress::Lines => {
+                tracing::info!("{name}");
+                ProgressDrawTarget::hidden()
+            }
+            Progress::Quiet => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), target).with_prefix(name.to_owned());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Ticker { bar, drawn: None }
+    }
+}
+
+/// The progress of one stage; gone when dropped.
+pub struct Ticker {
+    bar: ProgressBar,
+    drawn: Option<Instant>,
+}
+
+impl Ticker {
+    /// One more part is done.
+    pub fn tick(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Shows steps done and systems still running.
+impl Observer for Ticker {
+    #[expect(clippy::disallowed_methods, reason = "a progress bar is redrawn by the clock")]
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        let now = Instant::now();
+        if self.drawn.is_none_or(|drawn| now - drawn > REDRAW) {
+            self.drawn = Some(now);
+            self.bar.set_message(format!("({} alive)", frame.ids.len()));
+            self.bar.set_position(frame.state.step());
+        }
+        Ok(())
+    }
+}

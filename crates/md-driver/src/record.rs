@@ -1,0 +1,197 @@
+//! What is measured while a run goes on, in bounded memory.
+
+use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
+use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds};
+use md_io::results::{Run, RunAngularMomentum, RunEnergy, RunFate, RunStability, RunTemperature};
+use md_metrics::{
+    AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator, MetricError,
+    RunningStats, find_anomalies, rmsd_aligned_angstrom,
+};
+
+/// Alignment costs more than the rest of a record: it is done every so many steps.
+const RMSD_STRIDE: u64 = 10;
+
+/// A step of the recorded total energy below this is never called a jump, eV/atom.
+const ANOMALY_FLOOR_EV_PER_ATOM: f64 = 1e-3;
+
+/// An [`Observer`] that keeps one [`Record`] per system.
+pub struct Recorder {
+    records: Vec<Record>,
+}
+
+/// The accumulators of one system.
+pub struct Record {
+    start: Vec<Vec3>,
+    degrees_of_freedom: usize,
+    timestep_fs: f64,
+    steps: u64,
+    energy: EnergyAccumulator,
+    kinetic_potential: KineticPotentialAccumulator,
+    temperature: RunningStats,
+    bonds: BondTracker,
+    first_angular_momentum: Option<Vec3>,
+    max_angular_momentum_change: f64,
+    max_rmsd_angstrom: f64,
+}
+
+impl Recorder {
+    /// A recorder for the systems of `state`. Bonds are those of `structures`, which are broken beyond `broken_ratio`
+    /// times their length there.
+    ///
+    /// # Errors
+    /// [`MetricError::OutOfRange`] for a `broken_ratio` that is no ratio.
+    pub fn new(
+        state: &State,
+        structures: &[&System],
+        timestep_fs: f64,
+        broken_ratio: f64,
+    ) -> Result<Self, MetricError> {
+        let records = structures
+            .iter()
+            .zip(state.batch().ranges())
+            .zip(state.degrees_of_freedom())
+            .map(|((structure, atoms), &degrees_of_freedom)| {
+                Ok(Record {
+                    start: state.positions()[atoms].to_vec(),
+                    degrees_of_freedom,
+                    timestep_fs,
+                    steps: 0,
+                    energy: EnergyAccumulator::default(),
+                    kinetic_potential: KineticPotentialAccumulator::default(),
+                    temperature: RunningStats::default(),
+                    bonds: BondTracker::new(bonds::find(structure, bonds::DEFAULT_SCALE), broken_ratio)?,
+                    first_angular_momentum: None,
+                    max_angular_momentum_change: 0.0,
+                    max_rmsd_angstrom: 0.0,
+                })
+            })
+            .collect::<Result<_, MetricError>>()?;
+        Ok(Recorder { records })
+    }
+
+    /// The records, in the order of the systems the run began with.
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        for system in frame.systems() {
+            self.records[system.id].observe(&system).map_err(|source| ObserverError {
+                observer: "the recorder".to_owned(),
+                step: system.step(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    fn observe(&mut self, frame: &SystemFrame<'_>) -> Result<(), MetricError> {
+        let time_ps = frame.time_fs() / FS_PER_PS;
+        self.steps = frame.step();
+        self.energy.push(time_ps, frame.conserved_ev())?;
+        self.kinetic_potential.push(frame.kinetic_energy_ev(), frame.potential_energy_ev())?;
+        self.temperature.push(frame.temperature_k())?;
+        self.bonds.observe(time_ps, frame.positions())?;
+        let spin = frame.angular_momentum();
+        let change = (spin - *self.first_angular_momentum.get_or_insert(spin)).norm();
+        self.max_angular_momentum_change = self.max_angular_momentum_change.max(change);
+        if frame.step().is_multiple_of(RMSD_STRIDE) {
+            let rmsd = rmsd_aligned_angstrom(frame.positions(), &self.start)?;
+            self.max_rmsd_angstrom = self.max_rmsd_angstrom.max(rmsd);
+        }
+        Ok(())
+    }
+
+    /// Fills what was measured into `run`. Energies and temperatures are absent when the system diverged before it
+    /// was seen once.
+    ///
+    /// # Errors
+    /// What the metrics return.
+    pub fn fill(&self, run: &mut Run, fate: &Fate) -> Result<(), MetricError> {
+        (run.fate, run.fate_reason, run.steps_done) = match fate {
+            Fate::Finished => (RunFate::Finished, None, self.steps),
+            Fate::Diverged { step, reason } => (RunFate::Diverged, Some(reason.to_string()), *step),
+        };
+        if self.temperature.count() == 0 {
+            return Ok(());
+        }
+        run.energy = Some(self.energy_record()?);
+        let temperature = self.temperature.summary()?;
+        run.temperature = Some(RunTemperature {
+            mean_k: temperature.mean,
+            std_k: temperature.std,
+            max_k: temperature.max,
+            degrees_of_freedom: self.degrees_of_freedom,
+        });
+        run.angular_momentum = Some(RunAngularMomentum {
+            max_change_hbar: self.max_angular_momentum_change * AMU_ANGSTROM2_PER_FS_IN_HBAR,
+        });
+        run.stability = Some(self.stability_record(fate));
+        run.anomalies = self.anomalies()?;
+        Ok(())
+    }
+
+    fn energy_record(&self) -> Result<RunEnergy, MetricError> {
+        let n_atoms = self.start.len();
+        let per_atom = MEV_PER_EV / n_atoms as f64;
+        let energy = self.energy.summary()?;
+        let drift = self.energy.drift_rate(n_atoms).ok();
+        Ok(RunEnergy {
+            initial_ev: energy.first_ev,
+            drift_percent: energy.drift_percent().ok(),
+            max_deviation_percent: energy.max_deviation_percent().ok(),
+            max_deviation_mev_per_atom: energy.max_deviation_ev() * per_atom,
+            drift_mev_per_atom_per_ps: drift.as_ref().map(|d| d.rate.value),
+            drift_standard_error: drift.and_then(|d| d.rate.standard_error),
+            rms_fluctuation_mev_per_atom: energy.std_ev * per_atom,
+            conservation_ratio: energy.conservation_ratio().ok(),
+            kinetic_potential_correlation: self.kinetic_potential.statistics()?.correlation,
+        })
+    }
+
+    /// A bond whose stretch ended the run counts as broken then, though no observer was shown that step.
+    fn stability_record(&self, fate: &Fate) -> RunStability {
+        let seen = self.bonds.first_broken().map(|b| (b.time_ps, b.bond.i, b.bond.j));
+        let (last, last_ratio) = match *fate {
+            Fate::Diverged {
+                step,
+                reason: md_core::Divergence::BondStretched { i, j, distance_angstrom, .. },
+            } => {
+                let reference = self.bonds.records().iter().find(|r| (r.bond.i, r.bond.j) == (i, j));
+                let time_ps = step as f64 * self.timestep_fs / FS_PER_PS;
+                (Some((time_ps, i, j)), reference.map(|r| distance_angstrom / r.bond.length_angstrom))
+            }
+            _ => (None, None),
+        };
+        let first = seen.or(last);
+        RunStability {
+            first_broken_bond_ps: first.map(|(time_ps, _, _)| time_ps),
+            first_broken_bond: first.map(|(_, i, j)| format!("{i}-{j}")),
+            max_bond_ratio: [self.bonds.max_ratio(), last_ratio].into_iter().flatten().reduce(f64::max),
+            max_rmsd_angstrom: self.max_rmsd_angstrom,
+        }
+    }
+
+    fn anomalies(&self) -> Result<Vec<String>, MetricError> {
+        let samples = self.energy.series().samples();
+        let n_atoms = self.start.len() as f64;
+        let per_atom_ev: Vec<f64> = samples.iter().map(|(_, energy_ev)| energy_ev / n_atoms).collect();
+        let found = find_anomalies(&per_atom_ev, &AnomalyOptions::with_floor(ANOMALY_FLOOR_EV_PER_ATOM))?;
+        Ok(found
+            .iter()
+            .map(|a| {
+                let kind = match a.kind {
+                    AnomalyKind::NonFinite => "value that is not finite",
+                    AnomalyKind::Jump => "jump",
+                    AnomalyKind::Spike => "spike",
+                };
+                let size = a.size * MEV_PER_EV;
+                format!("{kind} of the total energy by {size:.2} meV/atom at {:.4} ps", samples[a.index].0)
+            })
+            .collect())
+    }
+}

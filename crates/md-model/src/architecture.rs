@@ -1,0 +1,97 @@
+use rand::RngExt;
+use serde_json::{Map, Value};
+
+use crate::burn_engine;
+use crate::distiller::{self, DistillerHyperparameters};
+use crate::student::Network;
+use crate::{CheckpointError, Precision, Weights};
+
+/// The networks this crate knows, with their hyper-parameters: the one place to register another.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// The PaiNN student of MLFF-Distiller.
+    Distiller(DistillerHyperparameters),
+}
+
+/// The `model_type` of every architecture.
+const KNOWN: [&str; 1] = [distiller::MODEL_TYPE];
+
+impl Architecture {
+    /// The architecture that a configuration names.
+    pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
+        match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
+            distiller::MODEL_TYPE => {
+                Ok(Architecture::Distiller(DistillerHyperparameters::from_config(config)?))
+            }
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// The architecture of bare weights, its sizes taken from their shapes.
+    pub(crate) fn from_weights(weights: &Weights) -> Result<Self, CheckpointError> {
+        Ok(Architecture::Distiller(DistillerHyperparameters::from_weights(weights)?))
+    }
+
+    /// Its `model_type` in `config.json`.
+    pub fn model_type(&self) -> &'static str {
+        match self {
+            Architecture::Distiller(_) => distiller::MODEL_TYPE,
+        }
+    }
+
+    /// Distance up to which atoms interact, Å.
+    pub fn cutoff_angstrom(&self) -> f64 {
+        match self {
+            Architecture::Distiller(h) => h.cutoff,
+        }
+    }
+
+    /// Largest atomic number that has an embedding.
+    pub fn max_atomic_number(&self) -> u8 {
+        match self {
+            Architecture::Distiller(h) => h.max_z,
+        }
+    }
+
+    /// What [`Architecture::from_config`] reads.
+    pub(crate) fn to_config(&self) -> Result<Map<String, Value>, CheckpointError> {
+        let hyperparameters = match self {
+            Architecture::Distiller(h) => serde_json::to_value(h)?,
+        };
+        let model_type = ("model_type".to_owned(), Value::from(self.model_type()));
+        Ok([model_type]
+            .into_iter()
+            .chain(hyperparameters.as_object().cloned().into_iter().flatten())
+            .collect())
+    }
+
+    /// Weights before training.
+    pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
+        match self {
+            Architecture::Distiller(h) => h.untrained(rng),
+        }
+    }
+
+    /// Checks the weights against the hyper-parameters and counts the trainable ones.
+    pub(crate) fn check(&self, weights: &Weights) -> Result<usize, CheckpointError> {
+        match self {
+            Architecture::Distiller(h) => h.check(weights),
+        }
+    }
+
+    /// The network itself, on the CPU.
+    pub(crate) fn build(
+        &self,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Box<dyn Network>, CheckpointError> {
+        match self {
+            Architecture::Distiller(h) => burn_engine::distiller(h, weights, precision),
+        }
+    }
+}
+
+fn unknown(found: &str) -> CheckpointError {
+    CheckpointError::UnknownArchitecture { found: found.to_owned(), known: KNOWN.join(", ") }
+}

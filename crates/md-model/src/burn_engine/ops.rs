@@ -1,0 +1,167 @@
+//! What networks are built from: tensors of a chosen precision, linear layers, the SiLU function.
+
+use burn::tensor::backend::{Backend, ExecutionError};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
+
+use crate::tensors::{self, WeightTensor};
+use crate::{CheckpointError, Precision, Weights};
+
+/// Where tensors live and how precise they are.
+#[derive(Debug, Clone)]
+pub(super) struct Format<B: Backend> {
+    pub(super) device: Device<B>,
+    pub(super) precision: Precision,
+}
+
+impl<B: Backend> Format<B> {
+    /// The row-major matrix of these values.
+    pub(super) fn matrix(&self, values: &[f64], shape: [usize; 2]) -> Tensor<B, 2> {
+        match self.precision {
+            Precision::F32 => {
+                let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+                Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F32))
+            }
+            Precision::F64 => {
+                Tensor::from_data(TensorData::new(values.to_vec(), shape), (&self.device, DType::F64))
+            }
+        }
+    }
+
+    pub(super) fn zeros(&self, shape: [usize; 2]) -> Tensor<B, 2> {
+        Tensor::zeros(shape, (&self.device, self.dtype()))
+    }
+
+    pub(super) fn ones(&self, shape: [usize; 2]) -> Tensor<B, 2> {
+        Tensor::ones(shape, (&self.device, self.dtype()))
+    }
+
+    fn dtype(&self) -> DType {
+        match self.precision {
+            Precision::F32 => DType::F32,
+            Precision::F64 => DType::F64,
+        }
+    }
+
+    /// Row numbers.
+    pub(super) fn rows(&self, rows: impl Iterator<Item = usize>) -> Tensor<B, 1, Int> {
+        let rows: Vec<i32> = rows.map(|row| row as i32).collect();
+        let n = rows.len();
+        Tensor::from_data(TensorData::new(rows, [n]), (&self.device, DType::I32))
+    }
+}
+
+/// The values of a tensor, back on the host.
+pub(super) fn read<B: Backend>(tensor: Tensor<B, 2>) -> Result<Vec<f64>, ExecutionError> {
+    Ok(tensor.try_into_data()?.iter::<f64>().collect())
+}
+
+/// y = x Wᵀ + b on rows.
+#[derive(Debug, Clone)]
+pub(super) struct Linear<B: Backend> {
+    /// \[out, in\]
+    weight: Tensor<B, 2>,
+    /// \[1, out\]
+    bias: Tensor<B, 2>,
+}
+
+impl<B: Backend> Linear<B> {
+    /// The layer `name` of a checkpoint.
+    pub(super) fn load(
+        weights: &Weights,
+        name: &str,
+        [n_in, n_out]: [usize; 2],
+        format: &Format<B>,
+    ) -> Result<Self, CheckpointError> {
+        Ok(Self::stacked(&[Rows::load(weights, name, [n_in, n_out])?], n_in, format))
+    }
+
+    /// Three layers of equal size that the checkpoint stores as one with three times the outputs.
+    pub(super) fn load_three(
+        weights: &Weights,
+        name: &str,
+        [n_in, n_out]: [usize; 2],
+        format: &Format<B>,
+    ) -> Result<[Self; 3], CheckpointError> {
+        let all = Rows::load(weights, name, [n_in, 3 * n_out])?;
+        Ok([0, 1, 2].map(|k| Self::stacked(&[all.part(k * n_out, n_out, n_in)], n_in, format)))
+    }
+
+    /// One layer whose outputs are those of all `layers`.
+    pub(super) fn stacked(layers: &[Rows<'_>], n_in: usize, format: &Format<B>) -> Self {
+        let weight: Vec<f64> = layers.iter().flat_map(|rows| rows.weight).copied().collect();
+        let bias: Vec<f64> = layers.iter().flat_map(|rows| rows.bias).copied().collect();
+        let n_out = bias.len();
+        Linear { weight: format.matrix(&weight, [n_out, n_in]), bias: format.matrix(&bias, [1, n_out]) }
+    }
+
+    /// The layer on rows `x`.
+    pub(super) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        x.matmul(self.weight.clone().transpose()) + self.bias.clone()
+    }
+
+    /// dE/dx, given dE/dy.
+    pub(super) fn pull_back(&self, gradient: Tensor<B, 2>) -> Tensor<B, 2> {
+        gradient.matmul(self.weight.clone())
+    }
+}
+
+/// Some outputs of a linear layer, as stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    weight: &'a [f64],
+    bias: &'a [f64],
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn load(
+        weights: &'a Weights,
+        name: &str,
+        [n_in, n_out]: [usize; 2],
+    ) -> Result<Self, CheckpointError> {
+        let get = |part: &str, shape: &[usize]| -> Result<&'a WeightTensor, CheckpointError> {
+            tensors::get(weights, &format!("{name}.{part}"), shape)
+        };
+        Ok(Rows { weight: &get("weight", &[n_out, n_in])?.values, bias: &get("bias", &[n_out])?.values })
+    }
+
+    fn part(self, start: usize, n_out: usize, n_in: usize) -> Self {
+        Rows {
+            weight: &self.weight[start * n_in..(start + n_out) * n_in],
+            bias: &self.bias[start..start + n_out],
+        }
+    }
+}
+
+/// silu(z) = z σ(z), with what its derivative needs.
+#[derive(Debug, Clone)]
+pub(super) struct Silu<B: Backend> {
+    pub(super) value: Tensor<B, 2>,
+    sigmoid: Tensor<B, 2>,
+}
+
+impl<B: Backend> Silu<B> {
+    pub(super) fn of(z: Tensor<B, 2>) -> Self {
+        let sigmoid = activation::sigmoid(z.clone());
+        Silu { value: z * sigmoid.clone(), sigmoid }
+    }
+
+    /// dE/dz, given dE/dsilu: silu' = silu + σ (1 − silu).
+    pub(super) fn pull_back(self, gradient: Tensor<B, 2>) -> Tensor<B, 2> {
+        let rest = self.sigmoid.clone() - self.sigmoid * self.value.clone();
+        gradient * (rest + self.value)
+    }
+}
+
+/// The sum of the `n` blocks of rows that `x` consists of.
+pub(super) fn sum_blocks<B: Backend>(x: Tensor<B, 2>, n: usize) -> Tensor<B, 2> {
+    let [rows, width] = x.dims();
+    x.reshape([n, rows / n * width]).sum_dim(0).reshape([rows / n, width])
+}
+
+/// Multiplies each block of rows of `x` by the matrix `factor`, elementwise.
+pub(super) fn scale_blocks<B: Backend>(x: Tensor<B, 2>, factor: &Tensor<B, 2>) -> Tensor<B, 2> {
+    let [rows, width] = x.dims();
+    let [block, _] = factor.dims();
+    let scaled = x.reshape([rows / block, block * width]) * factor.clone().reshape([1, block * width]);
+    scaled.reshape([rows, width])
+}

@@ -1,0 +1,195 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use md_core::Element;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::distiller::MODEL_TYPE as DISTILLER;
+use crate::formats::{safetensors, torch};
+use crate::{Architecture, CheckpointError, Weights};
+
+/// A trained network as read from disk: architecture, hyper-parameters and weights, all checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    architecture: Architecture,
+    elements: Vec<Element>,
+    weights: Weights,
+    parameter_count: usize,
+    sha256: String,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint. `path` is one of
+    ///
+    /// - a folder with `model.safetensors` and `config.json`, or else with `best_model.pt`;
+    /// - a `.safetensors` file beside its `config.json`;
+    /// - a file of `torch.save` (PyTorch 1.6 or later) that holds a dictionary with `model_state_dict` and, in
+    ///   newer files, `config` and `num_parameters`. Without `config`, sizes are taken from the tensors and the
+    ///   cutoff is 5 Å; a warning is logged. Nothing in the file is executed.
+    ///
+    /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the distiller
+    /// form, whose program does not write it). An optional list
+    /// `elements` of chemical symbols restricts what the network may be used for; without it, every element with
+    /// an embedding is accepted, trained or not.
+    ///
+    /// # Errors
+    /// [`CheckpointError::In`] with the file and what is wrong in it: unreadable or unknown formats, an unknown
+    /// architecture, senseless hyper-parameters, missing, misshapen or superfluous tensors, weights that are not
+    /// finite, a parameter count other than stated.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let file = weight_file(path).map_err(|error| within(path, error))?;
+        let bytes = fs::read(&file).map_err(|error| within(&file, error.into()))?;
+        let (weights, config) = if torch::is_zip(&bytes) {
+            let content = torch::read(&bytes).map_err(|error| within(&file, error))?;
+            let named = content.config.map(|mut config| {
+                config.entry("model_type").or_insert_with(|| DISTILLER.into());
+                config
+            });
+            (content.weights, named)
+        } else if file.extension().is_some_and(|e| e == "safetensors") {
+            let weights = safetensors::read(&bytes).map_err(|error| within(&file, error))?;
+            let config_file = file.with_file_name("config.json");
+            (weights, Some(read_config(&config_file).map_err(|error| within(&config_file, error))?))
+        } else {
+            return Err(within(&file, CheckpointError::UnknownFormat));
+        };
+        Self::assemble(weights, config.as_ref(), sha256(&bytes)).map_err(|error| within(&file, error))
+    }
+
+    /// A checkpoint with random weights (in f32) of the given sizes: where training starts, and what speed can be
+    /// measured on without a trained model. Every element with an embedding is accepted.
+    ///
+    /// # Errors
+    /// Sizes without sense.
+    pub fn untrained(architecture: Architecture, seed: u64) -> Result<Self, CheckpointError> {
+        // Through its own configuration, so that the same checks apply as to a file.
+        let config = architecture.to_config()?;
+        let architecture = Architecture::from_config(&config)?;
+        let mut weights = architecture.untrained(&mut ChaCha12Rng::seed_from_u64(seed));
+        for x in weights.values_mut().flat_map(|t| &mut t.values) {
+            *x = f64::from(*x as f32);
+        }
+        let sha256 = sha256(&safetensors::write(&weights)?);
+        Self::assemble(weights, Some(&config), sha256)
+    }
+
+    /// Writes `model.safetensors` and `config.json` into `folder`, which [`Checkpoint::load`] reads back.
+    ///
+    /// # Errors
+    /// [`CheckpointError::In`] names the file that could not be written.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), CheckpointError> {
+        let mut config = self.architecture.to_config()?;
+        config.insert("elements".to_owned(), self.elements.iter().map(|e| e.symbol()).collect());
+        config.insert("num_parameters".to_owned(), self.parameter_count.into());
+        let write = |name: &str, bytes: &[u8]| {
+            let file = folder.as_ref().join(name);
+            fs::write(&file, bytes).map_err(|error| within(&file, error.into()))
+        };
+        write("model.safetensors", &safetensors::write(&self.weights)?)?;
+        write("config.json", serde_json::to_string_pretty(&config)?.as_bytes())
+    }
+
+    fn assemble(
+        weights: Weights,
+        config: Option<&Map<String, Value>>,
+        sha256: String,
+    ) -> Result<Self, CheckpointError> {
+        let architecture = match config {
+            Some(config) => Architecture::from_config(config)?,
+            None => Architecture::from_weights(&weights)?,
+        };
+        let elements = elements(&architecture, config.and_then(|c| c.get("elements")))?;
+        let parameter_count = architecture.check(&weights)?;
+        if let Some(stated) = config.and_then(|c| c.get("num_parameters")) {
+            let expected = serde_json::from_value(stated.clone())?;
+            if expected != parameter_count as u64 {
+                return Err(CheckpointError::ParameterCount { expected, found: parameter_count });
+            }
+        }
+        Ok(Checkpoint { architecture, elements, weights, parameter_count, sha256 })
+    }
+
+    /// Architecture and hyper-parameters.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The elements that the network may be used for, by atomic number.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    /// Distance up to which atoms interact, Å.
+    pub fn cutoff_angstrom(&self) -> f64 {
+        self.architecture.cutoff_angstrom()
+    }
+
+    /// Number of trainable weights (radial basis functions count only if they were trained).
+    pub fn parameter_count(&self) -> usize {
+        self.parameter_count
+    }
+
+    /// SHA-256 of the file that holds the weights, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Every tensor of the file.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file with the weights: `path` itself, or the one in the folder `path`.
+fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(path.to_owned());
+    }
+    ["model.safetensors", "best_model.pt"]
+        .into_iter()
+        .map(|name| path.join(name))
+        .find(|file| file.is_file())
+        .ok_or(CheckpointError::NothingToLoad)
+}
+
+fn read_config(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+/// The elements listed, or else all that have an embedding.
+fn elements(architecture: &Architecture, listed: Option<&Value>) -> Result<Vec<Element>, CheckpointError> {
+    let max_z = architecture.max_atomic_number();
+    let Some(listed) = listed else {
+        return Ok((1..=max_z).filter_map(|z| Element::from_atomic_number(i64::from(z)).ok()).collect());
+    };
+    let refuse = |found: &dyn ToString| CheckpointError::Hyperparameter {
+        name: "elements",
+        found: found.to_string(),
+        expected: format!(
+            "a list of chemical symbols, such as [\"H\", \"C\"], of atomic number {max_z} or less"
+        ),
+    };
+    let mut elements = Vec::new();
+    for symbol in listed.as_array().filter(|list| !list.is_empty()).ok_or_else(|| refuse(listed))? {
+        let element: Element = symbol.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| refuse(symbol))?;
+        if element.atomic_number() > max_z {
+            return Err(refuse(symbol));
+        }
+        elements.push(element);
+    }
+    elements.sort();
+    elements.dedup();
+    Ok(elements)
+}
+
+fn within(path: &Path, source: CheckpointError) -> CheckpointError {
+    CheckpointError::In { path: path.to_owned(), source: Box::new(source) }
+}

@@ -1,0 +1,172 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::CheckpointError;
+use crate::tensors::{self, WeightTensor, Weights};
+use rand::RngExt;
+
+pub(crate) const MODEL_TYPE: &str = "painn_student_mlff_distiller";
+
+/// Sizes of the 'distiller' form of PaiNN, as MLFF-Distiller (A. Frank) trains it.
+///
+/// With F = `hidden_dim`, K = `num_rbf`, edges i ← j in both directions for every pair of atoms `d ≤ cutoff`
+/// apart, and r̂ = (x_j − x_i)/(d + 10⁻⁸ Å):
+///
+/// - s = E\[Z\], v = 0;
+/// - basis φ_k(d) = exp(−((d − c_k)/w_k)²) · (cos(π d/cutoff) + 1)/2;
+/// - `num_interactions` times: filter (f₀, f₁, f₂) = W₂ silu(W₁ φ + b₁) + b₂; message
+///   s_i += Σ_j s_j f₀, v_i += Σ_j (v_j f₁ + r̂ f₂); update (a₀, a₁, a₂) = W₂ silu(W₁ \[s, |v|\] + b₁) + b₂,
+///   s += a₀, v ← v a₁ + (M v) a₂;
+/// - energy = Σ_atoms of a readout F → F/2 → F/4 → 1 of s, in eV.
+///
+/// Two properties that are the form's own, not this program's: M (`mixing_matrix`, 3×3) acts on the Cartesian
+/// index, so the energy is not invariant to rotation unless M is a multiple of the identity; and the envelope
+/// multiplies φ, not the filter, whose biases survive at the cutoff: the energy jumps when a pair crosses it.
+///
+/// Original form of PaiNN: K. Schütt, O. Unke, M. Gastegger, Proc. ICML 2021, PMLR 139, 9377.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DistillerHyperparameters {
+    /// Width F of the atom features, at least 4.
+    pub hidden_dim: u32,
+    /// Number of message-and-update layers, at least 1.
+    pub num_interactions: u32,
+    /// Number K of radial basis functions, at least 1.
+    pub num_rbf: u32,
+    /// Cutoff distance, Å.
+    pub cutoff: f64,
+    /// Largest atomic number with an embedding, 1 to 118.
+    pub max_z: u8,
+    /// Whether centres and widths of the basis count as trainable parameters.
+    #[serde(default)]
+    pub learnable_rbf: bool,
+}
+
+/// Cutoff (Å) of the files that do not say: MLFF-Distiller's default.
+const DEFAULT_CUTOFF: f64 = 5.0;
+
+impl DistillerHyperparameters {
+    pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
+        let h: Self = serde_json::from_value(Value::Object(config.clone()))?;
+        h.validated()
+    }
+
+    /// The sizes that the shapes of `weights` imply, and the default cutoff.
+    pub(crate) fn from_weights(weights: &Weights) -> Result<Self, CheckpointError> {
+        let shape_of = |name: &str| weights.get(name).map(|t| t.shape.as_slice());
+        let Some(&[rows, hidden_dim]) = shape_of("embedding.weight") else {
+            return Err(CheckpointError::NoSizes { name: "embedding.weight", rank: 2 });
+        };
+        let Some(&[num_rbf]) = shape_of("rbf.centers") else {
+            return Err(CheckpointError::NoSizes { name: "rbf.centers", rank: 1 });
+        };
+        let layer = |l: u32| format!("interactions.{l}.update.mixing_matrix");
+        let num_interactions = (0..).take_while(|&l| weights.contains_key(&layer(l))).count();
+        tracing::warn!(
+            cutoff_angstrom = DEFAULT_CUTOFF,
+            "the file holds no configuration: sizes are taken from its tensors, and the cutoff is assumed"
+        );
+        let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let h = DistillerHyperparameters {
+            hidden_dim: size(hidden_dim),
+            num_interactions: size(num_interactions),
+            num_rbf: size(num_rbf),
+            cutoff: DEFAULT_CUTOFF,
+            max_z: u8::try_from(rows.saturating_sub(1)).unwrap_or(u8::MAX),
+            learnable_rbf: false,
+        };
+        h.validated()
+    }
+
+    fn validated(self) -> Result<Self, CheckpointError> {
+        let refuse = |name, found: &dyn ToString, expected: &str| {
+            Err(CheckpointError::Hyperparameter {
+                name,
+                found: found.to_string(),
+                expected: expected.to_owned(),
+            })
+        };
+        if !(4..=1 << 16).contains(&self.hidden_dim) {
+            return refuse("hidden_dim", &self.hidden_dim, "4 to 65536");
+        }
+        if self.num_interactions == 0 {
+            return refuse("num_interactions", &self.num_interactions, "at least 1");
+        }
+        if self.num_rbf == 0 {
+            return refuse("num_rbf", &self.num_rbf, "at least 1");
+        }
+        if !(self.cutoff.is_finite() && self.cutoff > 0.0) {
+            return refuse("cutoff", &self.cutoff, "a positive number of Å");
+        }
+        if !(1..=118).contains(&self.max_z) {
+            return refuse("max_z", &self.max_z, "1 to 118");
+        }
+        Ok(self)
+    }
+
+    /// Checks the weights and counts the trainable ones.
+    pub(crate) fn check(&self, weights: &Weights) -> Result<usize, CheckpointError> {
+        tensors::check(weights, self.tensors())?;
+        if let Some(k) = weights["rbf.widths"].values.iter().position(|&w| w == 0.0) {
+            return Err(CheckpointError::Hyperparameter {
+                name: "rbf.widths",
+                found: format!("0 at index {k}"),
+                expected: "widths other than 0 Å".to_owned(),
+            });
+        }
+        let is_trainable = |name: &str| self.learnable_rbf || !name.starts_with("rbf.");
+        Ok(weights.iter().filter(|(name, _)| is_trainable(name)).map(|(_, t)| t.values.len()).sum())
+    }
+
+    /// Weights before training: linear maps uniform with unit gain (±√(3/fan-in)), everything else in ±1; the centres of
+    /// the basis evenly spaced from 0 to the cutoff, the widths their spacing.
+    pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
+        let spacing = self.cutoff / f64::from(self.num_rbf.saturating_sub(1).max(1));
+        self.tensors()
+            .map(|(name, shape)| {
+                let n: usize = shape.iter().product();
+                let values: Vec<f64> = match name.as_str() {
+                    "rbf.centers" => (0..n).map(|k| k as f64 * spacing).collect(),
+                    "rbf.widths" => vec![spacing; n],
+                    _ => {
+                        let is_linear = name.ends_with("weight") && !name.starts_with("embedding");
+                        let bound = if is_linear { (3.0 / shape[1] as f64).sqrt() } else { 1.0 };
+                        (0..n).map(|_| rng.random_range(-bound..bound)).collect()
+                    }
+                };
+                (name, WeightTensor { shape, values })
+            })
+            .collect()
+    }
+
+    /// Name and shape of every tensor.
+    fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
+        let f = self.hidden_dim as usize;
+        let k = self.num_rbf as usize;
+        let linear = |name: String, n_in: usize, n_out: usize| {
+            [(format!("{name}.weight"), vec![n_out, n_in]), (format!("{name}.bias"), vec![n_out])]
+        };
+        let outside = [
+            ("embedding.weight".to_owned(), vec![usize::from(self.max_z) + 1, f]),
+            ("rbf.centers".to_owned(), vec![k]),
+            ("rbf.widths".to_owned(), vec![k]),
+        ];
+        let head = [(0, f, f / 2), (2, f / 2, f / 4), (4, f / 4, 1)];
+        let interactions = (0..self.num_interactions).flat_map(move |l| {
+            let filter = format!("interactions.{l}.message.rbf_to_scalar");
+            let update = format!("interactions.{l}.update.update_mlp");
+            [
+                linear(format!("{filter}.0"), k, f),
+                linear(format!("{filter}.2"), f, 3 * f),
+                linear(format!("{update}.0"), 2 * f, f),
+                linear(format!("{update}.2"), f, 3 * f),
+            ]
+            .into_iter()
+            .flatten()
+            .chain([(format!("interactions.{l}.update.mixing_matrix"), vec![3, 3])])
+        });
+        outside
+            .into_iter()
+            .chain(head.into_iter().flat_map(move |(n, i, o)| linear(format!("energy_head.{n}"), i, o)))
+            .chain(interactions)
+    }
+}

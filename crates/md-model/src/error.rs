@@ -1,0 +1,113 @@
+use std::path::PathBuf;
+
+use crate::formats::TorchError;
+
+/// Why a checkpoint cannot be used. [`CheckpointError::In`] says which file; the rest say what is wrong in it.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// What is wrong in the file `path`.
+    #[error("checkpoint {}: {source}", path.display())]
+    In {
+        /// The file (or folder).
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<CheckpointError>,
+    },
+    /// The file system refused.
+    #[error("cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// A folder without weights.
+    #[error("holds neither model.safetensors (with config.json) nor best_model.pt")]
+    NothingToLoad,
+    /// A file that is no checkpoint.
+    #[error(
+        "is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later); \
+         a bare pickle must be saved again with torch.save"
+    )]
+    UnknownFormat,
+    /// A configuration that is no JSON, or lacks a hyper-parameter.
+    #[error("the configuration cannot be read: {0}")]
+    Config(#[from] serde_json::Error),
+    /// A hyper-parameter without sense.
+    #[error("the configuration says {name} = {found}, expected {expected}")]
+    Hyperparameter {
+        /// Name in the configuration.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What makes sense.
+        expected: String,
+    },
+    /// Neither a configuration nor the tensor whose shape could stand in for it.
+    #[error("there is no configuration, and no tensor {name} of {rank} dimensions to take sizes from")]
+    NoSizes {
+        /// Name of the tensor.
+        name: &'static str,
+        /// Number of dimensions it should have.
+        rank: usize,
+    },
+    /// An architecture that this crate does not have.
+    #[error("model_type is '{found}', which is not known (known: {known}); set model_type in config.json")]
+    UnknownArchitecture {
+        /// The `model_type` found.
+        found: String,
+        /// The architectures known.
+        known: String,
+    },
+    /// A broken safetensors file.
+    #[error("not a sound safetensors file: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    /// A broken, unusual or malicious PyTorch file.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// A tensor of a type other than f16, bf16, f32, f64.
+    #[error("tensor {name} holds {found}, expected one of F16, BF16, F32, F64")]
+    ElementType {
+        /// Name of the tensor.
+        name: String,
+        /// Its element type.
+        found: String,
+    },
+    /// A tensor that the architecture needs and the file lacks.
+    #[error("tensor {name} is missing (expected shape {expected:?})")]
+    MissingTensor {
+        /// Name of the tensor.
+        name: String,
+        /// Shape that the hyper-parameters ask for.
+        expected: Vec<usize>,
+    },
+    /// A tensor whose shape contradicts the hyper-parameters.
+    #[error("tensor {name} has the shape {found:?}, but the hyper-parameters ask for {expected:?}")]
+    TensorShape {
+        /// Name of the tensor.
+        name: String,
+        /// Shape that the hyper-parameters ask for.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// Tensors that the architecture has no use for: probably another architecture.
+    #[error("the architecture has no tensors named {} (another model_type, or more layers?)", names.join(", "))]
+    UnexpectedTensors {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A weight that is NaN or infinite.
+    #[error("tensor {name} holds {value} at index {index} (row-major), expected finite weights")]
+    NonFinite {
+        /// Name of the tensor.
+        name: String,
+        /// Row-major index in the tensor.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A file that holds more or fewer parameters than it says.
+    #[error("the file says num_parameters = {expected} but holds {found}")]
+    ParameterCount {
+        /// What the file says.
+        expected: u64,
+        /// What it holds.
+        found: usize,
+    },
+}

@@ -1,0 +1,8 @@
+//! Readers of weight files. They turn bytes into tensors and know no architecture.
+
+mod pickle;
+pub(crate) mod safetensors;
+pub(crate) mod torch;
+
+pub use pickle::PickleError;
+pub use torch::TorchError;

@@ -1,0 +1,133 @@
+//! safetensors files, by the crate of that name.
+
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::{CheckpointError, WeightTensor, Weights};
+
+/// The tensors of a safetensors file.
+pub(crate) fn read(bytes: &[u8]) -> Result<Weights, CheckpointError> {
+    let mut weights = Weights::new();
+    for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+        let kind = match view.dtype() {
+            Dtype::F16 => ElementKind::F16,
+            Dtype::BF16 => ElementKind::Bf16,
+            Dtype::F32 => ElementKind::F32,
+            Dtype::F64 => ElementKind::F64,
+            other => {
+                return Err(CheckpointError::ElementType {
+                    name: name.to_owned(),
+                    found: format!("{other:?}"),
+                });
+            }
+        };
+        let tensor = WeightTensor { shape: view.shape().to_vec(), values: kind.decode(view.data()) };
+        weights.insert(name.to_owned(), tensor);
+    }
+    Ok(weights)
+}
+
+/// The bytes of a safetensors file, in f32 where that holds every weight exactly and in f64 otherwise.
+pub(crate) fn write(weights: &Weights) -> Result<Vec<u8>, CheckpointError> {
+    let single = weights.values().flat_map(|t| &t.values).all(|&x| f64::from(x as f32) == x);
+    let dtype = if single { Dtype::F32 } else { Dtype::F64 };
+    let bytes: Vec<Vec<u8>> = weights
+        .values()
+        .map(|t| match dtype {
+            Dtype::F32 => t.values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
+            _ => t.values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+        .collect();
+    let mut views = Vec::new();
+    for ((name, tensor), bytes) in weights.iter().zip(&bytes) {
+        views.push((name, TensorView::new(dtype, tensor.shape.clone(), bytes)?));
+    }
+    Ok(safetensors::serialize(views, None)?)
+}
+
+/// Type of the numbers of a stored tensor, little endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ElementKind {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl ElementKind {
+    /// All whole numbers in `bytes`.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f64> {
+        fn each<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+            bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
+        }
+        match self {
+            ElementKind::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
+            ElementKind::Bf16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+            ElementKind::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
+            ElementKind::F64 => each(bytes, f64::from_le_bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_number_format_is_decoded() {
+        // -1.5 in each format (IEEE 754; bfloat16 is the upper half of an f32).
+        let cases: [(Dtype, &[u8]); 4] = [
+            (Dtype::F16, &[0x00, 0xbe]),
+            (Dtype::BF16, &[0xc0, 0xbf]),
+            (Dtype::F32, &[0, 0, 0xc0, 0xbf]),
+            (Dtype::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0xbf]),
+        ];
+        for (dtype, bytes) in cases {
+            let view = TensorView::new(dtype, vec![1, 1], bytes).unwrap();
+            let weights = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+            assert_eq!(weights["w"], WeightTensor { shape: vec![1, 1], values: vec![-1.5] }, "{dtype:?}");
+        }
+        let view = TensorView::new(Dtype::I32, vec![1], &[0; 4]).unwrap();
+        let error = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "tensor w holds I32, expected one of F16, BF16, F32, F64");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_exactly() {
+        let tensor = |values: Vec<f64>| WeightTensor { shape: vec![values.len()], values };
+        for values in [vec![1.5, -0.25], vec![0.1, f64::MIN_POSITIVE]] {
+            let weights =
+                Weights::from([("a".to_owned(), tensor(values)), ("b".to_owned(), tensor(vec![2.0]))]);
+            assert_eq!(read(&write(&weights).unwrap()).unwrap(), weights);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+            // With a header length that fits, more of the reader runs.
+            if bytes.len() >= 8 {
+                let header = (bytes.len() - 8) as u64;
+                bytes[..8].copy_from_slice(&header.to_le_bytes());
+                let _ = read(&bytes);
+            }
+        }
+
+        #[test]
+        fn a_damaged_file_does_not_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let view = TensorView::new(Dtype::F32, vec![2, 2], &[0; 16]).unwrap();
+            let mut bytes = safetensors::serialize([("a", view.clone()), ("b", view)], None).unwrap();
+            for (index, byte) in &changes {
+                let length = bytes.len();
+                bytes[index.index(length)] = *byte;
+            }
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! Files of `torch.save`: a zip archive of one pickle and the raw data of each tensor storage.
+//!
+//! Expected is what MLFF-Distiller writes, a dictionary with `model_state_dict` and, in newer files, `config`
+//! and `num_parameters`. No size that the file states is trusted: entries must be stored uncompressed and cannot
+//! have more bytes than the file, nor can all tensors together have more numbers than the file has bytes.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::{Cursor, Read};
+
+use serde_json::{Map, Value as Json};
+use zip::{CompressionMethod, ZipArchive};
+
+use super::pickle::{Global, Id, Pickle, PickleError, Value};
+use super::safetensors::ElementKind;
+use crate::{CheckpointError, WeightTensor, Weights};
+
+/// Why a PyTorch file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TorchError {
+    /// A broken archive.
+    #[error("not a sound zip file: {0}")]
+    Zip(#[from] zip::result::ZipError),
+    /// An entry that cannot be read to its end.
+    #[error("entry {entry} of the zip file cannot be read: {source}")]
+    Entry {
+        /// Name of the entry.
+        entry: String,
+        /// What the reader said.
+        source: std::io::Error,
+    },
+    /// An entry in a form that PyTorch does not write.
+    #[error("entry {entry} of the zip file is compressed or encrypted, which torch.save never does")]
+    Compressed {
+        /// Name of the entry.
+        entry: String,
+    },
+    /// Entries that share their bytes, so that together they are larger than the file.
+    #[error("entry {entry} of the zip file claims more bytes than the file has left")]
+    Overlapping {
+        /// Name of the entry.
+        entry: String,
+    },
+    /// An archive without pickle, or with several.
+    #[error(
+        "the zip file has {found} entries named */data.pkl, expected 1: it was not written by torch.save"
+    )]
+    NoPickle {
+        /// How many there are.
+        found: usize,
+    },
+    /// Data of a machine with the other byte order.
+    #[error("the file has the byte order '{found}', expected 'little'")]
+    ByteOrder {
+        /// What the file says.
+        found: String,
+    },
+    /// A refused pickle.
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    /// A file that holds something else.
+    #[error(
+        "the file holds no dictionary with model_state_dict, a dictionary of tensors: \
+         save it with torch.save({{'model_state_dict': model.state_dict(), 'config': {{...}}}}, path)"
+    )]
+    NoStateDict,
+    /// A state dictionary entry that is no tensor as PyTorch writes it.
+    #[error("{name} in model_state_dict is no tensor in a form that is understood: {what}")]
+    Tensor {
+        /// Key in the state dictionary.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Tensors that claim more numbers than the file can hold.
+    #[error("the tensors up to {name} claim more numbers than the file has bytes ({file_bytes})")]
+    TooLarge {
+        /// Tensor that passes the limit.
+        name: String,
+        /// Length of the file.
+        file_bytes: usize,
+    },
+    /// A configuration entry of a kind that JSON cannot express.
+    #[error("{name} in config is neither a number, a string, a truth value, None nor a list of these")]
+    Config {
+        /// Key in the configuration.
+        name: String,
+    },
+}
+
+/// What a PyTorch checkpoint holds.
+pub(crate) struct TorchFile {
+    pub(crate) weights: Weights,
+    /// `config`, with the file's `num_parameters` added; `None` in older files.
+    pub(crate) config: Option<Map<String, Json>>,
+}
+
+/// Whether `bytes` start like a zip file.
+pub(crate) fn is_zip(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+}
+
+/// The tensors and the configuration of a PyTorch file.
+pub(crate) fn read(bytes: &[u8]) -> Result<TorchFile, CheckpointError> {
+    let mut archive = Archive::open(bytes)?;
+    let pickle = Pickle::read(&archive.entry("data.pkl")?).map_err(TorchError::from)?;
+
+    let state = pickle.entry(pickle.root, "model_state_dict").map(|id| pickle.get(id));
+    let Some(Value::Dict(entries)) = state else { return Err(TorchError::NoStateDict.into()) };
+    let mut storages =
+        Storages { archive, read: BTreeMap::new(), file_bytes: bytes.len(), numbers_left: bytes.len() };
+    let mut weights = Weights::new();
+    for &(key, value) in entries {
+        let name = pickle.str(key).ok_or(TorchError::NoStateDict)?;
+        weights.insert(name.to_owned(), storages.tensor(&pickle, name, value)?);
+    }
+
+    let mut config = match pickle.entry(pickle.root, "config").map(|id| pickle.get(id)) {
+        None | Some(Value::None) => None,
+        Some(Value::Dict(entries)) => Some(config_of(&pickle, entries)?),
+        Some(_) => return Err(TorchError::Config { name: "config".to_owned() }.into()),
+    };
+    if let (Some(config), Some(n)) = (&mut config, pickle.entry(pickle.root, "num_parameters")) {
+        config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters")?);
+    }
+    Ok(TorchFile { weights, config })
+}
+
+fn config_of(pickle: &Pickle, entries: &[(Id, Id)]) -> Result<Map<String, Json>, TorchError> {
+    let mut config = Map::new();
+    for &(key, value) in entries {
+        let name = pickle.str(key).ok_or_else(|| TorchError::Config { name: "a key".to_owned() })?;
+        config.insert(name.to_owned(), json(pickle, value, name)?);
+    }
+    Ok(config)
+}
+
+/// A configuration value as JSON: a scalar, or a list or tuple of scalars.
+fn json(pickle: &Pickle, id: Id, name: &str) -> Result<Json, TorchError> {
+    let scalar = |id: Id| match pickle.get(id) {
+        Value::None => Some(Json::Null),
+        Value::Bool(b) => Some(Json::from(*b)),
+        Value::Int(n) => Some(Json::from(*n)),
+        Value::Float(x) => Some(Json::from(*x)),
+        Value::Str(s) => Some(Json::from(s.as_str())),
+        _ => None,
+    };
+    let value = match pickle.get(id) {
+        Value::List(items) | Value::Tuple(items) => items.iter().map(|&item| scalar(item)).collect(),
+        _ => scalar(id),
+    };
+    value.ok_or_else(|| TorchError::Config { name: name.to_owned() })
+}
+
+/// The zip file; entries are named relative to the one folder that it contains.
+struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    prefix: String,
+    /// Bytes that entries may still have: no more than the file, unless they overlap.
+    bytes_left: u64,
+}
+
+impl<'a> Archive<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self, TorchError> {
+        let zip = ZipArchive::new(Cursor::new(bytes))?;
+        let prefixes: Vec<&str> = zip.file_names().filter_map(|name| name.strip_suffix("data.pkl")).collect();
+        let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
+        let prefix = prefix.to_owned();
+        let mut archive = Archive { zip, prefix, bytes_left: bytes.len() as u64 };
+        // Files from before PyTorch 2.1 do not say; they come from little-endian machines in practice.
+        if archive.has("byteorder") {
+            let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();
+            if found != "little" {
+                return Err(TorchError::ByteOrder { found });
+            }
+        }
+        Ok(archive)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.zip.index_for_name(&format!("{}{name}", self.prefix)).is_some()
+    }
+
+    /// The bytes of an entry.
+    fn entry(&mut self, name: &str) -> Result<Vec<u8>, TorchError> {
+        let entry = format!("{}{name}", self.prefix);
+        let mut file = self.zip.by_name(&entry)?;
+        if file.compression() != CompressionMethod::Stored || file.encrypted() {
+            return Err(TorchError::Compressed { entry });
+        }
+        if file.size() > self.bytes_left {
+            return Err(TorchError::Overlapping { entry });
+        }
+        self.bytes_left -= file.size();
+        let mut bytes = Vec::new();
+        match file.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(TorchError::Entry { entry, source }),
+        }
+    }
+}
+
+/// The raw data that tensors are views of.
+struct Storages<'a> {
+    archive: Archive<'a>,
+    /// By key in the archive and type.
+    read: BTreeMap<(String, ElementKind), Vec<f64>>,
+    file_bytes: usize,
+    /// How many more numbers the tensors may have.
+    numbers_left: usize,
+}
+
+impl Storages<'_> {
+    fn tensor(&mut self, pickle: &Pickle, name: &str, id: Id) -> Result<WeightTensor, TorchError> {
+        let wrong = |what: &str| TorchError::Tensor { name: name.to_owned(), what: what.to_owned() };
+        let Value::Tensor(arguments) = pickle.get(id) else { return Err(wrong("it is another object")) };
+        // (storage, offset, size, stride, requires_grad, backward_hooks[, metadata])
+        let Value::Tuple(arguments) = pickle.get(*arguments) else { return Err(wrong("no arguments")) };
+        let &[storage, offset, size, stride, ..] = arguments.as_slice() else {
+            return Err(wrong("too few arguments"));
+        };
+        let offset = pickle.size(offset).ok_or_else(|| wrong("its offset is no size"))?;
+        let shape = pickle.sizes(size).ok_or_else(|| wrong("its shape is no tuple of sizes"))?;
+        let strides = pickle.sizes(stride).ok_or_else(|| wrong("its strides are no tuple of sizes"))?;
+        if shape.len() != strides.len() || shape.len() > MAX_RANK {
+            return Err(wrong("its shape and strides differ in length, or are too long"));
+        }
+        let (key, kind) = storage_of(pickle, storage).map_err(|what| wrong(&what))?;
+
+        let too_large = || TorchError::TooLarge { name: name.to_owned(), file_bytes: self.file_bytes };
+        let count =
+            shape.iter().try_fold(1usize, |n, &length| n.checked_mul(length)).ok_or_else(too_large)?;
+        self.numbers_left = self.numbers_left.checked_sub(count).ok_or_else(too_large)?;
+
+        let data = match self.read.entry((key.to_owned(), kind)) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => {
+                let bytes = self.archive.entry(&format!("data/{key}"))?;
+                unread.insert(kind.decode(&bytes))
+            }
+        };
+        let values = gather(data, offset, &shape, &strides, count)
+            .ok_or_else(|| wrong(&format!("it reaches beyond its storage of {} numbers", data.len())))?;
+        Ok(WeightTensor { shape, values })
+    }
+}
+
+/// More dimensions than any weight has.
+const MAX_RANK: usize = 8;
+
+/// Key in the archive and element type of a storage.
+fn storage_of(pickle: &Pickle, id: Id) -> Result<(&str, ElementKind), String> {
+    let what = || "its storage is not described as ('storage', type, key, device, length)".to_owned();
+    let Value::Persistent(description) = pickle.get(id) else { return Err(what()) };
+    let Value::Tuple(description) = pickle.get(*description) else { return Err(what()) };
+    let &[_, kind, key, ..] = description.as_slice() else { return Err(what()) };
+    let Value::Global(Global::Storage(kind)) = pickle.get(kind) else { return Err(what()) };
+    let kind = match *kind {
+        "FloatStorage" => ElementKind::F32,
+        "DoubleStorage" => ElementKind::F64,
+        "HalfStorage" => ElementKind::F16,
+        "BFloat16Storage" => ElementKind::Bf16,
+        other => return Err(format!("it is a torch.{other}, expected floating-point numbers")),
+    };
+    Ok((pickle.str(key).ok_or_else(what)?, kind))
+}
+
+/// The `count` elements of a strided view, row-major; `None` where it leaves `data`.
+fn gather(data: &[f64], offset: usize, shape: &[usize], strides: &[usize], count: usize) -> Option<Vec<f64>> {
+    let mut index = vec![0; shape.len()];
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        let place = index
+            .iter()
+            .zip(strides)
+            .try_fold(offset, |place, (i, stride): (&usize, _)| place.checked_add(i.checked_mul(*stride)?))?;
+        values.push(*data.get(place)?);
+        for d in (0..shape.len()).rev() {
+            index[d] += 1;
+            if index[d] < shape[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    const FIXTURE: &[u8] = include_bytes!("../../tests/data/distiller.pt");
+
+    fn archive(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, content) in entries {
+            zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
+            zip.write_all(content).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn with_pickle(pickle: &[u8]) -> Vec<u8> {
+        archive(&[("m/data.pkl", pickle), ("m/data/0", &[0; 16])], CompressionMethod::Stored)
+    }
+
+    fn error(bytes: &[u8]) -> TorchError {
+        match read(bytes) {
+            Err(CheckpointError::Torch(error)) => error,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("read without an error"),
+        }
+    }
+
+    /// `{'model_state_dict': {'w': <tensor>}}` with a float tensor of this offset, shape and strides.
+    fn state_dict_of(offset: i32, shape: [i32; 2], strides: [i32; 2]) -> Vec<u8> {
+        let int = |n: i32| [&b"J"[..], &n.to_le_bytes()].concat();
+        let pair = |[a, b]: [i32; 2]| [&int(a)[..], &int(b), b"\x86"].concat();
+        let mut p =
+            b"\x80\x02}\x8c\x10model_state_dict}\x8c\x01wctorch._utils\n_rebuild_tensor_v2\n(".to_vec();
+        p.extend(b"(\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x04tQ");
+        p.extend([int(offset), pair(shape), pair(strides)].concat());
+        p.extend(b"\x89ccollections\nOrderedDict\n)RtRss.");
+        p
+    }
+
+    #[test]
+    fn views_of_a_storage_are_laid_out_row_major() {
+        let data: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let values = |offset, shape, strides| {
+            let pickle = state_dict_of(offset, shape, strides);
+            let file = archive(&[("m/data.pkl", &pickle), ("m/data/0", &data)], CompressionMethod::Stored);
+            read(&file).map(|content| content.weights["w"].values.clone())
+        };
+        assert_eq!(values(0, [2, 2], [2, 1]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(values(0, [2, 2], [1, 2]).unwrap(), [1.0, 3.0, 2.0, 4.0], "transposed");
+        assert_eq!(values(2, [1, 2], [2, 1]).unwrap(), [3.0, 4.0], "from the third number on");
+        assert_eq!(values(3, [2, 2], [0, 0]).unwrap(), [4.0; 4], "one number expanded");
+        assert_eq!(values(0, [0, 2], [2, 1]).unwrap(), [0.0; 0], "empty");
+        let message = values(1, [2, 2], [2, 1]).unwrap_err().to_string();
+        assert!(message.contains("reaches beyond its storage of 4 numbers"), "{message}");
+    }
+
+    #[test]
+    fn what_the_file_claims_is_not_allocated() {
+        for shape in [[i32::MAX, i32::MAX], [100_000, 100_000], [1 << 20, 1]] {
+            let file = with_pickle(&state_dict_of(0, shape, [0, 0]));
+            assert!(matches!(error(&file), TorchError::TooLarge { .. }));
+        }
+        assert!(matches!(error(&with_pickle(&state_dict_of(0, [-1, 2], [2, 1]))), TorchError::Tensor { .. }));
+    }
+
+    #[test]
+    fn python_code_is_named_and_not_run() {
+        let cases: [(&[u8], &str); 6] = [
+            (b"\x80\x02cos\nsystem\n\x8c\x04true\x85R.", "os.system"),
+            (b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.", "posix.system"),
+            (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", "builtins.eval"),
+            (b"\x80\x02ctorch._utils\n_rebuild_device_tensor_from_numpy\n.", "torch._utils._rebuild_device"),
+            (b"\x80\x02ctorch\nload\n.", "torch.load"),
+            (b"\x80\x02}\x8c\x05epochcnumpy.core.multiarray\nscalar\n)Rs.", "numpy.core.multiarray.scalar"),
+        ];
+        for (pickle, name) in cases {
+            let error = error(&with_pickle(pickle));
+            assert!(matches!(&error, TorchError::Pickle(PickleError::ForbiddenGlobal { .. })), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        // INST, OBJ, NEWOBJ, EXT1, PERSID: other ways to a class or a reader of one's own.
+        for opcode in [b'i', b'o', 0x81, 0x82, b'P'] {
+            let error = error(&with_pickle(&[0x80, 2, opcode, 0, 0]));
+            assert!(
+                matches!(error, TorchError::Pickle(PickleError::ForbiddenOpcode { opcode: o, .. }) if o == opcode)
+            );
+        }
+    }
+
+    #[test]
+    fn damaged_pickles_are_refused() {
+        for pickle in [
+            &b""[..],
+            b"\x80",
+            b"\x80\x02",
+            b"\x80\x02.",                  // nothing on the stack
+            b"\x80\x02t.",                 // no MARK
+            b"\x80\x02h\x05.",             // nothing in the memo
+            b"\x80\x02}\x88s.",            // a key without a value
+            b"\x80\x02X\xff\xff\xff\xff.", // a string of 4 GB
+            b"\x80\x02\x8c\x02\xff\xff.",  // not UTF-8
+            b"\x80\x02}(0.",               // pops what is below the MARK
+            b"\x80\x02\x88)R.",            // calls True
+            b"\x80\x02\x88\x88b.",         // attributes of True
+            b"\x80\x02\x8a\xff.",          // an integer of 255 bytes
+        ] {
+            let error = error(&with_pickle(pickle));
+            assert!(matches!(error, TorchError::Pickle(_)), "{pickle:?}: {error}");
+        }
+        // Sound pickles of something else.
+        for pickle in [&b"\x80\x02N."[..], b"\x80\x02}.", b"\x80\x02}\x8c\x10model_state_dictK\x01s."] {
+            assert!(matches!(error(&with_pickle(pickle)), TorchError::NoStateDict), "{pickle:?}");
+        }
+    }
+
+    /// Deep nesting overflows no stack, and a list that contains itself no memory.
+    #[test]
+    fn nesting_is_harmless() {
+        let mut deep = vec![b']'; 1_000_000];
+        deep.extend(vec![b'a'; 999_999]);
+        deep.push(b'.');
+        assert!(matches!(error(&with_pickle(&deep)), TorchError::NoStateDict));
+        let mut doubled = b"]q\0".to_vec();
+        for _ in 0..100_000 {
+            doubled.extend(b"h\0h\0\x86q\0");
+        }
+        doubled.push(b'.');
+        assert!(matches!(error(&with_pickle(&doubled)), TorchError::NoStateDict));
+        let cyclic = b"\x80\x02}q\0\x8c\x10model_state_dicth\0s.";
+        assert!(matches!(error(&with_pickle(cyclic)), TorchError::Tensor { .. }));
+    }
+
+    #[test]
+    fn archives_that_torch_does_not_write_are_refused() {
+        let pickle: &[u8] = b"\x80\x02}.";
+        let bomb = vec![0; 10_000_000];
+        let deflated = archive(&[("m/data.pkl", &bomb)], CompressionMethod::Deflated);
+        assert!(deflated.len() < 20_000);
+        assert!(matches!(error(&deflated), TorchError::Compressed { .. }));
+        let stored = |entries: &[(&str, &[u8])]| error(&archive(entries, CompressionMethod::Stored));
+        assert!(matches!(stored(&[("readme.txt", pickle)]), TorchError::NoPickle { found: 0 }));
+        assert!(matches!(
+            stored(&[("a/data.pkl", pickle), ("b/data.pkl", pickle)]),
+            TorchError::NoPickle { found: 2 }
+        ));
+        let big = stored(&[("m/data.pkl", pickle), ("m/byteorder", b"big")]);
+        assert!(matches!(big, TorchError::ByteOrder { .. }));
+        for end in [0, 4, 100, FIXTURE.len() / 2, FIXTURE.len() - 1] {
+            assert!(matches!(error(&FIXTURE[..end]), TorchError::Zip(_)), "cut at {end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+            let _ = read(&with_pickle(&bytes));
+        }
+
+        /// Programs of instructions that exist reach deeper than noise does.
+        #[test]
+        fn arbitrary_programs_do_not_panic(
+            program in prop::collection::vec(prop::sample::select(&b"(.0N\x88K\x00M}])t\x85\x86\x87aesuq\x01h\x94QRb"[..]), 0..60),
+        ) {
+            let _ = read(&with_pickle(&program));
+        }
+
+        #[test]
+        fn a_damaged_file_does_not_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = FIXTURE.to_vec();
+            for (index, byte) in &changes {
+                bytes[index.index(FIXTURE.len())] = *byte;
+            }
+            let _ = read(&bytes);
+        }
+
+        /// The same within the pickle, past the checksum of the archive.
+        #[test]
+        fn a_damaged_pickle_does_not_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut pickle = Archive::open(FIXTURE).unwrap().entry("data.pkl").unwrap();
+            for (index, byte) in &changes {
+                let length = pickle.len();
+                pickle[index.index(length)] = *byte;
+            }
+            let _ = read(&with_pickle(&pickle));
+        }
+    }
+}

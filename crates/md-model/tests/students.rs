@@ -1,0 +1,535 @@
+//! Students as potentials: gradients, symmetries, and numbers of other programs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; clippy.toml allows these within #[test] functions only"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use md_core::{Batch, Cell, Configuration, Element, Evaluation, Mat3, Potential, Request, System, Vec3};
+use md_model::{Architecture, Checkpoint, CheckpointError, DistillerHyperparameters, Precision, Student};
+use md_testkit::conformance::{self, Tolerances};
+use proptest::prelude::*;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// A file of this crate's test data.
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// The folder of other people's checkpoints beside the repository, which not everybody has.
+fn shared_checkpoints(test: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/checkpoints");
+    let exists = folder.is_dir();
+    if !exists {
+        println!("{test} SKIPPED: {} does not exist", folder.display());
+    }
+    exists.then_some(folder)
+}
+
+fn evaluate(student: &mut Student, systems: &[System]) -> Evaluation {
+    let (batch, positions) = (Batch::new(systems), Batch::gather_positions(systems));
+    let mut out = Evaluation::default();
+    student
+        .evaluate(Configuration { batch: &batch, positions: &positions }, Request::FORCES, &mut out)
+        .unwrap();
+    out
+}
+
+fn vec3(x: &Value) -> Vec3 {
+    Vec3::from_iterator(x.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()))
+}
+
+/// PyTorch's energies and forces of `original` and `tiny` (their README).
+#[test]
+fn energies_and_forces_agree_with_pytorch() {
+    let Some(folder) = shared_checkpoints("energies_and_forces_agree_with_pytorch") else { return };
+    let reference: Value =
+        serde_json::from_slice(&fs::read(folder.join("energy_force_reference.json")).unwrap()).unwrap();
+    let cases = reference["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 6);
+    for case in cases {
+        let numbers = case["numbers"].as_array().unwrap().iter();
+        let elements =
+            numbers.map(|z| Element::from_atomic_number(z.as_i64().unwrap()).unwrap()).collect::<Vec<_>>();
+        let positions = case["positions"].as_array().unwrap().iter().map(vec3).collect();
+        let system = System::new(elements, positions).unwrap();
+        let expected: Vec<Vec3> = case["forces_f64"].as_array().unwrap().iter().map(vec3).collect();
+        let checkpoint = Checkpoint::load(folder.join(case["model"].as_str().unwrap())).unwrap();
+        for (precision, tolerance) in [(Precision::F64, 1e-8), (Precision::F32, 1e-4)] {
+            let mut student = Student::new(&checkpoint, precision).unwrap();
+            let found = evaluate(&mut student, std::slice::from_ref(&system));
+            let energy_error = (found.energies[0] - case["energy_f64"].as_f64().unwrap()).abs();
+            let force_error =
+                found.forces.iter().zip(&expected).map(|(f, e)| (f - e).amax()).fold(0.0, f64::max);
+            println!(
+                "{} {} {precision:?}: {energy_error:.1e} eV {force_error:.1e} eV/Å",
+                case["model"], case["molecule"]
+            );
+            assert!(energy_error < tolerance, "energy off by {energy_error} eV");
+            assert!(force_error < tolerance, "force off by {force_error} eV/Å");
+        }
+    }
+}
+
+/// Other people's checkpoints: sizes as published, and one content in two formats.
+#[test]
+fn public_checkpoints_load_alike_in_both_formats() {
+    let Some(folder) = shared_checkpoints("public_checkpoints_load_alike_in_both_formats") else { return };
+    for (name, parameters) in [("original", 427_292), ("tiny", 77_203), ("ultra-tiny", 21_459)] {
+        let safetensors = Checkpoint::load(folder.join(name)).unwrap();
+        let torch = Checkpoint::load(folder.join(name).join("best_model.pt")).unwrap();
+        assert_eq!((safetensors.parameter_count(), torch.parameter_count()), (parameters, parameters));
+        assert_eq!(safetensors.architecture(), torch.architecture());
+        assert_eq!(safetensors.weights(), torch.weights());
+        assert_ne!(safetensors.sha256(), torch.sha256());
+    }
+}
+
+/// A small network with random weights, as a folder that tests may damage.
+struct RandomCheckpoint {
+    folder: TempDir,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+    config: Value,
+}
+
+impl RandomCheckpoint {
+    fn new(seed: u64) -> Self {
+        let sizes = DistillerHyperparameters {
+            hidden_dim: 16,
+            num_interactions: 3,
+            num_rbf: 6,
+            cutoff: 4.0,
+            max_z: 9,
+            learnable_rbf: false,
+        };
+        let checkpoint = Checkpoint::untrained(Architecture::Distiller(sizes), seed).unwrap();
+        let tensors =
+            checkpoint.weights().iter().map(|(n, t)| (n.clone(), (t.shape.clone(), t.values.clone())));
+        let config = json!({
+            "model_type": "painn_student_mlff_distiller", "hidden_dim": 16, "num_interactions": 3,
+            "num_rbf": 6, "cutoff": 4.0, "max_z": 9,
+        });
+        RandomCheckpoint { folder: tempfile::tempdir().unwrap(), tensors: tensors.collect(), config }
+    }
+
+    fn write(&self) {
+        let bytes: BTreeMap<&str, Vec<u8>> = self
+            .tensors
+            .iter()
+            .map(|(name, (_, values))| (name.as_str(), values.iter().flat_map(|x| x.to_le_bytes()).collect()))
+            .collect();
+        let views = self.tensors.iter().map(|(name, (shape, _))| {
+            (name, TensorView::new(Dtype::F64, shape.clone(), &bytes[name.as_str()]).unwrap())
+        });
+        let file = safetensors::serialize(views, None).unwrap();
+        fs::write(self.folder.path().join("model.safetensors"), file).unwrap();
+        fs::write(self.folder.path().join("config.json"), self.config.to_string()).unwrap();
+    }
+
+    fn load(&self) -> Result<Checkpoint, CheckpointError> {
+        self.write();
+        Checkpoint::load(self.folder.path())
+    }
+
+    fn student(&self, precision: Precision) -> Student {
+        Student::new(&self.load().unwrap(), precision).unwrap()
+    }
+}
+
+fn system(symbols: &str, positions: &[[f64; 3]]) -> System {
+    let elements = symbols.split(' ').map(|s| s.parse().unwrap()).collect();
+    System::new(elements, positions.iter().map(|&x| Vec3::from(x)).collect()).unwrap()
+}
+
+/// Formaldehyde and a lone hydrogen atom beyond the cutoff of 4 Å.
+fn molecule_and_lone_atom() -> System {
+    let positions =
+        [[0.0, 0.1, 0.0], [1.2, -0.1, 0.2], [-0.6, 0.9, 0.1], [-0.5, -0.9, -0.3], [9.0, 0.0, 0.0]];
+    system("C O H H H", &positions)
+}
+
+fn energy(student: &mut Student, system: &System) -> f64 {
+    evaluate(student, std::slice::from_ref(system)).energies[0]
+}
+
+/// The conformance suite of every potential, and what the distiller form cannot pass: its 3x3 matrices mix Cartesian
+/// components, so turning or mirroring a molecule changes its energy, and there is a torque on it.
+#[test]
+fn the_distiller_form_passes_conformance_but_for_rotation() {
+    const ROTATION: [&str; 5] =
+        ["rotation_energy", "rotation_force", "reflection_energy", "reflection_force", "net_torque"];
+    let systems =
+        [molecule_and_lone_atom(), system("O H H", &[[0.0; 3], [0.9, 0.3, -0.1], [-0.4, 0.8, 0.2]])];
+    let failures = |student: &mut Student, tolerances: &Tolerances| {
+        let report = conformance::potential(student, &systems, tolerances).unwrap();
+        println!("{report}");
+        report.failures().iter().map(|check| check.id).collect::<Vec<_>>()
+    };
+    let mut student = RandomCheckpoint::new(5).student(Precision::F64);
+    assert_eq!(failures(&mut student, &Tolerances::double()), ROTATION);
+
+    // With multiples of the identity in their place nothing is left to fail.
+    let mut isotropic = RandomCheckpoint::new(5);
+    for (_, (_, values)) in isotropic.tensors.iter_mut().filter(|(name, _)| name.ends_with("mixing_matrix")) {
+        *values = vec![0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5];
+    }
+    let none: [&str; 0] = [];
+    assert_eq!(failures(&mut isotropic.student(Precision::F64), &Tolerances::double()), none);
+
+    let Some(folder) = shared_checkpoints("rotation of public checkpoints") else { return };
+    for name in ["original", "tiny"] {
+        let mut student =
+            Student::new(&Checkpoint::load(folder.join(name)).unwrap(), Precision::F64).unwrap();
+        assert_eq!(failures(&mut student, &Tolerances::double()), ROTATION, "{name}");
+    }
+}
+
+/// The distiller form in plain Python (tests/data/make_torch_fixture.py prints this number), itself equal to
+/// PyTorch's to 2e-15 eV on `tiny`.
+#[test]
+fn energy_of_the_fixture_agrees_with_plain_python() {
+    let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
+    let positions = [[0.0, 0.1, 0.2], [0.9, 0.3, -0.4], [-0.5, 0.8, -0.6], [3.5, 2.5, 1.5]];
+    let water = system("O H H H", &positions);
+    for (precision, tolerance) in [(Precision::F64, 1e-13), (Precision::F32, 1e-6)] {
+        let mut student = Student::new(&checkpoint, precision).unwrap();
+        let error = energy(&mut student, &water) - -0.549478566051339;
+        assert!(error.abs() < tolerance, "{precision:?}: off by {error} eV");
+    }
+}
+
+/// Sixth-order central differences: two Richardson steps from the second-order formula.
+#[test]
+fn forces_are_the_negative_gradient_of_the_energy() {
+    for seed in 0..3 {
+        let mut student = RandomCheckpoint::new(seed).student(Precision::F64);
+        let system = molecule_and_lone_atom();
+        let forces = evaluate(&mut student, std::slice::from_ref(&system)).forces;
+        let mut slope = |atom: usize, a: usize, h: f64| {
+            let mut at = |x: f64| {
+                let mut positions = system.positions().to_vec();
+                positions[atom][a] += x;
+                energy(&mut student, &system.clone().with_positions(positions).unwrap())
+            };
+            (at(h) - at(-h)) / (2.0 * h)
+        };
+        let mut largest = 0.0f64;
+        for atom in 0..system.n_atoms() {
+            for a in 0..3 {
+                let [d0, d1, d2] = [1e-3, 5e-4, 2.5e-4].map(|h| slope(atom, a, h));
+                let [r0, r1] = [(4.0 * d1 - d0) / 3.0, (4.0 * d2 - d1) / 3.0];
+                let error = forces[atom][a] + (16.0 * r1 - r0) / 15.0;
+                assert!(error.abs() < 1e-10, "seed {seed}, atom {atom}, component {a}: off by {error} eV/Å");
+                largest = largest.max(forces[atom][a].abs());
+            }
+        }
+        assert!(largest > 0.01, "forces of {largest} eV/Å at most test nothing");
+        assert_eq!(forces[4], Vec3::zeros(), "nothing acts on the lone atom");
+        let net: Vec3 = forces.iter().sum();
+        assert!(net.amax() < 1e-13, "net force {net}");
+    }
+}
+
+#[test]
+fn a_saved_checkpoint_is_loaded_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let untrained = RandomCheckpoint::new(3).load().unwrap();
+    untrained.save(folder.path()).unwrap();
+    let loaded = Checkpoint::load(folder.path()).unwrap();
+    assert_eq!((loaded.weights(), loaded.architecture()), (untrained.weights(), untrained.architecture()));
+    assert_eq!(loaded.elements(), untrained.elements());
+
+    let again = tempfile::tempdir().unwrap();
+    loaded.save(again.path()).unwrap();
+    assert_eq!(Checkpoint::load(again.path()).unwrap(), loaded, "checksum included");
+}
+
+#[test]
+fn single_precision_is_close_to_double() {
+    let checkpoint = RandomCheckpoint::new(7);
+    let system = molecule_and_lone_atom();
+    let [single, double] = [Precision::F32, Precision::F64]
+        .map(|p| evaluate(&mut checkpoint.student(p), std::slice::from_ref(&system)));
+    let error = (single.energies[0] - double.energies[0]).abs() / double.energies[0].abs();
+    assert!(error > 0.0 && error < 1e-6, "energy off by {error} of itself");
+    let largest = double.forces.iter().map(Vec3::amax).fold(0.0, f64::max);
+    for (f32, f64) in single.forces.iter().zip(&double.forces) {
+        let error = (f32 - f64).amax() / largest;
+        assert!(error < 1e-5, "force off by {error} of the largest: {f32} and {f64}");
+    }
+}
+
+#[test]
+fn lone_atoms_have_energies_of_their_own() {
+    for precision in [Precision::F32, Precision::F64] {
+        let mut student = RandomCheckpoint::new(1).student(precision);
+        let single = |symbol| system(symbol, &[[1.0, 2.0, 3.0]]);
+        let apart = system("C O H", &[[0.0; 3], [4.001, 0.0, 0.0], [0.0, 50.0, 0.0]]);
+        let found = evaluate(&mut student, &[single("C"), single("O"), single("H"), apart]);
+        let expected: f64 = found.energies[..3].iter().sum();
+        assert_eq!(found.energies[3], expected);
+        assert!(found.forces.iter().all(|f| *f == Vec3::zeros()));
+        assert_ne!(found.energies[0], found.energies[1]);
+    }
+}
+
+/// Bitwise, for one thread or several, with systems of other sizes around, with or without forces.
+#[test]
+fn a_system_of_a_batch_is_as_if_alone() {
+    let systems = [
+        molecule_and_lone_atom(),
+        system("O H H", &[[0.0; 3], [0.9, 0.3, 0.0], [-0.3, 0.9, 0.1]]),
+        system("H", &[[0.0; 3]]),
+        system("N N", &[[0.0; 3], [0.0, 0.0, 1.1]]),
+    ];
+    for precision in [Precision::F32, Precision::F64] {
+        let mut student = RandomCheckpoint::new(2).student(precision);
+        let alone: Vec<Evaluation> =
+            systems.iter().map(|s| evaluate(&mut student, std::slice::from_ref(s))).collect();
+        let energies: Vec<f64> = alone.iter().map(|e| e.energies[0]).collect();
+        let forces: Vec<Vec3> = alone.iter().flat_map(|e| e.forces.clone()).collect();
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let together = pool.install(|| evaluate(&mut student, &systems));
+            assert_eq!((&together.energies, &together.forces), (&energies, &forces), "{threads} threads");
+        }
+        let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
+        let mut out = Evaluation::default();
+        let configuration = Configuration { batch: &batch, positions: &positions };
+        student.evaluate(configuration, Request::ENERGY, &mut out).unwrap();
+        assert_eq!((&out.energies, out.forces.len()), (&energies, 0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn energy_and_forces_know_neither_origin_nor_order(
+        shift in prop::array::uniform3(-20.0..20.0f64),
+        order in Just([0usize, 1, 2, 3, 4]).prop_shuffle(),
+        seed in 0..1000u64,
+    ) {
+        let mut student = RandomCheckpoint::new(seed).student(Precision::F64);
+        let system = molecule_and_lone_atom();
+        let elements = order.iter().map(|&i| system.elements()[i]).collect();
+        let positions = order.iter().map(|&i| system.positions()[i] + Vec3::from(shift)).collect();
+        let other = System::new(elements, positions).unwrap();
+        let found = evaluate(&mut student, &[system, other]);
+        let (here, there) = found.forces.split_at(5);
+        prop_assert!((found.energies[0] - found.energies[1]).abs() < 1e-12);
+        for (k, &i) in order.iter().enumerate() {
+            prop_assert!((here[i] - there[k]).amax() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn what_a_student_cannot_do_is_an_error() {
+    let mut random = RandomCheckpoint::new(3);
+    random.config["elements"] = json!(["O", "H"]);
+    let mut student = random.student(Precision::F64);
+    let check = |student: &Student, system: System, request| {
+        student.check(&Batch::new(&[system]), request).map_err(|error| error.to_string())
+    };
+    let co = system("O C", &[[0.0; 3], [1.1, 0.0, 0.0]]);
+    assert_eq!(
+        check(&student, co.clone(), Request::FORCES).unwrap_err(),
+        "painn_student_mlff_distiller does not know the element C (atom 1 of system 0); it knows H, O"
+    );
+    let oh = system("O H", &[[0.0; 3], [0.97, 0.0, 0.0]]);
+    assert_eq!(check(&student, oh.clone(), Request::FORCES), Ok(()));
+    assert!(check(&student, oh.clone(), Request::STRESS).unwrap_err().contains("stress"));
+    let cell = Cell::new(Mat3::identity() * 10.0, [true; 3]).unwrap();
+    assert!(check(&student, oh.clone().with_cell(cell), Request::FORCES).unwrap_err().contains("periodic"));
+
+    // Without a list, what has an embedding: up to fluorine here.
+    random.config.as_object_mut().unwrap().remove("elements");
+    let any = random.student(Precision::F64);
+    assert_eq!(check(&any, co, Request::FORCES), Ok(()));
+    assert!(
+        check(&any, system("Ne", &[[0.0; 3]]), Request::FORCES)
+            .unwrap_err()
+            .contains("element Ne (atom 0 of system 0); it knows H to F")
+    );
+
+    // A position at NaN is answered with NaN, in its own system alone.
+    let batch = Batch::new(&[oh.clone(), oh]);
+    let x = Vec3::new(0.97, 0.0, 0.0);
+    let positions = [Vec3::zeros(), Vec3::new(f64::NAN, 0.0, 0.0), Vec3::zeros(), x];
+    let mut out = Evaluation::default();
+    student
+        .evaluate(Configuration { batch: &batch, positions: &positions }, Request::FORCES, &mut out)
+        .unwrap();
+    assert!(out.energies[0].is_nan() && out.forces[0].x.is_nan() && out.forces[1].z.is_nan());
+    assert!(out.energies[1].is_finite() && out.forces[3].x.is_finite());
+}
+
+/// A file in PyTorch's layout, with every number format and a transposed matrix (make_torch_fixture.py).
+#[test]
+fn a_pytorch_file_is_read_to_the_last_number() {
+    let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
+    let Architecture::Distiller(h) = checkpoint.architecture() else {
+        panic!("{:?}", checkpoint.architecture())
+    };
+    assert_eq!((h.hidden_dim, h.num_interactions, h.num_rbf, h.max_z), (8, 2, 4, 8));
+    assert_eq!((checkpoint.cutoff_angstrom(), h.learnable_rbf), (4.5, false));
+    assert_eq!(checkpoint.weights().len(), 27);
+    for (name, tensor) in checkpoint.weights() {
+        for (i, &value) in tensor.values.iter().enumerate() {
+            let expected =
+                if name == "rbf.widths" { 1.0 } else { (((i + 3 * name.len()) % 16) as f64 - 8.0) / 16.0 };
+            assert_eq!(value, expected, "{name}[{i}]");
+        }
+    }
+    // sha256sum distiller.pt
+    let sha256 = "34af39e035ff678876cf1d087126bf370faa4d73f6cabef3c0f6b626b0c8cd56";
+    assert_eq!(checkpoint.sha256(), sha256);
+
+    // A folder with nothing but best_model.pt.
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(data("distiller.pt"), folder.path().join("best_model.pt")).unwrap();
+    assert_eq!(Checkpoint::load(folder.path()).unwrap(), checkpoint);
+}
+
+/// The fixture with underscores for this text where it first occurs in the pickle.
+fn fixture_without(text: &str) -> Result<Checkpoint, CheckpointError> {
+    let mut original = ZipArchive::new(File::open(data("distiller.pt")).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.pt");
+    let mut changed = ZipWriter::new(File::create(&path).unwrap());
+    for i in 0..original.len() {
+        let mut entry = original.by_index(i).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        if entry.name().ends_with("data.pkl") {
+            let at = content.windows(text.len()).position(|w| w == text.as_bytes()).unwrap();
+            content[at..at + text.len()].fill(b'_');
+        }
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        changed.start_file(entry.name(), stored).unwrap();
+        changed.write_all(&content).unwrap();
+    }
+    changed.finish().unwrap();
+    Checkpoint::load(&path)
+}
+
+/// Files from before MLFF-Distiller saved `config`: sizes follow from the tensors, the cutoff is 5 Å.
+#[test]
+fn an_older_pytorch_file_is_read_by_its_shapes() {
+    let (older, newer) =
+        (fixture_without("config").unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
+    assert_eq!(older.weights(), newer.weights());
+    let Architecture::Distiller(expected) = newer.architecture() else {
+        panic!("{:?}", newer.architecture())
+    };
+    let expected = DistillerHyperparameters { cutoff: 5.0, ..expected.clone() };
+    assert_eq!(older.architecture(), &Architecture::Distiller(expected));
+
+    let error = fixture_without("model_state_dict").unwrap_err().to_string();
+    assert!(error.contains("the file holds no dictionary with model_state_dict"), "{error}");
+    let error = fixture_without("rbf.centers").unwrap_err().to_string();
+    assert!(error.contains("rbf.centers is missing (expected shape [4])"), "{error}");
+}
+
+#[test]
+fn trained_basis_functions_count_as_parameters() {
+    let mut random = RandomCheckpoint::new(0);
+    let fixed = random.load().unwrap().parameter_count();
+    random.config["learnable_rbf"] = json!(true);
+    assert_eq!(random.load().unwrap().parameter_count(), fixed + 12);
+    random.config["num_parameters"] = json!(fixed + 12);
+    random.load().unwrap();
+}
+
+/// One change to a sound checkpoint, and words of the message it must give.
+#[test]
+fn every_flaw_of_a_checkpoint_has_its_message() {
+    type Flaw = fn(&mut RandomCheckpoint);
+    let cases: [(Flaw, &str); 20] = [
+        (
+            |c| drop(c.tensors.remove("energy_head.2.bias")),
+            "energy_head.2.bias is missing (expected shape [4])",
+        ),
+        (
+            |c| c.tensors.get_mut("rbf.centers").unwrap().0 = vec![2, 3],
+            "rbf.centers has the shape [2, 3], but the hyper-parameters ask for [6]",
+        ),
+        (
+            |c| drop(c.tensors.insert("extra.weight".into(), (vec![1], vec![0.0]))),
+            "the architecture has no tensors named extra.weight",
+        ),
+        (
+            |c| c.tensors.get_mut("embedding.weight").unwrap().1[20] = f64::NAN,
+            "embedding.weight holds NaN at index 20",
+        ),
+        (|c| c.tensors.get_mut("rbf.widths").unwrap().1[2] = 0.0, "rbf.widths = 0 at index 2"),
+        (|c| c.config["num_interactions"] = json!(2), "interactions.2.message.rbf_to_scalar.0.bias"),
+        (
+            |c| c.config["num_interactions"] = json!(u32::MAX),
+            "interactions.3.message.rbf_to_scalar.0.weight is missing",
+        ),
+        (|c| c.config["num_interactions"] = json!(0), "num_interactions = 0, expected at least 1"),
+        (|c| c.config["hidden_dim"] = json!(u32::MAX), "hidden_dim = 4294967295, expected 4 to 65536"),
+        (|c| c.config["num_rbf"] = json!("six"), "expected u32"),
+        (|c| c.config["cutoff"] = json!(-1.0), "cutoff = -1, expected a positive number of Å"),
+        (|c| c.config["max_z"] = json!(119), "max_z = 119, expected 1 to 118"),
+        (|c| drop(c.config.as_object_mut().unwrap().remove("cutoff")), "missing field `cutoff`"),
+        (|c| drop(c.config.as_object_mut().unwrap().remove("model_type")), "model_type is 'missing'"),
+        (
+            |c| c.config["model_type"] = json!("transformer"),
+            "model_type is 'transformer', which is not known (known: painn_student_mlff_distiller)",
+        ),
+        (|c| c.config["num_parameters"] = json!(5), "the file says num_parameters = 5 but holds"),
+        (
+            |c| c.config["elements"] = json!(["H", "Xx"]),
+            "elements = \"Xx\", expected a list of chemical symbols",
+        ),
+        (|c| c.config["elements"] = json!(["Ne"]), "of atomic number 9 or less"),
+        (|c| c.config["elements"] = json!([]), "elements = [], expected"),
+        (|c| c.config = json!([1]), "config.json: the configuration cannot be read"),
+    ];
+    for (flaw, message) in cases {
+        let mut checkpoint = RandomCheckpoint::new(0);
+        flaw(&mut checkpoint);
+        let error = checkpoint.load().unwrap_err().to_string();
+        assert!(error.contains(message), "expected '{message}' in '{error}'");
+        assert!(error.contains(&*checkpoint.folder.path().to_string_lossy()), "no path in '{error}'");
+    }
+}
+
+#[test]
+fn files_that_are_no_checkpoints_are_named() {
+    let checkpoint = RandomCheckpoint::new(0);
+    let folder = checkpoint.folder.path();
+    let load = |path: &Path| Checkpoint::load(path).unwrap_err().to_string();
+    assert!(load(&folder.join("absent")).contains("absent: cannot be read"));
+    assert!(load(folder).contains("holds neither model.safetensors (with config.json) nor best_model.pt"));
+    checkpoint.write();
+    let weights = folder.join("model.safetensors");
+    assert!(Checkpoint::load(&weights).is_ok(), "the file instead of its folder");
+
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(load(folder).contains("model.safetensors: not a sound safetensors file"));
+    fs::write(&weights, &bytes).unwrap();
+    fs::write(folder.join("config.json"), "{").unwrap();
+    assert!(load(folder).contains("config.json: the configuration cannot be read: EOF"));
+    fs::remove_file(folder.join("config.json")).unwrap();
+    assert!(load(folder).contains("config.json: cannot be read"));
+
+    // torch.save before PyTorch 1.6: a bare pickle.
+    fs::write(folder.join("old.pt"), b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
+    assert!(load(&folder.join("old.pt")).contains("old.pt: is neither a .safetensors file nor a zip file"));
+}

@@ -1,0 +1,214 @@
+use md_core::Integrator;
+
+use super::{Check, Limit, Report};
+use crate::integration;
+use crate::probe::ProbeError;
+
+/// All of [`integration`] on an integrator of second order that conserves energy and is time-reversible, such
+/// as velocity Verlet. `make` builds it for a time step in fs.
+///
+/// Of five ways to get velocity Verlet wrong (a half kick missing, half kicks of 0.6, full kicks twice,
+/// forces one step old, positions moved before the first kick), the fluctuation ratio and the oscillator
+/// ratio catch all five each.
+///
+/// # Errors
+/// What the integrator returns.
+pub fn integrator(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Report, ProbeError> {
+    let conservation = integration::conservation(&make)?;
+    let reversal = integration::time_reversal_angstrom(&make)?;
+    let oscillator = integration::oscillator_ratio(&make)?;
+    let retained = integration::retained_angstrom(&make)?;
+    let books = integration::bookkeeping(&make)?;
+    let fourfold = Limit::Between(3.9, 4.1);
+    let check = |id, value, limit, unit| Check { id, value, limit, unit, system: None };
+    let checks = vec![
+        check("fluctuation_ratio", conservation.fluctuation_ratio, fourfold, "1"),
+        check("drift_ratio", conservation.drift_ratio, Limit::AtMost(0.5), "1"),
+        check("time_reversal", reversal, Limit::AtMost(1e-10), "Å"),
+        check("oscillator_ratio", oscillator, fourfold, "1"),
+        check("retained_systems", retained, Limit::AtMost(0.0), "Å"),
+        check("stale_force", books.stale_force_ev_per_angstrom, Limit::AtMost(0.0), "eV/Å"),
+        check("clock", books.clock_fs, Limit::AtMost(0.0), "fs"),
+    ];
+    Ok(Report { subject: make(0.5).name().to_owned(), checks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use md_core::{Potential, State, StepError};
+
+    type Step = fn(&mut State, &mut dyn Potential, f64) -> Result<(), StepError>;
+
+    /// Any way to make a step that ends with `advance`, in NVE.
+    struct Scheme {
+        dt: f64,
+        step: Step,
+    }
+
+    impl Integrator for Scheme {
+        fn name(&self) -> &str {
+            "scheme"
+        }
+
+        fn timestep_fs(&self) -> f64 {
+            self.dt
+        }
+
+        fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
+            (self.step)(state, potential, self.dt)?;
+            state.advance(self.dt);
+            Ok(())
+        }
+
+        fn conserved_ev(&self, state: &State) -> Vec<f64> {
+            (0..state.batch().n_systems())
+                .map(|s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s))
+                .collect()
+        }
+
+        fn retain_systems(&mut self, _keep: &[usize]) {}
+    }
+
+    fn verlet(state: &mut State, potential: &mut dyn Potential, dt: f64) -> Result<(), StepError> {
+        state.kick(0.5 * dt);
+        state.drift(dt);
+        state.evaluate(potential)?;
+        state.kick(0.5 * dt);
+        Ok(())
+    }
+
+    fn report_on(step: Step) -> Report {
+        integrator(|dt| Box::new(Scheme { dt, step })).unwrap()
+    }
+
+    fn failed(step: Step) -> Vec<&'static str> {
+        report_on(step).failures().iter().map(|check| check.id).collect()
+    }
+
+    #[test]
+    fn velocity_verlet_and_position_verlet_pass() {
+        report_on(verlet).assert_all();
+        report_on(|state, potential, dt| {
+            state.drift(0.5 * dt);
+            state.evaluate(potential)?;
+            state.kick(dt);
+            state.drift(0.5 * dt);
+            Ok(state.evaluate(potential)?)
+        })
+        .assert_all();
+    }
+
+    #[test]
+    fn five_broken_variants_of_velocity_verlet_are_each_caught_twice() {
+        let missing_half_kick: Step = |state, potential, dt| {
+            state.kick(0.5 * dt);
+            state.drift(dt);
+            Ok(state.evaluate(potential)?)
+        };
+        let half_kicks_of_0_6: Step = |state, potential, dt| {
+            state.kick(0.6 * dt);
+            state.drift(dt);
+            state.evaluate(potential)?;
+            state.kick(0.6 * dt);
+            Ok(())
+        };
+        let full_kicks_twice: Step = |state, potential, dt| {
+            state.kick(dt);
+            state.drift(dt);
+            state.evaluate(potential)?;
+            state.kick(dt);
+            Ok(())
+        };
+        let old_force: Step = |state, potential, dt| {
+            state.kick(0.5 * dt);
+            state.drift(dt);
+            state.kick(0.5 * dt);
+            Ok(state.evaluate(potential)?)
+        };
+        let drift_first: Step = |state, potential, dt| {
+            state.drift(dt);
+            state.kick(0.5 * dt);
+            state.evaluate(potential)?;
+            state.kick(0.5 * dt);
+            Ok(())
+        };
+        for (name, step) in [
+            ("missing half kick", missing_half_kick),
+            ("half kicks of 0.6", half_kicks_of_0_6),
+            ("full kicks twice", full_kicks_twice),
+            ("old force", old_force),
+            ("drift first", drift_first),
+        ] {
+            let found = failed(step);
+            for id in ["fluctuation_ratio", "oscillator_ratio"] {
+                assert!(found.contains(&id), "{name} passes {id}\n{}", report_on(step));
+            }
+        }
+    }
+
+    #[test]
+    fn each_bookkeeping_fault_is_caught_by_its_own_check() {
+        let clock_runs_twice: Step = |state, potential, dt| {
+            verlet(state, potential, dt)?;
+            state.advance(dt);
+            Ok(())
+        };
+        assert_eq!(failed(clock_runs_twice), ["clock"]);
+        // Evaluated at the old positions last: the dynamics is right, the state is not.
+        let stale: Step = |state, potential, dt| {
+            state.evaluate(potential)?;
+            state.kick(0.5 * dt);
+            state.drift(dt);
+            state.evaluate(potential)?;
+            state.kick(0.5 * dt);
+            let here = state.positions().to_vec();
+            state.drift(-dt);
+            state.evaluate(potential)?;
+            state.positions_mut().copy_from_slice(&here);
+            Ok(())
+        };
+        assert!(failed(stale).contains(&"stale_force"));
+        // Friction of third order in the time step: the fluctuation still falls as dt², but only downhill.
+        let friction: Step = |state, potential, dt| {
+            verlet(state, potential, dt)?;
+            let keep = 1.0 - 1e-2 * dt.powi(3);
+            state.velocities_mut().iter_mut().for_each(|v| *v *= keep);
+            Ok(())
+        };
+        assert!(failed(friction).contains(&"drift_ratio"));
+    }
+
+    /// A scheme with something per system that forgets to drop it.
+    #[test]
+    fn a_scheme_that_does_not_follow_the_batch_is_caught() {
+        struct PerSystem(Scheme, Vec<f64>);
+        impl Integrator for PerSystem {
+            fn name(&self) -> &str {
+                "per system"
+            }
+            fn timestep_fs(&self) -> f64 {
+                self.0.timestep_fs()
+            }
+            fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
+                self.0.step(state, potential)?;
+                let ranges: Vec<_> = state.batch().ranges().collect();
+                for (s, atoms) in ranges.into_iter().enumerate() {
+                    state.velocities_mut()[atoms].iter_mut().for_each(|v| *v *= self.1[s]);
+                }
+                Ok(())
+            }
+            fn conserved_ev(&self, state: &State) -> Vec<f64> {
+                self.0.conserved_ev(state)
+            }
+            fn retain_systems(&mut self, _keep: &[usize]) {}
+        }
+        let make = |dt| {
+            let scheme = Scheme { dt, step: verlet };
+            Box::new(PerSystem(scheme, vec![1.0, 1.0, 1.0 + 1e-15])) as Box<dyn Integrator>
+        };
+        let report = integrator(make).unwrap();
+        let failed: Vec<_> = report.failures().iter().map(|check| check.id).collect();
+        assert_eq!(failed, ["retained_systems"], "{report}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Suites that tell whether a potential or an integrator is sound: one row per check, with its number and
+//! limit.
+//!
+//! [`potential`] judges what [`probe`](crate::probe) measures, [`integrator`] what
+//! [`integration`](crate::integration) does. A number that is NaN fails its check.
+
+mod integrator;
+mod potential;
+
+pub use integrator::integrator;
+pub use potential::{Tolerances, potential};
+
+use std::fmt;
+
+/// What a number must be to pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    /// At most this.
+    AtMost(f64),
+    /// At least the first, at most the second.
+    Between(f64, f64),
+}
+
+/// One number and its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Name of the check, such as `"rotation_energy"`.
+    pub id: &'static str,
+    /// What was measured, in `unit`.
+    pub value: f64,
+    /// What was allowed, in `unit`.
+    pub limit: Limit,
+    /// Unit, such as `"eV/Å"`; `"1"` for a pure number.
+    pub unit: &'static str,
+    /// Index of the system with the worst value, where systems were measured one by one.
+    pub system: Option<usize>,
+}
+
+impl Check {
+    /// Whether the value is within the limit.
+    pub fn passed(&self) -> bool {
+        match self.limit {
+            Limit::AtMost(high) => self.value <= high,
+            Limit::Between(low, high) => low <= self.value && self.value <= high,
+        }
+    }
+}
+
+/// The checks of one suite on one subject. `Display` gives a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Name of the potential or integrator.
+    pub subject: String,
+    /// All checks that were made.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// The checks that did not pass.
+    pub fn failures(&self) -> Vec<&Check> {
+        self.checks.iter().filter(|check| !check.passed()).collect()
+    }
+
+    /// For tests: panics with the table unless every check passed.
+    #[expect(clippy::panic, reason = "an assertion: this is what it is for")]
+    #[track_caller]
+    pub fn assert_all(&self) {
+        if !self.failures().is_empty() {
+            panic!("{self}");
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::AtMost(high) => f.pad(&format!("<= {high:.1e}")),
+            Limit::Between(low, high) => f.pad(&format!("{low} to {high}")),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} of {} checks failed", self.subject, self.failures().len(), self.checks.len())?;
+        for check in &self.checks {
+            let verdict = if check.passed() { "ok" } else { "FAIL" };
+            let (id, value, limit, unit) = (check.id, check.value, check.limit, check.unit);
+            write!(f, "  {verdict:<4}  {id:<20}  {value:>11.3e}  {limit:<11}  {unit:<5}")?;
+            match check.system {
+                Some(system) => writeln!(f, "  system {system}")?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}

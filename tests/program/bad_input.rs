@@ -1,0 +1,137 @@
+//! Bad input gets one clear error and exit status 2. Every file of `cases/bad` says in its first line what the
+//! message must contain.
+
+use std::path::Path;
+
+use md_model::{Checkpoint, DistillerHyperparameters};
+
+use crate::support::{mdproof, repository};
+
+#[test]
+fn every_bad_campaign_gets_its_message_and_exit_status_2() {
+    let mut cases: Vec<_> = std::fs::read_dir(repository("tests/cases/bad"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    cases.sort();
+    assert!(cases.len() > 25, "the cases are gone");
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let text = std::fs::read_to_string(case).unwrap();
+        let expected = text.lines().next().unwrap().strip_prefix("# error: ").unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let output =
+            mdproof(["validate".as_ref(), case.as_os_str(), "--out".as_ref(), out.path().as_os_str()]);
+        let one_line = output.stderr.starts_with("error: ") && output.stderr.matches("error: ").count() == 1;
+        if output.status != 2 || !output.stderr.contains(expected) || !one_line {
+            let name = case.file_name().unwrap();
+            wrong.push(format!(
+                "{name:?}: status {}\n  expected {expected}\n  got      {}",
+                output.status, output.stderr
+            ));
+        }
+        assert!(!out.path().join("results.json").exists(), "{case:?} wrote results");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn bad_arguments_are_explained() {
+    for (arguments, expected) in [
+        (vec!["validate", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
+        (vec!["validate", "x.toml", "--model", "tiny"], "expected NAME=CHECKPOINT"),
+        (vec!["validate", "x.toml", "--only", "colour=red"], "expected model=NAME"),
+        (vec!["evaluate", "no-such-checkpoint", "frames.xyz"], "no-such-checkpoint"),
+        (vec!["verdict", "no-such-results.json"], "no-such-results.json"),
+        (vec!["frobnicate"], "unrecognized subcommand"),
+    ] {
+        let output = mdproof(&arguments);
+        assert_eq!(output.status, 2, "{arguments:?}");
+        assert!(output.stderr.contains(expected), "{arguments:?}: {}", output.stderr);
+    }
+}
+
+/// A small untrained network: its physics is random, its files are real.
+pub fn checkpoint(folder: &Path) {
+    let sizes = DistillerHyperparameters {
+        hidden_dim: 16,
+        num_interactions: 2,
+        num_rbf: 8,
+        cutoff: 5.0,
+        max_z: 20,
+        learnable_rbf: false,
+    };
+    Checkpoint::untrained(md_model::Architecture::Distiller(sizes), 7).unwrap().save(folder).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |checkpoint: &Path| {
+        let model = format!("broken={}", checkpoint.display());
+        let out = tempfile::tempdir().unwrap();
+        let smoke = repository("configs/smoke.toml");
+        mdproof([
+            "validate".as_ref(),
+            smoke.as_os_str(),
+            "--model".as_ref(),
+            model.as_ref(),
+            "--out".as_ref(),
+            out.path().as_os_str(),
+        ])
+    };
+    checkpoint(folder.path());
+    let config = folder.path().join("config.json");
+    let good = std::fs::read_to_string(&config).unwrap();
+
+    std::fs::write(&config, good.replace("\"hidden_dim\": 16", "\"hidden_dim\": 32")).unwrap();
+    let output = validate(folder.path());
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("model 'broken'"), "{}", output.stderr);
+    assert!(output.stderr.contains("embedding") && output.stderr.contains("32"), "{}", output.stderr);
+
+    let renamed =
+        good.replace("\"model_type\": \"painn_student_mlff_distiller\"", "\"model_type\": \"schnet\"");
+    assert_ne!(good, renamed);
+    std::fs::write(&config, renamed).unwrap();
+    let output = validate(folder.path());
+    assert_eq!(output.status, 2);
+    assert!(
+        output.stderr.contains("schnet") && output.stderr.contains("painn_student_mlff_distiller"),
+        "{}",
+        output.stderr
+    );
+
+    std::fs::write(&config, &good).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), b"not a safetensors file").unwrap();
+    let output = validate(folder.path());
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("model.safetensors"), "{}", output.stderr);
+}
+
+#[test]
+fn an_element_that_the_model_does_not_know_is_found_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    let config = folder.path().join("config.json");
+    let mut edited: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    edited["elements"] = serde_json::json!(["H", "C"]);
+    std::fs::write(&config, edited.to_string()).unwrap();
+    let model = format!("hydrocarbons={}", folder.path().display());
+    let out = folder.path().join("out");
+    let smoke = repository("configs/smoke.toml");
+    let output = mdproof([
+        "validate".as_ref(),
+        smoke.as_os_str(),
+        "--model".as_ref(),
+        model.as_ref(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ]);
+    assert_eq!(output.status, 2);
+    for expected in ["model 'hydrocarbons' cannot run the molecule 'water'", "element O", "H, C"] {
+        assert!(output.stderr.contains(expected), "{expected}: {}", output.stderr);
+    }
+    assert!(!out.exists());
+}

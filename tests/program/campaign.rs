@@ -1,0 +1,183 @@
+//! Campaigns end to end.
+
+use std::path::Path;
+
+use md_io::results::{Results, Role, RunFate, Status, Verdict};
+
+use crate::bad_input::checkpoint;
+use crate::support::{Output, mdproof, repository};
+
+fn validate(config: &Path, out: &Path, more: &[&str]) -> Output {
+    let mut arguments =
+        vec!["validate".into(), config.as_os_str().to_owned(), "--out".into(), out.as_os_str().to_owned()];
+    arguments.extend(more.iter().map(Into::into));
+    mdproof(arguments)
+}
+
+#[test]
+fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let output = validate(&repository("configs/smoke.toml"), out.path(), &[]);
+    assert_eq!(output.status, 3, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("no model was judged"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("the engine passes every check (this approves no model)"),
+        "{}",
+        output.stdout
+    );
+    assert!(!output.stdout.contains("APPROVED"), "{}", output.stdout);
+
+    let results = Results::read(&out.path().join("results.json")).unwrap();
+    let [control] = results.models.as_slice() else { panic!("one model") };
+    assert_eq!((control.role, control.verdict), (Role::Control, None));
+    assert!(control.checks.iter().all(|c| c.status == Status::Pass), "{:#?}", control.checks);
+    assert_eq!(results.runs.len(), 3 * 2);
+    assert!(results.runs.iter().all(|r| r.fate == RunFate::Finished && r.steps_done == 200));
+    let speed: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.path().join("md_performance_results.json")).unwrap())
+            .unwrap();
+    assert_eq!(speed.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = folder.path().join("network");
+    std::fs::create_dir(&network).unwrap();
+    checkpoint(&network);
+    let out = folder.path().join("out");
+    let model = format!("random={}", network.display());
+    let output = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
+    assert_eq!(output.status, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("REJECTED"), "{}", output.stdout);
+
+    let file = out.join("results.json");
+    let results = Results::read(&file).unwrap();
+    let judged = results.models.iter().find(|m| m.name == "random").unwrap();
+    assert_eq!(judged.verdict, Some(Verdict::Rejected));
+    let status =
+        |id: &str| judged.checks.iter().find(|c| c.id == id && c.molecule == "alanine").unwrap().status;
+    assert_eq!(status("force_gradient_ev_per_angstrom"), Status::Pass);
+    assert_eq!(status("translation_energy_ev"), Status::Pass);
+    assert_eq!(status("permutation_energy_ev"), Status::Pass);
+    assert_eq!(status("rotation_energy_ev"), Status::Fail, "the form mixes Cartesian components");
+    assert_eq!(status("force_rmse_ev_per_angstrom"), Status::Skipped, "there are no reference frames");
+
+    let again = mdproof(["verdict".as_ref(), file.as_os_str()]);
+    assert_eq!(again.status, output.status);
+    assert!(output.stdout.starts_with(&again.stdout), "{}\n{}", output.stdout, again.stdout);
+
+    let refused = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.stderr.contains("holds results already"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_same_campaign_twice_gives_the_same_physics() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = ["a", "b"].map(|name| {
+        let out = folder.path().join(name);
+        validate(&repository("configs/smoke.toml"), &out, &["--only", "molecule=water"]);
+        let mut results = Results::read(&out.join("results.json")).unwrap();
+        results.runs.iter_mut().for_each(|r| r.ms_per_step = None);
+        (results.runs, results.gates, results.relaxations)
+    });
+    assert_eq!(runs[0].0.len(), 2, "--only leaves the two replicas of water");
+    assert_ne!(runs[0].0[0].energy, runs[0].0[1].energy, "replicas differ");
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[test]
+fn a_model_without_checkpoint_is_incomplete_and_an_expectation_can_be_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let smoke = std::fs::read_to_string(repository("configs/smoke.toml")).unwrap();
+    let data = format!("\"{}/", repository("data").display());
+    let config = folder.path().join("slots.toml");
+    let water_only =
+        smoke.replace("\"../data/", &data).replace("[[run]]", "[[run]]\nmolecules = [\"water\"]");
+    let slot = "\n[[model]]\nname = \"tiny\"\nexpect = \"rejected\"\n";
+    std::fs::write(&config, water_only + slot).unwrap();
+
+    let output = validate(&config, &folder.path().join("without"), &[]);
+    assert_eq!(output.status, 3, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains("INCOMPLETE") && output.stdout.contains("give --model tiny=CHECKPOINT"),
+        "{}",
+        output.stdout
+    );
+
+    let network = folder.path().join("network");
+    std::fs::create_dir(&network).unwrap();
+    checkpoint(&network);
+    let model = format!("tiny={}", network.display());
+    let output = validate(&config, &folder.path().join("with"), &["--model", &model]);
+    assert_eq!(output.status, 0, "a rejection that is expected is met: {}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn evaluate_gives_the_errors_against_labels_and_json_of_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    let frames = folder.path().join("frames.extxyz");
+    let mut text = String::new();
+    for (frame, shift) in [0.0, 0.02, -0.03].into_iter().enumerate() {
+        text += "3\nProperties=species:S:1:pos:R:3:dft_forces:R:3 dft_energy=";
+        text += &format!("{}\n", -76.0 + 0.1 * frame as f64);
+        text += &format!(
+            "O 0.0 0.0 {shift} 0.0 0.0 0.1\nH 0.96 0.0 0.0 0.2 0.0 0.0\nH -0.24 0.93 0.0 -0.2 0.0 -0.1\n"
+        );
+    }
+    std::fs::write(&frames, text).unwrap();
+    let keys = ["--energy-key", "dft_energy", "--forces-key", "dft_forces"];
+    let command = |more: &[&str]| {
+        let mut arguments =
+            vec!["evaluate".into(), folder.path().as_os_str().to_owned(), frames.as_os_str().to_owned()];
+        arguments.extend(more.iter().map(Into::into));
+        mdproof(arguments)
+    };
+
+    let output = command(&[&keys[..], &["--json"]].concat());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let evaluation: md_io::results::Evaluation = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(evaluation.n_frames, 3);
+    let force = evaluation.force.unwrap();
+    assert_eq!((force.n_frames, force.n_atoms), (3, 9));
+    let reference_rms = ((0.01 + 0.04 + 0.05) / 9.0_f64).sqrt();
+    assert!((force.reference_rms_ev_per_angstrom - reference_rms).abs() < 1e-12);
+    assert_eq!(evaluation.energy.unwrap().n_frames, 3);
+
+    let output = command(&keys);
+    assert!(
+        output.stdout.contains("force RMSE") && output.stdout.contains("shift removed, H2O"),
+        "{}",
+        output.stdout
+    );
+    let output = command(&[]);
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("--forces-key"), "{}", output.stderr);
+}
+
+#[test]
+fn bench_compares_models_with_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    let model = |name: &str| format!("{name}={}", folder.path().display());
+    let out = folder.path().join("speed.json");
+    let output = mdproof([
+        "bench".into(),
+        repository("data/molecules/water.xyz").into_os_string(),
+        "--model".into(),
+        model("first").into(),
+        "--model".into(),
+        model("second").into(),
+        "--json".into(),
+        "--out".into(),
+        out.clone().into_os_string(),
+    ]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let rows: Vec<md_io::results::Speed> = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(rows.iter().map(|r| r.model.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(rows[0].speedup_vs_first, 1.0);
+    assert!((rows[1].speedup_vs_first - rows[0].ms_per_step / rows[1].ms_per_step).abs() < 1e-12);
+    assert_eq!(std::fs::read_to_string(out).unwrap(), output.stdout);
+}

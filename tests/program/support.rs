@@ -1,0 +1,26 @@
+//! What the tests share.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use md_driver::progress::Progress;
+
+/// What the program printed and how it ended.
+pub struct Output {
+    pub status: u8,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `mdproof` with these arguments.
+pub fn mdproof<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Output {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let all = std::iter::once(OsString::from("mdproof")).chain(arguments.into_iter().map(Into::into));
+    let status = md_driver::cli::run_with(all, &mut stdout, &mut stderr, false, Progress::Quiet);
+    Output { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+}
+
+/// A path in the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
