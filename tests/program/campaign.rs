@@ -21,7 +21,7 @@ fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
     assert_eq!(output.status, 3, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("no model was judged"), "{}", output.stdout);
     assert!(
-        output.stdout.contains("the engine passes every check (this approves no model)"),
+        output.stdout.contains("passes every check of the engine (this approves no model)"),
         "{}",
         output.stdout
     );

@@ -66,7 +66,7 @@ fn verdict_lines(results: &Results, colour: bool) -> String {
     let mut controls = String::new();
     for model in &results.models {
         let Some(verdict) = model.verdict else {
-            let _ = writeln!(controls, "control {}: {}", model.name, model.summary);
+            let _ = writeln!(controls, "control potential '{}': {}", model.name, model.summary);
             continue;
         };
         table.add_row([

@@ -211,9 +211,9 @@ fn verdict_of(sets: &[CriteriaSet], uses: &[String], state_of: impl Fn(&Criteria
 fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
     let Some(verdict) = verdict else {
         return match worst(checks.iter()) {
-            Status::Pass => "the engine passes every check (this approves no model)".to_owned(),
-            Status::Fail => format!("THE ENGINE FAILS: {}", reasons(checks, Status::Fail)),
-            _ => format!("the engine was not fully checked: {}", reasons(checks, Status::Skipped)),
+            Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
+            Status::Fail => format!("THE ENGINE FAILS, no verdict can be trusted: {}", reasons(checks, Status::Fail)),
+            _ => format!("not every check of the engine was made: {}", reasons(checks, Status::Skipped)),
         };
     };
     match verdict {
@@ -267,7 +267,7 @@ pub fn number(value: f64) -> String {
         let text = format!("{value:.digits$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     } else {
-        format!("{value:.1e}")
+        format!("{value:.1e}").replace(".0e", "e")
     }
 }
 
