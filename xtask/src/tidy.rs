@@ -174,7 +174,10 @@ fn rust_file(file: &Path, text: &str) -> Vec<String> {
 /// Relative links of a Markdown file lead somewhere.
 fn links(root: &Path, file: &Path, text: &str) -> Vec<String> {
     let folder = root.join(file).parent().map(Path::to_owned).unwrap_or_default();
-    text.split("](")
+    // Between backticks stands code (a SMILES string, say), not a link.
+    let prose: String = text.split('`').step_by(2).collect();
+    prose
+        .split("](")
         .skip(1)
         .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
         .filter(|target| !target.contains("://") && !target.starts_with('#'))

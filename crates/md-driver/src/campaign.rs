@@ -41,6 +41,7 @@ pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress)
             seed: config.seed,
             finished: started.clone(),
             started,
+            only: filters.iter().map(Filter::to_string).collect(),
         },
         provenance: provenance::provenance(),
         criteria: config.criteria.clone(),

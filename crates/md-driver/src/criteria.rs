@@ -253,7 +253,11 @@ fn missing(r: &Results, model: &str, molecule: &str, stage: Stage, usual: impl F
             && f.molecule.as_deref().is_none_or(|m| m == molecule)
             && (f.stage == stage || f.stage == Stage::Load)
     });
-    Finding::Missing(failure.map_or_else(usual, |f| f.reason.clone()))
+    let left_out = || match r.campaign.only.as_slice() {
+        [] => usual(),
+        only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
+    };
+    Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
 }
 
 fn runs<'a>(r: &'a Results, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Run> {

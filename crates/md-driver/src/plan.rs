@@ -1,6 +1,7 @@
 //! From a campaign file to the list of runs.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use crate::config::{Config, RunConfig};
@@ -64,6 +65,17 @@ impl FromStr for Filter {
     }
 }
 
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Filter::Model(name) => write!(f, "model={name}"),
+            Filter::Molecule(name) => write!(f, "molecule={name}"),
+            Filter::TemperatureK(t) => write!(f, "temperature_K={t}"),
+            Filter::Replica(r) => write!(f, "replica={r}"),
+        }
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -110,7 +122,9 @@ pub fn plan<'a>(config: &'a Config, filters: &[Filter]) -> Result<Vec<Group<'a>>
     }
     groups.retain(|g| !g.runs.is_empty());
     if groups.is_empty() {
-        return Err(PlanError::Empty(format!("{filters:?}")));
+        return Err(PlanError::Empty(
+            filters.iter().map(Filter::to_string).collect::<Vec<_>>().join(" --only "),
+        ));
     }
     Ok(groups)
 }

@@ -212,7 +212,9 @@ fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> Strin
     let Some(verdict) = verdict else {
         return match worst(checks.iter()) {
             Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
-            Status::Fail => format!("THE ENGINE FAILS, no verdict can be trusted: {}", reasons(checks, Status::Fail)),
+            Status::Fail => {
+                format!("THE ENGINE FAILS, no verdict can be trusted: {}", reasons(checks, Status::Fail))
+            }
             _ => format!("not every check of the engine was made: {}", reasons(checks, Status::Skipped)),
         };
     };

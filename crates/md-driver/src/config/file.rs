@@ -1,0 +1,92 @@
+//! The campaign file as it is written, before it is checked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use md_io::results::Verdict;
+use md_model::Precision;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::LimitsConfig;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) campaign: CampaignTable,
+    #[serde(default, rename = "model")]
+    pub(super) models: Vec<ModelTable>,
+    #[serde(default, rename = "molecule")]
+    pub(super) molecules: Vec<MoleculeTable>,
+    #[serde(default, rename = "run")]
+    pub(super) runs: Vec<RunTable>,
+    pub(super) limits: Option<Spanned<LimitsConfig>>,
+    #[serde(default)]
+    pub(super) criteria: BTreeMap<String, BTreeMap<Spanned<String>, Spanned<ThresholdValue>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CampaignTable {
+    pub(super) name: Spanned<String>,
+    pub(super) seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModelTable {
+    pub(super) name: Spanned<String>,
+    pub(super) checkpoint: Option<PathBuf>,
+    pub(super) analytic: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) precision: PrecisionKey,
+    pub(super) expect: Option<Verdict>,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PrecisionKey {
+    #[default]
+    F32,
+    F64,
+}
+
+impl From<PrecisionKey> for Precision {
+    fn from(key: PrecisionKey) -> Self {
+        match key {
+            PrecisionKey::F32 => Precision::F32,
+            PrecisionKey::F64 => Precision::F64,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MoleculeTable {
+    pub(super) name: Spanned<String>,
+    pub(super) structure: Spanned<PathBuf>,
+    pub(super) reference: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunTable {
+    pub(super) models: Option<Vec<Spanned<String>>>,
+    pub(super) molecules: Option<Vec<Spanned<String>>>,
+    pub(super) ensemble: Spanned<String>,
+    pub(super) timestep_fs: Spanned<f64>,
+    pub(super) duration_ps: Spanned<f64>,
+    #[serde(rename = "temperatures_K")]
+    pub(super) temperatures_k: Spanned<Vec<Spanned<f64>>>,
+    pub(super) replicas: Spanned<u32>,
+    pub(super) relax: Option<bool>,
+    pub(super) exact_temperature: Option<bool>,
+    pub(super) trajectory_every_fs: Option<Spanned<f64>>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(untagged, expecting = "a threshold (a number), or false to waive the criterion")]
+pub(super) enum ThresholdValue {
+    Number(f64),
+    Switch(bool),
+}

@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Errors of a model on labelled frames: what `mdproof evaluate --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Model.
+    pub model: String,
+    /// Molecule whose reference this is; absent outside a campaign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub molecule: Option<String>,
+    /// The file.
+    pub frames: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Frames in it.
+    pub n_frames: usize,
+    /// Force errors; absent when no frame has forces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force: Option<ForceErrors>,
+    /// Energy errors; absent when no composition has two frames with energies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<EnergyErrors>,
+}
+
+/// Force errors over frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForceErrors {
+    /// Frames with forces.
+    pub n_frames: usize,
+    /// Atoms compared.
+    pub n_atoms: usize,
+    /// Root mean square over components, eV/Å.
+    #[serde(rename = "rmse_eV_per_A")]
+    pub rmse_ev_per_angstrom: f64,
+    /// Standard error of the RMSE over frames, eV/Å; absent for a single frame.
+    #[serde(rename = "rmse_standard_error_eV_per_A", skip_serializing_if = "Option::is_none")]
+    pub rmse_standard_error_ev_per_angstrom: Option<f64>,
+    /// Mean absolute error over components, eV/Å.
+    #[serde(rename = "mae_eV_per_A")]
+    pub mae_ev_per_angstrom: f64,
+    /// Largest error of one component, eV/Å.
+    #[serde(rename = "max_eV_per_A")]
+    pub max_ev_per_angstrom: f64,
+    /// RMSE of x, y and z, eV/Å.
+    #[serde(rename = "rmse_xyz_eV_per_A")]
+    pub rmse_xyz_ev_per_angstrom: [f64; 3],
+    /// Coefficient of determination; absent when the reference does not vary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
+    /// The same for x, y and z.
+    pub r2_xyz: [Option<f64>; 3],
+    /// Root mean square of the reference, eV/Å: what predicting zero would score.
+    #[serde(rename = "reference_rms_eV_per_A")]
+    pub reference_rms_ev_per_angstrom: f64,
+    /// Median angle between predicted and reference force, degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angle_median_deg: Option<f64>,
+    /// 95th percentile of that angle, degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angle_p95_deg: Option<f64>,
+    /// Atoms for which one of the two forces has no direction.
+    pub n_without_direction: usize,
+    /// Mean cosine of that angle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cosine_mean: Option<f64>,
+    /// Mean absolute error of the force's magnitude, eV/Å.
+    #[serde(rename = "magnitude_mae_eV_per_A")]
+    pub magnitude_mae_ev_per_angstrom: f64,
+    /// RMSE by element, eV/Å.
+    #[serde(rename = "rmse_by_element_eV_per_A")]
+    pub rmse_by_element_ev_per_angstrom: BTreeMap<String, f64>,
+}
+
+/// Energy errors over frames, a constant shift per composition removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnergyErrors {
+    /// Frames compared; a composition with a single frame is left out.
+    pub n_frames: usize,
+    /// Mean absolute error, meV/atom.
+    #[serde(rename = "mae_meV_per_atom")]
+    pub mae_mev_per_atom: f64,
+    /// Root mean square error, meV/atom.
+    #[serde(rename = "rmse_meV_per_atom")]
+    pub rmse_mev_per_atom: f64,
+    /// Shift removed, eV, by composition such as `H2O`.
+    #[serde(rename = "shift_eV")]
+    pub shift_ev: BTreeMap<String, f64>,
+}
+
+/// Speed of a model on a molecule: `mdproof bench --json` prints an array of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Model.
+    pub model: String,
+    /// Molecule.
+    pub molecule: String,
+    /// Atoms of the molecule.
+    pub atoms: usize,
+    /// Systems evaluated together.
+    pub batch: usize,
+    /// `cpu`.
+    pub device: String,
+    /// Which implementation, such as `burn-flex-f32`.
+    pub path: String,
+    /// Median time of an energy and force call, ms.
+    pub ms_per_call_p50: f64,
+    /// 99th percentile of the same.
+    pub ms_per_call_p99: f64,
+    /// Calls timed.
+    pub calls: usize,
+    /// Median time of an NVE step, ms.
+    pub ms_per_step: f64,
+    /// NVE steps per second.
+    pub steps_per_s: f64,
+    /// 100 NVE steps from a cold start (checkpoint loaded from disk first), s.
+    pub cold_100_steps_s: f64,
+    /// Peak resident memory of the process so far, MiB; absent where the system does not say.
+    #[serde(rename = "peak_memory_MiB", skip_serializing_if = "Option::is_none")]
+    pub peak_memory_mib: Option<f64>,
+    /// Speed relative to the first model of the campaign on the same molecule.
+    pub speedup_vs_first: f64,
+}

@@ -1,0 +1,128 @@
+use serde::{Deserialize, Serialize};
+
+/// What a model is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It is judged.
+    Candidate,
+    /// A closed-form potential that tests the engine. It gets no verdict.
+    Control,
+}
+
+/// The answer to 'may this model run production molecular dynamics?'
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every check of the use `production` passed.
+    Approved,
+    /// Not for production; some named uses hold.
+    Restricted,
+    /// Some check failed for every use.
+    Rejected,
+    /// Data are missing, and what was measured does not reject the model.
+    Incomplete,
+}
+
+impl Verdict {
+    /// The verdict in capitals, as printed.
+    pub fn label(self) -> &'static str {
+        match self {
+            Verdict::Approved => "APPROVED",
+            Verdict::Restricted => "RESTRICTED",
+            Verdict::Rejected => "REJECTED",
+            Verdict::Incomplete => "INCOMPLETE",
+        }
+    }
+}
+
+/// A model and what was found about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name in the campaign.
+    pub name: String,
+    /// Judged, or there to test the engine.
+    pub role: Role,
+    /// Architecture, such as `painn_student_mlff_distiller`.
+    pub architecture: String,
+    /// Floating-point format of its runs, `f32` or `f64`.
+    pub precision: String,
+    /// Number of parameters; absent for closed forms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<usize>,
+    /// SHA-256 of the weights; absent for closed forms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_sha256: Option<String>,
+    /// Symbols of the elements it has parameters for.
+    pub elements: Vec<String>,
+    /// The verdict; absent for a control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The verdict the campaign expects; absent for a control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Verdict>,
+    /// Uses whose every check passed.
+    pub uses: Vec<String>,
+    /// One sentence with the reason.
+    pub summary: String,
+    /// Conditions under which it was run to the end.
+    pub envelope: Envelope,
+    /// Every check of every use.
+    pub checks: Vec<Check>,
+}
+
+/// The conditions of the runs that finished.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Molecules of which every run finished.
+    pub molecules: Vec<String>,
+    /// Temperatures at which every run finished, K.
+    #[serde(rename = "temperatures_K")]
+    pub temperatures_k: Vec<f64>,
+    /// Longest time step of a finished run, fs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestep_fs: Option<f64>,
+    /// Longest finished run, ps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ps: Option<f64>,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Measured and within the threshold.
+    Pass,
+    /// Measured and beyond the threshold.
+    Fail,
+    /// Measured, but the uncertainty covers the threshold.
+    Undecided,
+    /// Not measured; never a pass.
+    Skipped,
+}
+
+/// One check of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Key of the criterion.
+    pub id: String,
+    /// The use whose threshold is applied.
+    #[serde(rename = "use")]
+    pub use_name: String,
+    /// Outcome.
+    pub status: Status,
+    /// Measured value; absent when skipped or not finite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Its standard error, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
+    /// The threshold.
+    pub threshold: f64,
+    /// Unit of value and threshold.
+    pub unit: String,
+    /// Molecule it was measured on.
+    pub molecule: String,
+    /// Why it was skipped, or what was measured.
+    pub reason: String,
+}

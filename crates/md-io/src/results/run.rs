@@ -1,0 +1,148 @@
+use serde::{Deserialize, Serialize};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunFate {
+    /// Every step was done.
+    Finished,
+    /// The system left the batch; `fate_reason` says why.
+    Diverged,
+    /// Ended on purpose before its time.
+    StoppedEarly,
+    /// The program could not run it.
+    Failed,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Unique name, also of its random stream.
+    pub id: String,
+    /// Model.
+    pub model: String,
+    /// Molecule.
+    pub molecule: String,
+    /// `nve`.
+    pub ensemble: String,
+    /// Target of the initial velocities, K.
+    #[serde(rename = "temperature_K")]
+    pub temperature_k: f64,
+    /// Time step, fs.
+    pub timestep_fs: f64,
+    /// Replica number, from 0.
+    pub replica: u32,
+    /// Seed of its random stream.
+    pub seed: u64,
+    /// Steps asked for.
+    pub steps_planned: u64,
+    /// Steps done.
+    pub steps_done: u64,
+    /// How it ended.
+    pub fate: RunFate,
+    /// Why, unless it finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fate_reason: Option<String>,
+    /// Conservation of energy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<RunEnergy>,
+    /// Kinetic temperature over the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<RunTemperature>,
+    /// Conservation of angular momentum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angular_momentum: Option<RunAngularMomentum>,
+    /// Bonds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stability: Option<RunStability>,
+    /// Anomalies in the recorded energy series.
+    pub anomalies: Vec<String>,
+    /// Wall time per step of this run, ms: the batch's time divided by its systems.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms_per_step: Option<f64>,
+}
+
+impl Run {
+    /// Time simulated, ps.
+    pub fn done_ps(&self) -> f64 {
+        self.steps_done as f64 * self.timestep_fs / 1000.0
+    }
+
+    /// Time asked for, ps.
+    pub fn planned_ps(&self) -> f64 {
+        self.steps_planned as f64 * self.timestep_fs / 1000.0
+    }
+}
+
+/// Energy conservation of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEnergy {
+    /// Total energy at step 0, eV.
+    #[serde(rename = "initial_eV")]
+    pub initial_ev: f64,
+    /// End-point drift in percent of the initial total energy. That energy's zero is arbitrary, and so is this
+    /// number; it is here because people ask for it. Absent when the initial energy is zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_percent: Option<f64>,
+    /// Largest deviation from the initial energy in percent of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_deviation_percent: Option<f64>,
+    /// Largest deviation from the initial energy, meV/atom.
+    #[serde(rename = "max_deviation_meV_per_atom")]
+    pub max_deviation_mev_per_atom: f64,
+    /// Least-squares slope, meV/atom/ps.
+    #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
+    pub drift_mev_per_atom_per_ps: Option<f64>,
+    /// Standard error of that slope, autocorrelation included, meV/atom/ps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_standard_error: Option<f64>,
+    /// Standard deviation of the total energy, meV/atom.
+    #[serde(rename = "rms_fluctuation_meV_per_atom")]
+    pub rms_fluctuation_mev_per_atom: f64,
+    /// 1 - std/|mean| of the total energy. Absent when the mean is zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conservation_ratio: Option<f64>,
+    /// Pearson correlation of kinetic and potential energy, -1 in perfect NVE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinetic_potential_correlation: Option<f64>,
+}
+
+/// Temperature of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunTemperature {
+    /// Mean, K.
+    #[serde(rename = "mean_K")]
+    pub mean_k: f64,
+    /// Standard deviation, K.
+    #[serde(rename = "std_K")]
+    pub std_k: f64,
+    /// Highest, K.
+    #[serde(rename = "max_K")]
+    pub max_k: f64,
+    /// Degrees of freedom it was computed with.
+    pub degrees_of_freedom: usize,
+}
+
+/// Angular momentum of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunAngularMomentum {
+    /// Largest change from the start, ħ.
+    pub max_change_hbar: f64,
+}
+
+/// Bonds in one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStability {
+    /// First time a bond passed the broken ratio, ps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_broken_bond_ps: Option<f64>,
+    /// That bond, as `i-j`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_broken_bond: Option<String>,
+    /// Largest bond length relative to the given structure; absent without bonds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bond_ratio: Option<f64>,
+    /// Largest RMSD from the start after alignment, Å.
+    #[serde(rename = "max_rmsd_A")]
+    pub max_rmsd_angstrom: f64,
+}
