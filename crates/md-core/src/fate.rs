@@ -65,7 +65,7 @@ impl fmt::Display for Divergence {
             }
             Divergence::BondStretched { i, j, distance_angstrom, limit_angstrom } => write!(
                 f,
-                "the bond {i}-{j} stretched to {distance_angstrom:.2} Å (limit {limit_angstrom:.2} Å)"
+                "the bond {i}-{j} stretched to {distance_angstrom:.3} Å (limit {limit_angstrom:.3} Å)"
             ),
             Divergence::TooHot { temperature_k, limit_k } => {
                 write!(f, "the temperature rose to {temperature_k:.0} K (limit {limit_k:.0} K)")

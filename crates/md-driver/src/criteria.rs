@@ -45,12 +45,14 @@ pub enum Finding {
         /// Run or condition it was found in.
         detail: String,
     },
-    /// The true value is this or more: the observation ended first.
-    AtLeast {
-        /// In the unit of the criterion.
-        value: f64,
-        /// What ended it.
-        detail: String,
+    /// How long several observations went well.
+    Survived {
+        /// The earliest failure, in the unit of the criterion, and what it was.
+        first_failure: Option<(f64, String)>,
+        /// The shortest observation that ended without failure: the true value is this or more.
+        shortest_survivor: Option<f64>,
+        /// Number of observations.
+        n: usize,
     },
     /// Not measured, and why.
     Missing(String),
@@ -69,8 +71,38 @@ pub struct Criterion {
     pub bound: Bound,
     /// Threshold where the campaign file says nothing; with `None` the criterion is applied only where asked for.
     pub default: Option<f64>,
-    /// The number from the evidence: results, model, molecule.
-    pub measure: fn(&Results, &str, &str) -> Finding,
+    /// Where its number comes from.
+    pub evidence: Evidence,
+}
+
+/// Where the number of a criterion comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Evidence {
+    /// The physics gate of this id.
+    Gate(&'static str),
+    /// This function of results, model and molecule.
+    Function(fn(&Results, &str, &str) -> Finding),
+}
+
+impl Criterion {
+    /// The number for one model on one molecule.
+    pub fn measure(&self, results: &Results, model: &str, molecule: &str) -> Finding {
+        match self.evidence {
+            Evidence::Gate(id) => gate(results, model, molecule, id),
+            Evidence::Function(measure) => measure(results, model, molecule),
+        }
+    }
+}
+
+/// A physics gate: its value must not exceed `default`.
+const fn gate_row(
+    id: &'static str,
+    key: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    default: f64,
+) -> Criterion {
+    Criterion { key, title, unit, bound: Bound::AtMost, default: Some(default), evidence: Evidence::Gate(id) }
 }
 
 /// The criterion with this key.
@@ -90,7 +122,7 @@ pub static ALL: &[Criterion] = &[
         unit: "ps",
         bound: Bound::AtLeast,
         default: Some(10.0),
-        measure: stable_ps,
+        evidence: Evidence::Function(stable_ps),
     },
     Criterion {
         key: "energy_drift_percent",
@@ -98,9 +130,9 @@ pub static ALL: &[Criterion] = &[
         unit: "%",
         bound: Bound::AtMost,
         default: Some(1.0),
-        measure: |r, model, molecule| {
+        evidence: Evidence::Function(|r, model, molecule| {
             worst_run(r, model, molecule, |run| Some((run.energy.as_ref()?.drift_percent?.abs(), None)))
-        },
+        }),
     },
     Criterion {
         key: "energy_drift_meV_per_atom_per_ps",
@@ -108,12 +140,12 @@ pub static ALL: &[Criterion] = &[
         unit: "meV/atom/ps",
         bound: Bound::AtMost,
         default: None,
-        measure: |r, model, molecule| {
+        evidence: Evidence::Function(|r, model, molecule| {
             worst_run(r, model, molecule, |run| {
                 let energy = run.energy.as_ref()?;
                 Some((energy.drift_mev_per_atom_per_ps?.abs(), energy.drift_standard_error))
             })
-        },
+        }),
     },
     Criterion {
         key: "max_deviation_percent",
@@ -121,9 +153,9 @@ pub static ALL: &[Criterion] = &[
         unit: "%",
         bound: Bound::AtMost,
         default: None,
-        measure: |r, model, molecule| {
+        evidence: Evidence::Function(|r, model, molecule| {
             worst_run(r, model, molecule, |run| Some((run.energy.as_ref()?.max_deviation_percent?, None)))
-        },
+        }),
     },
     Criterion {
         key: "max_bond_ratio",
@@ -131,9 +163,9 @@ pub static ALL: &[Criterion] = &[
         unit: "",
         bound: Bound::AtMost,
         default: Some(1.5),
-        measure: |r, model, molecule| {
+        evidence: Evidence::Function(|r, model, molecule| {
             worst_run(r, model, molecule, |run| Some((run.stability.as_ref()?.max_bond_ratio?, None)))
-        },
+        }),
     },
     Criterion {
         key: "force_rmse_ev_per_angstrom",
@@ -141,7 +173,7 @@ pub static ALL: &[Criterion] = &[
         unit: "eV/Å",
         bound: Bound::AtMost,
         default: Some(0.2),
-        measure: |r, model, molecule| {
+        evidence: Evidence::Function(|r, model, molecule| {
             let evaluation =
                 r.evaluations.iter().find(|e| e.model == model && e.molecule.as_deref() == Some(molecule));
             match evaluation.and_then(|e| e.force.as_ref()) {
@@ -154,7 +186,7 @@ pub static ALL: &[Criterion] = &[
                     format!("no labelled frames: give the molecule '{molecule}' a `reference` with forces")
                 }),
             }
-        },
+        }),
     },
     Criterion {
         key: "inference_ms_per_step",
@@ -162,7 +194,7 @@ pub static ALL: &[Criterion] = &[
         unit: "ms",
         bound: Bound::AtMost,
         default: Some(10.0),
-        measure: |r, model, molecule| speed(r, model, molecule, |s| s.ms_per_step),
+        evidence: Evidence::Function(|r, model, molecule| speed(r, model, molecule, |s| s.ms_per_step)),
     },
     Criterion {
         key: "cold_100_steps_s",
@@ -170,80 +202,23 @@ pub static ALL: &[Criterion] = &[
         unit: "s",
         bound: Bound::AtMost,
         default: Some(120.0),
-        measure: |r, model, molecule| speed(r, model, molecule, |s| s.cold_100_steps_s),
+        evidence: Evidence::Function(|r, model, molecule| speed(r, model, molecule, |s| s.cold_100_steps_s)),
     },
-    Criterion {
-        key: "force_gradient_ev_per_angstrom",
-        title: "force = -gradient",
-        unit: "eV/Å",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "force_gradient"),
-    },
-    Criterion {
-        key: "structure_gradient_ev_per_angstrom",
-        title: "force = -gradient at the structure (kinks)",
-        unit: "eV/Å",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "structure_gradient"),
-    },
-    Criterion {
-        key: "rotation_energy_ev",
-        title: "energy change on rotation",
-        unit: "eV",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "rotation_energy"),
-    },
-    Criterion {
-        key: "rotation_force_ev_per_angstrom",
-        title: "force error on rotation",
-        unit: "eV/Å",
-        bound: Bound::AtMost,
-        default: Some(1e-3),
-        measure: |r, model, molecule| gate(r, model, molecule, "rotation_force"),
-    },
-    Criterion {
-        key: "reflection_energy_ev",
-        title: "energy change on reflection",
-        unit: "eV",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "reflection_energy"),
-    },
-    Criterion {
-        key: "translation_energy_ev",
-        title: "energy change on translation",
-        unit: "eV",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "translation_energy"),
-    },
-    Criterion {
-        key: "permutation_energy_ev",
-        title: "energy change on permutation",
-        unit: "eV",
-        bound: Bound::AtMost,
-        default: Some(1e-4),
-        measure: |r, model, molecule| gate(r, model, molecule, "permutation_energy"),
-    },
-    Criterion {
-        key: "net_force_ev_per_angstrom",
-        title: "net force",
-        unit: "eV/Å",
-        bound: Bound::AtMost,
-        default: Some(1e-3),
-        measure: |r, model, molecule| gate(r, model, molecule, "net_force"),
-    },
-    Criterion {
-        key: "net_torque_ev",
-        title: "net torque",
-        unit: "eV",
-        bound: Bound::AtMost,
-        default: Some(1e-3),
-        measure: |r, model, molecule| gate(r, model, molecule, "net_torque"),
-    },
+    gate_row("force_gradient", "force_gradient_ev_per_angstrom", "force = -gradient", "eV/Å", 1e-4),
+    gate_row(
+        "structure_gradient",
+        "structure_gradient_ev_per_angstrom",
+        "force = -gradient at the structure (kinks)",
+        "eV/Å",
+        1e-4,
+    ),
+    gate_row("rotation_energy", "rotation_energy_ev", "energy change on rotation", "eV", 1e-4),
+    gate_row("rotation_force", "rotation_force_ev_per_angstrom", "force error on rotation", "eV/Å", 1e-3),
+    gate_row("reflection_energy", "reflection_energy_ev", "energy change on reflection", "eV", 1e-4),
+    gate_row("translation_energy", "translation_energy_ev", "energy change on translation", "eV", 1e-4),
+    gate_row("permutation_energy", "permutation_energy_ev", "energy change on permutation", "eV", 1e-4),
+    gate_row("net_force", "net_force_ev_per_angstrom", "net force", "eV/Å", 1e-3),
+    gate_row("net_torque", "net_torque_ev", "net torque", "eV", 1e-3),
 ];
 
 /// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
@@ -269,20 +244,19 @@ fn stable_ps(r: &Results, model: &str, molecule: &str) -> Finding {
         let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
         return Finding::Missing(format!("run {} could not be made: {why}", run.id));
     }
-    let first_death = runs(r, model, molecule)
-        .filter(|run| run.fate == RunFate::Diverged)
-        .min_by(|a, b| a.done_ps().total_cmp(&b.done_ps()));
-    if let Some(run) = first_death {
+    let shortest = |fate_is: fn(RunFate) -> bool| {
+        runs(r, model, molecule)
+            .filter(|run| fate_is(run.fate))
+            .min_by(|a, b| a.done_ps().total_cmp(&b.done_ps()))
+    };
+    let first_failure = shortest(|fate| fate == RunFate::Diverged).map(|run| {
         let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
-        let detail = format!("{} K, replica {}: {why}", run.temperature_k, run.replica);
-        return Finding::Value { value: run.done_ps(), standard_error: None, detail };
-    }
-    match runs(r, model, molecule).map(Run::done_ps).min_by(f64::total_cmp) {
-        Some(value) => Finding::AtLeast {
-            value,
-            detail: format!("{} runs, none diverged", runs(r, model, molecule).count()),
-        },
-        None => missing(r, model, molecule, Stage::Relaxation, || "no runs".to_owned()),
+        (run.done_ps(), format!("{} K, replica {}: {why}", run.temperature_k, run.replica))
+    });
+    let shortest_survivor = shortest(|fate| fate != RunFate::Diverged).map(Run::done_ps);
+    match runs(r, model, molecule).count() {
+        0 => missing(r, model, molecule, Stage::Relaxation, || "no runs".to_owned()),
+        n => Finding::Survived { first_failure, shortest_survivor, n },
     }
 }
 
@@ -296,7 +270,8 @@ fn worst_run(
     let mut worst: Option<(f64, Option<f64>, &Run)> = None;
     for run in runs(r, model, molecule) {
         let Some((v, standard_error)) = value(run) else {
-            return Finding::Missing(format!("run {} has no such number", run.id));
+            let why = run.fate_reason.as_deref().unwrap_or("it is not defined there");
+            return Finding::Missing(format!("run {} has no such number: {why}", run.id));
         };
         if worst.is_none_or(|(w, _, _)| v > w || v.is_nan()) {
             worst = Some((v, standard_error, run));

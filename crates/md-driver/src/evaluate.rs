@@ -126,6 +126,7 @@ fn force_record(forces: &ForceErrorAccumulator, n_frames: usize, reference_rms: 
         angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
         angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
         n_without_direction: all.n_without_direction,
+        n_missed_direction: all.n_missed_direction,
         cosine_mean: all.angle.as_ref().map(|a| a.cosine_mean),
         magnitude_mae_ev_per_angstrom: all.magnitude.mae_ev_per_angstrom,
         rmse_by_element_ev_per_angstrom: by_element
@@ -188,7 +189,10 @@ pub fn render(e: &Evaluation) -> String {
             line("  x, y, z", f.r2_xyz.map(|r| optional(r, "")).join(", "));
             line("angle, median", optional(f.angle_median_deg, "degrees"));
             line("angle, 95th percentile", optional(f.angle_p95_deg, "degrees"));
-            line("atoms without a force direction", format!("{} of {}", f.n_without_direction, f.n_atoms));
+            line(
+                "atoms without a force direction",
+                format!("{} of {} ({} missed)", f.n_without_direction, f.n_atoms, f.n_missed_direction),
+            );
             line("cosine, mean", optional(f.cosine_mean, ""));
             line("magnitude MAE", format!("{} eV/Å", number(f.magnitude_mae_ev_per_angstrom)));
         }

@@ -21,7 +21,7 @@ use md_io::results::{
 };
 
 use crate::config::PRODUCTION;
-use crate::criteria::{self, Criterion, Finding};
+use crate::criteria::{self, Criterion, Evidence, Finding};
 
 /// Name of the use that a control is checked for.
 pub const ENGINE: &str = "engine";
@@ -76,13 +76,18 @@ pub fn outcome(results: &Results) -> Outcome {
 
 /// What a control must show: that the engine conserves energy and that the gates do not fire on a sound potential.
 /// Permutation is no gate for it: it knows its molecules by the order of their atoms.
-pub fn control_criteria(results: &Results) -> CriteriaSet {
+pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     let default = |value| Threshold { value, source: ThresholdSource::Default };
-    let planned = results.runs.iter().map(Run::planned_ps).fold(f64::INFINITY, f64::min);
-    let mut thresholds: BTreeMap<String, Threshold> = ["max_bond_ratio"]
-        .into_iter()
-        .chain(criteria::ALL.iter().map(|c| c.key).filter(|key| is_gate_of_control(key)))
-        .filter_map(|key| Some((key.to_owned(), default(criteria::find(key)?.default?))))
+    let planned =
+        results.runs.iter().filter(|r| r.model == control).map(Run::planned_ps).fold(f64::INFINITY, f64::min);
+    let applies = |criterion: &&Criterion| match criterion.evidence {
+        Evidence::Gate(id) => !id.starts_with("permutation"),
+        Evidence::Function(_) => criterion.key == "max_bond_ratio",
+    };
+    let mut thresholds: BTreeMap<String, Threshold> = criteria::ALL
+        .iter()
+        .filter(applies)
+        .filter_map(|criterion| Some((criterion.key.to_owned(), default(criterion.default?))))
         .collect();
     thresholds
         .insert("energy_drift_meV_per_atom_per_ps".to_owned(), default(ENGINE_DRIFT_MEV_PER_ATOM_PER_PS));
@@ -90,12 +95,6 @@ pub fn control_criteria(results: &Results) -> CriteriaSet {
         thresholds.insert("stable_ps".to_owned(), default(planned));
     }
     CriteriaSet { name: ENGINE.to_owned(), thresholds }
-}
-
-fn is_gate_of_control(key: &str) -> bool {
-    ["force_gradient", "structure_gradient", "rotation", "reflection", "translation", "net_"]
-        .iter()
-        .any(|g| key.starts_with(g))
 }
 
 /// The worst of some checks: a failure beats a skip beats an undecided check beats a pass. Skipped if there are none.
@@ -132,7 +131,7 @@ fn excess(check: &Check) -> f64 {
 fn judge_model(results: &Results, model: &Model) -> Model {
     let sets = match model.role {
         Role::Candidate => results.criteria.clone(),
-        Role::Control => vec![control_criteria(results)],
+        Role::Control => vec![control_criteria(results, &model.name)],
     };
     let checks: Vec<Check> = sets.iter().flat_map(|set| checks_of(results, model, set)).collect();
     let state_of = |set: &CriteriaSet| worst(checks.iter().filter(|c| c.use_name == set.name));
@@ -157,7 +156,7 @@ fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> 
     for criterion in criteria::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
         for molecule in &results.molecules {
-            let finding = (criterion.measure)(results, &model.name, &molecule.name);
+            let finding = criterion.measure(results, &model.name, &molecule.name);
             checks.push(check(criterion, set, threshold.value, &molecule.name, finding));
         }
     }
@@ -177,10 +176,17 @@ fn check(
             let status = if holds(value) { Status::Pass } else { Status::Fail };
             (status, Some(value), standard_error, detail)
         }
-        Finding::AtLeast { value, detail } if holds(value) => (Status::Pass, Some(value), None, detail),
-        Finding::AtLeast { value, detail } => {
-            let reason = format!("{detail}, but observed for {value} {} only", criterion.unit);
+        Finding::Survived { first_failure: Some((value, why)), .. } if !holds(value) => {
+            (Status::Fail, Some(value), None, why)
+        }
+        Finding::Survived { shortest_survivor: Some(value), n, .. } if !holds(value) => {
+            let reason = format!("{n} runs, but observed for {} only", with_unit(value, criterion.unit));
             (Status::Skipped, Some(value), None, reason)
+        }
+        Finding::Survived { first_failure, shortest_survivor, n } => {
+            let failed = first_failure.map(|(value, _)| value);
+            let value = failed.into_iter().chain(shortest_survivor).reduce(f64::min);
+            (Status::Pass, value, None, format!("{n} runs"))
         }
         Finding::Missing(reason) => (Status::Skipped, None, None, reason),
     };
@@ -298,3 +304,6 @@ fn envelope(results: &Results, model: &Model) -> Envelope {
         duration_ps: finished().map(|r| r.done_ps()).max_by(f64::total_cmp),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,8 @@ pub struct ForceErrors {
     pub angle_p95_deg: Option<f64>,
     /// Atoms for which one of the two forces has no direction.
     pub n_without_direction: usize,
+    /// Those of them whose reference force has one: the model misses it.
+    pub n_missed_direction: usize,
     /// Mean cosine of that angle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine_mean: Option<f64>,
