@@ -62,7 +62,7 @@ pub fn checkpoint(folder: &Path) {
         max_z: 20,
         learnable_rbf: false,
     };
-    Checkpoint::untrained(md_model::Architecture::Distiller(sizes), 7).unwrap().save(folder).unwrap();
+    Checkpoint::untrained(&md_model::Architecture::Distiller(sizes), 7).unwrap().save(folder).unwrap();
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
         max_z: 100,
         learnable_rbf: false,
     });
-    let checkpoint = Checkpoint::untrained(original, 1)?;
+    let checkpoint = Checkpoint::untrained(&original, 1)?;
     for precision in [Precision::F32, Precision::F64] {
         let mut student = Student::new(&checkpoint, precision)?;
         bench_potential(criterion, &format!("original-{precision}"), &mut student, &molecules)?;

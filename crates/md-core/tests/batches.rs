@@ -1,4 +1,5 @@
 //! What a batch, a state and a sum of potentials promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use md_core::{
     Batch, Cell, Configuration, Element, Evaluation, Frame, Mat3, Potential, PotentialError, Request, State,

@@ -135,71 +135,74 @@ impl ModelStage<'_> {
         let mut wanted: Vec<usize> = groups.iter().flat_map(|g| &g.runs).map(|r| r.molecule).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let name = self.model.record.name.clone();
-        let stage = |what: &str| self.progress.stage(&format!("{name}: {what}"), wanted.len() as u64);
+        let failures = &mut results.failures;
 
-        let ticker = stage("physics gates");
-        for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
-            let gates =
-                gates::measure(&name, &molecule.record.name, self.model.oracle.as_mut(), &molecule.system);
-            if let Some(gates) = self.or_failure(gates, Stage::Gates, Some(molecule), results) {
-                results.gates.extend(gates);
-            }
-            ticker.tick();
-        }
+        let gates = self.each("physics gates", Stage::Gates, &wanted, failures, |model, molecule| {
+            gates::measure(&model.record.name, &molecule.record.name, model.oracle.as_mut(), &molecule.system)
+        });
+        results.gates.extend(gates.into_iter().flatten());
 
-        let relaxed = self.relax(&wanted, results);
-        if let Some(relaxed) = self.or_failure(relaxed, Stage::Relaxation, None, results) {
-            for group in groups {
-                results.runs.extend(self.dynamics(group, &wanted, &relaxed));
-            }
-        }
-
-        let ticker = stage("forces");
-        for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
-            if let (Role::Candidate, Some(frames)) = (self.model.record.role, &molecule.reference) {
-                let source = evaluate::Source { model: &name, molecule: Some(&molecule.record.name), frames };
-                let potential = self.model.potential.as_mut();
-                let evaluation = evaluate::evaluate(source, potential, &LabelKeys::default(), || ());
-                if let Some(evaluation) =
-                    self.or_failure(evaluation, Stage::Evaluation, Some(molecule), results)
-                {
-                    results.evaluations.push(evaluation);
+        match self.relax(&wanted, &mut results.relaxations) {
+            Ok(relaxed) => {
+                for group in groups {
+                    results.runs.extend(self.dynamics(group, &wanted, &relaxed));
                 }
             }
-            ticker.tick();
+            Err(error) => failures.push(self.failure(Stage::Relaxation, None, &error)),
         }
 
-        let ticker = stage("speed");
+        let labelled: Vec<usize> = wanted
+            .iter()
+            .copied()
+            .filter(|&m| self.model.record.role == Role::Candidate && self.molecules[m].reference.is_some())
+            .collect();
+        let evaluations = self.each("forces", Stage::Evaluation, &labelled, failures, |model, molecule| {
+            let source = evaluate::Source {
+                model: &model.record.name,
+                molecule: Some(&molecule.record.name),
+                frames: molecule.reference.as_deref().context("there is no reference")?,
+            };
+            evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
+        });
+        results.evaluations.extend(evaluations);
+
+        let speed = self.each("speed", Stage::Speed, &wanted, failures, |model, molecule| {
+            speed::measure(model, &molecule.record.name, &molecule.system)
+        });
+        results.speed.extend(speed);
+    }
+
+    /// Measures something on each of the molecules `wanted`. What fails is recorded, and the rest goes on.
+    fn each<T>(
+        &mut self,
+        title: &str,
+        stage: Stage,
+        wanted: &[usize],
+        failures: &mut Vec<Failure>,
+        measure: impl Fn(&mut LoadedModel, &LoadedMolecule) -> Result<T>,
+    ) -> Vec<T> {
+        let ticker =
+            self.progress.stage(&format!("{}: {title}", self.model.record.name), wanted.len() as u64);
+        let mut measured = Vec::new();
         for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
-            let speed = speed::measure(self.model, &molecule.record.name, &molecule.system);
-            if let Some(speed) = self.or_failure(speed, Stage::Speed, Some(molecule), results) {
-                results.speed.push(speed);
+            match measure(self.model, molecule) {
+                Ok(value) => measured.push(value),
+                Err(error) => failures.push(self.failure(stage, Some(molecule), &error)),
             }
             ticker.tick();
         }
+        measured
     }
 
-    /// The value, or `None` and a record of what failed: the rest of the campaign goes on.
-    fn or_failure<T>(
-        &self,
-        measured: Result<T>,
-        stage: Stage,
-        molecule: Option<&LoadedMolecule>,
-        results: &mut Results,
-    ) -> Option<T> {
-        measured
-            .map_err(|error| {
-                let model = self.model.record.name.clone();
-                let molecule = molecule.map(|m| m.record.name.clone());
-                tracing::error!(model, molecule, ?stage, "{error:#}");
-                results.failures.push(Failure { model, molecule, stage, reason: format!("{error:#}") });
-            })
-            .ok()
+    fn failure(&self, stage: Stage, molecule: Option<&LoadedMolecule>, error: &anyhow::Error) -> Failure {
+        let model = self.model.record.name.clone();
+        let molecule = molecule.map(|m| m.record.name.clone());
+        tracing::error!(model, molecule, ?stage, "{error:#}");
+        Failure { model, molecule, stage, reason: format!("{error:#}") }
     }
 
     /// Relaxes the molecules `wanted`, all in one batch.
-    fn relax(&mut self, wanted: &[usize], results: &mut Results) -> Result<Vec<Relaxed>> {
+    fn relax(&mut self, wanted: &[usize], records: &mut Vec<Relaxation>) -> Result<Vec<Relaxed>> {
         let _ticker = self.progress.stage(&format!("{}: relaxation", self.model.record.name), 0);
         let systems: Vec<System> = wanted.iter().map(|&m| self.molecules[m].system.clone()).collect();
         let options =
@@ -207,11 +210,7 @@ impl ModelStage<'_> {
         let relaxed = md_dynamics::relax(&systems, self.model.potential.as_mut(), &options)
             .with_context(|| format!("relaxation with the model '{}'", self.model.record.name))?;
         for (&molecule, relaxed) in wanted.iter().zip(&relaxed) {
-            results.relaxations.push(relaxation_record(
-                &self.model.record.name,
-                &self.molecules[molecule],
-                relaxed,
-            )?);
+            records.push(relaxation_record(&self.model.record.name, &self.molecules[molecule], relaxed)?);
         }
         Ok(relaxed)
     }

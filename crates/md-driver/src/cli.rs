@@ -184,7 +184,7 @@ fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress)
     if a.json {
         out.write_all(&std::fs::read(&file)?)?;
     } else {
-        write!(out, "{}results: {}\n", dashboard::render(&results, colour), file.display())?;
+        writeln!(out, "{}results: {}", dashboard::render(&results, colour), file.display())?;
     }
     Ok(verdict::outcome(&results) as u8)
 }

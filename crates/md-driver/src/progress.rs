@@ -27,7 +27,7 @@ impl Progress {
 
     /// A stage of so many time steps.
     pub fn steps(self, name: &str, steps: u64) -> Ticker {
-        self.ticker(name, steps, "{prefix:<28} {bar:30} {pos}/{len} steps, {per_sec}, {eta} left {msg}")
+        self.ticker(name, steps, "{prefix:<28} {bar:30} {pos}/{len} steps, {eta} left {msg}")
     }
 
     fn ticker(self, name: &str, length: u64, template: &str) -> Ticker {

@@ -65,7 +65,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Sizes without sense.
-    pub fn untrained(architecture: Architecture, seed: u64) -> Result<Self, CheckpointError> {
+    pub fn untrained(architecture: &Architecture, seed: u64) -> Result<Self, CheckpointError> {
         // Through its own configuration, so that the same checks apply as to a file.
         let config = architecture.to_config()?;
         let architecture = Architecture::from_config(&config)?;

@@ -113,7 +113,7 @@ impl RandomCheckpoint {
             max_z: 9,
             learnable_rbf: false,
         };
-        let checkpoint = Checkpoint::untrained(Architecture::Distiller(sizes), seed).unwrap();
+        let checkpoint = Checkpoint::untrained(&Architecture::Distiller(sizes), seed).unwrap();
         let tensors =
             checkpoint.weights().iter().map(|(n, t)| (n.clone(), (t.shape.clone(), t.values.clone())));
         let config = json!({
