@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use md_core::{
-    Batch, Cell, Configuration, Element, Evaluation, Frame, Mat3, Potential, PotentialError, Request, State,
-    StepError, Sum, System, SystemError, Vec3, bonds, mechanics, neighbours,
+    Batch, Cell, Configuration, Divergence, Element, Evaluation, Fate, Frame, Mat3, Potential,
+    PotentialError, Request, State, StepError, Sum, System, SystemError, Vec3, bonds, mechanics, neighbours,
 };
 use md_testkit::analytic::{HarmonicWell, LennardJones};
 use proptest::prelude::*;
@@ -222,4 +222,25 @@ fn velocities_and_frames_are_per_system() {
     assert!((systems[1].temperature_k() - mechanics::temperature_k(kinetic, 3)).abs() < 1e-9);
     assert_eq!(systems[1].angular_momentum(), Vec3::zeros());
     assert!(systems[0].angular_momentum().norm() > 0.0);
+}
+
+#[test]
+fn a_fate_says_what_happened_with_its_numbers() {
+    let diverged = |reason| Fate::Diverged { step: 87, reason }.to_string();
+    let stretched = Divergence::BondStretched { i: 0, j: 2, distance_angstrom: 1.93, limit_angstrom: 1.92 };
+    let error = SystemError::Coincident { first: 1, second: 4, distance_angstrom: 0.01 };
+    for (reason, text) in [
+        (Divergence::NonFiniteEnergy, "the energy is not finite"),
+        (Divergence::NonFiniteForce { atom: 3 }, "the force on atom 3 is not finite"),
+        (Divergence::NonFinitePosition { atom: 5 }, "the position or velocity of atom 5 is not finite"),
+        (stretched, "the bond 0-2 stretched to 1.930 Å (limit 1.920 Å)"),
+        (
+            Divergence::TooHot { temperature_k: 4545.2, limit_k: 4000.0 },
+            "the temperature rose to 4545 K (limit 4000 K)",
+        ),
+        (Divergence::InvalidGeometry { error }, "the geometry became invalid: atoms 1 and 4 coincide"),
+    ] {
+        assert!(diverged(reason).starts_with(&format!("diverged at step 87: {text}")), "{text}");
+    }
+    assert_eq!(Fate::Finished.to_string(), "finished");
 }
