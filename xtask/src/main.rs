@@ -21,7 +21,7 @@ struct Arguments {
 enum Task {
     /// Build mdproof (release) and run `mdproof validate`, on configs/m6.toml unless a campaign file comes first.
     Validate {
-        /// [CONFIG] and options of `mdproof validate`.
+        /// `CONFIG` (optional) and options of `mdproof validate`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

@@ -26,6 +26,7 @@ use crate::{evaluate, gates, provenance, speed, verdict};
 /// Bad input is found before anything runs. A model that fails in one run does not stop the others.
 pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress) -> Result<Results> {
     let started = provenance::now();
+    let whole_plan = plan(config, &[])?;
     let groups = plan(config, filters)?;
     let molecules = load_molecules(config)?;
     let named: Vec<(&str, &System)> = molecules.iter().map(|m| (m.record.name.as_str(), &m.system)).collect();
@@ -60,7 +61,13 @@ pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress)
         if of_model.is_empty() {
             continue; // left out by --only
         }
-        results.models.push(slot.as_ref().map_or_else(|| models::unloaded(model), |m| m.record.clone()));
+        results.models.push(results::Model {
+            molecules: asked_of(index, &whole_plan)
+                .into_iter()
+                .map(|m| config.molecules[m].name.clone())
+                .collect(),
+            ..slot.as_ref().map_or_else(|| models::unloaded(model), |m| m.record.clone())
+        });
         if slot.is_none() {
             let reason = format!("no checkpoint: give --model {}=CHECKPOINT", model.name);
             results.failures.push(Failure {
@@ -72,11 +79,20 @@ pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress)
         }
         if let Some(loaded) = slot {
             let mut stage = ModelStage { config, molecules: &molecules, model: loaded, out, progress };
-            stage.measure(&of_model, &mut results);
+            stage.measure(&of_model, &asked_of(index, &groups), &mut results);
         }
         finish(&mut results, out)?;
     }
     Ok(results)
+}
+
+/// The molecules that the groups of one model run, in the order of the campaign.
+fn asked_of(model: usize, groups: &[Group<'_>]) -> Vec<usize> {
+    let mut molecules: Vec<usize> =
+        groups.iter().filter(|g| g.model == model).flat_map(|g| &g.runs).map(|r| r.molecule).collect();
+    molecules.sort_unstable();
+    molecules.dedup();
+    molecules
 }
 
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
@@ -131,21 +147,19 @@ struct ModelStage<'a> {
 }
 
 impl ModelStage<'_> {
-    fn measure(&mut self, groups: &[&Group<'_>], results: &mut Results) {
-        let mut wanted: Vec<usize> = groups.iter().flat_map(|g| &g.runs).map(|r| r.molecule).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+    /// Measures everything on the molecules `wanted`.
+    fn measure(&mut self, groups: &[&Group<'_>], wanted: &[usize], results: &mut Results) {
         let failures = &mut results.failures;
 
-        let gates = self.each("physics gates", Stage::Gates, &wanted, failures, |model, molecule| {
+        let gates = self.each("physics gates", Stage::Gates, wanted, failures, |model, molecule| {
             gates::measure(&model.record.name, &molecule.record.name, model.oracle.as_mut(), &molecule.system)
         });
         results.gates.extend(gates.into_iter().flatten());
 
-        match self.relax(&wanted, &mut results.relaxations) {
+        match self.relax(wanted, &mut results.relaxations) {
             Ok(relaxed) => {
                 for group in groups {
-                    results.runs.extend(self.dynamics(group, &wanted, &relaxed));
+                    results.runs.extend(self.dynamics(group, wanted, &relaxed));
                 }
             }
             Err(error) => failures.push(self.failure(Stage::Relaxation, None, &error)),
@@ -166,7 +180,7 @@ impl ModelStage<'_> {
         });
         results.evaluations.extend(evaluations);
 
-        let speed = self.each("speed", Stage::Speed, &wanted, failures, |model, molecule| {
+        let speed = self.each("speed", Stage::Speed, wanted, failures, |model, molecule| {
             speed::measure(model, &molecule.record.name, &molecule.system)
         });
         results.speed.extend(speed);

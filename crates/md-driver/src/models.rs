@@ -79,6 +79,7 @@ pub fn unloaded(config: &ModelConfig) -> results::Model {
         parameters: None,
         checkpoint_sha256: None,
         elements: Vec::new(),
+        molecules: Vec::new(),
         verdict: (role == Role::Candidate).then_some(Verdict::Incomplete),
         expected: (role == Role::Candidate).then_some(config.expect),
         uses: Vec::new(),

@@ -1,6 +1,6 @@
 //! From evidence to verdict: a pure function of the results file.
 //!
-//! Every criterion of every use is applied to every molecule of the campaign. A check that could not be made is
+//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check that could not be made is
 //! SKIPPED, which is never a pass:
 //!
 //! | production | other uses | verdict |
@@ -155,9 +155,9 @@ fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> 
     let mut checks = Vec::new();
     for criterion in criteria::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
-        for molecule in &results.molecules {
-            let finding = criterion.measure(results, &model.name, &molecule.name);
-            checks.push(check(criterion, set, threshold.value, &molecule.name, finding));
+        for molecule in &model.molecules {
+            let finding = criterion.measure(results, &model.name, molecule);
+            checks.push(check(criterion, set, threshold.value, molecule, finding));
         }
     }
     checks
@@ -290,11 +290,11 @@ fn envelope(results: &Results, model: &Model) -> Envelope {
     temperatures.dedup();
     let finished = || runs.iter().filter(|r| r.fate == RunFate::Finished);
     Envelope {
-        molecules: results
+        molecules: model
             .molecules
             .iter()
-            .map(|m| m.name.clone())
-            .filter(|name| all_finished(&|r| r.molecule == *name))
+            .filter(|name| all_finished(&|r| r.molecule == **name))
+            .cloned()
             .collect(),
         temperatures_k: temperatures
             .into_iter()

@@ -53,6 +53,7 @@ fn sound() -> Results {
             parameters: None,
             checkpoint_sha256: None,
             elements: Vec::new(),
+            molecules: vec!["water".into()],
             verdict: None,
             expected: Some(Verdict::Approved),
             uses: Vec::new(),
@@ -223,11 +224,10 @@ fn whatever_is_missing_nothing_is_approved() {
         assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete), "{reason}");
         assert!(summary.contains(reason) && uses.is_empty(), "{summary}");
     }
-    let (verdict, ..) = judged(|r| r.molecules.clear());
+    let (verdict, ..) = judged(|r| r.models[0].molecules.clear());
     assert_eq!(verdict, Verdict::Incomplete, "no molecules are no evidence");
-    let (verdict, ..) =
-        judged(|r| r.molecules.push(Molecule { name: "methane".into(), ..r.molecules[0].clone() }));
-    assert_eq!(verdict, Verdict::Incomplete, "every molecule of the campaign counts");
+    let (verdict, ..) = judged(|r| r.models[0].molecules.push("methane".into()));
+    assert_eq!(verdict, Verdict::Incomplete, "every molecule that was asked for counts");
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub struct Model {
     pub checkpoint_sha256: Option<String>,
     /// Symbols of the elements it has parameters for.
     pub elements: Vec<String>,
+    /// Molecules that the campaign asks it to run: those it is judged on.
+    pub molecules: Vec<String>,
     /// The verdict; absent for a control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
