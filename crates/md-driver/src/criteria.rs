@@ -136,7 +136,7 @@ pub static ALL: &[Criterion] = &[
     },
     Criterion {
         key: "energy_drift_meV_per_atom_per_ps",
-        title: "energy drift, least squares",
+        title: "least-squares energy drift",
         unit: "meV/atom/ps",
         bound: Bound::AtMost,
         default: None,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, Color, Table, presets};
-use md_io::results::{Check, Model, Results, Role, Status, Verdict};
+use md_io::results::{Check, Model, Results, Role, Stage, Status, Verdict};
 
 use crate::config::PRODUCTION;
 use crate::criteria;
@@ -25,6 +25,10 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
         Role::Candidate => PRODUCTION,
         Role::Control => ENGINE,
     };
+    if results.failures.iter().any(|f| f.model == model.name && f.stage == Stage::Load) {
+        let checks = model.checks.len();
+        return format!("{}: all {checks} checks SKIPPED: {}\n", model.name, model.summary);
+    }
     let mut table = new_table(colour);
     table.set_header(["criterion", "worst value", "threshold", "status", "where"]);
     for criterion in criteria::ALL {

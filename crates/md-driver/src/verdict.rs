@@ -219,34 +219,29 @@ fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> Strin
         return match worst(checks.iter()) {
             Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
             Status::Fail => {
-                format!("THE ENGINE FAILS, no verdict can be trusted: {}", reasons(checks, Status::Fail))
+                format!("THE ENGINE FAILS, no verdict can be trusted: {}", failures(checks))
             }
-            _ => format!("not every check of the engine was made: {}", reasons(checks, Status::Skipped)),
+            _ => format!("not every check of the engine was made: {}", gaps(checks)),
         };
     };
     match verdict {
         Verdict::Approved => "every check for production passes".to_owned(),
         Verdict::Restricted => {
-            format!("holds for {}; for production {}", uses.join(", "), reasons(checks, Status::Fail))
+            format!("holds for {}; for production {}", uses.join(", "), failures(checks))
         }
-        Verdict::Rejected => reasons(checks, Status::Fail),
-        Verdict::Incomplete => reasons(checks, Status::Skipped),
+        Verdict::Rejected => failures(checks),
+        Verdict::Incomplete => gaps(checks),
     }
 }
 
-/// The criteria of production (or of the engine) that ended with `status`, the most telling molecule of each.
-fn reasons(checks: &[Check], status: Status) -> String {
+/// The failures of production (or of the engine), the most telling molecule of each criterion.
+fn failures(checks: &[Check]) -> String {
     let first_use = checks.first().map_or(PRODUCTION, |c| c.use_name.as_str());
-    let relevant: Vec<&Check> =
-        checks.iter().filter(|c| c.status == status && c.use_name == first_use).collect();
-    let mut sentences = Vec::new();
-    for criterion in criteria::ALL {
-        let Some(check) = most_telling(relevant.iter().copied().filter(|c| c.id == criterion.key)) else {
-            continue;
-        };
-        sentences.push(match (status, check.value) {
-            (Status::Skipped, _) => format!("{}: {}", criterion.title, check.reason),
-            (_, Some(value)) => format!(
+    let failed = || checks.iter().filter(|c| c.status == Status::Fail && c.use_name == first_use);
+    let sentence = |criterion: &Criterion| {
+        let check = most_telling(failed().filter(|c| c.id == criterion.key))?;
+        Some(match check.value {
+            Some(value) => format!(
                 "{} is {} on {} ({} {} asked)",
                 criterion.title,
                 with_unit(value, &check.unit),
@@ -254,10 +249,33 @@ fn reasons(checks: &[Check], status: Status) -> String {
                 criterion.bound.sign(),
                 number(check.threshold)
             ),
-            (_, None) => format!("{} on {}: {}", criterion.title, check.molecule, check.reason),
-        });
+            None => format!("{} on {}: {}", criterion.title, check.molecule, check.reason),
+        })
+    };
+    criteria::ALL.iter().filter_map(sentence).collect::<Vec<_>>().join("; ")
+}
+
+/// What is missing, every reason once, with the criteria that wait for it.
+fn gaps(checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return "nothing was checked".to_owned();
     }
-    if sentences.is_empty() { "no check says why".to_owned() } else { sentences.join("; ") }
+    let mut gaps: Vec<(&str, Vec<&str>)> = Vec::new();
+    for criterion in criteria::ALL {
+        let skipped = checks.iter().filter(|c| c.status == Status::Skipped && c.id == criterion.key);
+        let Some(check) = most_telling(skipped) else { continue };
+        match gaps.iter_mut().find(|(reason, _)| *reason == check.reason) {
+            Some((_, titles)) => titles.push(criterion.title),
+            None => gaps.push((&check.reason, vec![criterion.title])),
+        }
+    }
+    match gaps.as_slice() {
+        [(reason, titles)] if titles.len() > 1 => (*reason).to_owned(),
+        all => {
+            let one = |(reason, titles): &(&str, Vec<&str>)| format!("{}: {reason}", titles.join(", "));
+            all.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+    }
 }
 
 /// A number and its unit, if it has one.
