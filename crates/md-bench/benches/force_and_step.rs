@@ -15,6 +15,9 @@ use md_dynamics::VelocityVerlet;
 use md_model::{Architecture, Checkpoint, DistillerHyperparameters, Precision, Student};
 use md_testkit::analytic::Control;
 
+/// Time step, fs: untrained forces would throw the atoms out of each other's reach in one step of usual length.
+const TIMESTEP_FS: f64 = 1e-6;
+
 /// Numbers of atoms.
 const SIZES: [usize; 5] = [3, 5, 13, 25, 50];
 
@@ -54,7 +57,7 @@ fn bench_potential(
             bencher.iter(|| potential.evaluate(black_box(configuration), Request::FORCES, &mut out));
         });
         let start = State::at_rest(std::slice::from_ref(molecule), potential)?;
-        let mut verlet = VelocityVerlet::new(0.5)?;
+        let mut verlet = VelocityVerlet::new(TIMESTEP_FS)?;
         criterion.bench_function(&format!("{name}/step/{atoms}"), |bencher| {
             let step = |mut state: State| verlet.step(black_box(&mut state), potential);
             bencher.iter_batched(|| start.clone(), step, BatchSize::SmallInput);
