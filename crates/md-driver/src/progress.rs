@@ -22,7 +22,12 @@ const REDRAW: Duration = Duration::from_millis(100);
 impl Progress {
     /// A stage of `length` parts (0: unknown).
     pub fn stage(self, name: &str, length: u64) -> Ticker {
-        self.ticker(name, length, "{prefix:<28} {bar:30} {pos}/{len}")
+        if length > 0 {
+            return self.ticker(name, length, "{prefix:<28} {bar:30} {pos}/{len}");
+        }
+        let ticker = self.ticker(name, length, "{prefix:<28} {spinner} {elapsed}");
+        ticker.bar.enable_steady_tick(REDRAW);
+        ticker
     }
 
     /// A stage of so many time steps.
