@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use md_core::State;
+use md_io::extxyz::{self, FrameToWrite, LabelKeys};
 use md_io::results::{Results, Role, RunFate, Status, Verdict};
+use md_model::{Checkpoint, Precision, Student};
 
 use crate::bad_input::checkpoint;
 use crate::support::{Output, mdproof, repository};
@@ -70,6 +73,78 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
     let refused = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
     assert_eq!(refused.status, 2);
     assert!(refused.stderr.contains("holds results already"), "{}", refused.stderr);
+}
+
+/// Water at its structure and twice displaced, labelled by the network of `folder` itself.
+fn labelled_by(folder: &Path, frames: &Path) {
+    let checkpoint = Checkpoint::load(folder).unwrap();
+    let mut student = Student::new(&checkpoint, Precision::F64).unwrap();
+    let water = extxyz::read_system(&repository("data/molecules/water.xyz")).unwrap();
+    let mut file = Vec::new();
+    for shift in [0.0, 0.02, -0.03] {
+        let mut positions = water.positions().to_vec();
+        positions[1].x += shift;
+        let state =
+            State::at_rest(&[water.clone().with_positions(positions).unwrap()], &mut student).unwrap();
+        let mut frame = FrameToWrite::new(water.elements(), state.positions());
+        frame.energy_ev = Some(state.potential_energy_ev(0));
+        frame.forces = Some(&state.evaluation().forces);
+        extxyz::write_frame(&mut file, &frame).unwrap();
+    }
+    std::fs::write(frames, file).unwrap();
+}
+
+#[test]
+fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = folder.path().join("network");
+    std::fs::create_dir(&network).unwrap();
+    checkpoint(&network);
+    labelled_by(&network, &folder.path().join("water.extxyz"));
+    let config = folder.path().join("campaign.toml");
+    let structure = repository("data/molecules/water.xyz");
+    let text = format!(
+        r#"
+            [campaign]
+            name = "labelled"
+            seed = 3
+            [[model]]
+            name = "random"
+            checkpoint = "network"
+            [[molecule]]
+            name = "water"
+            structure = "{}"
+            reference = "water.extxyz"
+            [[run]]
+            ensemble = "nve"
+            timestep_fs = 0.01
+            duration_ps = 0.0005
+            temperatures_K = [300]
+            replicas = 1
+            relax = false
+            trajectory_every_fs = 0.1
+        "#,
+        structure.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let out = folder.path().join("out");
+    let output = validate(&config, &out, &[]);
+    assert_eq!(output.status, 1, "{}{}", output.stdout, output.stderr);
+
+    let results = Results::read(&out.join("results.json")).unwrap();
+    let evaluation = &results.evaluations[0];
+    assert_eq!((evaluation.n_frames, evaluation.molecule.as_deref()), (3, Some("water")));
+    let force = evaluation.force.as_ref().unwrap();
+    let relative = force.rmse_ev_per_angstrom / force.reference_rms_ev_per_angstrom;
+    assert!(relative > 0.0 && relative < 1e-5, "f32 against f64 labels: {relative}");
+    let check = results.models[0].checks.iter().find(|c| c.id == "force_rmse_ev_per_angstrom").unwrap();
+    assert_eq!((check.status, check.value), (Status::Pass, Some(force.rmse_ev_per_angstrom)));
+
+    let mut files = std::fs::read_dir(out.join("trajectories")).unwrap();
+    let trajectory = files.next().unwrap().unwrap().path();
+    let frames = extxyz::read_frames(&trajectory, &LabelKeys::default()).unwrap();
+    assert_eq!(frames.len(), 6, "steps 0, 10, ... 50");
+    assert!(frames.iter().all(|f| f.energy_ev.is_some() && f.forces.is_some() && f.velocities.is_some()));
 }
 
 #[test]
