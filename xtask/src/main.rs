@@ -4,7 +4,7 @@
 mod tidy;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -46,8 +46,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn root() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The repository `cargo xtask` was called in: checkouts that share a target folder may share this program.
+fn root() -> PathBuf {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).join("..")
 }
 
 fn validate(mut arguments: Vec<OsString>) -> ExitCode {
