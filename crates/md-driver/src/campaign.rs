@@ -1,5 +1,6 @@
 //! Runs a campaign: every stage of every model, written to the output folder as it is measured.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use md_io::trajectory::TrajectoryWriter;
 
 use crate::config::{Config, MoleculeConfig};
 use crate::models::{self, LoadedModel};
-use crate::plan::{Filter, Group, PlannedRun, plan};
+use crate::plan::{Filter, Group, PlannedRun, only, plan};
 use crate::progress::Progress;
 use crate::record::Recorder;
 use crate::{evaluate, gates, provenance, speed, verdict};
@@ -26,12 +27,16 @@ use crate::{evaluate, gates, provenance, speed, verdict};
 /// Bad input is found before anything runs. A model that fails in one run does not stop the others.
 pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress) -> Result<Results> {
     let started = provenance::now();
-    let whole_plan = plan(config, &[])?;
-    let groups = plan(config, filters)?;
+    let whole_plan = plan(config)?;
+    let groups = only(config, whole_plan.clone(), filters)?;
     let molecules = load_molecules(config)?;
-    let named: Vec<(&str, &System)> = molecules.iter().map(|m| (m.record.name.as_str(), &m.system)).collect();
+    let asked: Vec<Vec<usize>> = (0..config.models.len())
+        .map(|model| molecules_of(whole_plan.iter().filter(|g| g.model == model)))
+        .collect();
     let mut loaded = Vec::new();
-    for model in &config.models {
+    for (model, asked) in config.models.iter().zip(&asked) {
+        let named: Vec<(&str, &System)> =
+            asked.iter().map(|&m| (molecules[m].record.name.as_str(), &molecules[m].system)).collect();
         loaded.push(models::load(model, &named)?);
     }
     let mut results = Results {
@@ -62,10 +67,7 @@ pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress)
             continue; // left out by --only
         }
         results.models.push(results::Model {
-            molecules: asked_of(index, &whole_plan)
-                .into_iter()
-                .map(|m| config.molecules[m].name.clone())
-                .collect(),
+            molecules: asked[index].iter().map(|&m| config.molecules[m].name.clone()).collect(),
             ..slot.as_ref().map_or_else(|| models::unloaded(model), |m| m.record.clone())
         });
         if slot.is_none() {
@@ -79,20 +81,17 @@ pub fn run(config: &Config, filters: &[Filter], out: &Path, progress: &Progress)
         }
         if let Some(loaded) = slot {
             let mut stage = ModelStage { config, molecules: &molecules, model: loaded, out, progress };
-            stage.measure(&of_model, &asked_of(index, &groups), &mut results);
+            stage.measure(&of_model, &mut results);
         }
         finish(&mut results, out)?;
     }
     Ok(results)
 }
 
-/// The molecules that the groups of one model run, in the order of the campaign.
-fn asked_of(model: usize, groups: &[Group<'_>]) -> Vec<usize> {
-    let mut molecules: Vec<usize> =
-        groups.iter().filter(|g| g.model == model).flat_map(|g| &g.runs).map(|r| r.molecule).collect();
-    molecules.sort_unstable();
-    molecules.dedup();
-    molecules
+/// The molecules that these groups run, in the order of the campaign.
+fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
+    let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
+    molecules.into_iter().collect()
 }
 
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
@@ -147,19 +146,21 @@ struct ModelStage<'a> {
 }
 
 impl ModelStage<'_> {
-    /// Measures everything on the molecules `wanted`.
-    fn measure(&mut self, groups: &[&Group<'_>], wanted: &[usize], results: &mut Results) {
+    /// Measures everything on the molecules of `groups`.
+    fn measure(&mut self, groups: &[&Group<'_>], results: &mut Results) {
+        let wanted = molecules_of(groups.iter().copied());
         let failures = &mut results.failures;
 
-        let gates = self.each("physics gates", Stage::Gates, wanted, failures, |model, molecule| {
+        let gates = self.each("physics gates", Stage::Gates, &wanted, failures, |model, molecule| {
             gates::measure(&model.record.name, &molecule.record.name, model.oracle.as_mut(), &molecule.system)
         });
         results.gates.extend(gates.into_iter().flatten());
 
-        match self.relax(wanted, &mut results.relaxations) {
+        let to_relax = molecules_of(groups.iter().copied().filter(|g| g.config.relax));
+        match self.relax(&to_relax, &mut results.relaxations) {
             Ok(relaxed) => {
                 for group in groups {
-                    results.runs.extend(self.dynamics(group, wanted, &relaxed));
+                    results.runs.extend(self.dynamics(group, &relaxed));
                 }
             }
             Err(error) => failures.push(self.failure(Stage::Relaxation, None, &error)),
@@ -180,7 +181,7 @@ impl ModelStage<'_> {
         });
         results.evaluations.extend(evaluations);
 
-        let speed = self.each("speed", Stage::Speed, wanted, failures, |model, molecule| {
+        let speed = self.each("speed", Stage::Speed, &wanted, failures, |model, molecule| {
             speed::measure(model, &molecule.record.name, &molecule.system)
         });
         results.speed.extend(speed);
@@ -216,7 +217,7 @@ impl ModelStage<'_> {
     }
 
     /// Relaxes the molecules `wanted`, all in one batch.
-    fn relax(&mut self, wanted: &[usize], records: &mut Vec<Relaxation>) -> Result<Vec<Relaxed>> {
+    fn relax(&mut self, wanted: &[usize], records: &mut Vec<Relaxation>) -> Result<BTreeMap<usize, Relaxed>> {
         let _ticker = self.progress.stage(&format!("{}: relaxation", self.model.record.name), 0);
         let systems: Vec<System> = wanted.iter().map(|&m| self.molecules[m].system.clone()).collect();
         let options =
@@ -226,31 +227,27 @@ impl ModelStage<'_> {
         for (&molecule, relaxed) in wanted.iter().zip(&relaxed) {
             records.push(relaxation_record(&self.model.record.name, &self.molecules[molecule], relaxed)?);
         }
-        Ok(relaxed)
+        Ok(wanted.iter().copied().zip(relaxed).collect())
     }
 
-    /// Runs one group in lock step. `relaxed` holds the relaxation of each molecule of `wanted`.
+    /// Runs one group in lock step. `relaxed` holds every molecule that is to start relaxed.
     #[expect(clippy::disallowed_methods, reason = "the wall time per step is a result")]
-    fn dynamics(&mut self, group: &Group<'_>, wanted: &[usize], relaxed: &[Relaxed]) -> Vec<Run> {
+    fn dynamics(&mut self, group: &Group<'_>, relaxed: &BTreeMap<usize, Relaxed>) -> Vec<Run> {
         let mut records: Vec<Run> = group.runs.iter().map(|r| self.blank_record(group, r)).collect();
         let mut started: Vec<usize> = Vec::new();
         let mut systems = Vec::new();
         for (k, planned) in group.runs.iter().enumerate() {
-            let start = wanted.iter().position(|m| *m == planned.molecule).map(|at| &relaxed[at]);
-            match start {
-                Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) if group.config.relax => {
+            let start = match relaxed.get(&planned.molecule).filter(|_| group.config.relax) {
+                Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) => {
                     records[k].fate = RunFate::Diverged;
                     records[k].fate_reason = Some(format!("during relaxation: {reason}"));
+                    continue;
                 }
-                Some(relaxed) if group.config.relax => {
-                    started.push(k);
-                    systems.push(relaxed.system.clone());
-                }
-                _ => {
-                    started.push(k);
-                    systems.push(self.molecules[planned.molecule].system.clone());
-                }
-            }
+                Some(relaxed) => &relaxed.system,
+                None => &self.molecules[planned.molecule].system,
+            };
+            started.push(k);
+            systems.push(start.clone());
         }
         if systems.is_empty() {
             return records;

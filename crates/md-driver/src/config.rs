@@ -166,8 +166,10 @@ impl std::str::FromStr for ModelArgument {
 /// # Errors
 /// The first thing that is wrong, with its line.
 pub fn load(path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
-    let whole = |message: String| ConfigError { file: path.to_owned(), line: None, message };
-    let text = std::fs::read_to_string(path).map_err(|e| whole(format!("cannot be read: {e}")))?;
-    let sha256 = md_io::files::sha256_file(path).map_err(|e| whole(format!("cannot be read: {e}")))?;
-    Reader { path, text: &text }.read(sha256, extra)
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        file: path.to_owned(),
+        line: None,
+        message: format!("cannot be read: {error}"),
+    })?;
+    Reader { path, text: &text }.read(extra)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use md_core::{Batch, Potential, Request, System};
+use md_core::{Batch, Element, Potential, Request, System};
 use md_io::results::{self, Envelope, Role, Verdict};
 use md_model::{Checkpoint, Precision, Student};
 use md_testkit::analytic::Control;
@@ -31,41 +31,21 @@ pub struct LoadedModel {
 ///
 /// # Errors
 /// A checkpoint that cannot be read, or a molecule with an element the model does not know.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the time to load a checkpoint is a measurement of the campaign"
-)]
 pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Option<LoadedModel>> {
-    let start = Instant::now();
-    let potentials: Potentials = match &config.source {
+    let model = match &config.source {
         ModelSource::Checkpoint(path) => {
-            student(path, config.precision).with_context(|| format!("model '{}'", config.name))?
+            student(config, path).with_context(|| format!("model '{}'", config.name))?
         }
-        ModelSource::Control => control(molecules)?,
+        ModelSource::Control => control(config, molecules)?,
         ModelSource::NotGiven => return Ok(None),
     };
-    let load_s = start.elapsed().as_secs_f64();
     for (molecule, system) in molecules {
-        potentials
-            .run
+        model
+            .potential
             .check(&Batch::new(std::slice::from_ref(system)), Request::FORCES)
             .with_context(|| format!("model '{}' cannot run the molecule '{molecule}'", config.name))?;
     }
-    let record = results::Model {
-        architecture: potentials.architecture,
-        precision: potentials.precision.to_string(),
-        parameters: potentials.parameters,
-        checkpoint_sha256: potentials.sha256,
-        elements: potentials.elements,
-        ..unloaded(config)
-    };
-    Ok(Some(LoadedModel {
-        record,
-        potential: potentials.run,
-        oracle: potentials.oracle,
-        path: potentials.path,
-        load_s,
-    }))
+    Ok(Some(model))
 }
 
 /// The record of a model nothing is known about.
@@ -89,46 +69,57 @@ pub fn unloaded(config: &ModelConfig) -> results::Model {
     }
 }
 
-struct Potentials {
-    run: Box<dyn Potential>,
-    oracle: Box<dyn Potential>,
-    architecture: String,
-    precision: Precision,
-    path: String,
-    parameters: Option<usize>,
-    sha256: Option<String>,
-    elements: Vec<String>,
-}
-
-fn student(path: &Path, precision: Precision) -> Result<Potentials> {
-    let checkpoint = Checkpoint::load(path)?;
-    Ok(Potentials {
-        run: Box::new(Student::new(&checkpoint, precision)?),
+fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
+    let precision = config.precision;
+    let (loaded, load_s) = timed(|| -> Result<_> {
+        let checkpoint = Checkpoint::load(path)?;
+        let potential = Student::new(&checkpoint, precision)?;
+        Ok((checkpoint, potential))
+    });
+    let (checkpoint, potential) = loaded?;
+    Ok(LoadedModel {
+        record: results::Model {
+            architecture: checkpoint.architecture().model_type().to_owned(),
+            parameters: Some(checkpoint.parameter_count()),
+            checkpoint_sha256: Some(checkpoint.sha256().to_owned()),
+            elements: symbols(checkpoint.elements()),
+            ..unloaded(config)
+        },
+        potential: Box::new(potential),
         oracle: Box::new(Student::new(&checkpoint, Precision::F64)?),
-        architecture: checkpoint.architecture().model_type().to_owned(),
-        precision,
         path: format!("burn-flex-{precision}"),
-        parameters: Some(checkpoint.parameter_count()),
-        sha256: Some(checkpoint.sha256().to_owned()),
-        elements: checkpoint.elements().iter().map(|e| e.symbol().to_owned()).collect(),
+        load_s,
     })
 }
 
-fn control(molecules: &[(&str, &System)]) -> Result<Potentials> {
+fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<LoadedModel> {
     let systems: Vec<System> = molecules.iter().map(|(_, system)| (*system).clone()).collect();
-    let control =
-        || Control::new(&systems).context("the control potential cannot be built from the molecules");
+    let (potential, load_s) = timed(|| Control::new(&systems));
+    let potential = potential.context("the control potential cannot be built from the molecules")?;
     let mut elements: Vec<_> = systems.iter().flat_map(System::elements).copied().collect();
     elements.sort_unstable();
     elements.dedup();
-    Ok(Potentials {
-        run: Box::new(control()?),
-        oracle: Box::new(control()?),
-        architecture: "closed form".to_owned(),
-        precision: Precision::F64,
+    Ok(LoadedModel {
+        record: results::Model {
+            architecture: "closed form".to_owned(),
+            precision: Precision::F64.to_string(),
+            elements: symbols(&elements),
+            ..unloaded(config)
+        },
+        oracle: Box::new(potential.clone()),
+        potential: Box::new(potential),
         path: "closed-form-f64".to_owned(),
-        parameters: None,
-        sha256: None,
-        elements: elements.iter().map(|e| e.symbol().to_owned()).collect(),
+        load_s,
     })
+}
+
+fn symbols(elements: &[Element]) -> Vec<String> {
+    elements.iter().map(|e| e.symbol().to_owned()).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time to load a checkpoint is part of a cold start")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed().as_secs_f64())
 }

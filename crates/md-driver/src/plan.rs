@@ -93,8 +93,8 @@ pub enum PlanError {
 /// The runs of a campaign, grouped as they are stepped together.
 ///
 /// # Errors
-/// [`PlanError`].
-pub fn plan<'a>(config: &'a Config, filters: &[Filter]) -> Result<Vec<Group<'a>>, PlanError> {
+/// [`PlanError::Twice`] or [`PlanError::Idle`].
+pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     let mut seen = BTreeSet::new();
     let mut groups = Vec::new();
     for grid in &config.runs {
@@ -117,6 +117,18 @@ pub fn plan<'a>(config: &'a Config, filters: &[Filter]) -> Result<Vec<Group<'a>>
     if let Some(idle) = (0..config.models.len()).find(|m| groups.iter().all(|g| g.model != *m)) {
         return Err(PlanError::Idle(config.models[idle].name.clone()));
     }
+    Ok(groups)
+}
+
+/// The part of a plan that matches every filter.
+///
+/// # Errors
+/// [`PlanError::Empty`].
+pub fn only<'a>(
+    config: &Config,
+    mut groups: Vec<Group<'a>>,
+    filters: &[Filter],
+) -> Result<Vec<Group<'a>>, PlanError> {
     for group in &mut groups {
         group.runs.retain(|run| filters.iter().all(|filter| matches(config, filter, run)));
     }

@@ -1,7 +1,7 @@
 //! What is measured while a run goes on, in bounded memory.
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
-use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds};
+use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
 use md_io::results::{Run, RunAngularMomentum, RunEnergy, RunFate, RunStability, RunTemperature};
 use md_metrics::{
     AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator, MetricError,
@@ -93,8 +93,9 @@ impl Record {
         let time_ps = frame.time_fs() / FS_PER_PS;
         self.steps = frame.step();
         self.energy.push(time_ps, frame.conserved_ev())?;
-        self.kinetic_potential.push(frame.kinetic_energy_ev(), frame.potential_energy_ev())?;
-        self.temperature.push(frame.temperature_k())?;
+        let kinetic_ev = frame.kinetic_energy_ev();
+        self.kinetic_potential.push(kinetic_ev, frame.potential_energy_ev())?;
+        self.temperature.push(mechanics::temperature_k(kinetic_ev, self.degrees_of_freedom))?;
         self.bonds.observe(time_ps, frame.positions())?;
         let spin = frame.angular_momentum();
         let change = (spin - *self.first_angular_momentum.get_or_insert(spin)).norm();

@@ -29,6 +29,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// SHA-256 of these bytes, as 64 lower-case hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
 /// SHA-256 of a file's content, as 64 lower-case hexadecimal digits. Memory does not grow with the file.
 ///
 /// # Errors
@@ -45,7 +50,11 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(hasher))
+}
+
+fn hexadecimal(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -63,6 +72,7 @@ mod tests {
             (b"abc".to_vec(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
             (vec![b'a'; 1_000_000], "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
         ] {
+            assert_eq!(sha256(&content), expected);
             fs::write(&path, content).unwrap();
             assert_eq!(sha256_file(&path).unwrap(), expected);
         }

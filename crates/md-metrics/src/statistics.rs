@@ -219,6 +219,15 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn percentiles_are_those_of_numpy() {
+        // numpy.percentile([1, 2, 4, 8, 16], [50, 99, 10])
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        for (percent, expected) in [(50.0, 4.0), (99.0, 15.68), (10.0, 1.4), (100.0, 16.0), (0.0, 1.0)] {
+            assert!((percentile(&sorted, percent).unwrap() - expected).abs() < 1e-12, "{percent}");
+        }
+    }
+
     /// Standard normal numbers for tests: SplitMix64 (G. L. Steele et al., OOPSLA 2014) and Box-Muller.
     pub(crate) struct Noise(pub u64);
 

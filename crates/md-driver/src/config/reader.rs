@@ -22,10 +22,10 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// The checked campaign.
-    pub(super) fn read(&self, sha256: String, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
+    pub(super) fn read(&self, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
         let file: File =
             toml::from_str(self.text).map_err(|e| self.error(e.span(), with_nearest_key(e.message())))?;
-        self.check(file, sha256, extra)
+        self.check(file, extra)
     }
 
     fn error(&self, span: Option<Range<usize>>, message: impl Into<String>) -> ConfigError {
@@ -33,7 +33,7 @@ impl Reader<'_> {
         ConfigError { file: self.path.to_owned(), line, message: message.into() }
     }
 
-    fn check(&self, file: File, sha256: String, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
+    fn check(&self, file: File, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
         let name = file.campaign.name.get_ref();
         if !is_name(name) {
             return Err(self.error(Some(file.campaign.name.span()), NAME_RULE));
@@ -43,7 +43,7 @@ impl Reader<'_> {
         Ok(Config {
             name: name.clone(),
             seed: file.campaign.seed,
-            sha256,
+            sha256: md_io::files::sha256(self.text.as_bytes()),
             runs: self.runs(&file.runs, &models, &molecules)?,
             limits: self.limits(file.limits)?,
             criteria: self.criteria(&file.criteria)?,

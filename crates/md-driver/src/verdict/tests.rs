@@ -310,6 +310,25 @@ fn an_expected_rejection_is_met_and_a_failing_control_is_not() {
 }
 
 #[test]
+fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
+    let with_control = |change: fn(&mut Results)| {
+        let mut results = sound();
+        let control =
+            Model { name: "c".into(), role: Role::Control, expected: None, ..results.models[0].clone() };
+        let of_control = |id: &str| Gate { model: "c".into(), ..gate(id) };
+        let gates: Vec<Gate> = results.gates.iter().map(|g| of_control(&g.id)).collect();
+        results.gates.extend(gates);
+        results.runs.push(Run { model: "c".into(), ..run() });
+        results.models.push(control);
+        change(&mut results);
+        judge(&mut results);
+        outcome(&results)
+    };
+    assert_eq!(with_control(|_| {}), Outcome::Met);
+    assert_eq!(with_control(|r| r.runs.retain(|run| run.model != "c")), Outcome::Incomplete);
+}
+
+#[test]
 fn numbers_are_written_as_people_write_them() {
     for (value, text) in [
         (0.0, "0"),
