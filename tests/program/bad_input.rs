@@ -134,4 +134,44 @@ fn an_element_that_the_model_does_not_know_is_found_before_anything_runs() {
         assert!(output.stderr.contains(expected), "{expected}: {}", output.stderr);
     }
     assert!(!out.exists());
+
+    // Nobody asks it to run water here, so water is no complaint.
+    let methane = repository("data/molecules/methane.xyz");
+    let water = repository("data/molecules/water.xyz");
+    let text = format!(
+        r#"
+            campaign = {{ name = "hydrocarbons", seed = 1 }}
+            molecule = [{{ name = "methane", structure = {methane:?} }}, {{ name = "water", structure = {water:?} }}]
+            [[model]]
+            name = "hydrocarbons"
+            checkpoint = "."
+            [[model]]
+            name = "control"
+            analytic = "control"
+            [[run]]
+            models = ["hydrocarbons"]
+            molecules = ["methane"]
+            ensemble = "nve"
+            timestep_fs = 0.5
+            duration_ps = 0.001
+            temperatures_K = [300]
+            replicas = 1
+            relax = false
+            [[run]]
+            molecules = ["water"]
+            ensemble = "nve"
+            timestep_fs = 0.5
+            duration_ps = 0.01
+            temperatures_K = [300]
+            replicas = 1
+        "#
+    );
+    let asked = folder.path().join("asked.toml");
+    std::fs::write(&asked, text).unwrap();
+    let output = mdproof(["validate".as_ref(), asked.as_os_str(), "--out".as_ref(), out.as_os_str()]);
+    let results = md_io::results::Results::read(&out.join("results.json")).expect(&output.stderr);
+    let runs: Vec<_> = results.runs.iter().map(|r| (r.model.as_str(), r.molecule.as_str())).collect();
+    assert_eq!(runs, [("hydrocarbons", "methane"), ("control", "water")]);
+    assert!(results.models.iter().all(|m| m.checks.iter().all(|c| m.molecules.contains(&c.molecule))));
+    assert!(results.relaxations.iter().all(|r| r.model == "control"), "the network was not to be relaxed");
 }
