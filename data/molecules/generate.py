@@ -41,6 +41,13 @@ SMILES = {
     "paracetamol": "CC(=O)Nc1ccc(O)cc1",
     "phenacetin": "CCOc1ccc(NC(C)=O)cc1",
     "salicylic_acid": "OC(=O)c1ccccc1O",
+    "isoniazid": "NNC(=O)c1ccncc1",
+    "metformin": "CN(C)C(=N)NC(=N)N",
+    "dopamine": "NCCc1ccc(O)c(O)c1",
+    "epinephrine": "CNC[C@H](O)c1ccc(O)c(O)c1",
+    "ephedrine": "CN[C@@H](C)[C@H](O)c1ccccc1",
+    "theobromine": "Cn1cnc2c1C(=O)NC(=O)N2C",
+    "amphetamine": "C[C@H](N)Cc1ccccc1",
 }
 
 
