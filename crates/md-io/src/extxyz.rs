@@ -31,6 +31,7 @@
 //!   A declared `Properties` must give the number of columns exactly.
 //! - Numbers that are not finite are errors, in positions as in labels.
 //! - Blank lines before a frame and after the last one, and CRLF, are accepted.
+//! - A file that begins with the bytes `1f 8b` is taken for gzip, whatever its name, and decompressed as it is read.
 //!
 //! ASE keeps a column `velocities` untouched, as `atoms.arrays["velocities"]` in Å/fs; its own velocities live
 //! in `momenta`, in other units. `atoms.set_velocities(atoms.arrays["velocities"] / ase.units.fs)` moves them
@@ -39,12 +40,13 @@
 mod columns;
 mod comment;
 mod error;
+mod gzip;
 mod reader;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use md_core::{System, Vec3};
@@ -86,13 +88,15 @@ pub struct LabelledFrame {
     pub info: BTreeMap<String, String>,
 }
 
-/// Opens a file to read it frame by frame.
+/// Opens a file, plain or gzip, to read it frame by frame.
 ///
 /// # Errors
 /// [`XyzError::Open`].
-pub fn open(path: &Path, keys: LabelKeys) -> Result<FrameReader<BufReader<File>>, XyzError> {
-    let file = File::open(path).map_err(|source| XyzError::Open { path: path.to_owned(), source })?;
-    Ok(FrameReader::new(BufReader::new(file), path.display().to_string(), keys))
+pub fn open(path: &Path, keys: LabelKeys) -> Result<FrameReader<Box<dyn BufRead + Send>>, XyzError> {
+    let reader = File::open(path)
+        .and_then(|file| gzip::decompressed(BufReader::new(file)))
+        .map_err(|source| XyzError::Open { path: path.to_owned(), source })?;
+    Ok(FrameReader::new(reader, path.display().to_string(), keys))
 }
 
 /// All frames of a file, at least one.

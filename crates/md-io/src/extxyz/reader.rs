@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::BufRead;
 
 use md_core::{Cell, Mat3, System, SystemError, Vec3};
@@ -17,7 +18,6 @@ use super::{LabelKeys, LabelledFrame};
 /// assert_eq!((h2.system.n_atoms(), h2.energy_ev, h2.forces), (2, Some(-31.7), None));
 /// assert!(frames.next().is_none());
 /// ```
-#[derive(Debug)]
 pub struct FrameReader<R> {
     lines: Lines<R>,
     file: String,
@@ -99,6 +99,15 @@ impl<R: BufRead> Iterator for FrameReader<R> {
                 XyzError::At { file: self.file.clone(), line, problem }
             })
         })
+    }
+}
+
+impl<R> fmt::Debug for FrameReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameReader")
+            .field("file", &self.file)
+            .field("line", &self.lines.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,7 +215,6 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Lines of text with their number.
-#[derive(Debug)]
 struct Lines<R> {
     reader: R,
     /// Number of the last line read, from 1.

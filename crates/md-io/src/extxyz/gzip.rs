@@ -1,0 +1,107 @@
+//! Files compressed with gzip (RFC 1952), of one member or several.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// The content of `reader`: decompressed where it is gzip, else as it is.
+pub(super) fn decompressed(mut reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
+    if reader.fill_buf()?.starts_with(&MAGIC) {
+        Ok(Box::new(BufReader::new(Gzip(MultiGzDecoder::new(reader)))))
+    } else {
+        Ok(Box::new(reader))
+    }
+}
+
+/// Says in its errors that it is the compression that is broken.
+struct Gzip<R>(MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(
+                kind,
+                format!("the gzip stream is truncated or corrupt ({error}): copy or make the file again"),
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::path::Path;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::super::{LabelKeys, LabelledFrame, XyzError, read_frames, read_system};
+
+    fn text(frames: usize) -> String {
+        (0..frames)
+            .map(|i| {
+                let x = 0.7 + (i as f64 * 0.731).sin() * 0.1;
+                format!("2\nProperties=species:S:1:pos:R:3 energy=-{i}.5\nH 0 0 0\nH {x} 0 0\n")
+            })
+            .collect()
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(path: &Path, bytes: &[u8]) -> Result<Vec<LabelledFrame>, XyzError> {
+        fs::write(path, bytes).unwrap();
+        read_frames(path, &LabelKeys::default())
+    }
+
+    #[test]
+    fn a_compressed_file_reads_as_the_plain_one_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = read(&folder.path().join("a.extxyz"), text(2000).as_bytes()).unwrap();
+        let one = gzip(&text(2000));
+        assert!(one.len() > 16 * 1024, "it shall not fit into one buffer");
+        for name in ["a.extxyz.gz", "a.xyz.gz", "misnamed.xyz"] {
+            assert_eq!(read(&folder.path().join(name), &one).unwrap(), plain);
+        }
+        assert_eq!(read_system(&folder.path().join("a.xyz.gz")).unwrap(), plain[0].system);
+        // Several members, as `cat a.gz b.gz` makes them; the second begins inside a frame.
+        let text = text(2000);
+        let two = [gzip(&text[..1234]), gzip(&text[1234..])].concat();
+        assert_eq!(read(&folder.path().join("two.extxyz.gz"), &two).unwrap(), plain);
+    }
+
+    #[test]
+    fn a_truncated_file_is_one_error_wherever_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.extxyz.gz");
+        let two = [gzip(&text(3)), gzip(&text(2))].concat();
+        let member = gzip(&text(3)).len();
+        for length in (2..two.len()).filter(|&l| l != member) {
+            let message = read(&path, &two[..length]).unwrap_err().to_string();
+            assert!(message.starts_with(&path.display().to_string()), "{length}: {message}");
+            assert!(message.contains("the gzip stream is truncated or corrupt"), "{length}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("corrupt.extxyz.gz");
+        let good = gzip(&text(3));
+        // The compression method, the middle of the stream, the checksum at its end, and what follows it.
+        for at in [2, good.len() / 2, good.len() - 8] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x55;
+            read(&path, &bytes).unwrap_err();
+        }
+        let message = read(&path, &[good, b"more".to_vec()].concat()).unwrap_err().to_string();
+        assert!(message.contains("the gzip stream is truncated or corrupt"), "{message}");
+    }
+}
