@@ -1,10 +1,11 @@
+use md_core::Element;
 use rand::RngExt;
 use serde_json::{Map, Value};
 
-use crate::burn_engine;
 use crate::distiller::{self, DistillerHyperparameters};
+use crate::painn::{self, PainnHyperparameters};
 use crate::student::Network;
-use crate::{CheckpointError, Precision, Weights};
+use crate::{CheckpointError, Precision, Weights, burn_engine, native};
 
 /// The networks this crate knows, with their hyper-parameters: the one place to register another.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,10 +13,12 @@ use crate::{CheckpointError, Precision, Weights};
 pub enum Architecture {
     /// The PaiNN student of MLFF-Distiller.
     Distiller(DistillerHyperparameters),
+    /// PaiNN, equivariant and smooth: the form that `md-train` trains.
+    Painn(PainnHyperparameters),
 }
 
 /// The `model_type` of every architecture.
-const KNOWN: [&str; 1] = [distiller::MODEL_TYPE];
+const KNOWN: [&str; 2] = [distiller::MODEL_TYPE, painn::MODEL_TYPE];
 
 impl Architecture {
     /// The architecture that a configuration names.
@@ -24,6 +27,7 @@ impl Architecture {
             distiller::MODEL_TYPE => {
                 Ok(Architecture::Distiller(DistillerHyperparameters::from_config(config)?))
             }
+            painn::MODEL_TYPE => Ok(Architecture::Painn(PainnHyperparameters::from_config(config)?)),
             other => Err(unknown(other)),
         }
     }
@@ -37,6 +41,7 @@ impl Architecture {
     pub fn model_type(&self) -> &'static str {
         match self {
             Architecture::Distiller(_) => distiller::MODEL_TYPE,
+            Architecture::Painn(_) => painn::MODEL_TYPE,
         }
     }
 
@@ -44,13 +49,17 @@ impl Architecture {
     pub fn cutoff_angstrom(&self) -> f64 {
         match self {
             Architecture::Distiller(h) => h.cutoff,
+            Architecture::Painn(h) => h.cutoff,
         }
     }
 
-    /// Largest atomic number that has an embedding.
-    pub fn max_atomic_number(&self) -> u8 {
+    /// The elements that have an embedding, by atomic number.
+    pub fn elements(&self) -> Vec<Element> {
         match self {
-            Architecture::Distiller(h) => h.max_z,
+            Architecture::Distiller(h) => {
+                (1..=h.max_z).filter_map(|z| Element::from_atomic_number(i64::from(z)).ok()).collect()
+            }
+            Architecture::Painn(h) => h.elements(),
         }
     }
 
@@ -58,6 +67,7 @@ impl Architecture {
     pub(crate) fn to_config(&self) -> Result<Map<String, Value>, CheckpointError> {
         let hyperparameters = match self {
             Architecture::Distiller(h) => serde_json::to_value(h)?,
+            Architecture::Painn(h) => serde_json::to_value(h)?,
         };
         let model_type = ("model_type".to_owned(), Value::from(self.model_type()));
         Ok([model_type]
@@ -70,6 +80,7 @@ impl Architecture {
     pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
         match self {
             Architecture::Distiller(h) => h.untrained(rng),
+            Architecture::Painn(h) => h.untrained(rng),
         }
     }
 
@@ -77,10 +88,23 @@ impl Architecture {
     pub(crate) fn check(&self, weights: &Weights) -> Result<usize, CheckpointError> {
         match self {
             Architecture::Distiller(h) => h.check(weights),
+            Architecture::Painn(h) => h.check(weights),
         }
     }
 
-    /// The network itself, on the CPU.
+    /// The network by burn's tensor operations on the CPU.
+    pub(crate) fn build_reference(
+        &self,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Box<dyn Network>, CheckpointError> {
+        match self {
+            Architecture::Distiller(h) => burn_engine::distiller(h, weights, precision),
+            Architecture::Painn(h) => burn_engine::painn(h, weights, precision),
+        }
+    }
+
+    /// The network itself, on the CPU, in the fastest form there is.
     pub(crate) fn build(
         &self,
         weights: &Weights,
@@ -88,6 +112,7 @@ impl Architecture {
     ) -> Result<Box<dyn Network>, CheckpointError> {
         match self {
             Architecture::Distiller(h) => burn_engine::distiller(h, weights, precision),
+            Architecture::Painn(h) => native::network(h, weights, precision),
         }
     }
 }

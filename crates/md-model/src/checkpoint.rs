@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::distiller::MODEL_TYPE as DISTILLER;
 use crate::formats::{safetensors, torch};
+use crate::student::list;
 use crate::{Architecture, CheckpointError, Weights};
 
 /// A trained network as read from disk: architecture, hyper-parameters and weights, all checked.
@@ -75,6 +76,20 @@ impl Checkpoint {
         }
         let sha256 = sha256(&safetensors::write(&weights)?);
         Self::assemble(weights, Some(&config), sha256)
+    }
+
+    /// The same network with other weights, which must have the same names and shapes.
+    ///
+    /// # Errors
+    /// As for a file: missing, misshapen or superfluous tensors, numbers that are not finite.
+    pub fn with_weights(&self, weights: Weights) -> Result<Self, CheckpointError> {
+        let parameter_count = self.architecture.check(&weights)?;
+        Ok(Checkpoint {
+            sha256: sha256(&safetensors::write(&weights)?),
+            weights,
+            parameter_count,
+            ..self.clone()
+        })
     }
 
     /// Writes `model.safetensors` and `config.json` into `folder`, which [`Checkpoint::load`] reads back.
@@ -166,21 +181,17 @@ fn read_config(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
 
 /// The elements listed, or else all that have an embedding.
 fn elements(architecture: &Architecture, listed: Option<&Value>) -> Result<Vec<Element>, CheckpointError> {
-    let max_z = architecture.max_atomic_number();
-    let Some(listed) = listed else {
-        return Ok((1..=max_z).filter_map(|z| Element::from_atomic_number(i64::from(z)).ok()).collect());
-    };
+    let known = architecture.elements();
+    let Some(listed) = listed else { return Ok(known) };
     let refuse = |found: &dyn ToString| CheckpointError::Hyperparameter {
         name: "elements",
         found: found.to_string(),
-        expected: format!(
-            "a list of chemical symbols, such as [\"H\", \"C\"], of atomic number {max_z} or less"
-        ),
+        expected: format!("a list of chemical symbols, such as [\"H\", \"C\"], among {}", list(&known)),
     };
     let mut elements = Vec::new();
     for symbol in listed.as_array().filter(|list| !list.is_empty()).ok_or_else(|| refuse(listed))? {
         let element: Element = symbol.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| refuse(symbol))?;
-        if element.atomic_number() > max_z {
+        if known.binary_search(&element).is_err() {
             return Err(refuse(symbol));
         }
         elements.push(element);

@@ -102,6 +102,12 @@ pub enum CheckpointError {
         /// The value.
         value: f64,
     },
+    /// CUDA was asked for and is not there.
+    #[error("there is no CUDA device: {reason}; the processor can do the same")]
+    NoCudaDevice {
+        /// What is missing.
+        reason: String,
+    },
     /// A file that holds more or fewer parameters than it says.
     #[error("the file says num_parameters = {expected} but holds {found}")]
     ParameterCount {

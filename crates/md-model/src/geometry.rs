@@ -26,26 +26,45 @@ pub(crate) struct Pairs {
 impl Pairs {
     pub(crate) fn within(cutoff: f64, positions: &[Vec3]) -> Self {
         let mut pairs = Pairs::default();
-        neighbours::for_each_pair(positions, cutoff, |pair| {
-            pairs.i.push(pair.i);
-            pairs.j.push(pair.j);
-            pairs.displacement.push(pair.displacement);
-            pairs.distance.push(pair.distance);
-        });
+        pairs.add(cutoff, positions, 0);
         pairs
+    }
+
+    /// Adds the pairs of another system, whose first atom has the number `first`.
+    pub(crate) fn add(&mut self, cutoff: f64, positions: &[Vec3], first: usize) {
+        neighbours::for_each_pair(positions, cutoff, |pair| {
+            self.i.push(first + pair.i);
+            self.j.push(first + pair.j);
+            self.displacement.push(pair.displacement);
+            self.distance.push(pair.distance);
+        });
     }
 
     pub(crate) fn len(&self) -> usize {
         self.i.len()
     }
 
-    /// (x_j − x_i)/(d + 10⁻⁸ Å) as \[3, pairs\]: all x, all y, all z.
+    /// (x_j − x_i)/(d + 10⁻⁸ Å) of pair `p`.
+    pub(crate) fn direction(&self, p: usize) -> Vec3 {
+        self.displacement[p] / (self.distance[p] + UNIT_EPSILON)
+    }
+
+    /// [`Pairs::direction`] of all pairs as \[3, pairs\]: all x, all y, all z.
     pub(crate) fn directions(&self) -> Vec<f64> {
-        (0..3)
-            .flat_map(|a| {
-                self.displacement.iter().zip(&self.distance).map(move |(x, d)| x[a] / (d + UNIT_EPSILON))
-            })
-            .collect()
+        (0..3).flat_map(|a| (0..self.len()).map(move |p| self.direction(p)[a])).collect()
+    }
+
+    /// How distances (Å) and directions change with positions along `y` (per atom).
+    pub(crate) fn derivatives(&self, y: &[Vec3]) -> PairDerivatives {
+        let mut all = PairDerivatives { distances: Vec::new(), directions: Vec::new() };
+        for p in 0..self.len() {
+            let difference = y[self.j[p]] - y[self.i[p]];
+            let along = self.displacement[p].dot(&difference) / self.distance[p].max(f64::MIN_POSITIVE);
+            all.distances.push(along);
+            let s = self.distance[p] + UNIT_EPSILON;
+            all.directions.push(difference / s - self.displacement[p] * (along / (s * s)));
+        }
+        all
     }
 
     /// Adds to `forces` (eV/Å) what follows from the gradients of the energy with respect to each pair's
@@ -63,6 +82,12 @@ impl Pairs {
             forces[self.j[p]] -= gradient;
         }
     }
+}
+
+/// Derivatives of the geometry of all pairs along one direction.
+pub(crate) struct PairDerivatives {
+    pub distances: Vec<f64>,
+    pub directions: Vec<Vec3>,
 }
 
 /// Gaussians under a cosine envelope: φ_k(d) = exp(−((d − c_k)/w_k)²) · (cos(π d/cutoff) + 1)/2.
@@ -121,5 +146,123 @@ impl RadialBasis {
         } else {
             (0.0, 0.0)
         }
+    }
+}
+
+/// f(x) = 1 − 28x⁶ + 48x⁷ − 21x⁸ and its derivative; zero from x = 1 on, with two continuous derivatives.
+pub(crate) fn envelope(x: f64) -> (f64, f64) {
+    if x < 1.0 {
+        let x5 = x.powi(5);
+        let y = 1.0 - x;
+        (1.0 - x5 * x * (28.0 - 48.0 * x + 21.0 * x * x), -168.0 * x5 * y * y)
+    } else {
+        (0.0, 0.0)
+    }
+}
+
+/// Spherical Bessel functions √(2/c) sin(kπd/c)/d, k = 1…K, and the constant 1, all times [`envelope`] of d/c.
+#[derive(Debug, Clone)]
+pub(crate) struct BesselBasis {
+    cutoff: f64,
+    n: usize,
+}
+
+/// Values and slopes of a basis on all pairs.
+pub(crate) struct BasisOnPairs {
+    /// \[pairs, K + 1\]
+    pub values: Vec<f64>,
+    /// Derivatives with respect to the distance, 1/Å, \[pairs, K + 1\].
+    slopes: Vec<f64>,
+    /// K + 1
+    pub width: usize,
+}
+
+impl BasisOnPairs {
+    /// dE/dd of every pair, given dE/dφ as \[pairs, K + 1\].
+    pub(crate) fn pull_back(&self, gradient: &[f64]) -> Vec<f64> {
+        let rows = gradient.chunks_exact(self.width).zip(self.slopes.chunks_exact(self.width));
+        rows.map(|(by, slopes)| by.iter().zip(slopes).map(|(b, s)| b * s).sum()).collect()
+    }
+
+    /// Derivatives of the values when the distances change by `distances`.
+    pub(crate) fn derivatives(&self, distances: &[f64]) -> Vec<f64> {
+        let rows = self.slopes.chunks_exact(self.width).zip(distances);
+        rows.flat_map(|(slopes, d)| slopes.iter().map(move |s| s * d)).collect()
+    }
+}
+
+impl BesselBasis {
+    pub(crate) fn new(cutoff: f64, n: usize) -> Self {
+        BesselBasis { cutoff, n }
+    }
+
+    pub(crate) fn on(&self, pairs: &Pairs) -> BasisOnPairs {
+        let mut all = BasisOnPairs {
+            values: Vec::with_capacity(pairs.len() * (self.n + 1)),
+            slopes: Vec::with_capacity(pairs.len() * (self.n + 1)),
+            width: self.n + 1,
+        };
+        let c = self.cutoff;
+        let scale = (2.0 / c).sqrt();
+        for &d in &pairs.distance {
+            let (f, slope) = envelope(d / c);
+            let f_slope = slope / c;
+            for k in 1..=self.n {
+                let q = k as f64 * PI / c;
+                let (value, slope) = sin_over(q, d);
+                all.values.push(scale * value * f);
+                all.slopes.push(scale * (slope * f + value * f_slope));
+            }
+            all.values.push(f);
+            all.slopes.push(f_slope);
+        }
+        all
+    }
+}
+
+/// sin(qd)/d and its derivative with respect to d; near d = 0, where they cancel, by series.
+fn sin_over(q: f64, d: f64) -> (f64, f64) {
+    let x = q * d;
+    if x < 1e-2 {
+        let x2 = x * x;
+        (q * (1.0 - x2 / 6.0 * (1.0 - x2 / 20.0)), -q * q * x / 3.0 * (1.0 - x2 / 10.0))
+    } else {
+        let (sin, cos) = x.sin_cos();
+        (sin / d, (x * cos - sin) / (d * d))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_ends_with_two_continuous_derivatives() {
+        assert_eq!(envelope(0.0), (1.0, 0.0));
+        assert_eq!(envelope(0.5).0, 0.855_468_75);
+        assert_eq!(envelope(1.0), (0.0, 0.0));
+        for h in [1e-2f64, 1e-3] {
+            // f(1 − h) = 56 h³ + O(h⁴) and f' = −168 h² + O(h³).
+            let (f, slope) = envelope(1.0 - h);
+            assert!((f / (56.0 * h.powi(3)) - 1.0).abs() < 8.0 * h, "{f}");
+            assert!((slope / (-168.0 * h.powi(2)) - 1.0).abs() < 8.0 * h, "{slope}");
+        }
+    }
+
+    #[test]
+    fn slopes_of_the_basis_are_its_derivatives() {
+        let basis = BesselBasis::new(5.0, 8);
+        let on = |d: f64| basis.on(&Pairs::within(5.0, &[Vec3::zeros(), Vec3::new(d, 0.0, 0.0)]));
+        // The smallest are where sin(x)/x is a series.
+        for d in [2e-3, 5e-3, 0.7, 1.5, 3.1, 4.9] {
+            let h = 1e-5;
+            let (here, right, left) = (on(d), on(d + h), on(d - h));
+            for k in 0..here.width {
+                let difference = (right.values[k] - left.values[k]) / (2.0 * h);
+                assert!((here.slopes[k] - difference).abs() < 1e-7, "{k} at {d} Å: {difference}");
+            }
+        }
+        // φ₁(2.5 Å) = √(2/5) sin(π/2)/2.5, times the envelope.
+        assert!((on(2.5).values[0] - 0.4f64.sqrt() / 2.5 * 0.855_468_75).abs() < 1e-15);
     }
 }

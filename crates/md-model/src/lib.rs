@@ -1,10 +1,11 @@
 //! Trained networks behind [`md_core::Potential`], and the files they come from.
 //!
 //! [`Checkpoint::load`] reads weights and hyper-parameters and checks every one of them; [`Student::new`] makes
-//! a potential of a checkpoint. An [`Architecture`] says which tensors a network has; its forward and backward
-//! passes are written in tensor operations over any burn backend (`burn_engine`, the only module that knows
-//! burn). Everything that depends on positions (pairs, radial basis, forces from gradients) is computed outside
-//! the network in f64.
+//! a potential of a checkpoint, [`TrainableStudent`] what training needs. An [`Architecture`] says which tensors a
+//! network has. Forward and backward passes are written in tensor operations over any burn backend (`burn_engine`,
+//! the only module that knows burn); PaiNN has them in loops over matrix products, too (`native`), several times
+//! faster on the processor. Everything that depends on positions (pairs, radial basis, forces from gradients) is
+//! computed outside the network in f64.
 //!
 //! ```no_run
 //! use md_core::{Element, Request, State, System, Vec3};
@@ -26,13 +27,20 @@ mod distiller;
 mod error;
 mod formats;
 mod geometry;
+mod native;
+mod painn;
 mod student;
+mod surroundings;
 mod tensors;
+mod training;
+mod zbl;
 
 pub use architecture::Architecture;
 pub use checkpoint::Checkpoint;
 pub use distiller::DistillerHyperparameters;
 pub use error::CheckpointError;
 pub use formats::{PickleError, TorchError};
+pub use painn::PainnHyperparameters;
 pub use student::{Precision, Student};
 pub use tensors::{WeightTensor, Weights};
+pub use training::{TrainableStudent, TrainingDevice};

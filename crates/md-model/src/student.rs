@@ -29,6 +29,9 @@ impl fmt::Display for Precision {
 
 /// A network as a function of one system's geometry.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
+    /// How it computes, for reports.
+    fn implementation(&self) -> &'static str;
+
     /// The energy (eV); forces (eV/Å) are added to `forces`, if given. The error is the library's message.
     fn evaluate(
         &self,
@@ -64,28 +67,29 @@ impl Student {
     }
 }
 
+impl Student {
+    /// How it computes: `native` (loops of this crate) or `burn-flex` (burn's tensor operations on the processor).
+    pub fn implementation(&self) -> &'static str {
+        self.network.implementation()
+    }
+
+    /// The same function computed another way, where there is one: by burn's tensor operations alone. For checks.
+    ///
+    /// # Errors
+    /// As [`Student::new`].
+    pub fn reference(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
+        let network = checkpoint.architecture().build_reference(checkpoint.weights(), precision)?;
+        Ok(Student { network, ..Student::new(checkpoint, precision)? })
+    }
+}
+
 impl Potential for Student {
     fn name(&self) -> &str {
         self.name
     }
 
     fn check(&self, batch: &Batch, request: Request) -> Result<(), PotentialError> {
-        require_open_boundaries(self.name, batch, request)?;
-        for (system, atoms) in batch.ranges().enumerate() {
-            for (atom, &element) in batch.elements()[atoms].iter().enumerate() {
-                // Sorted by atomic number.
-                if self.elements.binary_search(&element).is_err() {
-                    return Err(PotentialError::UnknownElement {
-                        potential: self.name.to_owned(),
-                        system,
-                        atom,
-                        element,
-                        known: list(&self.elements),
-                    });
-                }
-            }
-        }
-        Ok(())
+        check_elements(self.name, &self.elements, batch, request)
     }
 
     fn evaluate(
@@ -136,8 +140,32 @@ impl Student {
     }
 }
 
+/// Refuses cells, stress and any element that is not among `known`, which is sorted.
+pub(crate) fn check_elements(
+    name: &str,
+    known: &[Element],
+    batch: &Batch,
+    request: Request,
+) -> Result<(), PotentialError> {
+    require_open_boundaries(name, batch, request)?;
+    for (system, atoms) in batch.ranges().enumerate() {
+        for (atom, &element) in batch.elements()[atoms].iter().enumerate() {
+            if known.binary_search(&element).is_err() {
+                return Err(PotentialError::UnknownElement {
+                    potential: name.to_owned(),
+                    system,
+                    atom,
+                    element,
+                    known: list(known),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `H, C, O`, or `H to Fm` for many elements without a gap.
-fn list(elements: &[Element]) -> String {
+pub(crate) fn list(elements: &[Element]) -> String {
     match elements {
         [first, .., last]
             if elements.len() > 5

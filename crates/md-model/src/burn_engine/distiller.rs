@@ -85,6 +85,10 @@ impl<B: Backend> Network for Distiller<B>
 where
     Self: Send + Sync,
 {
+    fn implementation(&self) -> &'static str {
+        super::IMPLEMENTATION
+    }
+
     fn evaluate(
         &self,
         elements: &[Element],

@@ -61,10 +61,15 @@ pub(super) struct Linear<B: Backend> {
     /// \[out, in\]
     weight: Tensor<B, 2>,
     /// \[1, out\]
-    bias: Tensor<B, 2>,
+    bias: Option<Tensor<B, 2>>,
 }
 
 impl<B: Backend> Linear<B> {
+    /// `weight` is \[out, in\], `bias` \[1, out\].
+    pub(super) fn new(weight: Tensor<B, 2>, bias: Option<Tensor<B, 2>>) -> Self {
+        Linear { weight, bias }
+    }
+
     /// The layer `name` of a checkpoint.
     pub(super) fn load(
         weights: &Weights,
@@ -91,12 +96,24 @@ impl<B: Backend> Linear<B> {
         let weight: Vec<f64> = layers.iter().flat_map(|rows| rows.weight).copied().collect();
         let bias: Vec<f64> = layers.iter().flat_map(|rows| rows.bias).copied().collect();
         let n_out = bias.len();
-        Linear { weight: format.matrix(&weight, [n_out, n_in]), bias: format.matrix(&bias, [1, n_out]) }
+        Linear::new(format.matrix(&weight, [n_out, n_in]), Some(format.matrix(&bias, [1, n_out])))
+    }
+
+    /// The layer of `n` outputs from `start` on.
+    pub(super) fn rows(&self, start: usize, n: usize) -> Self {
+        Linear {
+            weight: self.weight.clone().narrow(0, start, n),
+            bias: self.bias.as_ref().map(|bias| bias.clone().narrow(1, start, n)),
+        }
     }
 
     /// The layer on rows `x`.
     pub(super) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        x.matmul(self.weight.clone().transpose()) + self.bias.clone()
+        let y = x.matmul(self.weight.clone().transpose());
+        match &self.bias {
+            Some(bias) => y + bias.clone(),
+            None => y,
+        }
     }
 
     /// dE/dx, given dE/dy.

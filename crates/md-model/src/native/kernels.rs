@@ -1,0 +1,447 @@
+//! The loops over pairs and atoms, each compiled for the widest vector instructions that the processor has.
+//!
+//! In dual numbers (D = 2) the gradient is itself dual; see [`super`].
+
+use super::matrix::{Matrix, Real, add, add_at, at, dot, mul, set};
+
+/// Which pairs there are and where they point.
+#[derive(Debug, Default)]
+pub(super) struct PairList<T> {
+    /// Both atoms of each pair.
+    pub(super) atoms: Vec<[usize; 2]>,
+    /// Unit vectors from the first atom to the second, and their derivatives.
+    pub(super) directions: Vec<[[T; 3]; 2]>,
+}
+
+impl<T: Real> PairList<T> {
+    /// (receiver, sender, direction from receiver to sender) of both edges of pair `p`.
+    #[inline(always)]
+    fn edges<const D: usize>(&self, p: usize) -> [(usize, usize, [[T; D]; 3]); 2] {
+        let [i, j] = self.atoms[p];
+        let r = self.directions[p];
+        let direction = |sign: T| std::array::from_fn(|c| std::array::from_fn(|d| sign * r[d][c]));
+        [(i, j, direction(T::of(1.0))), (j, i, direction(T::of(-1.0)))]
+    }
+}
+
+/// The messages of one interaction: s_i += m₀ w₀, v_i += r̂ m₂ w₂ + u w₁ over all edges.
+///
+/// `filters` are \[P, 2F or 3F\] (w₀, w₂, w₁), `m` \[N, 2F or 3F\] (m₀, m₂, m₁), `u` = v m₁ \[N, 3F\], `s` \[N, F\], `v` \[N, 3F\].
+pub(super) fn send<T: Real, const D: usize>(
+    pairs: &PairList<T>,
+    filters: &Matrix<T, D>,
+    m: &Matrix<T, D>,
+    u: Option<&Matrix<T, D>>,
+    s: &mut Matrix<T, D>,
+    v: &mut Matrix<T, D>,
+) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let f = s.columns();
+            for p in 0..pairs.atoms.len() {
+                let w0 = filters.row(p, 0, f);
+                let w2 = filters.row(p, f, f);
+                for (receiver, sender, r) in pairs.edges::<D>(p) {
+                    let (m0, m2) = (m.row(sender, 0, f), m.row(sender, f, f));
+                    let mut out = s.row_mut(receiver, 0, f);
+                    for k in 0..f {
+                        add_at(&mut out, k, mul(at(&m0, k), at(&w0, k)));
+                    }
+                    match u {
+                        Some(u) => {
+                            let w1 = filters.row(p, 2 * f, f);
+                            for c in 0..3 {
+                                let u = u.row(sender, c * f, f);
+                                let mut out = v.row_mut(receiver, c * f, f);
+                                for k in 0..f {
+                                    let along = mul(r[c], mul(at(&m2, k), at(&w2, k)));
+                                    add_at(&mut out, k, add(along, mul(at(&u, k), at(&w1, k))));
+                                }
+                            }
+                        }
+                        None => {
+                            for c in 0..3 {
+                                let mut out = v.row_mut(receiver, c * f, f);
+                                for k in 0..f {
+                                    add_at(&mut out, k, mul(r[c], mul(at(&m2, k), at(&w2, k))));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Gradients that [`send_back`] adds to.
+pub(super) struct ByMessage<'a, T, const D: usize> {
+    /// \[P, 2F or 3F\]
+    pub(super) filters: &'a mut Matrix<T, D>,
+    /// \[N, 2F or 3F\]; m₁ is left alone.
+    pub(super) m: &'a mut Matrix<T, D>,
+    /// \[N, 3F\]
+    pub(super) u: Option<&'a mut Matrix<T, D>>,
+    /// By the direction of each pair; only where asked for, in plain numbers.
+    pub(super) directions: Option<&'a mut [[f64; 3]]>,
+}
+
+/// The gradient of what [`send`] was given, from that of its result, `by_s` and `by_v`.
+pub(super) fn send_back<T: Real, const D: usize>(
+    pairs: &PairList<T>,
+    filters: &Matrix<T, D>,
+    m: &Matrix<T, D>,
+    u: Option<&Matrix<T, D>>,
+    by_s: &Matrix<T, D>,
+    by_v: &Matrix<T, D>,
+    mut by: ByMessage<'_, T, D>,
+) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let f = by_s.columns();
+            let mut along = vec![T::default(); f];
+            for p in 0..pairs.atoms.len() {
+                let w0 = filters.row(p, 0, f);
+                let w2 = filters.row(p, f, f);
+                for (edge, (receiver, sender, r)) in pairs.edges::<D>(p).into_iter().enumerate() {
+                    let g = by_s.row(receiver, 0, f);
+                    let m0 = m.row(sender, 0, f);
+                    let mut by_w0 = by.filters.row_mut(p, 0, f);
+                    for k in 0..f {
+                        add_at(&mut by_w0, k, mul(at(&g, k), at(&m0, k)));
+                    }
+                    let mut by_m0 = by.m.row_mut(sender, 0, f);
+                    for k in 0..f {
+                        add_at(&mut by_m0, k, mul(at(&g, k), at(&w0, k)));
+                    }
+
+                    let [gx, gy, gz] = [0, 1, 2].map(|c| by_v.row(receiver, c * f, f));
+                    let m2 = m.row(sender, f, f);
+                    let mut by_w2 = by.filters.row_mut(p, f, f);
+                    let mut by_m2 = by.m.row_mut(sender, f, f);
+                    for k in 0..f {
+                        let t = add(add(mul(r[0], at(&gx, k)), mul(r[1], at(&gy, k))), mul(r[2], at(&gz, k)));
+                        add_at(&mut by_w2, k, mul(t, at(&m2, k)));
+                        add_at(&mut by_m2, k, mul(t, at(&w2, k)));
+                    }
+                    if let Some(directions) = &mut by.directions {
+                        for k in 0..f {
+                            along[k] = m2[0][k] * w2[0][k];
+                        }
+                        let sign = if edge == 0 { 1.0 } else { -1.0 };
+                        for (c, g) in [gx, gy, gz].iter().enumerate() {
+                            directions[p][c] += sign * dot(g[0], &along).to_f64();
+                        }
+                    }
+
+                    if let (Some(u), Some(by_u)) = (u, &mut by.u) {
+                        let w1 = filters.row(p, 2 * f, f);
+                        let [ux, uy, uz] = [0, 1, 2].map(|c| u.row(sender, c * f, f));
+                        let mut by_w1 = by.filters.row_mut(p, 2 * f, f);
+                        for k in 0..f {
+                            let x = mul(at(&gx, k), at(&ux, k));
+                            let y = mul(at(&gy, k), at(&uy, k));
+                            let z = mul(at(&gz, k), at(&uz, k));
+                            add_at(&mut by_w1, k, add(add(x, y), z));
+                        }
+                        for (c, g) in [gx, gy, gz].iter().enumerate() {
+                            let mut by_u = by_u.row_mut(sender, c * f, f);
+                            for k in 0..f {
+                                add_at(&mut by_u, k, mul(at(g, k), at(&w1, k)));
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// v m for each component: `v` \[N, 3F\], the factor columns `from..` of `m`.
+pub(super) fn scale<T: Real, const D: usize>(
+    v: &Matrix<T, D>,
+    m: &Matrix<T, D>,
+    from: usize,
+) -> Matrix<T, D> {
+    let f = v.columns() / 3;
+    let mut u = Matrix::zeros(v.rows(), v.columns());
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..v.rows() {
+                let m = m.row(atom, from, f);
+                for c in 0..3 {
+                    let v = v.row(atom, c * f, f);
+                    let mut u = u.row_mut(atom, c * f, f);
+                    for k in 0..f {
+                        set(&mut u, k, mul(at(&v, k), at(&m, k)));
+                    }
+                }
+            }
+        },
+    );
+    u
+}
+
+/// The gradient of [`scale`]: by m added to columns `from..` of `by_m`, by v added to `by_v`.
+pub(super) fn scale_back<T: Real, const D: usize>(
+    by_u: &Matrix<T, D>,
+    v: &Matrix<T, D>,
+    m: &Matrix<T, D>,
+    from: usize,
+    by_m: &mut Matrix<T, D>,
+    by_v: &mut Matrix<T, D>,
+) {
+    let f = v.columns() / 3;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..v.rows() {
+                let m = m.row(atom, from, f);
+                for c in 0..3 {
+                    let (g, v) = (by_u.row(atom, c * f, f), v.row(atom, c * f, f));
+                    let mut by_m = by_m.row_mut(atom, from, f);
+                    for k in 0..f {
+                        add_at(&mut by_m, k, mul(at(&g, k), at(&v, k)));
+                    }
+                    let mut by_v = by_v.row_mut(atom, c * f, f);
+                    for k in 0..f {
+                        add_at(&mut by_v, k, mul(at(&g, k), at(&m, k)));
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// silu(z) = z σ(z) in place of z, and its derivative as a number of the same kind.
+pub(super) fn silu<T: Real, const D: usize>(z: &mut Matrix<T, D>) -> Matrix<T, D> {
+    let mut slope = Matrix::zeros(z.rows(), z.columns());
+    let n = z.columns();
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let one = T::of(1.0);
+            for row in 0..z.rows() {
+                let z = z.row_mut(row, 0, n);
+                let slope = slope.row_mut(row, 0, n);
+                for k in 0..n {
+                    let x = z[0][k];
+                    let sigma = one / (one + (-x).exp());
+                    let first = sigma * (one + x * (one - sigma));
+                    z[0][k] = x * sigma;
+                    slope[0][k] = first;
+                    if D == 2 {
+                        let second = sigma * (one - sigma) * (T::of(2.0) + x * (one - sigma - sigma));
+                        let tangent = z[1][k];
+                        z[1][k] = first * tangent;
+                        slope[1][k] = second * tangent;
+                    }
+                }
+            }
+        },
+    );
+    slope
+}
+
+/// x ← x y, element by element.
+pub(super) fn multiply_by<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Matrix<T, D>) {
+    let n = x.columns();
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in 0..x.rows() {
+                let mut x = x.row_mut(row, 0, n);
+                let y = y.row(row, 0, n);
+                for k in 0..n {
+                    let product = mul(std::array::from_fn(|d| x[d][k]), at(&y, k));
+                    set(&mut x, k, product);
+                }
+            }
+        },
+    );
+}
+
+/// x ← x + y, where `y` are columns `from..` of a wider matrix.
+pub(super) fn add_columns<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Matrix<T, D>, from: usize) {
+    let n = x.columns();
+    for row in 0..x.rows() {
+        let y = y.row(row, from, n);
+        for (x, y) in x.row_mut(row, 0, n).into_iter().zip(y) {
+            x.iter_mut().zip(y).for_each(|(x, &y)| *x += y);
+        }
+    }
+}
+
+/// What the update makes of Uv and Vv, the columns of `uv` (\[3N, 2F\]): the arguments \[s, √(|Vv|² + ε²)\] of its network,
+/// \[N, 2F\], and ⟨Uv, Vv⟩, \[N, F\].
+pub(super) fn invariants<T: Real, const D: usize>(
+    s: &Matrix<T, D>,
+    uv: &Matrix<T, D>,
+    epsilon: f64,
+) -> (Matrix<T, D>, Matrix<T, D>) {
+    let (n, f) = (s.rows(), s.columns());
+    let mut arguments = Matrix::zeros(n, 2 * f);
+    let mut product = Matrix::zeros(n, f);
+    let epsilon_squared = T::of(epsilon * epsilon);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..n {
+                let own = s.row(atom, 0, f);
+                let mut copy = arguments.row_mut(atom, 0, f);
+                for k in 0..f {
+                    set(&mut copy, k, at(&own, k));
+                }
+                let norm = arguments.row_mut(atom, f, f);
+                let mut product = product.row_mut(atom, 0, f);
+                let u = [0, 1, 2].map(|c| uv.row(3 * atom + c, 0, f));
+                let v = [0, 1, 2].map(|c| uv.row(3 * atom + c, f, f));
+                for k in 0..f {
+                    let (mut square, mut dot) = ([T::default(); D], [T::default(); D]);
+                    for c in 0..3 {
+                        square = add(square, mul(at(&v[c], k), at(&v[c], k)));
+                        dot = add(dot, mul(at(&u[c], k), at(&v[c], k)));
+                    }
+                    let root = (square[0] + epsilon_squared).sqrt();
+                    norm[0][k] = root;
+                    if D == 2 {
+                        norm[1][k] = square[1] / (root + root);
+                    }
+                    set(&mut product, k, dot);
+                }
+            }
+        },
+    );
+    (arguments, product)
+}
+
+/// s += a₀ + a₁ ⟨Uv, Vv⟩ and, where there is an a₂ (a third block of columns), v += a₂ Uv.
+pub(super) fn apply_update<T: Real, const D: usize>(
+    a: &Matrix<T, D>,
+    product: &Matrix<T, D>,
+    uv: &Matrix<T, D>,
+    s: &mut Matrix<T, D>,
+    v: &mut Matrix<T, D>,
+) {
+    let f = s.columns();
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..s.rows() {
+                let (a0, a1, product) = (a.row(atom, 0, f), a.row(atom, f, f), product.row(atom, 0, f));
+                let mut s = s.row_mut(atom, 0, f);
+                for k in 0..f {
+                    add_at(&mut s, k, add(at(&a0, k), mul(at(&a1, k), at(&product, k))));
+                }
+                if a.columns() > 2 * f {
+                    let a2 = a.row(atom, 2 * f, f);
+                    for c in 0..3 {
+                        let u = uv.row(3 * atom + c, 0, f);
+                        let mut v = v.row_mut(atom, c * f, f);
+                        for k in 0..f {
+                            add_at(&mut v, k, mul(at(&a2, k), at(&u, k)));
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// The gradient of [`apply_update`] by a, \[N, 2F or 3F\].
+pub(super) fn update_back_to_a<T: Real, const D: usize>(
+    a: &Matrix<T, D>,
+    product: &Matrix<T, D>,
+    uv: &Matrix<T, D>,
+    by_s: &Matrix<T, D>,
+    by_v: &Matrix<T, D>,
+) -> Matrix<T, D> {
+    let f = by_s.columns();
+    let mut by_a = Matrix::zeros(a.rows(), a.columns());
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..a.rows() {
+                let (g, product) = (by_s.row(atom, 0, f), product.row(atom, 0, f));
+                let mut by_a0 = by_a.row_mut(atom, 0, f);
+                for k in 0..f {
+                    set(&mut by_a0, k, at(&g, k));
+                }
+                let mut by_a1 = by_a.row_mut(atom, f, f);
+                for k in 0..f {
+                    set(&mut by_a1, k, mul(at(&g, k), at(&product, k)));
+                }
+                if a.columns() > 2 * f {
+                    let mut by_a2 = by_a.row_mut(atom, 2 * f, f);
+                    for c in 0..3 {
+                        let (u, g) = (uv.row(3 * atom + c, 0, f), by_v.row(atom, c * f, f));
+                        for k in 0..f {
+                            add_at(&mut by_a2, k, mul(at(&g, k), at(&u, k)));
+                        }
+                    }
+                }
+            }
+        },
+    );
+    by_a
+}
+
+/// The gradient by Uv and Vv, \[3N, 2F\], of [`apply_update`] and [`invariants`] together; `by_arguments` is that by the
+/// arguments of the update's network.
+pub(super) fn update_back_to_uv<T: Real, const D: usize>(
+    a: &Matrix<T, D>,
+    uv: &Matrix<T, D>,
+    arguments: &Matrix<T, D>,
+    by_arguments: &Matrix<T, D>,
+    by_s: &Matrix<T, D>,
+    by_v: &Matrix<T, D>,
+) -> Matrix<T, D> {
+    let f = by_s.columns();
+    let mut by_uv = Matrix::zeros(uv.rows(), uv.columns());
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for atom in 0..by_s.rows() {
+                let (a1, g) = (a.row(atom, f, f), by_s.row(atom, 0, f));
+                let (norm, by_norm) = (arguments.row(atom, f, f), by_arguments.row(atom, f, f));
+                let has_vector = a.columns() > 2 * f;
+                let a2 = a.row(atom, if has_vector { 2 * f } else { 0 }, f);
+                for c in 0..3 {
+                    let u = uv.row(3 * atom + c, 0, f);
+                    let v = uv.row(3 * atom + c, f, f);
+                    let g_v = by_v.row(atom, c * f, f);
+                    let mut by_u = by_uv.row_mut(3 * atom + c, 0, f);
+                    for k in 0..f {
+                        let by_product = mul(at(&g, k), at(&a1, k));
+                        let mut x = mul(by_product, at(&v, k));
+                        if has_vector {
+                            x = add(x, mul(at(&g_v, k), at(&a2, k)));
+                        }
+                        set(&mut by_u, k, x);
+                    }
+                    let mut by_v = by_uv.row_mut(3 * atom + c, f, f);
+                    for k in 0..f {
+                        let by_product = mul(at(&g, k), at(&a1, k));
+                        let along = mul(mul(at(&by_norm, k), inverse(at(&norm, k))), at(&v, k));
+                        set(&mut by_v, k, add(mul(by_product, at(&u, k)), along));
+                    }
+                }
+            }
+        },
+    );
+    by_uv
+}
+
+/// 1/x.
+#[inline(always)]
+fn inverse<T: Real, const D: usize>(x: [T; D]) -> [T; D] {
+    let mut y = x;
+    y[0] = T::of(1.0) / x[0];
+    if D == 2 {
+        y[1] = -x[1] * y[0] * y[0];
+    }
+    y
+}

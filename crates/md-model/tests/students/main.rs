@@ -1,0 +1,38 @@
+//! Students as potentials: gradients, symmetries, and numbers of other programs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; clippy.toml allows these within #[test] functions only"
+)]
+
+mod distiller;
+mod painn;
+
+use md_core::{Batch, Configuration, Evaluation, Potential, Request, System, Vec3};
+use md_model::Student;
+
+fn evaluate(student: &mut Student, systems: &[System]) -> Evaluation {
+    let (batch, positions) = (Batch::new(systems), Batch::gather_positions(systems));
+    let mut out = Evaluation::default();
+    student
+        .evaluate(Configuration { batch: &batch, positions: &positions }, Request::FORCES, &mut out)
+        .unwrap();
+    out
+}
+
+fn energy(student: &mut Student, system: &System) -> f64 {
+    evaluate(student, std::slice::from_ref(system)).energies[0]
+}
+
+fn system(symbols: &str, positions: &[[f64; 3]]) -> System {
+    let elements = symbols.split(' ').map(|s| s.parse().unwrap()).collect();
+    System::new(elements, positions.iter().map(|&x| Vec3::from(x)).collect()).unwrap()
+}
+
+/// Formaldehyde and a lone hydrogen atom beyond the cutoff of 4 Å.
+fn molecule_and_lone_atom() -> System {
+    let positions =
+        [[0.0, 0.1, 0.0], [1.2, -0.1, 0.2], [-0.6, 0.9, 0.1], [-0.5, -0.9, -0.3], [9.0, 0.0, 0.0]];
+    system("C O H H H", &positions)
+}

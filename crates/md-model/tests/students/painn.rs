@@ -1,0 +1,267 @@
+//! PaiNN: what the distiller form cannot pass, and gradients with respect to weights.
+
+use std::collections::BTreeMap;
+
+use md_core::{Batch, Configuration, Evaluation, System, Vec3};
+use md_model::{
+    Architecture, Checkpoint, CheckpointError, PainnHyperparameters, Precision, Student, TrainableStudent,
+    TrainingDevice, Weights,
+};
+use md_testkit::conformance::{self, Tolerances};
+use proptest::prelude::*;
+
+use crate::{energy, evaluate, molecule_and_lone_atom, system};
+
+fn sizes(hidden_dim: u32, num_interactions: u32) -> PainnHyperparameters {
+    let energies = [("H", -13.5), ("C", -1030.0), ("N", -1480.0), ("O", -2040.0)];
+    PainnHyperparameters {
+        hidden_dim,
+        num_interactions,
+        num_rbf: 6,
+        cutoff: 4.0,
+        reference_energies_ev: energies.map(|(s, e)| (s.to_owned(), e)).into(),
+    }
+}
+
+fn checkpoint(h: &PainnHyperparameters, seed: u64) -> Checkpoint {
+    Checkpoint::untrained(&Architecture::Painn(h.clone()), seed).unwrap()
+}
+
+fn molecules() -> Vec<System> {
+    vec![
+        molecule_and_lone_atom(),
+        system("O H H", &[[0.0; 3], [0.9, 0.3, -0.1], [-0.4, 0.8, 0.2]]),
+        system("N", &[[0.3, 0.2, 0.1]]),
+        // So near that the repulsion acts.
+        system("C N H", &[[0.0; 3], [0.8, 0.4, 0.3], [-0.3, 0.5, -0.4]]),
+    ]
+}
+
+/// Every check of the suite, in both precisions, for both ways of computing: among them those that the distiller form
+/// fails (rotation, reflection, torque).
+#[test]
+fn painn_passes_conformance() {
+    for h in [sizes(8, 3), sizes(20, 1)] {
+        let checkpoint = checkpoint(&h, 5);
+        for make in [Student::new, Student::reference] {
+            let mut student = make(&checkpoint, Precision::F64).unwrap();
+            conformance::potential(&mut student, &molecules(), &Tolerances::double()).unwrap().assert_all();
+        }
+        // Repulsion and reference energies are added in f64: a small displacement costs no digits, and where the
+        // repulsion acts a large one would.
+        let single = Tolerances { h_angstrom: 0.01, ..Tolerances::single() };
+        let mut student = Student::new(&checkpoint, Precision::F32).unwrap();
+        conformance::potential(&mut student, &molecules(), &single).unwrap().assert_all();
+    }
+}
+
+/// The loops and the tensor operations are written independently of each other.
+#[test]
+fn both_ways_of_computing_agree() {
+    for (h, seed) in [(sizes(8, 3), 1), (sizes(17, 2), 2), (sizes(32, 1), 3)] {
+        let checkpoint = checkpoint(&h, seed);
+        for (precision, tolerance) in [(Precision::F64, 1e-11), (Precision::F32, 1e-4)] {
+            let [a, b] = [Student::new, Student::reference]
+                .map(|make| evaluate(&mut make(&checkpoint, precision).unwrap(), &molecules()));
+            for (a, b) in a.energies.iter().zip(&b.energies) {
+                assert!((a - b).abs() < tolerance, "{precision}: {a} and {b} eV");
+            }
+            for (a, b) in a.forces.iter().zip(&b.forces) {
+                assert!((a - b).amax() < tolerance, "{precision}: {a} and {b} eV/Å");
+            }
+        }
+    }
+}
+
+/// E and F twice continuously differentiable: at the symmetric tetrahedron, where |v| = 0 and the distiller form has a kink,
+/// for an atom that crosses the cutoff, and where the repulsion sets in. One-sided second differences of the energy agree
+/// on both sides up to O(h), and forces change continuously.
+#[test]
+fn painn_has_no_kinks() {
+    let mut student = Student::new(&checkpoint(&sizes(8, 3), 4), Precision::F64).unwrap();
+    let a = 0.63;
+    let methane = [[0.0; 3], [a, a, a], [a, -a, -a], [-a, a, -a], [-a, -a, a]].map(Vec3::from);
+    let mut force = |elements: &str, x: &[Vec3]| {
+        let positions: Vec<[f64; 3]> = x.iter().map(|&x| x.into()).collect();
+        evaluate(&mut student, &[system(elements, &positions)]).forces
+    };
+    let h = 1e-4;
+    // (molecule, its atoms, the atom that moves, direction)
+    let covalent_radii = 0.76 + 0.66;
+    let pair = |d: f64| vec![Vec3::zeros(), Vec3::new(d, 0.0, 0.0), Vec3::new(0.3, 1.0, 0.2)];
+    let cases = [
+        ("symmetric carbon", "C H H H H", methane.to_vec(), 0, Vec3::new(0.6, 0.0, 0.8)),
+        ("symmetric hydrogen", "C H H H H", methane.to_vec(), 1, Vec3::new(0.0, 1.0, 0.0)),
+        ("cutoff", "C O H", pair(4.0), 1, Vec3::x()),
+        ("onset of the repulsion", "C O H", pair(covalent_radii), 1, Vec3::x()),
+    ];
+    for (name, elements, x, atom, direction) in cases {
+        let mut at = |t: f64| {
+            let mut moved = x.clone();
+            moved[atom] += direction * t;
+            force(elements, &moved)[atom].dot(&direction)
+        };
+        // Slopes of the force from either side, to second order in h.
+        let here = at(0.0);
+        let mut slope = |h: f64| (4.0 * (at(h / 2.0) - here) - (at(h) - here)) / h;
+        let (left, right) = (slope(-h), slope(h));
+        let scale = left.abs().max(right.abs());
+        assert!((left - right).abs() < 1e-4 * scale.max(1.0), "{name}: {left} and {right} eV/Å²");
+    }
+}
+
+#[test]
+fn atoms_beyond_the_cutoff_do_not_matter() {
+    let mut student = Student::new(&checkpoint(&sizes(8, 2), 6), Precision::F64).unwrap();
+    let [c, o] = ["C", "O"].map(|s| energy(&mut student, &system(s, &[[0.0; 3]])));
+    let apart = evaluate(&mut student, &[system("C O", &[[0.0; 3], [4.0001, 0.0, 0.0]])]);
+    assert_eq!(apart.energies[0], c + o);
+    assert_eq!(apart.forces, [Vec3::zeros(); 2]);
+    let nearly = energy(&mut student, &system("C O", &[[0.0; 3], [3.9999, 0.0, 0.0]]));
+    assert!((nearly - apart.energies[0]).abs() < 1e-9);
+}
+
+/// Atoms pushed into each other repel, whatever the network says.
+#[test]
+fn nothing_collapses() {
+    let mut student = Student::new(&checkpoint(&sizes(8, 2), 7), Precision::F64).unwrap();
+    for pair in ["H H", "C H", "O H", "C C", "N O", "O O"] {
+        let mut at = |d: f64| energy(&mut student, &system(pair, &[[0.0; 3], [d, 0.0, 0.0]]));
+        assert!(at(0.2) > at(0.4) + 5.0 && at(0.12) > at(0.2) + 20.0, "{pair}");
+    }
+}
+
+/// Some scalar of energies and forces, and its derivative with respect to them.
+fn loss(e: &Evaluation) -> (f64, Evaluation) {
+    let energy = |n: usize, e: f64| (0.01 * (e + n as f64)).sin();
+    let value = e.energies.iter().enumerate().map(|(n, &e)| energy(n, e)).sum::<f64>()
+        + e.forces.iter().map(|f| (f.norm_squared() + 1.0).sqrt() + 0.3 * f.x).sum::<f64>();
+    let by = Evaluation {
+        energies: e.energies.iter().enumerate().map(|(n, e)| 0.01 * (0.01 * (e + n as f64)).cos()).collect(),
+        forces: e
+            .forces
+            .iter()
+            .map(|f| f / (f.norm_squared() + 1.0).sqrt() + Vec3::new(0.3, 0.0, 0.0))
+            .collect(),
+        stresses: None,
+    };
+    (value, by)
+}
+
+fn weight_gradient(
+    h: &PainnHyperparameters,
+    weights: &Weights,
+    device: TrainingDevice,
+    precision: Precision,
+) -> Weights {
+    let systems = molecules();
+    let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
+    let configuration = Configuration { batch: &batch, positions: &positions };
+    let student = TrainableStudent::new(h, weights, device, precision).unwrap();
+    student.weight_gradient(configuration, |e| loss(e).1).unwrap()
+}
+
+/// Dual numbers, the tape and differences of the loss itself: three ways to one gradient.
+#[test]
+fn gradients_by_weights_are_exact() {
+    let h = sizes(8, 3);
+    let checkpoint = checkpoint(&h, 11);
+    let weights = checkpoint.weights();
+    let native = weight_gradient(&h, weights, TrainingDevice::Cpu, Precision::F64);
+    let tape = weight_gradient(&h, weights, TrainingDevice::BurnCpu, Precision::F64);
+    let single = weight_gradient(&h, weights, TrainingDevice::Cpu, Precision::F32);
+    let value = |weights: Weights| {
+        let mut student = Student::new(&checkpoint.with_weights(weights).unwrap(), Precision::F64).unwrap();
+        loss(&evaluate(&mut student, &molecules())).0
+    };
+    for (name, tensor) in weights {
+        assert_eq!(native[name].shape, tensor.shape, "{name}");
+        let largest = tape[name].values.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        assert!(largest > 1e-6, "{name}: a gradient of {largest} tests nothing");
+        for (k, (a, b)) in native[name].values.iter().zip(&tape[name].values).enumerate() {
+            assert!((a - b).abs() < 1e-10 * (1.0 + largest), "{name}[{k}]: {a} and {b}");
+            let single = single[name].values[k];
+            assert!((a - single).abs() < 1e-3 * (0.1 + largest), "{name}[{k}]: {a} and {single} in f32");
+        }
+        // A few of each tensor by differences.
+        for k in (0..tensor.values.len()).step_by(tensor.values.len().div_ceil(5)) {
+            let at = |step: f64| {
+                let mut moved = weights.clone();
+                moved.get_mut(name).unwrap().values[k] += step;
+                value(moved)
+            };
+            let difference = |h: f64| (at(h) - at(-h)) / (2.0 * h);
+            let (coarse, fine) = (difference(2e-4), difference(1e-4));
+            let expected = (4.0 * fine - coarse) / 3.0;
+            let error = native[name].values[k] - expected;
+            assert!(error.abs() < 1e-7 * (1.0 + largest), "{name}[{k}]: {error} off {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_painn_checkpoint_is_written_and_read() {
+    let h = sizes(8, 2);
+    let made = checkpoint(&h, 3);
+    let folder = tempfile::tempdir().unwrap();
+    made.save(folder.path()).unwrap();
+    let loaded = Checkpoint::load(folder.path()).unwrap();
+    assert_eq!(loaded, made);
+    assert_eq!(loaded.architecture(), &Architecture::Painn(h));
+    let symbols: Vec<&str> = loaded.elements().iter().map(|e| e.symbol()).collect();
+    assert_eq!(symbols, ["H", "C", "N", "O"]);
+}
+
+/// The sizes of the first campaign, within 5 % of 427K, 77K and 21K.
+#[test]
+fn the_three_students_have_their_sizes() {
+    for (hidden_dim, num_rbf, expected) in [(112, 20, 416_977), (48, 16, 80_401), (24, 12, 21_289)] {
+        let h = PainnHyperparameters { num_rbf, ..sizes(hidden_dim, 3) };
+        assert_eq!(checkpoint(&h, 1).parameter_count(), expected);
+    }
+}
+
+#[test]
+fn broken_hyperparameters_are_refused() {
+    let refused = |change: fn(&mut PainnHyperparameters)| {
+        let mut h = sizes(8, 2);
+        change(&mut h);
+        match Checkpoint::untrained(&Architecture::Painn(h), 1) {
+            Err(error @ CheckpointError::Hyperparameter { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(refused(|h| h.hidden_dim = 3).contains("hidden_dim = 3, expected 4 to 65536"));
+    assert!(refused(|h| h.num_interactions = 0).contains("num_interactions = 0"));
+    assert!(refused(|h| h.num_rbf = 0).contains("num_rbf = 0"));
+    assert!(refused(|h| h.cutoff = 0.0).contains("cutoff = 0"));
+    assert!(
+        refused(|h| h.reference_energies_ev = BTreeMap::new()).contains("an energy (eV) for every element")
+    );
+    let unknown = refused(|h| _ = h.reference_energies_ev.insert("Xx".to_owned(), 0.0));
+    assert!(unknown.contains("Xx: 0, expected chemical symbols"), "{unknown}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Any number of atoms anywhere: dual and plain numbers never part from the tape.
+    #[test]
+    fn random_clusters_agree_with_the_reference(
+        atoms in prop::collection::vec((0..4usize, prop::array::uniform3(-2.5..2.5f64)), 1..12),
+        seed in 0..100u64,
+    ) {
+        let symbols: Vec<&str> = atoms.iter().map(|(k, _)| ["H", "C", "N", "O"][*k]).collect();
+        let positions: Vec<[f64; 3]> = atoms.iter().map(|(_, x)| *x).collect();
+        let system = system(&symbols.join(" "), &positions);
+        let checkpoint = checkpoint(&sizes(12, 2), seed);
+        let [a, b] = [Student::new, Student::reference].map(|make| {
+            evaluate(&mut make(&checkpoint, Precision::F64).unwrap(), std::slice::from_ref(&system))
+        });
+        let scale = 1.0 + b.forces.iter().map(Vec3::amax).fold(0.0, f64::max);
+        prop_assert!((a.energies[0] - b.energies[0]).abs() < 1e-10 * scale);
+        for (a, b) in a.forces.iter().zip(&b.forces) {
+            prop_assert!((a - b).amax() < 1e-10 * scale);
+        }
+    }
+}
