@@ -1,0 +1,95 @@
+use super::*;
+use crate::fixtures::CONFIG;
+
+fn parse(text: &str) -> Result<TrainingConfig, TrainError> {
+    TrainingConfig::parse(text, Path::new("folder/train.toml"))
+}
+
+#[test]
+fn the_shortest_configuration_has_the_documented_defaults() {
+    let config = parse(
+        "name = 'tiny'\nseed = 1\n[student]\nhidden_dim = 48\nnum_interactions = 3\nnum_rbf = 16\n\
+         cutoff_angstrom = 5.0\n[[data]]\nframes = ['a.extxyz']\n[optimiser]\nsteps = 100\n",
+    )
+    .unwrap();
+    assert_eq!(config.resolve(&config.data[0].frames[0]), Path::new("folder/a.extxyz"));
+    assert_eq!((config.data[0].repeat, config.start_from), (1, None));
+    let o = &config.optimiser;
+    assert_eq!((o.batch_size, o.learning_rate, o.final_learning_rate), (8, 1e-3, 1e-6));
+    assert_eq!((o.warm_up_steps, o.weight_decay, o.max_gradient_norm), (0, 0.0, 10.0));
+    assert_eq!((o.beta1, o.beta2, o.epsilon, o.ema_decay), (0.9, 0.999, 1e-8, 0.999));
+    assert_eq!((config.loss.force_weight, config.loss.energy_weight), (1.0, 0.1));
+    assert_eq!(config.validation.trajectory_fraction, 0.1);
+}
+
+#[test]
+fn a_configuration_survives_its_record() {
+    let config = parse(CONFIG).unwrap();
+    let record = serde_json::to_value(&config).unwrap();
+    let back: TrainingConfig = serde_json::from_value(record).unwrap();
+    assert_eq!(TrainingConfig { folder: config.folder.clone(), ..back }, config);
+}
+
+/// What is replaced in a good file by what, and the message that must follow.
+#[test]
+fn broken_configurations_say_what_and_where() {
+    let line = |needle: &str| 1 + CONFIG[..CONFIG.find(needle).unwrap()].matches('\n').count();
+    let cases = [
+        ("seed = 3", "sed = 3", "unknown field `sed`"),
+        ("seed = 3", "seed = -3", "invalid value: integer `-3`"),
+        ("name = \"test\"", "name = \" \"", "expected a name"),
+        ("hidden_dim = 16", "hidden_dim = 0", "found 0, expected at least 1 (in `hidden_dim = 0`)"),
+        ("cutoff_angstrom = 4.0", "cutoff_angstrom = -1.0", "found -1, expected a positive number"),
+        ("cutoff_angstrom = 4.0", "cutoff_angstrom = nan", "found NaN, expected a positive number"),
+        ("frames = [\"water.extxyz.gz\"]", "frames = []", "found no file, expected at least one"),
+        ("repeat = 2", "repeat = 0", "found 0, expected at least 1"),
+        (
+            "trajectory_fraction = 0.2",
+            "trajectory_fraction = 1.0",
+            "found 1, expected a number between 0 and 1",
+        ),
+        ("every_steps = 6", "every_steps = 0", "expected at least 1"),
+        ("every_steps = 6", "patience = 0", "expected at least 1"),
+        ("huber_ev_per_angstrom = 1.0", "huber_ev_per_angstrom = 0.0", "found 0, expected a positive number"),
+        ("huber_ev_per_angstrom = 1.0", "force_weight = -1", "found -1, expected a positive number"),
+        ("huber_ev_per_angstrom = 1.0", "energy_weight = -1", "found -1, expected zero or a positive number"),
+        ("batch_size = 12", "batch_size = 'many'", "invalid type: string"),
+        ("learning_rate = 0.01", "learning_rate = inf", "found inf, expected a positive number"),
+        ("ema_decay = 0.9", "ema_decay = 1.0", "found 1, expected a number from 0 to below 1"),
+        ("ema_decay = 0.9", "ema_decay = ", "string values must be quoted"),
+        ("log_every_steps = 4", "log_every_steps = 0", "expected at least 1"),
+    ];
+    for (good, bad, message) in cases {
+        let error = parse(&CONFIG.replacen(good, bad, 1)).unwrap_err().to_string();
+        let place = format!("folder/train.toml:{}: ", line(good));
+        assert!(error.starts_with(&place) && error.contains(message), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_named() {
+    let cases = [
+        ("warm_up_steps = 5", "warm_up_steps = 20", "optimiser.warm_up_steps = 20 (expected less than"),
+        ("final_learning_rate = 0.0001", "final_learning_rate = 1.0", "optimiser.final_learning_rate = 1e0"),
+    ];
+    for (good, bad, message) in cases {
+        let error = parse(&CONFIG.replacen(good, bad, 1)).unwrap_err().to_string();
+        assert!(error.starts_with("folder/train.toml: ") && error.contains(message), "{error}");
+    }
+    let without_data: String = CONFIG
+        .replace("[[data]]\nframes = [\"water.extxyz.gz\"]", "")
+        .replace("[[data]]\nframes = [\"methane.extxyz\"]\nrepeat = 2", "");
+    let error = parse(&format!("data = []\n{without_data}")).unwrap_err().to_string();
+    assert!(error.contains("there is no [[data]]"), "{error}");
+    let error = TrainingConfig::load(Path::new("absent.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("absent.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn the_configurations_of_this_repository_are_sound() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/train");
+    for name in ["original", "tiny", "ultra-tiny", "demo"] {
+        let config = TrainingConfig::load(&folder.join(format!("{name}.toml"))).unwrap();
+        assert_eq!(config.name, name);
+    }
+}

@@ -1,0 +1,167 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fixtures::{CONFIG, config, frames, write};
+
+/// A data set of `lengths[m][t]` frames of trajectory t of molecule m.
+fn dataset(lengths: &[Vec<usize>]) -> Dataset {
+    let template = &frames(1, 1)[0];
+    let mut all = Vec::new();
+    for (m, trajectories) in lengths.iter().enumerate() {
+        for (t, &n) in trajectories.iter().enumerate() {
+            for i in 0..n {
+                all.push(LabelledSystem {
+                    molecule: format!("m{m}"),
+                    trajectory: format!("t{t}"),
+                    kind: (i % 3 > 0).then(|| if i % 3 == 1 { "md" } else { "near" }.to_owned()),
+                    ..template.clone()
+                });
+            }
+        }
+    }
+    Dataset { files: Vec::new(), frames: all }
+}
+
+proptest! {
+    #[test]
+    fn no_trajectory_is_on_both_sides_and_every_molecule_is_on_both(
+        lengths in prop::collection::vec(prop::collection::vec(1usize..6, 1..12), 1..5),
+        trajectory_fraction in 0.01..0.99,
+        max_frames in 1usize..60,
+        seed: u64,
+    ) {
+        let data = dataset(&lengths);
+        let validation = ValidationConfig { trajectory_fraction, max_frames, ..ValidationConfig::default() };
+        let result = split(&data, &validation, seed);
+        if lengths.iter().all(|trajectories| trajectories.len() == 1) {
+            prop_assert!(matches!(result, Err(TrainError::NothingToValidate)));
+            return Ok(());
+        }
+        let split_once = result.unwrap();
+        let of = |frames: &[usize]| -> BTreeSet<(String, String)> {
+            let key = |&f: &usize| (data.frames[f].molecule.clone(), data.frames[f].trajectory.clone());
+            frames.iter().map(key).collect()
+        };
+        let (training, scored) = (of(&split_once.training), of(&split_once.validation));
+        prop_assert!(training.is_disjoint(&scored));
+        let mut held_out = 0;
+        for (m, trajectories) in lengths.iter().enumerate() {
+            let record = &split_once.molecules[&format!("m{m}")];
+            let n = record.validation_trajectories.len();
+            prop_assert_eq!(n + record.training_trajectories, trajectories.len());
+            prop_assert!(record.training_trajectories >= 1);
+            prop_assert_eq!(n >= 1, trajectories.len() >= 2);
+            // Rounded, or the least or most there may be.
+            let exact = trajectory_fraction * trajectories.len() as f64;
+            prop_assert!(
+                (n as f64 - exact).abs() <= 0.5 || n == 1 || record.training_trajectories == 1 || n == 0
+            );
+            held_out += record
+                .validation_trajectories
+                .iter()
+                .map(|name| trajectories[name[1..].parse::<usize>().unwrap()])
+                .sum::<usize>();
+        }
+        // All frames of the trajectories not held out are trained on, once.
+        let unique: BTreeSet<_> = split_once.training.iter().collect();
+        prop_assert_eq!(unique.len(), split_once.training.len());
+        prop_assert_eq!(split_once.training.len() + held_out, data.frames.len());
+        prop_assert_eq!(split_once.validation.len(), held_out.min(max_frames));
+        let unique: BTreeSet<_> = split_once.validation.iter().collect();
+        prop_assert_eq!(unique.len(), split_once.validation.len());
+        // The same seed gives the same; another molecule does not change the first.
+        prop_assert_eq!(&split(&data, &validation, seed).unwrap(), &split_once);
+        let with_another = split(&dataset(&[lengths, vec![vec![2, 2]]].concat()), &validation, seed).unwrap();
+        prop_assert_eq!(
+            &with_another.molecules["m0"].validation_trajectories,
+            &split_once.molecules["m0"].validation_trajectories
+        );
+    }
+
+    #[test]
+    fn shares_are_as_even_as_can_be(available in prop::collection::vec(0usize..30, 1..8), total in 0usize..100) {
+        let shares = shares(&available, total);
+        prop_assert_eq!(shares.iter().sum::<usize>(), total.min(available.iter().sum()));
+        let largest = shares.iter().max().unwrap();
+        for (share, available) in std::iter::zip(&shares, &available) {
+            prop_assert!(share == available || share + 1 >= *largest, "{:?}", shares);
+        }
+    }
+}
+
+#[test]
+fn names_that_sort_by_temperature_are_held_out_at_every_temperature() {
+    let data = dataset(&[vec![1; 30]]);
+    let mut sorted: Vec<String> = (0..30).map(|t| format!("t{t}")).collect();
+    sorted.sort();
+    for seed in 0..20 {
+        let split = split(&data, &ValidationConfig::default(), seed).unwrap();
+        let held_out = &split.molecules["m0"].validation_trajectories;
+        let places: Vec<usize> =
+            (0..30).filter(|&place| held_out.contains(&sorted[place])).map(|place| place / 10).collect();
+        assert_eq!(places, [0, 1, 2]); // one of each ten
+    }
+}
+
+#[test]
+fn frames_of_other_kinds_are_on_neither_side() {
+    let data = dataset(&[vec![9; 4]]);
+    let kinds = Some(BTreeSet::from(["md".to_owned()]));
+    let validation = ValidationConfig { kinds, ..ValidationConfig::default() };
+    let split = split(&data, &validation, 1).unwrap();
+    assert_eq!((split.training.len(), split.validation.len()), (27, 3));
+    assert!(split.validation.iter().all(|&f| data.frames[f].kind.as_deref() == Some("md")));
+    let validation = ValidationConfig { kinds: Some(BTreeSet::from(["absent".to_owned()])), ..validation };
+    assert!(matches!(super::split(&data, &validation, 1), Err(TrainError::NothingToValidate)));
+}
+
+#[test]
+fn files_are_read_with_their_keys_plain_and_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = frames(2, 5);
+    write(folder.path(), &expected);
+    let data = Dataset::read(&config(folder.path(), CONFIG)).unwrap();
+    assert_eq!(data.frames, expected);
+    assert_eq!(data.files.iter().map(|f| (f.frames, f.repeat)).collect::<Vec<_>>(), [(10, 1), (10, 2)]);
+    assert_eq!(data.repeated(&[0, 12, 1]), [0, 12, 12, 1]);
+    assert_eq!(data.describe(&[12, 0, 4, 10]), "water.extxyz.gz: 1, 5; methane.extxyz: 3, 1");
+}
+
+/// What is replaced in a good file by what, and the message that must follow.
+#[test]
+fn frames_that_cannot_be_trained_on_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &frames(2, 2));
+    let path = folder.path().join("methane.extxyz");
+    let text = fs::read_to_string(&path).unwrap();
+    let config = config(folder.path(), CONFIG);
+    let cases = [
+        ("trajectory=methane-0", "", "methane.extxyz: frame 1 has no key 'trajectory': add trajectory=NAME"),
+        ("molecule=methane", "", "methane.extxyz: frame 1 has no key 'molecule': add molecule=NAME"),
+        ("energy=", "energie=", "methane.extxyz:2: the frame has no energy key \"energy\""),
+        ("energy=", "energy=nan other=", "methane.extxyz:2: found \"nan\", expected a finite energy in eV"),
+        (":forces:R:3", ":kraft:R:3", "methane.extxyz:2: the frame has no force column \"forces\""),
+        (
+            "pbc=\"F F F\"",
+            "pbc=\"T T T\" Lattice=\"9 0 0 0 9 0 0 0 9\"",
+            "methane.extxyz: frame 1 is periodic",
+        ),
+    ];
+    for (good, bad, message) in cases {
+        assert!(text.contains(good), "{good}: {text}");
+        fs::write(&path, text.replacen(good, bad, 1)).unwrap();
+        let error = Dataset::read(&config).unwrap_err().to_string();
+        assert!(error.contains(message), "{bad}: {error}");
+    }
+    fs::write(&path, "").unwrap();
+    let error = Dataset::read(&config).unwrap_err().to_string();
+    assert!(error.contains("methane.extxyz holds no frame"), "{error}");
+    fs::copy(folder.path().join("water.extxyz.gz"), &path).unwrap();
+    let error = Dataset::read(&config).unwrap_err().to_string();
+    assert!(error.contains("water.extxyz.gz and methane.extxyz are the same file"), "{error}");
+    fs::remove_file(&path).unwrap();
+    let error = Dataset::read(&config).unwrap_err().to_string();
+    assert!(error.contains("methane.extxyz: ") && error.contains("No such file"), "{error}");
+}

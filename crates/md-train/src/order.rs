@@ -1,0 +1,81 @@
+//! The order in which frames are trained on.
+
+use rand::seq::SliceRandom;
+
+use crate::random::stream;
+
+/// The endless sequence of epochs, each a shuffle of all entries that depends on the seed and the number of the epoch
+/// alone, cut into batches: batch k is the same however one came to step k.
+#[derive(Debug)]
+pub(crate) struct Order {
+    entries: Vec<usize>,
+    batch_size: usize,
+    seed: u64,
+    /// An epoch and its shuffle.
+    cached: Option<(u64, Vec<usize>)>,
+}
+
+impl Order {
+    /// `entries` must not be empty.
+    pub(crate) fn new(entries: Vec<usize>, batch_size: usize, seed: u64) -> Self {
+        Order { entries, batch_size, seed, cached: None }
+    }
+
+    /// The entries of batch `step`, from 0. A batch may reach from one epoch into the next.
+    pub(crate) fn batch(&mut self, step: u64) -> Vec<usize> {
+        let (size, n) = (self.batch_size as u64, self.entries.len() as u64);
+        (step * size..(step + 1) * size).map(|place| self.epoch(place / n)[(place % n) as usize]).collect()
+    }
+
+    /// Epochs passed after so many steps.
+    pub(crate) fn epochs(&self, steps: u64) -> f64 {
+        steps as f64 * self.batch_size as f64 / self.entries.len() as f64
+    }
+
+    fn epoch(&mut self, epoch: u64) -> &[usize] {
+        let shuffled = match self.cached.take() {
+            Some((cached, shuffled)) if cached == epoch => shuffled,
+            _ => {
+                let mut shuffled = self.entries.clone();
+                shuffled.shuffle(&mut stream(self.seed, &format!("epoch {epoch}")));
+                shuffled
+            }
+        };
+        &self.cached.insert((epoch, shuffled)).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_epoch_has_every_entry_once(n in 1usize..40, size in 1usize..10, seed: u64) {
+            let entries: Vec<usize> = (100..100 + n).collect();
+            let mut order = Order::new(entries.clone(), size, seed);
+            let places: Vec<usize> = (0..3 * n as u64).flat_map(|step| order.batch(step)).collect();
+            for epoch in places.chunks(n).take(3) {
+                let mut sorted = epoch.to_vec();
+                sorted.sort_unstable();
+                prop_assert_eq!(&sorted, &entries);
+            }
+        }
+
+        #[test]
+        fn a_batch_does_not_depend_on_what_was_asked_before(seed: u64, step in 0u64..50) {
+            let mut walked = Order::new((0..17).collect(), 4, seed);
+            let after: Vec<_> = (0..=step).map(|k| walked.batch(k)).collect();
+            prop_assert_eq!(&Order::new((0..17).collect(), 4, seed).batch(step), &after[step as usize]);
+        }
+    }
+
+    #[test]
+    fn epochs_and_seeds_differ() {
+        let first = |seed, step| Order::new((0..50).collect(), 50, seed).batch(step);
+        assert_ne!(first(1, 0), first(1, 1));
+        assert_ne!(first(1, 0), first(2, 0));
+    }
+}

@@ -1,0 +1,287 @@
+use std::collections::BTreeMap;
+
+use md_model::Checkpoint;
+
+use super::*;
+use crate::Errors;
+use crate::fixtures::{CONFIG, config, frames, write};
+
+const CPU: TrainingDevice = TrainingDevice::Cpu;
+
+/// A folder with data.
+fn workplace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &frames(5, 6));
+    folder
+}
+
+fn go_on(_: Event<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn stop_at(step: u64) -> impl FnMut(Event<'_>) -> ControlFlow<()> {
+    move |event| match event {
+        Event::Step(report) if report.step == step => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Every file of a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())
+        })
+        .collect()
+}
+
+const FILES: [&str; 5] =
+    ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "training.json"];
+
+#[test]
+fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
+    let folder = workplace();
+    let config = config(folder.path(), CONFIG);
+    let [whole, killed, stopped] = ["whole", "killed", "stopped"].map(|name| folder.path().join(name));
+
+    assert_eq!(
+        Trainer::new(config.clone(), &whole, CPU).unwrap().run(&mut go_on).unwrap(),
+        Outcome::Finished
+    );
+    let expected = contents(&whole);
+    assert_eq!(expected.keys().collect::<Vec<_>>(), FILES);
+
+    // Killed in step 9: the state on disk is that of step 5, and the log and the checkpoint are ahead of it.
+    let mut trainer = Trainer::new(config.clone(), &killed, CPU).unwrap();
+    let before_kill = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        trainer.run(&mut |event| match event {
+            Event::Step(report) if report.step == 9 => panic!("killed"),
+            _ => ControlFlow::Continue(()),
+        })
+    }));
+    before_kill.unwrap_err();
+    drop(trainer);
+    let mut trainer = Trainer::resume(config.clone(), &killed, CPU).unwrap();
+    assert_eq!(trainer.step(), 5);
+    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::Finished);
+    assert!(contents(&killed) == expected);
+
+    // Stopped by the caller after steps 3 and 9, in the midst of an interval of the log.
+    let mut trainer = Trainer::new(config.clone(), &stopped, CPU).unwrap();
+    assert_eq!(trainer.run(&mut stop_at(3)).unwrap(), Outcome::Interrupted);
+    let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
+    assert_eq!(trainer.step(), 3);
+    assert_eq!(trainer.run(&mut stop_at(9)).unwrap(), Outcome::Interrupted);
+    let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
+    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::Finished);
+    assert!(contents(&stopped) == expected);
+
+    // A finished run that is resumed does nothing.
+    let mut events = 0;
+    let mut trainer = Trainer::resume(config, &stopped, CPU).unwrap();
+    let outcome = trainer.run(&mut |_| {
+        events += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((outcome.unwrap(), events), (Outcome::Finished, 0));
+    assert!(contents(&stopped) == expected);
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let folder = workplace();
+    // 12 systems of 3 and 5 atoms are two parts or more.
+    let config = config(folder.path(), &CONFIG.replace("steps = 20", "steps = 8"));
+    let ends = [1, 2, 5].map(|threads| {
+        let out = folder.path().join(threads.to_string());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| Trainer::new(config.clone(), &out, CPU).unwrap().run(&mut go_on).unwrap());
+        contents(&out)
+    });
+    assert!(ends[0] == ends[1] && ends[0] == ends[2]);
+}
+
+#[test]
+fn what_is_written_can_be_read() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    let mut events = Vec::new();
+    let mut trainer = Trainer::new(config(folder.path(), CONFIG), &out, CPU).unwrap();
+    trainer
+        .run(&mut |event| {
+            events.push(match event {
+                Event::Step(report) => format!("step {}", report.step),
+                Event::Validated(_) => "validated".to_owned(),
+                Event::Improved(best) => format!("improved {}", best.step),
+                Event::Saved => "saved".to_owned(),
+            });
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let at = |name: &str| events.iter().position(|event| event == name).unwrap();
+    assert_eq!(events[at("step 6") + 1..at("step 6") + 3], ["validated", "improved 6"]);
+    assert_eq!(events[at("step 5") + 1], "saved");
+    assert_eq!(events.last().unwrap(), "saved");
+
+    let best = trainer.best().unwrap();
+    let record: TrainingRecord =
+        serde_json::from_slice(&fs::read(out.join("training.json")).unwrap()).unwrap();
+    assert_eq!((record.name.as_str(), record.step), ("test", best.step));
+    assert_eq!(record.validation.all.force_rmse_ev_per_angstrom, best.force_rmse_ev_per_angstrom);
+    assert_eq!(record.split, trainer.split().molecules);
+    // One of five trajectories of each molecule.
+    assert_eq!(record.split["water"].training_frames, 24);
+    assert_eq!(record.validation.molecules["methane"].frames, 6);
+
+    let checkpoint = Checkpoint::load(&out).unwrap();
+    assert_eq!(checkpoint.sha256(), record.model_sha256);
+    assert_eq!(checkpoint.parameter_count(), record.parameters);
+    // The errors on record are those of the file.
+    let mut student = Student::new(&checkpoint, Precision::F32).unwrap();
+    let again = validate(&mut student, trainer.data(), &trainer.split().validation, 0).unwrap();
+    assert_eq!(again, record.validation);
+
+    let log = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let lines: Vec<MetricsLine> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps = |training: bool| -> Vec<u64> {
+        lines
+            .iter()
+            .filter_map(|line| match line {
+                MetricsLine::Training { step, .. } if training => Some(*step),
+                MetricsLine::Validation { step, .. } if !training => Some(*step),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!((steps(true), steps(false)), (vec![4, 8, 12, 16, 20], vec![6, 12, 18, 20]));
+}
+
+#[test]
+fn a_run_is_not_continued_with_something_else() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    let at = |text: &str| config(folder.path(), text);
+    let no_run = Trainer::resume(at(CONFIG), &out, CPU).unwrap_err();
+    assert!(no_run.to_string().contains("there is no state.safetensors"), "{no_run}");
+    Trainer::new(at(CONFIG), &out, CPU).unwrap().run(&mut stop_at(2)).unwrap();
+    let again = Trainer::new(at(CONFIG), &out, CPU).unwrap_err();
+    assert!(again.to_string().contains("holds a training run already: resume it"), "{again}");
+
+    let changed = CONFIG.replace("batch_size = 12", "batch_size = 3").replace("repeat = 2", "repeat = 3");
+    let error = Trainer::resume(at(&changed), &out, CPU).unwrap_err().to_string();
+    assert!(error.contains("optimiser.batch_size was 12 and is 3"), "{error}");
+    assert!(error.contains("data was "), "{error}");
+
+    write(folder.path(), &frames(5, 7));
+    let error = Trainer::resume(at(CONFIG), &out, CPU).unwrap_err().to_string();
+    assert!(
+        error.contains("water.extxyz.gz has another content; methane.extxyz has another content"),
+        "{error}"
+    );
+
+    write(folder.path(), &frames(5, 6));
+    let state = out.join("state.safetensors");
+    let bytes = fs::read(&state).unwrap();
+    fs::write(&state, &bytes[..bytes.len() - 1]).unwrap();
+    let error = Trainer::resume(at(CONFIG), &out, CPU).unwrap_err().to_string();
+    assert!(error.contains("state.safetensors cannot be resumed from"), "{error}");
+    let without = safetensors::serialize(
+        [("x", safetensors::tensor::TensorView::new(safetensors::Dtype::F64, vec![1], &[0; 8]).unwrap())],
+        None,
+    );
+    fs::write(&state, without.unwrap()).unwrap();
+    let error = Trainer::resume(at(CONFIG), &out, CPU).unwrap_err().to_string();
+    assert!(error.contains("it is another kind of file"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    let text = CONFIG
+        .replace("learning_rate = 0.01\n", "learning_rate = 1e30\n")
+        .replace("warm_up_steps = 5", "warm_up_steps = 1")
+        .replace("checkpoint_every_steps = 5", "checkpoint_every_steps = 1000");
+    let error = Trainer::new(config(folder.path(), &text), &out, CPU).unwrap().run(&mut go_on).unwrap_err();
+    let TrainError::NotFinite { step, learning_rate, frames, saved_step, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!((2..5).contains(step), "{error}");
+    assert!(*learning_rate > 1e29 && *saved_step == 0);
+    assert!(frames.contains("water.extxyz.gz: ") && frames.contains("methane.extxyz: "), "{error}");
+    assert!(error.to_string().contains("Try a lower optimiser.learning_rate"), "{error}");
+    let trainer = Trainer::resume(config(folder.path(), &text), &out, CPU).unwrap();
+    assert_eq!(trainer.step(), 0);
+    assert_eq!(contents(&out).into_keys().collect::<Vec<_>>(), ["state.safetensors"]);
+}
+
+#[test]
+fn patience_ends_a_run_that_does_not_improve() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    // Steps so small that nothing changes.
+    let text = CONFIG
+        .replace("every_steps = 6", "every_steps = 1\npatience = 2")
+        .replace("learning_rate = 0.01\n", "learning_rate = 1e-30\n")
+        .replace("learning_rate = 0.0001", "learning_rate = 1e-30");
+    let config = config(folder.path(), &text);
+    let mut trainer = Trainer::new(config.clone(), &out, CPU).unwrap();
+    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::StoppedEarly);
+    assert_eq!(trainer.step(), 3); // the first is the best; two more are not better
+    let mut trainer = Trainer::resume(config, &out, CPU).unwrap();
+    assert_eq!((trainer.step(), trainer.run(&mut go_on).unwrap()), (3, Outcome::StoppedEarly));
+}
+
+#[test]
+fn training_starts_from_a_checkpoint_that_fits() {
+    let folder = workplace();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let mut trainer = Trainer::new(config(folder.path(), CONFIG), &first, CPU).unwrap();
+    trainer.run(&mut go_on).unwrap();
+    let best = trainer.best().unwrap().force_rmse_ev_per_angstrom;
+
+    let text = CONFIG
+        .replace("seed = 3", "seed = 3\nstart_from = 'first'")
+        .replace("learning_rate = 0.01\n", "learning_rate = 1e-30\n")
+        .replace("learning_rate = 0.0001", "learning_rate = 1e-30");
+    let mut trainer = Trainer::new(config(folder.path(), &text), &second, CPU).unwrap();
+    trainer.run(&mut go_on).unwrap();
+    // It did not move, so it is as good as what it began with.
+    assert!((trainer.best().unwrap().force_rmse_ev_per_angstrom / best - 1.0).abs() < 1e-6);
+
+    let other = text.replace("hidden_dim = 16", "hidden_dim = 20");
+    let error = Trainer::new(config(folder.path(), &other), &folder.path().join("third"), CPU).unwrap_err();
+    assert!(
+        error.to_string().contains("hidden_dim: 16") && error.to_string().contains("hidden_dim: 20"),
+        "{error}"
+    );
+    // The run is bound to the checkpoint, too.
+    Checkpoint::untrained(Checkpoint::load(&first).unwrap().architecture(), 1).unwrap().save(&first).unwrap();
+    let error = Trainer::resume(config(folder.path(), &text), &second, CPU).unwrap_err();
+    assert!(error.to_string().contains("the checkpoint in start_from has another content"), "{error}");
+}
+
+#[test]
+fn a_tiny_student_learns_an_analytic_potential() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &frames(5, 40));
+    let out = folder.path().join("out");
+    let text = CONFIG
+        .replace("steps = 20\n", "steps = 800\n")
+        .replace("every_steps = 6", "every_steps = 200")
+        .replace("batch_size = 12", "batch_size = 8")
+        .replace("ema_decay = 0.9", "ema_decay = 0.98");
+    let mut trainer = Trainer::new(config(folder.path(), &text), &out, CPU).unwrap();
+    trainer.run(&mut go_on).unwrap();
+    let record: TrainingRecord =
+        serde_json::from_slice(&fs::read(out.join("training.json")).unwrap()).unwrap();
+    let labels: Vec<f64> =
+        trainer.data().frames.iter().flat_map(|f| &f.forces).map(|f| f.norm_squared() / 3.0).collect();
+    let rms = (labels.iter().sum::<f64>() / labels.len() as f64).sqrt();
+    let Errors { force_rmse_ev_per_angstrom: force, energy_rmse_mev_per_atom: energy, .. } =
+        record.validation.all;
+    // R² above 0.99.
+    assert!(force < 0.1 * rms && energy < 4.0, "{force} of {rms} eV/Å, {energy} meV/atom");
+}
