@@ -3,4 +3,6 @@
 
 mod bad_input;
 mod campaign;
+mod data;
 mod support;
+mod train;

@@ -1,6 +1,7 @@
-//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask tidy`: the commands of this repository.
+//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask tidy`, `cargo xtask cards`: the commands of this repository.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
 
+mod cards;
 mod tidy;
 
 use std::ffi::OsString;
@@ -27,6 +28,8 @@ enum Task {
     },
     /// Everything a change must pass: format, clippy, tidy, tests, doctests, docs.
     Test,
+    /// Write the model card of every student in data/checkpoints, errors measured anew.
+    Cards,
     /// What the compiler cannot check: the crate map, links, leftovers.
     Tidy,
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Validate { arguments } => return validate(arguments),
         Task::Test => test(),
+        Task::Cards => cards::write(&root()),
         Task::Tidy => tidy::check(&root()),
     };
     match result {
@@ -57,7 +61,21 @@ fn validate(mut arguments: Vec<OsString>) -> ExitCode {
     if !config_given {
         arguments.insert(0, root().join("configs/m6.toml").into_os_string());
     }
-    let status = cargo()
+    let status = mdproof().arg("validate").args(arguments).status();
+    match status.map(|s| s.code()) {
+        Ok(Some(code)) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+        Ok(None) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cargo could not be started: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The program in release, built if need be.
+fn mdproof() -> Command {
+    let mut command = cargo();
+    command
         .args([
             "run",
             "--quiet",
@@ -69,17 +87,8 @@ fn validate(mut arguments: Vec<OsString>) -> ExitCode {
             "--manifest-path",
         ])
         .arg(root().join("Cargo.toml"))
-        .args(["--", "validate"])
-        .args(arguments)
-        .status();
-    match status.map(|s| s.code()) {
-        Ok(Some(code)) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
-        Ok(None) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: cargo could not be started: {error}");
-            ExitCode::from(2)
-        }
-    }
+        .arg("--");
+    command
 }
 
 fn test() -> Result<()> {

@@ -1,5 +1,6 @@
-//! One energy and force call, and one NVE step, against the number of atoms: the analytic control, and an untrained
-//! network of the largest student's size (427K parameters; the weights do not change the cost) in f32 and f64.
+//! One energy and force call, and one NVE step, against the number of atoms: the analytic control, and untrained
+//! networks of the largest student's size (427K parameters; the weights do not change the cost) in f32 and f64, in the
+//! distiller form and as PaiNN; and what a training step of PaiNN spends on four systems, in native loops and on burn's tape.
 //!
 //! ```text
 //! cargo bench -p md-bench
@@ -12,7 +13,10 @@ use md_core::{
     Batch, Configuration, Element, Evaluation, Integrator, Potential, Request, State, System, Vec3,
 };
 use md_dynamics::VelocityVerlet;
-use md_model::{Architecture, Checkpoint, DistillerHyperparameters, Precision, Student};
+use md_model::{
+    Architecture, Checkpoint, DistillerHyperparameters, PainnHyperparameters, Precision, Student,
+    TrainableStudent, TrainingDevice,
+};
 use md_testkit::analytic::Control;
 
 /// Time step, fs: untrained forces would throw the atoms out of each other's reach in one step of usual length.
@@ -69,7 +73,7 @@ fn bench_potential(
 fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
     let molecules = SIZES.map(piece_of_alkane).into_iter().collect::<Result<Vec<_>, _>>()?;
     bench_potential(criterion, "control", &mut Control::new(&molecules)?, &molecules)?;
-    let original = Architecture::Distiller(DistillerHyperparameters {
+    let distiller = Architecture::Distiller(DistillerHyperparameters {
         hidden_dim: 128,
         num_interactions: 3,
         num_rbf: 20,
@@ -77,10 +81,42 @@ fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
         max_z: 100,
         learnable_rbf: false,
     });
-    let checkpoint = Checkpoint::untrained(&original, 1)?;
-    for precision in [Precision::F32, Precision::F64] {
-        let mut student = Student::new(&checkpoint, precision)?;
-        bench_potential(criterion, &format!("original-{precision}"), &mut student, &molecules)?;
+    let painn = PainnHyperparameters {
+        hidden_dim: 112,
+        num_interactions: 3,
+        num_rbf: 20,
+        cutoff: 5.0,
+        reference_energies_ev: [("C".to_owned(), 0.0), ("H".to_owned(), 0.0)].into(),
+    };
+    for (name, architecture) in [("distiller", distiller), ("painn", Architecture::Painn(painn.clone()))] {
+        let checkpoint = Checkpoint::untrained(&architecture, 1)?;
+        for precision in [Precision::F32, Precision::F64] {
+            let mut student = Student::new(&checkpoint, precision)?;
+            bench_potential(criterion, &format!("{name}-{precision}"), &mut student, &molecules)?;
+        }
+    }
+    bench_training(criterion, &painn, &molecules)
+}
+
+/// The gradient by the weights of a loss in energies and forces of four copies of each molecule.
+fn bench_training(
+    criterion: &mut Criterion,
+    painn: &PainnHyperparameters,
+    molecules: &[System],
+) -> Result<(), AnyError> {
+    let checkpoint = Checkpoint::untrained(&Architecture::Painn(painn.clone()), 1)?;
+    for (name, device) in [("native", TrainingDevice::Cpu), ("tape", TrainingDevice::BurnCpu)] {
+        let student = TrainableStudent::new(painn, checkpoint.weights(), device, Precision::F32)?;
+        for molecule in molecules {
+            let systems = vec![molecule.clone(); 4];
+            let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
+            let configuration = Configuration { batch: &batch, positions: &positions };
+            // Half the sum of squares is a loss like any other.
+            let gradient = || student.weight_gradient(black_box(configuration), Evaluation::clone);
+            gradient()?;
+            let id = format!("painn-{name}/weight-gradient/4x{}", molecule.n_atoms());
+            criterion.bench_function(&id, |bencher| bencher.iter(gradient));
+        }
     }
     Ok(())
 }

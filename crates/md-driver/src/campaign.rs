@@ -108,17 +108,17 @@ fn finish(results: &mut Results, out: &Path) -> Result<()> {
 struct LoadedMolecule {
     record: Molecule,
     system: System,
-    reference: Option<PathBuf>,
+    references: Vec<PathBuf>,
 }
 
 fn load_molecules(config: &Config) -> Result<Vec<LoadedMolecule>> {
     config
         .molecules
         .iter()
-        .map(|MoleculeConfig { name, structure, reference }| {
+        .map(|MoleculeConfig { name, structure, references }| {
             let system =
                 md_io::extxyz::read_system(structure).with_context(|| format!("molecule '{name}'"))?;
-            if let Some(reference) = reference {
+            for reference in references {
                 evaluate::check_reference(reference, &system)
                     .with_context(|| format!("molecule '{name}'"))?;
             }
@@ -130,7 +130,7 @@ fn load_molecules(config: &Config) -> Result<Vec<LoadedMolecule>> {
                     bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
                 },
                 system,
-                reference: reference.clone(),
+                references: references.clone(),
             })
         })
         .collect()
@@ -169,17 +169,19 @@ impl ModelStage<'_> {
         let labelled: Vec<usize> = wanted
             .iter()
             .copied()
-            .filter(|&m| self.model.record.role == Role::Candidate && self.molecules[m].reference.is_some())
+            .filter(|&m| {
+                self.model.record.role == Role::Candidate && !self.molecules[m].references.is_empty()
+            })
             .collect();
         let evaluations = self.each("forces", Stage::Evaluation, &labelled, failures, |model, molecule| {
-            let source = evaluate::Source {
-                model: &model.record.name,
-                molecule: Some(&molecule.record.name),
-                frames: molecule.reference.as_deref().context("there is no reference")?,
+            let on = |frames: &PathBuf| {
+                let (name, molecule) = (&model.record.name, Some(molecule.record.name.as_str()));
+                let source = evaluate::Source { model: name, molecule, frames };
+                evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
             };
-            evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
+            molecule.references.iter().map(on).collect::<Result<Vec<_>>>()
         });
-        results.evaluations.extend(evaluations);
+        results.evaluations.extend(evaluations.into_iter().flatten());
 
         let speed = self.each("speed", Stage::Speed, &wanted, failures, |model, molecule| {
             speed::measure(model, &molecule.record.name, &molecule.system)

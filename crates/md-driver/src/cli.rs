@@ -14,7 +14,7 @@ use md_model::Precision;
 use crate::config::{self, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
-use crate::{campaign, dashboard, evaluate, models, speed, verdict};
+use crate::{campaign, dashboard, evaluate, models, speed, train, verdict};
 
 /// Exit status for bad input or usage.
 pub const BAD_INPUT: u8 = 2;
@@ -40,6 +40,8 @@ enum Command {
     Bench(Bench),
     /// Judge a results file again, from that file alone.
     Verdict(VerdictArguments),
+    /// Train a student on labelled frames.
+    Train(train::Train),
 }
 
 #[derive(Args)]
@@ -67,11 +69,15 @@ struct Validate {
 struct Evaluate {
     /// Checkpoint: a folder, a .safetensors or a .pt file.
     checkpoint: PathBuf,
-    /// Labelled frames (extended XYZ).
-    frames: PathBuf,
-    /// Print JSON.
+    /// Labelled frames (extended XYZ, plain or gzip).
+    #[arg(required = true)]
+    frames: Vec<PathBuf>,
+    /// Print JSON: an object for one file, an array for several.
     #[arg(long)]
     json: bool,
+    /// Print a table in Markdown.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Key of the energy (eV) in the comment line.
     #[arg(long, default_value = "energy")]
     energy_key: String,
@@ -157,6 +163,7 @@ pub fn run_with(
         Command::Evaluate(a) => run_evaluate(&a, out, progress),
         Command::Bench(a) => bench(&a, out, progress),
         Command::Verdict(a) => judge_again(&a, out, colour),
+        Command::Train(a) => train::train(&a, out, progress),
     };
     done.unwrap_or_else(|error| {
         // Nothing is left to do when even this cannot be written.
@@ -205,15 +212,23 @@ fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result
     )?;
     let keys =
         LabelKeys { energy: a.energy_key.clone(), forces: a.forces_key.clone(), ..LabelKeys::default() };
-    let ticker = progress.stage(&name, 0);
-    let source = evaluate::Source { model: &name, molecule: None, frames: &a.frames };
-    let evaluation = evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?;
-    drop(ticker);
+    let mut evaluations = Vec::new();
+    for frames in &a.frames {
+        let ticker = progress.stage(&stem(frames), 0);
+        let source = evaluate::Source { model: &name, molecule: None, frames };
+        evaluations.push(evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?);
+    }
     if a.json {
-        serde_json::to_writer_pretty(&mut *out, &evaluation)?;
+        match evaluations.as_slice() {
+            [one] => serde_json::to_writer_pretty(&mut *out, one)?,
+            several => serde_json::to_writer_pretty(&mut *out, several)?,
+        }
         writeln!(out)?;
+    } else if a.markdown {
+        write!(out, "{}", evaluate::render_markdown(&evaluations))?;
     } else {
-        write!(out, "{}", evaluate::render(&evaluation))?;
+        let texts: Vec<String> = evaluations.iter().map(evaluate::render).collect();
+        write!(out, "{}", texts.join("\n"))?;
     }
     Ok(0)
 }

@@ -87,8 +87,8 @@ pub struct MoleculeConfig {
     pub name: String,
     /// Extended XYZ file; its first frame is the start.
     pub structure: PathBuf,
-    /// Extended XYZ file with energies and forces not seen in training.
-    pub reference: Option<PathBuf>,
+    /// Extended XYZ files with energies and forces not seen in training.
+    pub references: Vec<PathBuf>,
 }
 
 /// A grid of runs: models x molecules x temperatures x replicas.

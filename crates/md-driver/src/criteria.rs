@@ -3,7 +3,7 @@
 //! To add a criterion of your own, add a row to [`ALL`]. It is then a key of every `[criteria.USE]` table, appears
 //! in the dashboard and in `results.json`, and takes part in the verdict.
 
-use md_io::results::{Results, Run, RunFate, Stage};
+use md_io::results::{Evaluation, Results, Run, RunFate, Stage};
 
 /// Which side of the threshold is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,13 +174,15 @@ pub static ALL: &[Criterion] = &[
         bound: Bound::AtMost,
         default: Some(0.2),
         evidence: Evidence::Function(|r, model, molecule| {
-            let evaluation =
-                r.evaluations.iter().find(|e| e.model == model && e.molecule.as_deref() == Some(molecule));
-            match evaluation.and_then(|e| e.force.as_ref()) {
-                Some(force) => Finding::Value {
+            let own = |e: &&Evaluation| e.model == model && e.molecule.as_deref() == Some(molecule);
+            let labelled = r.evaluations.iter().filter(own).filter_map(|e| Some((e, e.force.as_ref()?)));
+            // Of several sets of frames the one with the largest error decides.
+            match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom))
+            {
+                Some((evaluation, force)) => Finding::Value {
                     value: force.rmse_ev_per_angstrom,
                     standard_error: force.rmse_standard_error_ev_per_angstrom,
-                    detail: format!("{} frames", force.n_frames),
+                    detail: format!("{} frames of {}", force.n_frames, file_name(&evaluation.frames)),
                 },
                 None => missing(r, model, molecule, Stage::Evaluation, || {
                     format!("no labelled frames: give the molecule '{molecule}' a `reference` with forces")
@@ -220,6 +222,10 @@ pub static ALL: &[Criterion] = &[
     gate_row("net_force", "net_force_ev_per_angstrom", "net force", "eV/Å", 1e-3),
     gate_row("net_torque", "net_torque_ev", "net torque", "eV", 1e-3),
 ];
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
 
 /// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
 fn missing(r: &Results, model: &str, molecule: &str, stage: Stage, usual: impl Fn() -> String) -> Finding {

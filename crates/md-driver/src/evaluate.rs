@@ -163,6 +163,53 @@ pub fn formula(composition: &Composition) -> String {
         .collect()
 }
 
+/// Evaluations as a table in Markdown, a line for each set of frames.
+pub fn render_markdown(evaluations: &[Evaluation]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header([
+        "frames",
+        "n",
+        "force RMSE (eV/Å)",
+        "force MAE (eV/Å)",
+        "R²",
+        "reference rms force (eV/Å)",
+        "energy RMSE (meV/atom)",
+    ]);
+    let or_none = |x: Option<String>| x.unwrap_or_else(|| "-".to_owned());
+    for e in evaluations {
+        let force = e.force.as_ref();
+        let rmse = force.map(|f| {
+            let error =
+                f.rmse_standard_error_ev_per_angstrom.map_or(String::new(), |se| format!(" ± {se:.4}"));
+            format!("{:.4}{error}", f.rmse_ev_per_angstrom)
+        });
+        table.add_row([
+            e.frames.clone(),
+            e.n_frames.to_string(),
+            or_none(rmse),
+            or_none(force.map(|f| format!("{:.4}", f.mae_ev_per_angstrom))),
+            or_none(force.and_then(|f| f.r2).map(|r2| format!("{r2:.4}"))),
+            or_none(force.map(|f| format!("{:.3}", f.reference_rms_ev_per_angstrom))),
+            or_none(e.energy.as_ref().map(|e| format!("{:.2}", e.rmse_mev_per_atom))),
+        ]);
+    }
+    if let [_, _, ..] = evaluations {
+        let n_frames: usize = evaluations.iter().map(|e| e.n_frames).sum();
+        let all = pooled_rmse(evaluations).map(|rmse| format!("{rmse:.4}"));
+        table.add_row(["all".to_owned(), n_frames.to_string(), or_none(all)]);
+    }
+    format!("{table}\n")
+}
+
+/// Force RMSE (eV/Å) over all frames with forces; `None` where there are none.
+fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
+    let forces = || evaluations.iter().filter_map(|e| e.force.as_ref());
+    let atoms: usize = forces().map(|f| f.n_atoms).sum();
+    let squared: f64 = forces().map(|f| f.n_atoms as f64 * f.rmse_ev_per_angstrom.powi(2)).sum();
+    (atoms > 0).then(|| (squared / atoms as f64).sqrt())
+}
+
 /// The evaluation as lines for a person.
 pub fn render(e: &Evaluation) -> String {
     let mut text = format!("{} on {}: {} frames\n", e.model, e.frames, e.n_frames);

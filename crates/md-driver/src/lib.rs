@@ -16,4 +16,5 @@ pub mod progress;
 pub mod provenance;
 pub mod record;
 pub mod speed;
+mod train;
 pub mod verdict;

@@ -19,7 +19,7 @@ pub struct LoadedModel {
     pub potential: Box<dyn Potential>,
     /// The same in f64, for the physics gates.
     pub oracle: Box<dyn Potential>,
-    /// Implementation and precision of `potential`, such as `burn-flex-f32`.
+    /// Implementation and precision of `potential`, such as `native-f32`.
     pub path: String,
     /// Time from nothing to a potential that can be called, s.
     pub load_s: f64,
@@ -85,9 +85,9 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
             elements: symbols(checkpoint.elements()),
             ..unloaded(config)
         },
+        path: format!("{}-{precision}", potential.implementation()),
         potential: Box::new(potential),
         oracle: Box::new(Student::new(&checkpoint, Precision::F64)?),
-        path: format!("burn-flex-{precision}"),
         load_s,
     })
 }

@@ -35,7 +35,18 @@ impl Progress {
         self.ticker(name, steps, "{prefix:<28} {bar:30} {pos}/{len} steps, {eta} left {msg}")
     }
 
+    /// A bar of training steps that begins at `done`, with the remaining time and a message.
+    pub fn training(self, name: &str, done: u64, steps: u64) -> ProgressBar {
+        let bar =
+            self.bar(name, steps, "{prefix:<12} {bar:30} {pos}/{len} steps, {eta} left, {per_sec} {msg}");
+        bar.with_position(done)
+    }
+
     fn ticker(self, name: &str, length: u64, template: &str) -> Ticker {
+        Ticker { bar: self.bar(name, length, template), drawn: None }
+    }
+
+    fn bar(self, name: &str, length: u64, template: &str) -> ProgressBar {
         let target = match self {
             Progress::Bars => ProgressDrawTarget::stderr(),
             Progress::Lines => {
@@ -48,7 +59,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Ticker { bar, drawn: None }
+        bar
     }
 }
 

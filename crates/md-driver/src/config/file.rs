@@ -65,7 +65,24 @@ impl From<PrecisionKey> for Precision {
 pub(super) struct MoleculeTable {
     pub(super) name: Spanned<String>,
     pub(super) structure: Spanned<PathBuf>,
-    pub(super) reference: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) reference: Option<Spanned<Paths>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a path, or a list of paths")]
+pub(super) enum Paths {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+impl Paths {
+    pub(super) fn as_slice(&self) -> &[PathBuf] {
+        match self {
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Many(paths) => paths,
+        }
+    }
 }
 
 #[derive(Deserialize)]

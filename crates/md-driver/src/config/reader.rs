@@ -109,8 +109,11 @@ impl Reader<'_> {
             .map(|table| {
                 Ok(MoleculeConfig {
                     name: table.name.get_ref().clone(),
-                    structure: self.existing_file(&table.structure)?,
-                    reference: table.reference.as_ref().map(|r| self.existing_file(r)).transpose()?,
+                    structure: self.existing_file(table.structure.get_ref(), table.structure.span())?,
+                    references: table.reference.as_ref().map_or(Ok(Vec::new()), |all| {
+                        let paths = all.get_ref().as_slice();
+                        paths.iter().map(|path| self.existing_file(path, all.span())).collect()
+                    })?,
                 })
             })
             .collect()
@@ -303,8 +306,8 @@ impl Reader<'_> {
         }
     }
 
-    fn existing_file(&self, path: &Spanned<PathBuf>) -> Result<PathBuf, ConfigError> {
-        let resolved = self.resolve(path.get_ref());
+    fn existing_file(&self, path: &Path, span: Range<usize>) -> Result<PathBuf, ConfigError> {
+        let resolved = self.resolve(path);
         if resolved.is_file() {
             Ok(resolved)
         } else {
@@ -312,7 +315,7 @@ impl Reader<'_> {
                 "there is no file '{}' (paths are relative to the folder of the campaign file)",
                 resolved.display()
             );
-            Err(self.error(Some(path.span()), message))
+            Err(self.error(Some(span), message))
         }
     }
 

@@ -1,0 +1,67 @@
+//! The labelled data of the repository: complete, unchanged, and split as it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use md_io::extxyz::{self, LabelKeys};
+use serde_json::Value;
+
+use crate::support::repository;
+
+fn manifest() -> Vec<Value> {
+    let text = std::fs::read_to_string(repository("data/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&text).unwrap();
+    manifest["files"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_file_is_as_the_manifest_says() {
+    let mut listed = BTreeSet::new();
+    let mut bytes = 0;
+    for file in manifest() {
+        let name = file["path"].as_str().unwrap();
+        let path = repository("data").join(name);
+        assert_eq!(md_io::files::sha256_file(&path).unwrap(), file["sha256"].as_str().unwrap(), "{name}");
+        bytes += path.metadata().unwrap().len();
+        listed.insert(name.to_owned());
+    }
+    assert!(bytes < 60 << 20, "{bytes} bytes");
+    for folder in ["train", "test", "test/held_out", "dft", "trajectories"] {
+        for entry in std::fs::read_dir(repository("data").join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                assert!(listed.contains(&name), "{name} is not in the manifest");
+            }
+        }
+    }
+}
+
+/// No trajectory is in training and in a test set, no held-out molecule in training, and every frame has forces.
+#[test]
+fn training_and_test_share_nothing() {
+    let mut trajectories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut molecules = trajectories.clone();
+    for file in manifest() {
+        let (path, what) = (file["path"].as_str().unwrap(), file["what"].as_str().unwrap());
+        let mut n_frames = 0;
+        for frame in extxyz::open(&repository("data").join(path), LabelKeys::default()).unwrap() {
+            let frame = frame.unwrap();
+            assert!(frame.energy_ev.is_some() && frame.forces.is_some(), "{path}: frame {n_frames}");
+            let insert = |all: &mut BTreeMap<String, BTreeSet<String>>, key: &str| {
+                all.entry(what.to_owned()).or_default().insert(frame.info[key].clone());
+            };
+            insert(&mut trajectories, "trajectory");
+            insert(&mut molecules, "molecule");
+            n_frames += 1;
+        }
+        assert_eq!(file["n_frames"], n_frames, "{path}");
+    }
+    let training = &trajectories["train"];
+    for (what, others) in &trajectories {
+        assert!(what == "train" || training.is_disjoint(others), "{what}");
+    }
+    assert!(molecules["train"].is_disjoint(&molecules["held_out"]));
+    assert_eq!(molecules["train"], molecules["test"]);
+    // Labels of another level are of frames of the test set.
+    assert!(trajectories["dft"].is_subset(&trajectories["test"]));
+}
