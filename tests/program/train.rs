@@ -85,5 +85,5 @@ fn a_run_that_has_begun_is_resumed_only_when_asked() {
     // Another number of steps is another run.
     let output = train(folder.path(), 30, &["--resume"]);
     assert_eq!(output.status, 2);
-    assert!(output.stderr.contains("configuration"), "{}", output.stderr);
+    assert!(output.stderr.contains("optimiser.steps was 20 and is 30"), "{}", output.stderr);
 }
