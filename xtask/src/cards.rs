@@ -36,7 +36,7 @@ pub fn write(root: &Path) -> Result<()> {
     folders.retain(|path| path.is_dir());
     folders.sort();
     for folder in folders {
-        let mut card = head(&folder)?;
+        let mut card = head(root, &folder)?;
         for (title, files) in &sets {
             write!(card, "\n### {title}\n\n{}", evaluate(root, &folder, files)?)?;
         }
@@ -76,13 +76,21 @@ fn evaluate(root: &Path, folder: &Path, files: &[PathBuf]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn head(folder: &Path) -> Result<String> {
-    let read = |name: &str| -> Result<Value> {
-        let path = folder.join(name);
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_str(&text).with_context(|| path.display().to_string())
-    };
-    let (config, training) = (read("config.json")?, read("training.json")?);
+fn read(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+fn head(root: &Path, folder: &Path) -> Result<String> {
+    let (config, training) = (read(&folder.join("config.json"))?, read(&folder.join("training.json"))?);
+    let manifest = read(&root.join("data/manifest.json"))?;
+    let level = manifest["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|file| file["what"] == "train")
+        .and_then(|file| file["level"].as_str())
+        .context("data/manifest.json: no training file with its level")?;
     let name = folder.file_name().context("a folder has a name")?.to_string_lossy();
     let get = |of: &Value, pointer: &str| {
         of.pointer(pointer).map(ToString::to_string).with_context(|| format!("{name}: no {pointer}"))
@@ -110,7 +118,7 @@ fn head(folder: &Path) -> Result<String> {
          | elements | {} |\n\
          | cutoff | {} Å |\n\
          | interactions, width, radial functions | {}, {}, {} |\n\
-         | level of the labels | SO3LR (so3krates-torch 0.2.1), itself of PBE0+MBD forces |\n\
+         | level of the labels | {level}, itself of PBE0+MBD forces |\n\
          | training data | {frames} frames of {} molecules: {} ([data](../../README.md)) |\n\
          | started from | {start} |\n\
          | steps, batch | {} (best), {} |\n\

@@ -117,6 +117,30 @@ impl Architecture {
     }
 }
 
+/// What every architecture asks of its sizes; `cutoff` in Å.
+pub(crate) fn require_sizes(
+    hidden_dim: u32,
+    num_interactions: u32,
+    num_rbf: u32,
+    cutoff: f64,
+) -> Result<(), CheckpointError> {
+    let refuse =
+        |name, found: &dyn ToString, expected| Err(CheckpointError::hyperparameter(name, found, expected));
+    if !(4..=1 << 16).contains(&hidden_dim) {
+        return refuse("hidden_dim", &hidden_dim, "4 to 65536");
+    }
+    if num_interactions == 0 {
+        return refuse("num_interactions", &num_interactions, "at least 1");
+    }
+    if num_rbf == 0 {
+        return refuse("num_rbf", &num_rbf, "at least 1");
+    }
+    if !(cutoff.is_finite() && cutoff > 0.0) {
+        return refuse("cutoff", &cutoff, "a positive number of Å");
+    }
+    Ok(())
+}
+
 fn unknown(found: &str) -> CheckpointError {
     CheckpointError::UnknownArchitecture { found: found.to_owned(), known: KNOWN.join(", ") }
 }

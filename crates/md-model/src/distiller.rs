@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::CheckpointError;
+use crate::architecture::require_sizes;
 use crate::tensors::{self, WeightTensor, Weights};
 use rand::RngExt;
 
@@ -78,27 +79,9 @@ impl DistillerHyperparameters {
     }
 
     fn validated(self) -> Result<Self, CheckpointError> {
-        let refuse = |name, found: &dyn ToString, expected: &str| {
-            Err(CheckpointError::Hyperparameter {
-                name,
-                found: found.to_string(),
-                expected: expected.to_owned(),
-            })
-        };
-        if !(4..=1 << 16).contains(&self.hidden_dim) {
-            return refuse("hidden_dim", &self.hidden_dim, "4 to 65536");
-        }
-        if self.num_interactions == 0 {
-            return refuse("num_interactions", &self.num_interactions, "at least 1");
-        }
-        if self.num_rbf == 0 {
-            return refuse("num_rbf", &self.num_rbf, "at least 1");
-        }
-        if !(self.cutoff.is_finite() && self.cutoff > 0.0) {
-            return refuse("cutoff", &self.cutoff, "a positive number of Å");
-        }
+        require_sizes(self.hidden_dim, self.num_interactions, self.num_rbf, self.cutoff)?;
         if !(1..=118).contains(&self.max_z) {
-            return refuse("max_z", &self.max_z, "1 to 118");
+            return Err(CheckpointError::hyperparameter("max_z", &self.max_z, "1 to 118"));
         }
         Ok(self)
     }

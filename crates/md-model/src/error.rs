@@ -117,3 +117,10 @@ pub enum CheckpointError {
         found: usize,
     },
 }
+
+impl CheckpointError {
+    /// A hyper-parameter without sense.
+    pub(crate) fn hyperparameter(name: &'static str, found: &dyn ToString, expected: &str) -> Self {
+        CheckpointError::Hyperparameter { name, found: found.to_string(), expected: expected.to_owned() }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use md_core::{Vec3, neighbours};
+use md_core::{Configuration, Vec3, neighbours};
 
 use crate::CheckpointError;
 use crate::tensors::{self, Weights};
@@ -30,8 +30,17 @@ impl Pairs {
         pairs
     }
 
+    /// The pairs within each system of a batch.
+    pub(crate) fn of_batch(cutoff: f64, c: Configuration<'_>) -> Self {
+        let mut pairs = Pairs::default();
+        for atoms in c.batch.ranges() {
+            pairs.add(cutoff, &c.positions[atoms.clone()], atoms.start);
+        }
+        pairs
+    }
+
     /// Adds the pairs of another system, whose first atom has the number `first`.
-    pub(crate) fn add(&mut self, cutoff: f64, positions: &[Vec3], first: usize) {
+    fn add(&mut self, cutoff: f64, positions: &[Vec3], first: usize) {
         neighbours::for_each_pair(positions, cutoff, |pair| {
             self.i.push(first + pair.i);
             self.j.push(first + pair.j);
@@ -54,11 +63,12 @@ impl Pairs {
         (0..3).flat_map(|a| (0..self.len()).map(move |p| self.direction(p)[a])).collect()
     }
 
-    /// How distances (Å) and directions change with positions along `y` (per atom).
-    pub(crate) fn derivatives(&self, y: &[Vec3]) -> PairDerivatives {
+    /// How distances (Å) and directions change with positions along −y (per atom): what the gradient of an energy
+    /// by the geometry is multiplied with in Σ y · F.
+    pub(crate) fn derivatives_against(&self, y: &[Vec3]) -> PairDerivatives {
         let mut all = PairDerivatives { distances: Vec::new(), directions: Vec::new() };
         for p in 0..self.len() {
-            let difference = y[self.j[p]] - y[self.i[p]];
+            let difference = y[self.i[p]] - y[self.j[p]];
             let along = self.displacement[p].dot(&difference) / self.distance[p].max(f64::MIN_POSITIVE);
             all.distances.push(along);
             let s = self.distance[p] + UNIT_EPSILON;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::CheckpointError;
+use crate::architecture::require_sizes;
 use crate::tensors::{self, WeightTensor, Weights};
 
 pub(crate) const MODEL_TYPE: &str = "painn";
@@ -55,41 +56,23 @@ impl PainnHyperparameters {
     }
 
     fn validated(self) -> Result<Self, CheckpointError> {
-        let refuse = |name, found: &dyn ToString, expected: &str| {
-            Err(CheckpointError::Hyperparameter {
-                name,
-                found: found.to_string(),
-                expected: expected.to_owned(),
-            })
-        };
-        if !(4..=1 << 16).contains(&self.hidden_dim) {
-            return refuse("hidden_dim", &self.hidden_dim, "4 to 65536");
-        }
-        if self.num_interactions == 0 {
-            return refuse("num_interactions", &self.num_interactions, "at least 1");
-        }
-        if self.num_rbf == 0 {
-            return refuse("num_rbf", &self.num_rbf, "at least 1");
-        }
-        if !(self.cutoff.is_finite() && self.cutoff > 0.0) {
-            return refuse("cutoff", &self.cutoff, "a positive number of Å");
-        }
+        require_sizes(self.hidden_dim, self.num_interactions, self.num_rbf, self.cutoff)?;
         if self.reference_energies_ev.is_empty() {
-            return refuse(
+            return Err(CheckpointError::hyperparameter(
                 "reference_energies_ev",
                 &"{}",
                 "an energy (eV) for every element, such as {\"H\": -13.6}",
-            );
+            ));
         }
         for (symbol, energy) in &self.reference_energies_ev {
             let known = symbol.parse::<Element>().is_ok_and(|e| e.covalent_radius_angstrom().is_some());
             if !known || !energy.is_finite() {
                 let found = format!("{symbol}: {energy}");
-                return refuse(
+                return Err(CheckpointError::hyperparameter(
                     "reference_energies_ev",
                     &found,
                     "chemical symbols, H to Cm, with finite energies in eV",
-                );
+                ));
             }
         }
         Ok(self)

@@ -4,9 +4,9 @@
 //! In tensors of 3P rows the first atom of each pair receives or the second does; scalars go both ways at once.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 
-use super::ops::{Format, scale_blocks, sum_blocks};
+use super::ops::{Format, add_rows, scale_blocks, sum_blocks};
 use crate::geometry::Pairs;
 
 /// The features of the atoms, or the gradient of the energy with respect to them.
@@ -115,9 +115,4 @@ impl<B: Backend> Edges<B> {
         };
         ByMessage { input, f0: by_f0, f1: by_f1, f2: by_f2, directions: by_directions }
     }
-}
-
-/// `x` with each row of `values` added to the row of `x` that `rows` names.
-fn add_rows<B: Backend>(x: Tensor<B, 2>, rows: &Tensor<B, 1, Int>, values: Tensor<B, 2>) -> Tensor<B, 2> {
-    x.select_assign(0, rows.clone(), values, IndexingUpdateOp::Add)
 }

@@ -1,7 +1,7 @@
 //! What networks are built from: tensors of a chosen precision, linear layers, the SiLU function.
 
 use burn::tensor::backend::{Backend, ExecutionError};
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, activation};
 
 use crate::tensors::{self, WeightTensor};
 use crate::{CheckpointError, Precision, Weights};
@@ -181,4 +181,13 @@ pub(super) fn scale_blocks<B: Backend>(x: Tensor<B, 2>, factor: &Tensor<B, 2>) -
     let [block, _] = factor.dims();
     let scaled = x.reshape([rows / block, block * width]) * factor.clone().reshape([1, block * width]);
     scaled.reshape([rows, width])
+}
+
+/// `x` with each row of `values` added to the row of `x` that `rows` names.
+pub(super) fn add_rows<B: Backend>(
+    x: Tensor<B, 2>,
+    rows: &Tensor<B, 1, Int>,
+    values: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    x.select_assign(0, rows.clone(), values, IndexingUpdateOp::Add)
 }

@@ -5,10 +5,10 @@
 //! depend on the distance alone and are computed once per pair.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use md_core::{Element, Vec3};
 
-use super::ops::{self, Format, Linear, Silu, scale_blocks, sum_blocks};
+use super::ops::{self, Format, Linear, Silu, add_rows, scale_blocks, sum_blocks};
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::{self, NORM_EPSILON, PainnHyperparameters};
 use crate::student::Network;
@@ -393,11 +393,6 @@ fn along_directions<B: Backend>(x: Tensor<B, 2>, directions: &Tensor<B, 3>) -> T
 fn zero_vectors<B: Backend>(s: &Tensor<B, 2>) -> Tensor<B, 2> {
     let [n, width] = s.dims();
     Tensor::zeros([3 * n, width], (&s.device(), s.dtype()))
-}
-
-/// `x` with each row of `values` added to the row of `x` that `rows` names.
-fn add_rows<B: Backend>(x: Tensor<B, 2>, rows: &Tensor<B, 1, Int>, values: Tensor<B, 2>) -> Tensor<B, 2> {
-    x.select_assign(0, rows.clone(), values, IndexingUpdateOp::Add)
 }
 
 /// Adds to `forces` what follows from the gradient with respect to basis and directions, as read from the tensors.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use md_core::{Configuration, Evaluation, Request, Vec3};
+use md_core::{Configuration, Evaluation, Request};
 
 use super::ops::{self, Format};
 use super::painn::{Graph, Painn, add_forces, tensor};
@@ -24,7 +24,10 @@ pub(super) struct PainnGradient<B: Backend> {
     weights: BTreeMap<String, Tensor<B, 2>>,
 }
 
-impl<B: Backend> PainnGradient<B> {
+impl<B: Backend> PainnGradient<B>
+where
+    Self: Send + Sync,
+{
     pub(super) fn new(
         h: &PainnHyperparameters,
         weights: &Weights,
@@ -36,17 +39,8 @@ impl<B: Backend> PainnGradient<B> {
             format: Format { device: B::Device::default(), precision },
             weights: BTreeMap::new(),
         };
-        engine.upload(weights)?;
+        engine.set_weights(weights)?;
         Ok(engine)
-    }
-
-    fn upload(&mut self, weights: &Weights) -> Result<(), CheckpointError> {
-        self.h.check(weights)?;
-        for (name, shape) in self.h.tensors() {
-            let shape = if let [rows, columns] = shape[..] { [rows, columns] } else { [1, shape[0]] };
-            self.weights.insert(name.clone(), tensor(weights, &name, shape, &self.format)?);
-        }
-        Ok(())
     }
 }
 
@@ -55,7 +49,12 @@ where
     Self: Send + Sync,
 {
     fn set_weights(&mut self, weights: &Weights) -> Result<(), CheckpointError> {
-        self.upload(weights)
+        self.h.check(weights)?;
+        for (name, shape) in self.h.tensors() {
+            let shape = if let [rows, columns] = shape[..] { [rows, columns] } else { [1, shape[0]] };
+            self.weights.insert(name.clone(), tensor(weights, &name, shape, &self.format)?);
+        }
+        Ok(())
     }
 
     fn weight_gradient(&self, c: Configuration<'_>, loss: Loss<'_>) -> Result<Weights, String> {
@@ -69,10 +68,7 @@ where
         })?;
 
         let around = &self.surroundings;
-        let mut pairs = Pairs::default();
-        for atoms in c.batch.ranges() {
-            pairs.add(around.cutoff(), &c.positions[atoms.clone()], atoms.start);
-        }
+        let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
         let format = Format { device: self.format.device.clone(), precision: self.format.precision };
         let graph = Graph::new(&around.species(c.batch.elements()), &pairs, &basis, &format);
@@ -93,9 +89,7 @@ where
             c.batch.ranges().zip(&by.energies).flat_map(|(atoms, &e)| atoms.map(move |_| e)).collect();
         let mut scalar = (energies * format.matrix(&by_atom, [by_atom.len(), 1])).sum();
         if let Some(gradient) = gradient {
-            // Σ y · F is how the energy changes when the atoms move along −y.
-            let displacements: Vec<Vec3> = by.forces.iter().map(|y| -y).collect();
-            let moved = pairs.derivatives(&displacements);
+            let moved = pairs.derivatives_against(&by.forces);
             let p = pairs.len();
             let on_basis = format.matrix(&basis.derivatives(&moved.distances), [p, basis.width]);
             let component = |a: usize| moved.directions.iter().map(move |r| r[a]);

@@ -111,10 +111,7 @@ impl<T: Real> GradientEngine for Native<T> {
 
     fn weight_gradient(&self, c: Configuration<'_>, loss: Loss<'_>) -> Result<Weights, String> {
         let around = &self.surroundings;
-        let mut pairs = Pairs::default();
-        for atoms in c.batch.ranges() {
-            pairs.add(around.cutoff(), &c.positions[atoms.clone()], atoms.start);
-        }
+        let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
         let species = around.species(c.batch.elements());
         let mut predicted = Evaluation::default();
@@ -123,9 +120,7 @@ impl<T: Real> GradientEngine for Native<T> {
         around.complete(c, &of_atoms, &mut predicted);
 
         let by = loss(&predicted);
-        // Σ y · F is how the energy changes when the atoms move along −y.
-        let displacements: Vec<Vec3> = by.forces.iter().map(|y| -y).collect();
-        let moved = pairs.derivatives(&displacements);
+        let moved = pairs.derivatives_against(&by.forces);
         let dual_basis =
             basis.values.iter().copied().chain(basis.derivatives(&moved.distances)).map(T::of).collect();
         let graph = Graph::<T, 2> {
