@@ -7,6 +7,7 @@
 //!   no judgement.
 //! - [`integration`]: the same for an integrator, such as how its energy error falls with the time step.
 //! - [`conformance`]: all of them at once, each with a limit.
+//! - [`defects`]: a sound potential with one planted fault, for tests of tests.
 //! - [`random`]: the seeded generator behind the probes.
 //!
 //! Not in this crate, by design: files, clocks, ambient randomness, networks.
@@ -29,6 +30,7 @@
 
 pub mod analytic;
 pub mod conformance;
+pub mod defects;
 pub mod integration;
 pub mod probe;
 pub mod random;

@@ -34,6 +34,13 @@ impl SplitMix64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// Normal with mean 0 and variance 1 (the cosine half of G. E. P. Box and M. E. Muller, Ann. Math. Statist. 29, 610
+    /// (1958)).
+    pub fn normal(&mut self) -> f64 {
+        // 1 - u is never 0.
+        (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
     /// A vector with each component uniform in [-half_width, half_width).
     pub fn in_cube(&mut self, half_width: f64) -> Vec3 {
         Vec3::from_fn(|_, _| (2.0 * self.uniform() - 1.0) * half_width)
