@@ -88,6 +88,12 @@ impl State {
         self.time_fs = self.step as f64 * dt_fs;
     }
 
+    /// Sets step and time back to 0: what follows is counted from here, say after a preparation.
+    pub fn reset_clock(&mut self) {
+        self.step = 0;
+        self.time_fs = 0.0;
+    }
+
     /// Keeps only the systems `keep`, in that order; every one of them is unchanged, bit for bit.
     pub fn retain_systems(&mut self, keep: &[usize]) {
         self.positions = self.batch.select_atoms(keep, &self.positions);

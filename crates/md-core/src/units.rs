@@ -16,6 +16,8 @@ pub const ELEMENTARY_CHARGE_C: f64 = 1.602176634e-19;
 pub const PLANCK_J_S: f64 = 6.62607015e-34;
 /// Atomic mass constant in kg.
 pub const ATOMIC_MASS_KG: f64 = 1.66053906660e-27;
+/// Speed of light in vacuum in cm/fs (exact: 299 792 458 m/s).
+pub const SPEED_OF_LIGHT_CM_PER_FS: f64 = 2.99792458e-5;
 /// Hartree energy in J.
 pub const HARTREE_J: f64 = 4.3597447222071e-18;
 /// Bohr radius in m.

@@ -14,7 +14,7 @@ use md_model::Precision;
 use crate::config::{self, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
-use crate::{campaign, dashboard, evaluate, models, speed, train, verdict};
+use crate::{campaign, dashboard, evaluate, frames, models, speed, train, verdict};
 
 /// Exit status for bad input or usage.
 pub const BAD_INPUT: u8 = 2;
@@ -40,6 +40,8 @@ enum Command {
     Bench(Bench),
     /// Judge a results file again, from that file alone.
     Verdict(VerdictArguments),
+    /// Take frames that models visited in a campaign, to be labelled by a reference program.
+    Frames(Frames),
     /// Train a student on labelled frames.
     Train(train::Train),
 }
@@ -57,6 +59,10 @@ struct Validate {
     /// Run only what matches: model=NAME, molecule=NAME, temperature_K=NUMBER, replica=NUMBER.
     #[arg(long, value_name = "KEY=VALUE")]
     only: Vec<Filter>,
+    /// Frames of `mdproof frames` with the energies (eV) and forces (eV/Å) of a reference program: the error of the
+    /// models where their own runs went.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Print the results file instead of the dashboard.
     #[arg(long)]
     json: bool,
@@ -106,6 +112,23 @@ struct Bench {
     /// Also write the JSON to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// Every frame is written with the model's own energy and forces. Replace them by those of a reference program (in ASE:
+/// read, attach a calculator, write), keep the comment lines, and give the file to `mdproof validate --labels`.
+#[derive(Args)]
+struct Frames {
+    /// Output folder of `mdproof validate`.
+    results: PathBuf,
+    /// File to write (extended XYZ).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Only frames of this model.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Only frames of this molecule.
+    #[arg(long, value_name = "NAME")]
+    molecule: Option<String>,
 }
 
 #[derive(Args)]
@@ -163,6 +186,7 @@ pub fn run_with(
         Command::Evaluate(a) => run_evaluate(&a, out, progress),
         Command::Bench(a) => bench(&a, out, progress),
         Command::Verdict(a) => judge_again(&a, out, colour),
+        Command::Frames(a) => take_frames(&a, out),
         Command::Train(a) => train::train(&a, out, progress),
     };
     done.unwrap_or_else(|error| {
@@ -187,13 +211,20 @@ fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress)
         bail!("{} holds results already: choose another --out", folder.display());
     }
     let progress = if a.quiet { Progress::Quiet } else { progress };
-    let results = campaign::run(&config, &a.only, &folder, &progress)?;
+    let results = campaign::run(&config, &a.only, a.labels.as_deref(), &folder, &progress)?;
     if a.json {
         out.write_all(&std::fs::read(&file)?)?;
     } else {
         writeln!(out, "{}results: {}", dashboard::render(&results, colour), file.display())?;
     }
     Ok(verdict::outcome(&results) as u8)
+}
+
+fn take_frames(a: &Frames, out: &mut dyn Write) -> Result<u8> {
+    let from = a.results.join(frames::FILE);
+    let n = frames::select(&from, &a.out, a.model.as_deref(), a.molecule.as_deref())?;
+    writeln!(out, "{n} frames: {}", a.out.display())?;
+    Ok(0)
 }
 
 fn judge_again(a: &VerdictArguments, out: &mut dyn Write, colour: bool) -> Result<u8> {

@@ -1,11 +1,14 @@
 //! The campaign file: strict TOML, checked to the last key before anything runs.
 
+mod criteria;
 mod file;
 mod reader;
+mod runs;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use md_dynamics::ThermostatKind;
 use md_io::results::{CriteriaSet, Verdict};
 use md_model::Precision;
 use serde::Deserialize;
@@ -52,6 +55,10 @@ pub struct Config {
     pub runs: Vec<RunConfig>,
     /// When a run is stopped.
     pub limits: LimitsConfig,
+    /// When less or more than the plan is run.
+    pub economy: EconomyConfig,
+    /// Frames kept of every run, to look at and to label.
+    pub frames_per_run: usize,
     /// Criteria by use, defaults filled in.
     pub criteria: Vec<CriteriaSet>,
 }
@@ -81,7 +88,7 @@ pub enum ModelSource {
 }
 
 /// One molecule of a campaign.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MoleculeConfig {
     /// Name.
     pub name: String,
@@ -89,6 +96,11 @@ pub struct MoleculeConfig {
     pub structure: PathBuf,
     /// Extended XYZ files with energies and forces not seen in training.
     pub references: Vec<PathBuf>,
+    /// Extended XYZ files, each one NVE trajectory of the reference with velocities: a model follows them from their
+    /// first frame.
+    pub trajectories: Vec<PathBuf>,
+    /// Harmonic frequencies of the reference, 1/cm, ascending; empty when not given.
+    pub frequencies_per_cm: Vec<f64>,
 }
 
 /// A grid of runs: models x molecules x temperatures x replicas.
@@ -98,6 +110,12 @@ pub struct RunConfig {
     pub models: Vec<usize>,
     /// Indices of its molecules.
     pub molecules: Vec<usize>,
+    /// What is held constant.
+    pub ensemble: Ensemble,
+    /// Temperature that the thermostat rises to, linearly, during the run, K.
+    pub ramp_to_k: Option<f64>,
+    /// Steps with a Langevin thermostat before an NVE run; 0 for none.
+    pub equilibration_steps: u64,
     /// Time step, fs.
     pub timestep_fs: f64,
     /// Steps of every run.
@@ -112,6 +130,45 @@ pub struct RunConfig {
     pub exact_temperature: bool,
     /// Write a frame every so many steps; `None` writes no trajectory.
     pub trajectory_stride: Option<u64>,
+}
+
+/// What the dynamics of a run samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ensemble {
+    /// Constant energy: velocity Verlet.
+    Nve,
+    /// Constant temperature by a thermostat.
+    Thermostat(ThermostatKind),
+}
+
+impl Ensemble {
+    /// Its name in the campaign file and in the results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ensemble::Nve => "nve",
+            Ensemble::Thermostat(ThermostatKind::Langevin { .. }) => "langevin",
+            Ensemble::Thermostat(ThermostatKind::Bussi { .. }) => "bussi",
+            Ensemble::Thermostat(ThermostatKind::NoseHoover { .. }) => "nose_hoover",
+        }
+    }
+}
+
+/// When less or more is run than planned.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EconomyConfig {
+    /// A model that has failed every use before its dynamics runs for so long only, ps.
+    pub hopeless_ps: f64,
+    /// Replicas that may be added to every molecule and temperature while a check is undecided.
+    pub extra_replicas: u32,
+    /// Simulated time of all added replicas of a model, at most, ps.
+    pub budget_ps: f64,
+}
+
+impl Default for EconomyConfig {
+    fn default() -> Self {
+        EconomyConfig { hopeless_ps: 1.0, extra_replicas: 0, budget_ps: 100.0 }
+    }
 }
 
 /// When a run is stopped as diverged.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, Color, Table, presets};
-use md_io::results::{Check, Model, Results, Role, Stage, Status, Verdict};
+use md_io::results::{Check, Evaluation, Model, Results, Role, Stage, Status, Verdict};
 
 use crate::config::PRODUCTION;
 use crate::criteria;
@@ -17,7 +17,70 @@ pub fn render(results: &Results, colour: bool) -> String {
         text.push('\n');
     }
     text.push_str(&verdict_lines(results, colour));
+    text.push_str(&findings(results));
     text
+}
+
+/// What lies behind the verdicts: failure modes with their remedies, survival, the operating envelope, and what was run
+/// more or less than planned.
+fn findings(results: &Results) -> String {
+    let mut text = String::new();
+    for model in results.models.iter().filter(|m| m.role == Role::Candidate) {
+        let mut lines = Vec::new();
+        for mode in &model.failure_modes {
+            lines.push(format!("{}: {}", mode.id, mode.finding));
+            lines.push(format!("  mend: {}", mode.remedy));
+        }
+        lines.extend(results.evaluations.iter().filter(|e| e.model == model.name).filter_map(error_against_time));
+        let of_all = results.survival.iter().find(|s| s.model == model.name && s.molecule.is_none());
+        lines.extend(of_all.map(|s| s.statement.clone()));
+        lines.extend(envelope(model));
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n{}", model.name);
+            for line in lines {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    }
+    if !results.economy.is_empty() {
+        text.push('\n');
+    }
+    for line in &results.economy {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// Force error along the model's own runs.
+fn error_against_time(evaluation: &Evaluation) -> Option<String> {
+    evaluation.by_time.first()?;
+    let mut kelvins: Vec<f64> = evaluation.by_time.iter().map(|b| b.temperature_k).collect();
+    kelvins.dedup();
+    let rows: Vec<String> = kelvins
+        .iter()
+        .map(|k| {
+            let bins = evaluation.by_time.iter().filter(|b| b.temperature_k == *k);
+            let errors: Vec<String> =
+                bins.map(|b| format!("{} to {} ps", number(b.rmse_ev_per_angstrom), number(b.to_ps))).collect();
+            format!("{k} K {}", errors.join(", "))
+        })
+        .collect();
+    let molecule = evaluation.molecule.as_deref().unwrap_or_default();
+    Some(format!("force RMSE (eV/Å) along its own runs of {molecule}: {}", rows.join("; ")))
+}
+
+fn envelope(model: &Model) -> Option<String> {
+    let envelope = &model.envelope;
+    let [fewest, most] = envelope.atoms?;
+    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
+    let mut parts = vec![
+        format!("{} of {fewest} to {most} atoms", envelope.elements.join(" ")),
+        format!("{} K", kelvins.join(", ")),
+    ];
+    parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
+    parts.extend(envelope.timestep_fs.map(|fs| format!("run at {} fs", number(fs))));
+    parts.extend(envelope.largest_safe_timestep_fs.map(|fs| format!("safe up to {} fs", number(fs))));
+    Some(format!("seen to run: {}", parts.join("; ")))
 }
 
 fn model_table(results: &Results, model: &Model, colour: bool) -> String {
@@ -37,7 +100,7 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
         let threshold = format!("{} {}", criterion.bound.sign(), with_unit(check.threshold, &check.unit));
         table.add_row([
             Cell::new(criterion.title),
-            Cell::new(check.value.map_or("-".to_owned(), number)),
+            Cell::new(value(check)),
             Cell::new(threshold),
             status_cell(check.status),
             Cell::new(place(check, of_criterion().count())),
@@ -55,7 +118,19 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
     )
 }
 
+/// The value with half the width of its interval.
+fn value(check: &Check) -> String {
+    match (check.value, check.interval) {
+        (Some(value), Some([low, high])) => format!("{} ± {:.1e}", number(value), 0.5 * (high - low)),
+        (Some(value), None) => number(value),
+        (None, _) => "-".to_owned(),
+    }
+}
+
 fn place(check: &Check, molecules: usize) -> String {
+    if let Some(to_decide) = &check.to_decide {
+        return format!("{}: {to_decide}", check.molecule);
+    }
     let shown = if check.status == Status::Pass && molecules > 1 {
         format!("{} (worst of {molecules})", check.molecule)
     } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request, System};
-use md_io::extxyz::{self, LabelKeys};
+use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_io::results::{EnergyErrors, Evaluation, ForceErrors};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
 
@@ -60,33 +60,14 @@ pub fn evaluate(
     keys: &LabelKeys,
     seen: impl Fn(),
 ) -> Result<Evaluation> {
-    let mut forces = ForceErrorAccumulator::default();
-    let mut energies = Vec::new();
-    let (mut n_frames, mut n_with_forces, mut squared, mut components) = (0, 0, 0.0, 0_usize);
-    let mut answer = md_core::Evaluation::default();
+    let mut errors = Errors::default();
     for frame in extxyz::open(source.frames, keys.clone())? {
-        let frame = frame?;
-        let in_frame = || format!("frame {n_frames} of {}", source.frames.display());
-        let batch = Batch::new(std::slice::from_ref(&frame.system));
-        let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
-        potential.evaluate(configuration, Request::FORCES, &mut answer).with_context(in_frame)?;
-        if let Some(reference_ev) = frame.energy_ev {
-            energies.push(FrameEnergies {
-                composition: composition(frame.system.elements()),
-                predicted_ev: answer.energies[0],
-                reference_ev,
-            });
-        }
-        if let Some(reference) = &frame.forces {
-            forces.push(frame.system.elements(), &answer.forces, reference).with_context(in_frame)?;
-            n_with_forces += 1;
-            squared += reference.iter().map(md_core::Vec3::norm_squared).sum::<f64>();
-            components += 3 * reference.len();
-        }
-        n_frames += 1;
+        let n = errors.n_frames;
+        let in_frame = || format!("frame {n} of {}", source.frames.display());
+        errors.push(&frame?, potential).with_context(in_frame)?;
         seen();
     }
-    if n_with_forces == 0 && energies.is_empty() {
+    if errors.n_with_forces == 0 && errors.energies.is_empty() {
         bail!(
             "{}: no frame has the energy key '{}' or the force column '{}': name those of the file with --energy-key and \
              --forces-key",
@@ -95,45 +76,100 @@ pub fn evaluate(
             keys.forces
         );
     }
-    let force = (n_with_forces > 0)
-        .then(|| force_record(&forces, n_with_forces, (squared / components as f64).sqrt()))
-        .transpose()?;
-    Ok(Evaluation {
-        model: source.model.to_owned(),
-        molecule: source.molecule.map(str::to_owned),
-        frames: source.frames.display().to_string(),
-        sha256: md_io::files::sha256_file(source.frames)?,
-        n_frames,
-        force,
-        energy: energy_record(&energies),
-    })
+    errors.evaluation(source)
 }
 
-fn force_record(forces: &ForceErrorAccumulator, n_frames: usize, reference_rms: f64) -> Result<ForceErrors> {
-    let all = forces.errors()?;
-    let by_element = forces.by_element()?;
-    Ok(ForceErrors {
-        n_frames,
-        n_atoms: all.n_atoms,
-        rmse_ev_per_angstrom: all.rmse_ev_per_angstrom,
-        rmse_standard_error_ev_per_angstrom: all.rmse_standard_error_ev_per_angstrom,
-        mae_ev_per_angstrom: all.mae_ev_per_angstrom,
-        max_ev_per_angstrom: all.max_error_ev_per_angstrom,
-        rmse_xyz_ev_per_angstrom: all.rmse_xyz_ev_per_angstrom,
-        r2: all.r_squared,
-        r2_xyz: all.r_squared_xyz,
-        reference_rms_ev_per_angstrom: reference_rms,
-        angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
-        angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
-        n_without_direction: all.n_without_direction,
-        n_missed_direction: all.n_missed_direction,
-        cosine_mean: all.angle.as_ref().map(|a| a.cosine_mean),
-        magnitude_mae_ev_per_angstrom: all.magnitude.mae_ev_per_angstrom,
-        rmse_by_element_ev_per_angstrom: by_element
-            .iter()
-            .map(|(element, errors)| (element.symbol().to_owned(), errors.rmse_ev_per_angstrom))
-            .collect(),
-    })
+/// Errors over frames, pushed one by one.
+#[derive(Default)]
+pub struct Errors {
+    n_frames: usize,
+    n_with_forces: usize,
+    forces: ForceErrorAccumulator,
+    energies: Vec<FrameEnergies>,
+    /// Sums over force components: predicted², predicted x reference, reference², and how many.
+    sums: [f64; 4],
+    answer: md_core::Evaluation,
+}
+
+impl Errors {
+    /// Compares the answer of `potential` with the labels of `frame`.
+    ///
+    /// # Errors
+    /// What the potential returns, and forces that are not finite.
+    pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<()> {
+        let elements = frame.system.elements();
+        let batch = Batch::new(std::slice::from_ref(&frame.system));
+        let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
+        potential.evaluate(configuration, Request::FORCES, &mut self.answer)?;
+        if let Some(reference_ev) = frame.energy_ev {
+            let predicted_ev = self.answer.energies[0];
+            self.energies.push(FrameEnergies { composition: composition(elements), predicted_ev, reference_ev });
+        }
+        if let Some(reference) = &frame.forces {
+            self.forces.push(elements, &self.answer.forces, reference)?;
+            self.n_with_forces += 1;
+            for (p, r) in self.answer.forces.iter().zip(reference) {
+                for (sum, term) in self.sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared(), 3.0]) {
+                    *sum += term;
+                }
+            }
+        }
+        self.n_frames += 1;
+        Ok(())
+    }
+
+    /// The forces predicted for the last frame, eV/Å.
+    pub fn last_forces(&self) -> &[md_core::Vec3] {
+        &self.answer.forces
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn evaluation(&self, source: Source<'_>) -> Result<Evaluation> {
+        Ok(Evaluation {
+            model: source.model.to_owned(),
+            molecule: source.molecule.map(str::to_owned),
+            frames: source.frames.display().to_string(),
+            sha256: md_io::files::sha256_file(source.frames)?,
+            n_frames: self.n_frames,
+            force: (self.n_with_forces > 0).then(|| self.force_record()).transpose()?,
+            energy: energy_record(&self.energies),
+            by_time: Vec::new(),
+        })
+    }
+
+    fn force_record(&self) -> Result<ForceErrors> {
+        let all = self.forces.errors()?;
+        let by_element = self.forces.by_element()?;
+        let [pp, pr, rr, n] = self.sums;
+        let slope = Some(pr / rr).filter(|slope| slope.is_finite());
+        Ok(ForceErrors {
+            n_frames: self.n_with_forces,
+            n_atoms: all.n_atoms,
+            rmse_ev_per_angstrom: all.rmse_ev_per_angstrom,
+            rmse_standard_error_ev_per_angstrom: all.rmse_standard_error_ev_per_angstrom,
+            mae_ev_per_angstrom: all.mae_ev_per_angstrom,
+            max_ev_per_angstrom: all.max_error_ev_per_angstrom,
+            rmse_xyz_ev_per_angstrom: all.rmse_xyz_ev_per_angstrom,
+            r2: all.r_squared,
+            r2_xyz: all.r_squared_xyz,
+            reference_rms_ev_per_angstrom: (rr / n).sqrt(),
+            slope,
+            rmse_scaled_ev_per_angstrom: slope.map(|slope| ((pp - slope * pr).max(0.0) / n).sqrt()),
+            angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
+            angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
+            n_without_direction: all.n_without_direction,
+            n_missed_direction: all.n_missed_direction,
+            cosine_mean: all.angle.as_ref().map(|a| a.cosine_mean),
+            magnitude_mae_ev_per_angstrom: all.magnitude.mae_ev_per_angstrom,
+            rmse_by_element_ev_per_angstrom: by_element
+                .iter()
+                .map(|(element, errors)| (element.symbol().to_owned(), errors.rmse_ev_per_angstrom))
+                .collect(),
+        })
+    }
 }
 
 /// `None` when no two frames share a composition: then a shift explains every energy.

@@ -5,16 +5,21 @@
 
 pub mod campaign;
 pub mod cli;
+mod compare;
 pub mod config;
 pub mod criteria;
 pub mod dashboard;
 pub mod evaluate;
+pub mod frames;
 pub mod gates;
+mod minimum;
 pub mod models;
 pub mod plan;
 pub mod progress;
 pub mod provenance;
 pub mod record;
+mod shift;
 pub mod speed;
+mod statistics;
 mod train;
 pub mod verdict;

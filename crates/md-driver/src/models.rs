@@ -1,5 +1,6 @@
 //! Models of a campaign, loaded: a potential to run, one in f64 as oracle, and what is known about them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -21,8 +22,25 @@ pub struct LoadedModel {
     pub oracle: Box<dyn Potential>,
     /// Implementation and precision of `potential`, such as `native-f32`.
     pub path: String,
+    /// Elements it has parameters for.
+    pub elements: Vec<Element>,
     /// Time from nothing to a potential that can be called, s.
     pub load_s: f64,
+}
+
+/// Elements of a model beyond which its pairs are those of the campaign's molecules alone: a checkpoint that does not
+/// say what it was trained on has an embedding for every element.
+const MOST_ELEMENTS: usize = 12;
+
+impl LoadedModel {
+    /// The elements whose dimers are looked at: those the model says it knows, or those of `systems`.
+    pub fn elements_to_pair<'a>(&self, systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
+        if self.elements.len() <= MOST_ELEMENTS {
+            return self.elements.clone();
+        }
+        let of_systems: BTreeSet<Element> = systems.flat_map(System::elements).copied().collect();
+        of_systems.into_iter().collect()
+    }
 }
 
 /// Loads a model and checks that it can describe every one of `molecules` (name, structure).
@@ -58,12 +76,14 @@ pub fn unloaded(config: &ModelConfig) -> results::Model {
         precision: config.precision.to_string(),
         parameters: None,
         checkpoint_sha256: None,
+        weight_bits: None,
         elements: Vec::new(),
         molecules: Vec::new(),
         verdict: (role == Role::Candidate).then_some(Verdict::Incomplete),
         expected: (role == Role::Candidate).then_some(config.expect),
         uses: Vec::new(),
         summary: String::new(),
+        failure_modes: Vec::new(),
         envelope: Envelope::default(),
         checks: Vec::new(),
     }
@@ -82,9 +102,11 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
             architecture: checkpoint.architecture().model_type().to_owned(),
             parameters: Some(checkpoint.parameter_count()),
             checkpoint_sha256: Some(checkpoint.sha256().to_owned()),
+            weight_bits: Some(checkpoint.significant_bits()),
             elements: symbols(checkpoint.elements()),
             ..unloaded(config)
         },
+        elements: checkpoint.elements().to_vec(),
         path: format!("{}-{precision}", potential.implementation()),
         potential: Box::new(potential),
         oracle: Box::new(Student::new(&checkpoint, Precision::F64)?),
@@ -108,6 +130,7 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         },
         oracle: Box::new(potential.clone()),
         potential: Box::new(potential),
+        elements,
         path: "closed-form-f64".to_owned(),
         load_s,
     })

@@ -22,6 +22,8 @@ pub struct PlannedRun {
     /// Seed of the random stream. It depends on campaign seed, molecule, temperature and replica, not on the model:
     /// all models are started with the same random numbers.
     pub seed: u64,
+    /// Seed of the random numbers of its thermostat.
+    pub thermostat_seed: u64,
 }
 
 /// Runs that one model makes in lock step.
@@ -141,7 +143,8 @@ pub fn only<'a>(
     Ok(groups)
 }
 
-fn planned(
+/// One run of a grid. `replica` may lie beyond those that the grid asks for.
+pub fn planned(
     config: &Config,
     grid: &RunConfig,
     model: usize,
@@ -150,17 +153,27 @@ fn planned(
     replica: u32,
 ) -> PlannedRun {
     let molecule_name = &config.molecules[molecule].name;
-    let stream = format!("{molecule_name}/nve/{temperature_k}K/r{replica}");
+    let ensemble = grid.ensemble.name();
+    let stream = format!("{molecule_name}/{ensemble}/{temperature_k}K/r{replica}");
+    let mut conditions = format!("{temperature_k}K");
+    if let Some(to_k) = grid.ramp_to_k {
+        conditions += &format!("-{to_k}K");
+    }
+    conditions += &format!("/{}fs/{}steps", grid.timestep_fs, grid.steps);
+    if grid.equilibration_steps > 0 {
+        conditions += &format!("/after-{}", grid.equilibration_steps);
+    }
+    if !grid.relax {
+        conditions += "/as-given";
+    }
     PlannedRun {
-        id: format!(
-            "{}/{molecule_name}/nve/{temperature_k}K/{}fs/{}steps/r{replica}",
-            config.models[model].name, grid.timestep_fs, grid.steps
-        ),
+        id: format!("{}/{molecule_name}/{ensemble}/{conditions}/r{replica}", config.models[model].name),
         model,
         molecule,
         temperature_k,
         replica,
         seed: md_dynamics::stream_seed(config.seed, &stream),
+        thermostat_seed: md_dynamics::stream_seed(config.seed, &format!("{stream}/thermostat")),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
-use md_io::results::{Run, RunAngularMomentum, RunEnergy, RunFate, RunStability, RunTemperature};
+use md_io::results::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature};
 use md_metrics::{
-    AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator, MetricError,
+    Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator, MetricError,
     RunningStats, find_anomalies, rmsd_aligned_angstrom,
 };
 
@@ -31,6 +31,7 @@ pub struct Record {
     bonds: BondTracker,
     first_angular_momentum: Option<Vec3>,
     max_angular_momentum_change: f64,
+    max_drift_angstrom_per_fs: f64,
     max_rmsd_angstrom: f64,
 }
 
@@ -62,6 +63,7 @@ impl Recorder {
                     bonds: BondTracker::new(bonds::find(structure, bonds::DEFAULT_SCALE), broken_ratio)?,
                     first_angular_momentum: None,
                     max_angular_momentum_change: 0.0,
+                    max_drift_angstrom_per_fs: 0.0,
                     max_rmsd_angstrom: 0.0,
                 })
             })
@@ -100,6 +102,9 @@ impl Record {
         let spin = frame.angular_momentum();
         let change = (spin - *self.first_angular_momentum.get_or_insert(spin)).norm();
         self.max_angular_momentum_change = self.max_angular_momentum_change.max(change);
+        let masses = frame.masses_amu();
+        let drift = mechanics::momentum(masses, frame.velocities()).norm() / masses.iter().sum::<f64>();
+        self.max_drift_angstrom_per_fs = self.max_drift_angstrom_per_fs.max(drift);
         if frame.step().is_multiple_of(RMSD_STRIDE) {
             let rmsd = rmsd_aligned_angstrom(frame.positions(), &self.start)?;
             self.max_rmsd_angstrom = self.max_rmsd_angstrom.max(rmsd);
@@ -128,11 +133,17 @@ impl Record {
             max_k: temperature.max,
             degrees_of_freedom: self.degrees_of_freedom,
         });
-        run.angular_momentum = Some(RunAngularMomentum {
+        run.momentum = Some(RunMomentum {
             max_change_hbar: self.max_angular_momentum_change * AMU_ANGSTROM2_PER_FS_IN_HBAR,
+            max_drift_angstrom_per_ps: self.max_drift_angstrom_per_fs * FS_PER_PS,
         });
         run.stability = Some(self.stability_record(fate));
-        run.anomalies = self.anomalies()?;
+        let anomalies = self.anomalies()?;
+        if let Some(energy) = &mut run.energy {
+            let largest = anomalies.iter().map(|a| a.size.abs()).fold(0.0, f64::max);
+            energy.max_jump_mev_per_atom = Some(largest * MEV_PER_EV);
+        }
+        run.anomalies = self.in_words(&anomalies);
         Ok(())
     }
 
@@ -177,12 +188,16 @@ impl Record {
         }
     }
 
-    fn anomalies(&self) -> Result<Vec<String>, MetricError> {
-        let samples = self.energy.series().samples();
+    fn anomalies(&self) -> Result<Vec<Anomaly>, MetricError> {
         let n_atoms = self.start.len() as f64;
+        let samples = self.energy.series().samples();
         let per_atom_ev: Vec<f64> = samples.iter().map(|(_, energy_ev)| energy_ev / n_atoms).collect();
-        let found = find_anomalies(&per_atom_ev, &AnomalyOptions::with_floor(ANOMALY_FLOOR_EV_PER_ATOM))?;
-        Ok(found
+        find_anomalies(&per_atom_ev, &AnomalyOptions::with_floor(ANOMALY_FLOOR_EV_PER_ATOM))
+    }
+
+    fn in_words(&self, anomalies: &[Anomaly]) -> Vec<String> {
+        let samples = self.energy.series().samples();
+        anomalies
             .iter()
             .map(|a| {
                 let kind = match a.kind {
@@ -193,6 +208,6 @@ impl Record {
                 let size = a.size * MEV_PER_EV;
                 format!("{kind} of the total energy by {size:.2} meV/atom at {:.4} ps", samples[a.index].0)
             })
-            .collect())
+            .collect()
     }
 }

@@ -11,12 +11,20 @@ use serde::{Deserialize, Serialize};
 use crate::files::write_atomically;
 
 mod evaluation;
+mod findings;
 mod model;
 mod run;
 
-pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Speed};
-pub use model::{Check, Envelope, Model, Role, Status, Verdict};
-pub use run::{Run, RunAngularMomentum, RunEnergy, RunFate, RunStability, RunTemperature};
+pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Speed, TimeBin};
+pub use findings::{
+    Attribution, Cause, Comparison, Distance, EnergyPart, Experiment, Shift, Survival, TimestepLadder,
+    TimestepRung,
+};
+pub use model::{Check, Envelope, FailureMode, Model, Role, Status, Verdict};
+pub use run::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
+
+/// Stands for a molecule where pairs of elements were looked at, which need no molecule.
+pub const ELEMENT_PAIRS: &str = "element pairs";
 
 /// The schema this crate writes and reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -46,6 +54,24 @@ pub struct Results {
     pub evaluations: Vec<Evaluation>,
     /// Inference speed.
     pub speed: Vec<Speed>,
+    /// Failures of the runs as survival statistics.
+    #[serde(default)]
+    pub survival: Vec<Survival>,
+    /// Dynamics against reference trajectories.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
+    /// How far visited frames lie from the reference frames.
+    #[serde(default)]
+    pub shifts: Vec<Shift>,
+    /// Why energy was not conserved.
+    #[serde(default)]
+    pub attributions: Vec<Attribution>,
+    /// Time steps that are safe.
+    #[serde(default)]
+    pub timesteps: Vec<TimestepLadder>,
+    /// What was done less or more of than planned, and why.
+    #[serde(default)]
+    pub economy: Vec<String>,
     /// What could not be measured because something failed.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -79,6 +105,16 @@ pub enum Stage {
     Evaluation,
     /// Inference speed.
     Speed,
+    /// Stability of the minimum.
+    Minimum,
+    /// Dynamics against reference trajectories.
+    Comparison,
+    /// Distance of visited frames from the reference frames.
+    Shift,
+    /// Why energy was not conserved.
+    Attribution,
+    /// Time steps that are safe.
+    Timesteps,
 }
 
 /// Identity of a campaign.
@@ -124,6 +160,9 @@ pub struct CriteriaSet {
     /// Name of the use.
     #[serde(rename = "use")]
     pub name: String,
+    /// The use is for temperatures up to this, K: hotter runs do not count.
+    #[serde(rename = "max_temperature_K", default, skip_serializing_if = "Option::is_none")]
+    pub max_temperature_k: Option<f64>,
     /// Threshold by criterion key.
     pub thresholds: BTreeMap<String, Threshold>,
 }
@@ -131,10 +170,20 @@ pub struct CriteriaSet {
 /// One threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// The bound, in the unit of the criterion.
+    /// The bound, in the unit of the criterion: what is on its good side passes.
     pub value: f64,
+    /// What is on the bad side of this fails, and what is between is undecided; the bound itself where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<f64>,
     /// Where it comes from.
     pub source: ThresholdSource,
+}
+
+impl Threshold {
+    /// A bound without a zone of doubt.
+    pub fn new(value: f64, source: ThresholdSource) -> Self {
+        Threshold { value, bad: None, source }
+    }
 }
 
 /// Who set a threshold.
@@ -154,6 +203,9 @@ pub struct Molecule {
     pub name: String,
     /// Number of atoms.
     pub atoms: usize,
+    /// Symbols of its elements, each once.
+    #[serde(default)]
+    pub elements: Vec<String>,
     /// SHA-256 of the structure file.
     pub structure_sha256: String,
     /// Covalent bonds found in the structure.
@@ -183,6 +235,15 @@ pub struct Relaxation {
     /// Longest relaxed bond relative to its length in the given structure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bond_ratio: Option<f64>,
+    /// Largest difference of a relaxed bond from its length in the given structure, Å.
+    #[serde(rename = "max_bond_error_A", default, skip_serializing_if = "Option::is_none")]
+    pub max_bond_error_angstrom: Option<f64>,
+    /// Harmonic frequencies at the relaxed geometry, 1/cm, ascending; imaginary ones are negative.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frequencies_per_cm: Vec<f64>,
+    /// Reference frequencies of the campaign file, 1/cm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_frequencies_per_cm: Vec<f64>,
 }
 
 /// A property of the energy surface, measured on one molecule.
@@ -192,7 +253,7 @@ pub struct Gate {
     pub id: String,
     /// Model.
     pub model: String,
-    /// Molecule.
+    /// Molecule; [`ELEMENT_PAIRS`] for what is a property of the model alone.
     pub molecule: String,
     /// Measured value; absent when it was not finite.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,6 +263,9 @@ pub struct Gate {
     pub standard_error: Option<f64>,
     /// Unit.
     pub unit: String,
+    /// Where the value was found: a frame, a pair of elements, a distance.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// Why a results file cannot be read or written.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::distiller::MODEL_TYPE as DISTILLER;
 use crate::formats::{safetensors, torch};
 use crate::student::list;
+use crate::tensors::significant_bits;
 use crate::{Architecture, CheckpointError, Weights};
 
 /// A trained network as read from disk: architecture, hyper-parameters and weights, all checked.
@@ -106,6 +107,11 @@ impl Checkpoint {
         };
         write("model.safetensors", &safetensors::write(&self.weights)?)?;
         write("config.json", serde_json::to_string_pretty(&config)?.as_bytes())
+    }
+
+    /// The most significant bits that any weight has: 24 for f32, 11 where all were rounded to f16.
+    pub fn significant_bits(&self) -> u32 {
+        significant_bits(&self.weights)
     }
 
     fn assemble(

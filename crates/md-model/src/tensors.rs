@@ -14,6 +14,17 @@ pub struct WeightTensor {
 /// The tensors of a checkpoint by name.
 pub type Weights = BTreeMap<String, WeightTensor>;
 
+/// The most significant bits that any weight has: 24 for f32, and fewer where all were rounded to a coarser format (11
+/// for f16, 8 for bf16).
+pub(crate) fn significant_bits(weights: &Weights) -> u32 {
+    const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    let bits = |x: f64| match x.to_bits() & ((1 << FRACTION_BITS) - 1) {
+        0 => 1,
+        fraction => FRACTION_BITS - fraction.trailing_zeros() + 1,
+    };
+    weights.values().flat_map(|t| &t.values).map(|&x| bits(x)).max().unwrap_or(0)
+}
+
 /// Checks that `weights` holds exactly the `expected` tensors (name, shape), with finite values.
 pub(crate) fn check(
     weights: &Weights,
@@ -54,5 +65,23 @@ pub(crate) fn get<'a>(
             expected: expected.to_vec(),
             found: tensor.shape.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_of_weights_is_seen_in_their_bits() {
+        let of = |values: Vec<f64>| {
+            let shape = vec![values.len()];
+            significant_bits(&Weights::from([("w".to_owned(), WeightTensor { shape, values })]))
+        };
+        let numbers: Vec<f64> = (1..200).map(|k| (f64::from(k) * 0.37).sin()).collect();
+        assert_eq!(of(numbers.iter().map(|&x| f64::from(x as f32)).collect()), 24);
+        assert_eq!(of(numbers.iter().map(|&x| half::f16::from_f64(x).to_f64()).collect()), 11);
+        assert_eq!(of(numbers.iter().map(|&x| half::bf16::from_f64(x).to_f64()).collect()), 8);
+        assert_eq!(of(vec![0.0, 0.5, -2.0]), 1);
     }
 }

@@ -69,6 +69,11 @@ pub enum Defect {
         /// Slope, eV/Å.
         strength_ev_per_angstrom: f64,
     },
+    /// Adds `strength z × (x - c)` to the force on every atom, c the centroid: a force that is no gradient.
+    Swirl {
+        /// Strength, eV/Å².
+        strength_ev_per_angstrom2: f64,
+    },
     /// Adds a constant to the energy of every system: energies of molecules far apart do not add up.
     Offset {
         /// The constant, eV.
@@ -147,6 +152,7 @@ impl<P: Potential> Potential for Defective<P> {
                 (energy, -2.0 * z / width_angstrom * energy)
             }),
             Defect::Kink { strength_ev_per_angstrom } => add_kink(c, out, strength_ev_per_angstrom),
+            Defect::Swirl { strength_ev_per_angstrom2 } => add_swirl(c, out, strength_ev_per_angstrom2),
             Defect::Offset { energy_ev } => out.energies.iter_mut().for_each(|e| *e += energy_ev),
         }
         Ok(())
@@ -177,6 +183,19 @@ fn add_pairs(c: Configuration<'_>, out: &mut Evaluation, term: impl Fn(f64) -> (
                     out.forces[j] -= force;
                 }
             }
+        }
+    }
+}
+
+fn add_swirl(c: Configuration<'_>, out: &mut Evaluation, strength: f64) {
+    if out.forces.is_empty() {
+        return;
+    }
+    for atoms in c.batch.ranges() {
+        let positions = &c.positions[atoms.clone()];
+        let centroid = positions.iter().sum::<Vec3>() / positions.len() as f64;
+        for (f, x) in out.forces[atoms].iter_mut().zip(positions) {
+            *f += Vec3::z().cross(&(x - centroid)) * strength;
         }
     }
 }
@@ -237,6 +256,7 @@ mod tests {
             Defect::ScaledForce { factor: 1.001 },
             Defect::Noise { sigma_ev_per_angstrom: 1e-3 },
             Defect::Rounded { bits: 11 },
+            Defect::Swirl { strength_ev_per_angstrom2: 1e-3 },
         ] {
             let error = probe::force_gradient(&mut defective(defect), &argon(), 1e-4).unwrap();
             assert!(error.max_ev_per_angstrom > 1e-6, "{defect:?}: {error:?}");

@@ -8,7 +8,7 @@ use md_model::Precision;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::LimitsConfig;
+use super::{EconomyConfig, LimitsConfig};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +21,7 @@ pub(super) struct File {
     #[serde(default, rename = "run")]
     pub(super) runs: Vec<RunTable>,
     pub(super) limits: Option<Spanned<LimitsConfig>>,
+    pub(super) economy: Option<Spanned<EconomyConfig>>,
     #[serde(default)]
     pub(super) criteria: BTreeMap<String, BTreeMap<Spanned<String>, Spanned<ThresholdValue>>>,
 }
@@ -30,6 +31,7 @@ pub(super) struct File {
 pub(super) struct CampaignTable {
     pub(super) name: Spanned<String>,
     pub(super) seed: u64,
+    pub(super) frames_per_run: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +69,10 @@ pub(super) struct MoleculeTable {
     pub(super) structure: Spanned<PathBuf>,
     #[serde(default)]
     pub(super) reference: Option<Spanned<Paths>>,
+    #[serde(default)]
+    pub(super) trajectory: Option<Spanned<Paths>>,
+    #[serde(default)]
+    pub(super) frequencies_per_cm: Option<Spanned<Vec<f64>>>,
 }
 
 #[derive(Deserialize)]
@@ -99,11 +105,27 @@ pub(super) struct RunTable {
     pub(super) relax: Option<bool>,
     pub(super) exact_temperature: Option<bool>,
     pub(super) trajectory_every_fs: Option<Spanned<f64>>,
+    pub(super) friction_per_ps: Option<Spanned<f64>>,
+    pub(super) relaxation_fs: Option<Spanned<f64>>,
+    #[serde(rename = "ramp_to_K")]
+    pub(super) ramp_to_k: Option<Spanned<f64>>,
+    pub(super) equilibrate_ps: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
-#[serde(untagged, expecting = "a threshold (a number), or false to waive the criterion")]
+#[serde(
+    untagged,
+    expecting = "a threshold (a number), { good = NUMBER, bad = NUMBER }, or false to waive the criterion"
+)]
 pub(super) enum ThresholdValue {
     Number(f64),
     Switch(bool),
+    Pair(Pair),
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pair {
+    pub(super) good: f64,
+    pub(super) bad: f64,
 }

@@ -1,18 +1,18 @@
 //! Checks a campaign file, every complaint with its line.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use md_io::results::{CriteriaSet, Threshold, ThresholdSource, Verdict};
+use md_io::results::Verdict;
 use toml::Spanned;
 
-use super::file::{File, ModelTable, MoleculeTable, PrecisionKey, RunTable, ThresholdValue};
+use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::{
-    Config, ConfigError, LimitsConfig, ModelArgument, ModelConfig, ModelSource, MoleculeConfig, PRODUCTION,
-    RunConfig,
+    Config, ConfigError, EconomyConfig, LimitsConfig, ModelArgument, ModelConfig, ModelSource, MoleculeConfig,
 };
-use crate::criteria;
+
+/// Frames kept of every run where the campaign says nothing.
+const DEFAULT_FRAMES_PER_RUN: usize = 8;
 
 /// The text of a campaign file and where it came from.
 pub(super) struct Reader<'a> {
@@ -28,7 +28,7 @@ impl Reader<'_> {
         self.check(file, extra)
     }
 
-    fn error(&self, span: Option<Range<usize>>, message: impl Into<String>) -> ConfigError {
+    pub(super) fn error(&self, span: Option<Range<usize>>, message: impl Into<String>) -> ConfigError {
         let line = span.map(|s| 1 + self.text[..s.start.min(self.text.len())].matches('\n').count());
         ConfigError { file: self.path.to_owned(), line, message: message.into() }
     }
@@ -46,6 +46,8 @@ impl Reader<'_> {
             sha256: md_io::files::sha256(self.text.as_bytes()),
             runs: self.runs(&file.runs, &models, &molecules)?,
             limits: self.limits(file.limits)?,
+            frames_per_run: file.campaign.frames_per_run.unwrap_or(DEFAULT_FRAMES_PER_RUN),
+            economy: self.economy(file.economy)?,
             criteria: self.criteria(&file.criteria)?,
             models,
             molecules,
@@ -110,90 +112,12 @@ impl Reader<'_> {
                 Ok(MoleculeConfig {
                     name: table.name.get_ref().clone(),
                     structure: self.existing_file(table.structure.get_ref(), table.structure.span())?,
-                    references: table.reference.as_ref().map_or(Ok(Vec::new()), |all| {
-                        let paths = all.get_ref().as_slice();
-                        paths.iter().map(|path| self.existing_file(path, all.span())).collect()
-                    })?,
+                    references: self.existing_files(table.reference.as_ref())?,
+                    trajectories: self.existing_files(table.trajectory.as_ref())?,
+                    frequencies_per_cm: self.frequencies(table.frequencies_per_cm.as_ref())?,
                 })
             })
             .collect()
-    }
-
-    fn runs(
-        &self,
-        tables: &[RunTable],
-        models: &[ModelConfig],
-        molecules: &[MoleculeConfig],
-    ) -> Result<Vec<RunConfig>, ConfigError> {
-        let model_names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
-        let molecule_names: Vec<&str> = molecules.iter().map(|m| m.name.as_str()).collect();
-        let named: Vec<&str> =
-            tables.iter().filter_map(|t| t.models.as_ref()).flatten().map(|n| n.get_ref().as_str()).collect();
-        tables.iter().map(|table| self.run(table, &model_names, &molecule_names, &named)).collect()
-    }
-
-    fn run(
-        &self,
-        table: &RunTable,
-        model_names: &[&str],
-        molecule_names: &[&str],
-        named_elsewhere: &[&str],
-    ) -> Result<RunConfig, ConfigError> {
-        if table.ensemble.get_ref() != "nve" {
-            let message = format!("unknown ensemble '{}' (expected \"nve\")", table.ensemble.get_ref());
-            return Err(self.error(Some(table.ensemble.span()), message));
-        }
-        let timestep_fs = self.positive("timestep_fs", &table.timestep_fs)?;
-        let duration_ps = self.positive("duration_ps", &table.duration_ps)?;
-        // Rounded up: a run lasts at least as long as it was asked to. The margin absorbs rounding in the quotient.
-        let steps = (duration_ps * md_core::units::FS_PER_PS / timestep_fs - 1e-6).ceil();
-        if !(1.0..=1e12).contains(&steps) {
-            let message = format!(
-                "{duration_ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to 1e12)"
-            );
-            return Err(self.error(Some(table.duration_ps.span()), message));
-        }
-        if table.temperatures_k.get_ref().is_empty() {
-            return Err(self.error(
-                Some(table.temperatures_k.span()),
-                "temperatures_K is empty (expected at least one)",
-            ));
-        }
-        let temperatures_k = table
-            .temperatures_k
-            .get_ref()
-            .iter()
-            .map(|t| self.positive("temperatures_K", t))
-            .collect::<Result<_, _>>()?;
-        if *table.replicas.get_ref() == 0 {
-            return Err(self.error(Some(table.replicas.span()), "replicas is 0 (expected at least 1)"));
-        }
-        let trajectory_stride = table
-            .trajectory_every_fs
-            .as_ref()
-            .map(|every| {
-                Ok((self.positive("trajectory_every_fs", every)? / timestep_fs).round().max(1.0) as u64)
-            })
-            .transpose()?;
-        let models = match &table.models {
-            Some(names) => self.indices("model", names, model_names)?,
-            None => (0..model_names.len()).filter(|&m| !named_elsewhere.contains(&model_names[m])).collect(),
-        };
-        let molecules = match &table.molecules {
-            Some(names) => self.indices("molecule", names, molecule_names)?,
-            None => (0..molecule_names.len()).collect(),
-        };
-        Ok(RunConfig {
-            models,
-            molecules,
-            timestep_fs,
-            steps: steps as u64,
-            temperatures_k,
-            replicas: *table.replicas.get_ref(),
-            relax: table.relax.unwrap_or(true),
-            exact_temperature: table.exact_temperature.unwrap_or(false),
-            trajectory_stride,
-        })
     }
 
     fn limits(&self, table: Option<Spanned<LimitsConfig>>) -> Result<LimitsConfig, ConfigError> {
@@ -213,52 +137,17 @@ impl Reader<'_> {
         Ok(limits)
     }
 
-    fn criteria(
-        &self,
-        tables: &BTreeMap<String, BTreeMap<Spanned<String>, Spanned<ThresholdValue>>>,
-    ) -> Result<Vec<CriteriaSet>, ConfigError> {
-        let defaults: BTreeMap<String, Threshold> = criteria::ALL
-            .iter()
-            .filter_map(|c| {
-                Some((c.key.to_owned(), Threshold { value: c.default?, source: ThresholdSource::Default }))
-            })
-            .collect();
-        let mut sets = vec![CriteriaSet { name: PRODUCTION.to_owned(), thresholds: defaults.clone() }];
-        for (name, table) in tables {
-            let mut thresholds = defaults.clone();
-            for (key, value) in table {
-                if criteria::find(key.get_ref()).is_none() {
-                    let known: Vec<&str> = criteria::ALL.iter().map(|c| c.key).collect();
-                    return Err(self.error(Some(key.span()), unknown("criterion", key.get_ref(), &known)));
-                }
-                match *value.get_ref() {
-                    ThresholdValue::Number(number) if number.is_finite() => {
-                        let threshold = Threshold { value: number, source: ThresholdSource::Campaign };
-                        thresholds.insert(key.get_ref().clone(), threshold);
-                    }
-                    ThresholdValue::Switch(false) if name != PRODUCTION => {
-                        thresholds.remove(key.get_ref());
-                    }
-                    ThresholdValue::Switch(false) => {
-                        let message = format!(
-                            "{} cannot be waived for production (waive it in a use of another name)",
-                            key.get_ref()
-                        );
-                        return Err(self.error(Some(value.span()), message));
-                    }
-                    _ => {
-                        let message =
-                            format!("{}: expected a finite number, or false to waive it", key.get_ref());
-                        return Err(self.error(Some(value.span()), message));
-                    }
-                }
-            }
-            match sets.iter_mut().find(|s| s.name == *name) {
-                Some(set) => set.thresholds = thresholds,
-                None => sets.push(CriteriaSet { name: name.clone(), thresholds }),
+    fn economy(&self, table: Option<Spanned<EconomyConfig>>) -> Result<EconomyConfig, ConfigError> {
+        let Some(table) = table else { return Ok(EconomyConfig::default()) };
+        let span = table.span();
+        let economy = table.into_inner();
+        for (key, value) in [("hopeless_ps", economy.hopeless_ps), ("budget_ps", economy.budget_ps)] {
+            if value.is_nan() || value <= 0.0 {
+                let message = format!("economy: {key} = {value} (expected a positive number)");
+                return Err(self.error(Some(span), message));
             }
         }
-        Ok(sets)
+        Ok(economy)
     }
 
     fn unique_names<'n>(
@@ -280,7 +169,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn indices(
+    pub(super) fn indices(
         &self,
         what: &str,
         names: &[Spanned<String>],
@@ -297,7 +186,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn positive(&self, key: &str, value: &Spanned<f64>) -> Result<f64, ConfigError> {
+    pub(super) fn positive(&self, key: &str, value: &Spanned<f64>) -> Result<f64, ConfigError> {
         let number = *value.get_ref();
         if number.is_finite() && number > 0.0 {
             Ok(number)
@@ -319,6 +208,29 @@ impl Reader<'_> {
         }
     }
 
+    fn existing_files(&self, paths: Option<&Spanned<Paths>>) -> Result<Vec<PathBuf>, ConfigError> {
+        paths.map_or(Ok(Vec::new()), |all| {
+            let paths = all.get_ref().as_slice();
+            paths.iter().map(|path| self.existing_file(path, all.span())).collect()
+        })
+    }
+
+    fn frequencies(&self, table: Option<&Spanned<Vec<f64>>>) -> Result<Vec<f64>, ConfigError> {
+        let Some(table) = table else { return Ok(Vec::new()) };
+        let frequencies = table.get_ref();
+        match frequencies.iter().find(|f| !(f.is_finite() && **f > 0.0)) {
+            Some(bad) => {
+                let message = format!("frequencies_per_cm has {bad} (expected positive wavenumbers in 1/cm)");
+                Err(self.error(Some(table.span()), message))
+            }
+            None => {
+                let mut sorted = frequencies.clone();
+                sorted.sort_by(f64::total_cmp);
+                Ok(sorted)
+            }
+        }
+    }
+
     fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
@@ -333,7 +245,7 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     let list = known.join(", ");
     match nearest(found, known) {
         Some(near) => format!("unknown {what} '{found}': did you mean '{near}'? (known: {list})"),

@@ -22,6 +22,26 @@ pub struct Evaluation {
     /// Energy errors; absent when no composition has two frames with energies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<EnergyErrors>,
+    /// For frames of the model's own runs, labelled afterwards: force error against time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_time: Vec<TimeBin>,
+}
+
+/// Force error of the frames within a span of time of the runs they come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeBin {
+    /// Temperature of these runs, K.
+    #[serde(rename = "temperature_K")]
+    pub temperature_k: f64,
+    /// Begin of the span, ps.
+    pub from_ps: f64,
+    /// End of the span, ps.
+    pub to_ps: f64,
+    /// Frames.
+    pub n_frames: usize,
+    /// Root mean square force error over components, eV/Å.
+    #[serde(rename = "rmse_eV_per_A")]
+    pub rmse_ev_per_angstrom: f64,
 }
 
 /// Force errors over frames.
@@ -67,6 +87,12 @@ pub struct ForceErrors {
     /// Mean cosine of that angle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine_mean: Option<f64>,
+    /// Slope of predicted over reference force components, a line through the origin: 1 for the same unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope: Option<f64>,
+    /// RMSE that is left when the reference is scaled by that slope, eV/Å.
+    #[serde(rename = "rmse_scaled_eV_per_A", default, skip_serializing_if = "Option::is_none")]
+    pub rmse_scaled_ev_per_angstrom: Option<f64>,
     /// Mean absolute error of the force's magnitude, eV/Å.
     #[serde(rename = "magnitude_mae_eV_per_A")]
     pub magnitude_mae_ev_per_angstrom: f64,

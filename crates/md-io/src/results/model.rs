@@ -53,6 +53,9 @@ pub struct Model {
     /// SHA-256 of the weights; absent for closed forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_sha256: Option<String>,
+    /// Significant bits of its weights (24 for f32, 11 where all were rounded to f16); absent for closed forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<u32>,
     /// Symbols of the elements it has parameters for.
     pub elements: Vec<String>,
     /// Molecules that the campaign asks it to run: those it is judged on.
@@ -67,10 +70,24 @@ pub struct Model {
     pub uses: Vec<String>,
     /// One sentence with the reason.
     pub summary: String,
+    /// What is wrong with it, and what would mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failure_modes: Vec<FailureMode>,
     /// Conditions under which it was run to the end.
     pub envelope: Envelope,
     /// Every check of every use.
     pub checks: Vec<Check>,
+}
+
+/// One thing that is wrong with a model, in words and numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureMode {
+    /// What kind, such as `orientation`.
+    pub id: String,
+    /// What is wrong, with the numbers it shows in.
+    pub finding: String,
+    /// What would mend it.
+    pub remedy: String,
 }
 
 /// The conditions of the runs that finished.
@@ -87,6 +104,15 @@ pub struct Envelope {
     /// Longest finished run, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ps: Option<f64>,
+    /// Elements of these molecules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elements: Vec<String>,
+    /// Fewest and most atoms of these molecules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atoms: Option<[usize; 2]>,
+    /// Longest time step that was safe on every molecule it was tried on, fs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_safe_timestep_fs: Option<f64>,
 }
 
 /// How a check ended.
@@ -119,6 +145,9 @@ pub struct Check {
     /// Its standard error, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
+    /// 95 % interval of the value, where its uncertainty is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
     /// The threshold.
     pub threshold: f64,
     /// Unit of value and threshold.
@@ -127,4 +156,7 @@ pub struct Check {
     pub molecule: String,
     /// Why it was skipped, or what was measured.
     pub reason: String,
+    /// What would decide an undecided check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_decide: Option<String>,
 }

@@ -23,11 +23,17 @@ pub struct Run {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// `nve`.
+    /// `nve`, `langevin`, `bussi` or `nose_hoover`.
     pub ensemble: String,
     /// Target of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
+    /// Temperature that the thermostat rises to during the run, K.
+    #[serde(rename = "ramp_to_K", default, skip_serializing_if = "Option::is_none")]
+    pub ramp_to_k: Option<f64>,
+    /// Time with a thermostat before the run, ps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equilibrated_ps: Option<f64>,
     /// Time step, fs.
     pub timestep_fs: f64,
     /// Replica number, from 0.
@@ -49,9 +55,12 @@ pub struct Run {
     /// Kinetic temperature over the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<RunTemperature>,
-    /// Conservation of angular momentum.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub angular_momentum: Option<RunAngularMomentum>,
+    /// Conservation of linear and angular momentum.
+    #[serde(rename = "angular_momentum", skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<RunMomentum>,
+    /// Distribution of velocities, of runs with a thermostat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thermal: Option<RunThermal>,
     /// Bonds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stability: Option<RunStability>,
@@ -77,7 +86,7 @@ impl Run {
 /// Energy conservation of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunEnergy {
-    /// Total energy at step 0, eV.
+    /// What the integrator conserves (in NVE the total energy) at step 0, eV.
     #[serde(rename = "initial_eV")]
     pub initial_ev: f64,
     /// End-point drift in percent of the initial total energy. That energy's zero is arbitrary, and so is this
@@ -96,6 +105,12 @@ pub struct RunEnergy {
     /// Standard error of that slope, autocorrelation included, meV/atom/ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_standard_error: Option<f64>,
+    /// Degrees of freedom of that standard error: residuals independent of each other, less two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_degrees_of_freedom: Option<f64>,
+    /// Largest jump or spike between two samples, meV/atom; 0 without any.
+    #[serde(rename = "max_jump_meV_per_atom", default, skip_serializing_if = "Option::is_none")]
+    pub max_jump_mev_per_atom: Option<f64>,
     /// Standard deviation of the total energy, meV/atom.
     #[serde(rename = "rms_fluctuation_meV_per_atom")]
     pub rms_fluctuation_mev_per_atom: f64,
@@ -123,11 +138,33 @@ pub struct RunTemperature {
     pub degrees_of_freedom: usize,
 }
 
-/// Angular momentum of one run.
+/// Linear and angular momentum of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunAngularMomentum {
-    /// Largest change from the start, ħ.
+pub struct RunMomentum {
+    /// Largest change of the angular momentum from the start, ħ.
     pub max_change_hbar: f64,
+    /// Largest speed of the centre of mass, Å/ps.
+    #[serde(rename = "max_drift_A_per_ps", default)]
+    pub max_drift_angstrom_per_ps: f64,
+}
+
+/// Whether velocities are distributed as they should be at the temperature of a thermostat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunThermal {
+    /// Mean kinetic temperature over the target, less 1, in percent.
+    pub temperature_error_percent: f64,
+    /// Standard error of that, autocorrelation included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature_standard_error_percent: Option<f64>,
+    /// Probability of a kinetic energy distribution as odd as this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinetic_energy_p: Option<f64>,
+    /// Probability of kinetic energies of atoms as unequal as these, all atoms considered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equipartition_p: Option<f64>,
+    /// Largest deviation of an atom's kinetic energy from its share, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equipartition_worst_percent: Option<f64>,
 }
 
 /// Bonds in one run.

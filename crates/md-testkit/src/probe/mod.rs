@@ -4,6 +4,16 @@
 //! potential refuses to answer. A potential that answers NaN gives a NaN, which is below no threshold.
 //! Judgement, with a threshold per number, is in [`conformance`](crate::conformance).
 
+mod dimer;
+mod hessian;
+mod jumps;
+mod work;
+
+pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
+pub use hessian::{Hessian, hessian};
+pub use jumps::{EnergyJump, ForceJump, Jumps, largest_jumps, ray_jumps};
+pub use work::{LoopWork, loop_work};
+
 use md_core::{
     Batch, Cell, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, StepError, System,
     SystemError, Vec3,
@@ -76,6 +86,8 @@ pub struct GradientError {
     pub resolution_ev_per_angstrom: f64,
     /// The atom with the largest error.
     pub worst_atom: usize,
+    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is smooth.
+    pub kink_ev_per_angstrom: f64,
 }
 
 /// Forces against central finite differences of the energy, with Richardson extrapolation.
@@ -84,6 +96,8 @@ pub struct GradientError {
 /// order h⁴, and the resolution as the size of the correction, `|D(h/2) - D(h)| / 3`: an upper estimate where
 /// the energy is smooth, and the size of the rounding noise where that dominates. A resolution as large as
 /// the error of the forces says that the energy is not smooth within h: it jumps at a cutoff, say.
+///
+/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which for a smooth energy is of order h³.
 ///
 /// An h of 1e-4 Å suits energies in f64, and seldom reaches a cutoff. Energies with rounding noise of 1e-5 eV
 /// (f32) need 0.04 Å and resolve about 1e-3 eV/Å at best.
@@ -95,7 +109,7 @@ pub fn force_gradient(
     system: &System,
     h_angstrom: f64,
 ) -> Result<GradientError, ProbeError> {
-    let forces = evaluate(potential, system)?.forces;
+    let Evaluation { energies, forces, .. } = evaluate(potential, system)?;
     let offsets = [h_angstrom, -h_angstrom, 0.5 * h_angstrom, -0.5 * h_angstrom];
     let copies = vec![system.clone(); 3 * offsets.len()];
     let batch = Batch::new(&copies);
@@ -107,6 +121,7 @@ pub fn force_gradient(
         rms_ev_per_angstrom: 0.0,
         resolution_ev_per_angstrom: 0.0,
         worst_atom: 0,
+        kink_ev_per_angstrom: 0.0,
     };
     for atom in 0..system.n_atoms() {
         let mut positions = undisturbed.clone();
@@ -119,6 +134,10 @@ pub fn force_gradient(
             let half = (e[2] - e[3]) / h_angstrom;
             let correction = (half - whole) / 3.0;
             let component = (forces[atom][axis] + half + correction).abs();
+            let kink_whole = (e[0] + e[1] - 2.0 * energies[0]) / h_angstrom;
+            let kink_half = 2.0 * (e[2] + e[3] - 2.0 * energies[0]) / h_angstrom;
+            let kink = (2.0 * kink_half - kink_whole).abs();
+            error.kink_ev_per_angstrom = largest([error.kink_ev_per_angstrom, kink]);
             square_sum += component * component;
             error.resolution_ev_per_angstrom = largest([error.resolution_ev_per_angstrom, correction.abs()]);
             if component > error.max_ev_per_angstrom || component.is_nan() {
@@ -215,6 +234,47 @@ pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64,
     let centre = centroid(system);
     let torque: Vec3 = system.positions().iter().zip(&forces).map(|(x, f)| (x - centre).cross(f)).sum();
     Ok(torque.norm())
+}
+
+/// Two molecules that do not feel each other: the system and a copy of it, turned at random and `distance_angstrom`
+/// away. How far the energy of both is from twice that of one, and the largest change of a force.
+///
+/// # Errors
+/// What the potential returns; one that knows molecules by their atoms does not know two of them.
+pub fn extensivity(
+    potential: &mut dyn Potential,
+    system: &System,
+    distance_angstrom: f64,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    let (turn, centre) = (random.rotation(), centroid(system));
+    let shift = random.rotation() * Vec3::new(distance_angstrom, 0.0, 0.0);
+    let far: Vec<Vec3> = system.positions().iter().map(|x| centre + turn * (x - centre) + shift).collect();
+    let copy = system.clone().with_positions(far.clone())?;
+    let twice = |x: &[f64]| [x, x].concat();
+    let elements = [system.elements(), system.elements()].concat();
+    let both = System::new(elements, [system.positions(), &far].concat())?
+        .with_masses_amu(twice(system.masses_amu()))?;
+    let (one, other) = (evaluate(potential, system)?, evaluate(potential, &copy)?);
+    let apart = Evaluation {
+        energies: vec![one.energies[0] + other.energies[0]],
+        forces: [one.forces, other.forces].concat(),
+        stresses: None,
+    };
+    Ok(Deviation::between(&apart, &evaluate(potential, &both)?))
+}
+
+/// Difference of two implementations of one potential (another precision, another device) on one system.
+///
+/// # Errors
+/// What either returns.
+pub fn difference(
+    potential: &mut dyn Potential,
+    other: &mut dyn Potential,
+    system: &System,
+) -> Result<Deviation, ProbeError> {
+    Ok(Deviation::between(&evaluate(potential, system)?, &evaluate(other, system)?))
 }
 
 /// Difference between each system alone and the same system in the batch of all, in order and in reverse, one
@@ -336,6 +396,28 @@ fn isometries(
         worst = worst.max(Deviation::between(&found, &Evaluation { forces, ..expected.clone() }));
     }
     Ok(worst)
+}
+
+/// Energies of one system at many positions, evaluated in batches; with forces of all atoms where `request` asks.
+fn evaluate_path(
+    potential: &mut dyn Potential,
+    system: &System,
+    positions: &[Vec<Vec3>],
+    request: Request,
+) -> Result<Vec<(f64, Vec<Vec3>)>, ProbeError> {
+    const AT_ONCE: usize = 64;
+    let mut answers = Vec::with_capacity(positions.len());
+    let mut out = Evaluation::default();
+    for chunk in positions.chunks(AT_ONCE) {
+        let batch = Batch::new(&vec![system.clone(); chunk.len()]);
+        let positions = chunk.concat();
+        ask(potential, Configuration { batch: &batch, positions: &positions }, request, &mut out)?;
+        for (s, atoms) in batch.ranges().enumerate() {
+            let forces = if request.forces { out.forces[atoms].to_vec() } else { Vec::new() };
+            answers.push((out.energies[s], forces));
+        }
+    }
+    Ok(answers)
 }
 
 fn reordered(system: &System, order: &[usize]) -> Result<System, SystemError> {

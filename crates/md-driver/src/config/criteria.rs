@@ -1,0 +1,112 @@
+//! The `[criteria.USE]` tables of a campaign file.
+
+use std::collections::BTreeMap;
+
+use md_io::results::{CriteriaSet, Threshold, ThresholdSource};
+use toml::Spanned;
+
+use super::file::{Pair, ThresholdValue};
+use super::reader::{Reader, unknown};
+use super::{ConfigError, PRODUCTION};
+use crate::criteria::{self, Bound, Criterion};
+
+/// Keys of a `[criteria.USE]` table that are no criteria.
+const MAX_TEMPERATURE: &str = "max_temperature_K";
+const DEFAULTS: &str = "defaults";
+
+type Table = BTreeMap<Spanned<String>, Spanned<ThresholdValue>>;
+
+impl Reader<'_> {
+    /// One set per use, production first and always there.
+    pub(super) fn criteria(&self, tables: &BTreeMap<String, Table>) -> Result<Vec<CriteriaSet>, ConfigError> {
+        let production = match tables.get(PRODUCTION) {
+            Some(table) => self.criteria_set(PRODUCTION, table)?,
+            None => {
+                CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds: defaults() }
+            }
+        };
+        let others = tables.iter().filter(|(name, _)| *name != PRODUCTION);
+        let others = others.map(|(name, table)| self.criteria_set(name, table));
+        std::iter::once(Ok(production)).chain(others).collect()
+    }
+
+    fn criteria_set(&self, name: &str, table: &Table) -> Result<CriteriaSet, ConfigError> {
+        let production = name == PRODUCTION;
+        let starts_empty = table
+            .iter()
+            .any(|(key, value)| key.get_ref() == DEFAULTS && matches!(value.get_ref(), ThresholdValue::Switch(false)));
+        let mut set = CriteriaSet {
+            name: name.to_owned(),
+            max_temperature_k: None,
+            thresholds: if starts_empty { BTreeMap::new() } else { defaults() },
+        };
+        for (key, value) in table {
+            let wrong = |message: String| Err(self.error(Some(value.span()), message));
+            let key_name = key.get_ref().as_str();
+            match (key_name, *value.get_ref()) {
+                (DEFAULTS | MAX_TEMPERATURE, _) if production => {
+                    return wrong(format!("{key_name} is for other uses: production is judged by everything"));
+                }
+                (DEFAULTS, ThresholdValue::Switch(_)) => {}
+                (DEFAULTS, _) => return wrong(format!("{DEFAULTS}: expected true or false")),
+                (MAX_TEMPERATURE, ThresholdValue::Number(kelvins)) if kelvins.is_finite() && kelvins > 0.0 => {
+                    set.max_temperature_k = Some(kelvins);
+                }
+                (MAX_TEMPERATURE, _) => {
+                    return wrong(format!("{MAX_TEMPERATURE}: expected a positive number of kelvins"));
+                }
+                (_, value) => {
+                    let Some(criterion) = criteria::find(key_name) else {
+                        let mut known: Vec<&str> = criteria::ALL.iter().map(|c| c.key).collect();
+                        known.extend([MAX_TEMPERATURE, DEFAULTS]);
+                        return Err(self.error(Some(key.span()), unknown("criterion", key_name, &known)));
+                    };
+                    match threshold(criterion, value, production) {
+                        Ok(Some(threshold)) => set.thresholds.insert(key_name.to_owned(), threshold),
+                        Ok(None) => set.thresholds.remove(key_name),
+                        Err(message) => return wrong(message),
+                    };
+                }
+            }
+        }
+        if set.thresholds.is_empty() {
+            let span = table.keys().next().map(Spanned::span);
+            return Err(self.error(span, format!("the use '{name}' has no criterion: add one")));
+        }
+        Ok(set)
+    }
+}
+
+fn defaults() -> BTreeMap<String, Threshold> {
+    let default =
+        |c: &Criterion| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default)));
+    criteria::ALL.iter().filter_map(default).collect()
+}
+
+/// The threshold that `value` gives `criterion`; `None` when it waives it.
+fn threshold(criterion: &Criterion, value: ThresholdValue, production: bool) -> Result<Option<Threshold>, String> {
+    let key = criterion.key;
+    match value {
+        ThresholdValue::Number(value) if value.is_finite() => {
+            Ok(Some(Threshold::new(value, ThresholdSource::Campaign)))
+        }
+        ThresholdValue::Pair(Pair { good, bad }) if good.is_finite() && bad.is_finite() => {
+            let ordered = match criterion.bound {
+                Bound::AtMost => good <= bad,
+                Bound::AtLeast => good >= bad,
+            };
+            if !ordered {
+                let sign = criterion.bound.sign();
+                return Err(format!("{key}: good = {good}, bad = {bad} (expected good {sign} bad)"));
+            }
+            Ok(Some(Threshold { bad: Some(bad), ..Threshold::new(good, ThresholdSource::Campaign) }))
+        }
+        ThresholdValue::Switch(false) if !production => Ok(None),
+        ThresholdValue::Switch(false) => {
+            Err(format!("{key} cannot be waived for production (waive it in a use of another name)"))
+        }
+        _ => Err(format!(
+            "{key}: expected a finite number, {{ good = NUMBER, bad = NUMBER }}, or false to waive it"
+        )),
+    }
+}

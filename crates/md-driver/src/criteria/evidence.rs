@@ -1,0 +1,310 @@
+//! From recorded evidence to one number per criterion.
+
+use md_io::results::{Evaluation, Run, RunFate, RunThermal, Speed, Stage};
+
+use super::{Finding, REPLICAS, Subject, Uncertainty};
+use crate::statistics;
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
+fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
+    let failure = s.results.failures.iter().find(|f| {
+        f.model == s.model
+            && f.molecule.as_deref().is_none_or(|m| m == s.molecule)
+            && (f.stage == stage || f.stage == Stage::Load)
+    });
+    let left_out = || match s.results.campaign.only.as_slice() {
+        [] => usual(),
+        only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
+    };
+    Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
+}
+
+fn no_runs(s: &Subject<'_>) -> Finding {
+    missing(s, Stage::Relaxation, || "no NVE runs".to_owned())
+}
+
+/// Conditions of a run in words.
+fn place(run: &Run) -> String {
+    format!("{} K, replica {}", run.temperature_k, run.replica)
+}
+
+pub(super) fn stable_ps(s: &Subject<'_>) -> Finding {
+    if let Some(run) = s.nve_runs().find(|run| run.fate == RunFate::Failed) {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        return Finding::Missing(format!("run {} could not be made: {why}", run.id));
+    }
+    let shortest = |diverged: bool| {
+        s.nve_runs()
+            .filter(|run| (run.fate == RunFate::Diverged) == diverged)
+            .min_by(|a, b| a.done_ps().total_cmp(&b.done_ps()))
+    };
+    let first_failure = shortest(true).map(|run| {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        (run.done_ps(), format!("{}: {why}", place(run)))
+    });
+    let shortest_survivor =
+        shortest(false).map(|run| (run.done_ps(), run.fate_reason.clone().unwrap_or_default()));
+    match s.nve_runs().count() {
+        0 => no_runs(s),
+        n => Finding::Survived { first_failure, shortest_survivor, n },
+    }
+}
+
+pub(super) fn failure_rate_per_ns(s: &Subject<'_>) -> Finding {
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    match statistics::survival(&runs) {
+        Ok(Some(survival)) => Finding::Value {
+            value: survival.rate_upper_per_ns,
+            uncertainty: None,
+            detail: survival.statement,
+        },
+        Ok(None) => no_runs(s),
+        Err(error) => Finding::Missing(error.to_string()),
+    }
+}
+
+pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
+    let mut lowest: Option<(f64, String)> = None;
+    for run in s.ramps() {
+        let (Some(to_k), RunFate::Diverged | RunFate::Finished) = (run.ramp_to_k, run.fate) else {
+            return Finding::Missing(format!("run {} did not end", run.id));
+        };
+        let broken = run.stability.as_ref().and_then(|b| b.first_broken_bond_ps);
+        let until_ps = match (broken, run.fate) {
+            (Some(ps), _) => ps,
+            (None, RunFate::Diverged) => run.done_ps(),
+            _ => run.planned_ps(),
+        };
+        let reached_k =
+            run.temperature_k + (to_k - run.temperature_k) * (until_ps / run.planned_ps()).min(1.0);
+        if lowest.as_ref().is_none_or(|(k, _)| reached_k < *k) {
+            let how = run.fate_reason.clone().or_else(|| broken.map(|_| "a bond broke".to_owned()));
+            lowest = Some((reached_k, how.unwrap_or_else(|| "the end of the ramp".to_owned())));
+        }
+    }
+    match lowest {
+        Some((value, detail)) => Finding::Value { value, uncertainty: None, detail },
+        None => missing(s, Stage::Relaxation, || {
+            "no temperature ramps: give a [[run]] with ramp_to_K".to_owned()
+        }),
+    }
+}
+
+/// The largest value over the NVE runs; missing when any run lacks it, since the worst might be there.
+pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    let mut worst: Option<(f64, &Run)> = None;
+    for run in s.nve_runs() {
+        let Some(v) = value(run) else {
+            let why = run.fate_reason.as_deref().unwrap_or("it is not defined there");
+            return Finding::Missing(format!("run {} has no such number: {why}", run.id));
+        };
+        if worst.is_none_or(|(w, _)| v > w || v.is_nan()) {
+            worst = Some((v, run));
+        }
+    }
+    match worst {
+        Some((value, run)) => Finding::Value { value, uncertainty: None, detail: place(run) },
+        None => no_runs(s),
+    }
+}
+
+/// Mean drift of the replicas at each temperature; the temperature whose interval reaches farthest from zero decides.
+pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
+    if let Some(run) =
+        s.nve_runs().find(|r| r.energy.as_ref().and_then(|e| e.drift_mev_per_atom_per_ps).is_none())
+    {
+        let why = run.fate_reason.as_deref().unwrap_or("it is too short for a slope");
+        return Finding::Missing(format!("run {} has no such number: {why}", run.id));
+    }
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    let mut worst: Option<(f64, Finding)> = None;
+    for group in statistics::conditions(&runs) {
+        let drift = match statistics::drift(&group) {
+            Ok(drift) => drift,
+            Err(error) => return Finding::Missing(error.to_string()),
+        };
+        let [low, high] = drift.interval;
+        let reach = low.abs().max(high.abs());
+        if worst.as_ref().is_none_or(|(r, _)| reach > *r) {
+            let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+            let uncertainty = Uncertainty {
+                standard_error: drift.standard_error,
+                interval: [nearest, reach],
+                n: group.len(),
+                of: REPLICAS,
+            };
+            let plural = if group.len() == 1 { "run" } else { "replicas" };
+            let detail = format!("{} K, {} {plural}", group[0].temperature_k, group.len());
+            worst = Some((
+                reach,
+                Finding::Value { value: drift.mean.abs(), uncertainty: Some(uncertainty), detail },
+            ));
+        }
+    }
+    worst.map_or_else(|| no_runs(s), |(_, finding)| finding)
+}
+
+fn no_thermostat(s: &Subject<'_>) -> Finding {
+    missing(s, Stage::Relaxation, || {
+        "no runs with a thermostat: give a [[run]] with ensemble = \"langevin\"".to_owned()
+    })
+}
+
+/// Largest deviation of the mean kinetic temperature from the target.
+pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
+    let mut worst: Option<(f64, Finding)> = None;
+    for run in s.thermostat_runs() {
+        let Some(thermal) = &run.thermal else {
+            return Finding::Missing(format!("run {} has no such number", run.id));
+        };
+        let value = thermal.temperature_error_percent.abs();
+        let uncertainty = thermal.temperature_standard_error_percent.map(|standard_error| Uncertainty {
+            standard_error,
+            interval: [
+                (value - statistics::Z_95 * standard_error).max(0.0),
+                value + statistics::Z_95 * standard_error,
+            ],
+            n: 1,
+            of: "times the duration",
+        });
+        if worst.as_ref().is_none_or(|(w, _)| value > *w || value.is_nan()) {
+            worst = Some((value, Finding::Value { value, uncertainty, detail: place(run) }));
+        }
+    }
+    worst.map_or_else(|| no_thermostat(s), |(_, finding)| finding)
+}
+
+/// The worst number of the runs with a thermostat; `worse` picks the worse of two.
+pub(super) fn thermostat(
+    s: &Subject<'_>,
+    worse: fn(f64, f64) -> f64,
+    value: impl Fn(&RunThermal) -> Option<f64>,
+) -> Finding {
+    let mut worst: Option<(f64, &Run)> = None;
+    for run in s.thermostat_runs() {
+        let Some(v) = run.thermal.as_ref().and_then(&value) else {
+            return Finding::Missing(format!("run {} has no such number", run.id));
+        };
+        if worst.is_none_or(|(w, _)| v.is_nan() || worse(v, w) < w) {
+            worst = Some((v, run));
+        }
+    }
+    match worst {
+        Some((value, run)) => Finding::Value { value, uncertainty: None, detail: place(run) },
+        None => no_thermostat(s),
+    }
+}
+
+pub(super) fn comparison(s: &Subject<'_>, id: &str) -> Finding {
+    let found = s
+        .results
+        .comparisons
+        .iter()
+        .filter(|c| c.model == s.model && c.molecule == s.molecule)
+        .find_map(|c| Some((c, c.distances.iter().find(|d| d.id == id)?)));
+    match found {
+        Some((comparison, distance)) => Finding::Value {
+            value: distance.value,
+            uncertainty: None,
+            detail: format!(
+                "{:.1} ps; halves of the reference differ by {}",
+                comparison.duration_ps,
+                crate::verdict::number(distance.floor)
+            ),
+        },
+        None => missing(s, Stage::Comparison, || {
+            format!("no reference dynamics: give the molecule '{}' a `trajectory`", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn shift(s: &Subject<'_>) -> Finding {
+    match s.results.shifts.iter().find(|x| x.model == s.model && x.molecule == s.molecule) {
+        Some(shift) => Finding::Value {
+            value: shift.median_ratio,
+            uncertainty: None,
+            detail: format!(
+                "{} visited frames, {:.0} % farther than 95 % of the reference frames are from each other",
+                shift.n_visited,
+                100.0 * shift.fraction_beyond
+            ),
+        },
+        None => missing(s, Stage::Shift, || {
+            format!("no labelled frames: give the molecule '{}' a `reference`", s.molecule)
+        }),
+    }
+}
+
+fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
+    let Subject { results, model, molecule, .. } = *s;
+    results.evaluations.iter().filter(move |e| e.model == model && e.molecule.as_deref() == Some(molecule))
+}
+
+/// Of several sets of frames the one with the largest error decides.
+pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
+    match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
+        Some((evaluation, force)) => {
+            let value = force.rmse_ev_per_angstrom;
+            let uncertainty =
+                force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
+                    standard_error,
+                    interval: [
+                        (value - statistics::Z_95 * standard_error).max(0.0),
+                        value + statistics::Z_95 * standard_error,
+                    ],
+                    n: force.n_frames,
+                    of: "frames",
+                });
+            let detail = format!("{} frames of {}", force.n_frames, file_name(&evaluation.frames));
+            Finding::Value { value, uncertainty, detail }
+        }
+        None => missing(s, Stage::Evaluation, || {
+            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| Some((e, e.energy.as_ref()?)));
+    match labelled.max_by(|(_, a), (_, b)| a.rmse_mev_per_atom.total_cmp(&b.rmse_mev_per_atom)) {
+        Some((evaluation, energy)) => Finding::Value {
+            value: energy.rmse_mev_per_atom,
+            uncertainty: None,
+            detail: format!("{} frames of {}", energy.n_frames, file_name(&evaluation.frames)),
+        },
+        None => missing(s, Stage::Evaluation, || {
+            format!("no frames with energies: give the molecule '{}' a `reference`", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
+    let own = |x: &&Speed| x.model == s.model && x.molecule == s.molecule && x.batch == 1;
+    match s.results.speed.iter().find(own) {
+        Some(x) => Finding::Value { value: value(x), uncertainty: None, detail: x.path.clone() },
+        None => missing(s, Stage::Speed, || "speed was not measured".to_owned()),
+    }
+}
+
+pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
+    let own = |g: &&md_io::results::Gate| g.model == s.model && g.molecule == s.molecule && g.id == id;
+    match s.results.gates.iter().find(own) {
+        Some(gate) => Finding::Value {
+            value: gate.value.unwrap_or(f64::NAN),
+            uncertainty: None,
+            detail: match gate.value {
+                Some(_) => gate.detail.clone(),
+                None => "the model's answer was not finite".to_owned(),
+            },
+        },
+        None if matches!(id, "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error") => {
+            missing(s, Stage::Minimum, || "the minimum was not looked at".to_owned())
+        }
+        None => missing(s, Stage::Gates, || "the gate was not measured".to_owned()),
+    }
+}

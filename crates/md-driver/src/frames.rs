@@ -1,0 +1,278 @@
+//! Frames that a model visits: kept during its runs, written for any program to label, read back with the labels.
+//!
+//! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies and forces
+//! and, in the comment line, where each comes from. `mdproof frames` picks some of them, a reference program replaces
+//! energies and forces by its own, and `validate --labels` compares.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use md_core::units::FS_PER_PS;
+use md_core::{Frame, Observer, ObserverError, Potential, System, Vec3};
+use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame, write_frame};
+use md_io::results::{Evaluation, Run, TimeBin};
+use md_metrics::ForceErrorAccumulator;
+
+use crate::evaluate::{Errors, Source};
+
+/// Name of the file in the output folder.
+pub const FILE: &str = "frames.extxyz";
+
+/// Spans of time in which label errors are reported.
+const TIME_BINS: usize = 5;
+
+/// Labels nearer to the model's own forces than this (eV/Å, root mean square) are the model's own.
+const OWN_FORCES_EV_PER_ANGSTROM: f64 = 1e-6;
+
+/// A frame of a run.
+#[derive(Debug, Clone)]
+pub struct VisitedFrame {
+    /// Time since the start of the run, ps.
+    pub time_ps: f64,
+    /// The atoms.
+    pub system: System,
+    /// Potential energy by the model, eV.
+    pub energy_ev: f64,
+    /// Forces by the model, eV/Å.
+    pub forces: Vec<Vec3>,
+}
+
+/// Keeps a few frames of every run, evenly spaced, and the last one before a system left the batch.
+pub struct Visited {
+    stride: u64,
+    systems: Vec<System>,
+    frames: Vec<Vec<VisitedFrame>>,
+}
+
+impl Visited {
+    /// To keep `frames` frames of each system of a run of `steps` steps. `systems` are those of `state`, in order.
+    pub fn new(systems: &[&System], steps: u64, frames: usize) -> Self {
+        Visited {
+            stride: (steps / frames.max(1) as u64).max(1),
+            systems: systems.iter().map(|s| (*s).clone()).collect(),
+            frames: vec![Vec::new(); systems.len()],
+        }
+    }
+
+    /// The frames of each system, in order of time.
+    pub fn into_frames(self) -> Vec<Vec<VisitedFrame>> {
+        self.frames
+    }
+}
+
+impl Observer for Visited {
+    fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        for system in frame.systems().filter(|s| s.step() > 0) {
+            // A geometry with two atoms in one place is no system: the run is about to end by itself.
+            let Ok(visited) = self.systems[system.id].clone().with_positions(system.positions().to_vec())
+            else {
+                continue;
+            };
+            self.frames[system.id].push(VisitedFrame {
+                time_ps: system.time_fs() / FS_PER_PS,
+                system: visited,
+                energy_ev: system.potential_energy_ev(),
+                forces: system.forces().to_vec(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The frames of one run.
+#[derive(Debug, Clone)]
+pub struct VisitedRun {
+    /// Id of the run.
+    pub run: String,
+    /// Its molecule.
+    pub molecule: String,
+    /// Temperature of the initial velocities, K.
+    pub temperature_k: f64,
+    /// Frames, in order of time.
+    pub frames: Vec<VisitedFrame>,
+}
+
+/// Appends the frames of a model to a file.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut out = BufWriter::new(file);
+    for run in runs {
+        for frame in &run.frames {
+            let info = [
+                ("model", model.to_owned()),
+                ("molecule", run.molecule.clone()),
+                ("run", run.run.clone()),
+                ("temperature_K", run.temperature_k.to_string()),
+                ("time_ps", frame.time_ps.to_string()),
+            ];
+            let to_write = FrameToWrite {
+                energy_ev: Some(frame.energy_ev).filter(|e| e.is_finite()),
+                forces: Some(&frame.forces),
+                info: &info,
+                ..FrameToWrite::from(&frame.system)
+            };
+            write_frame(&mut out, &to_write).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    out.flush().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Copies those frames of `from` to `to` that are of `model` and `molecule` (all, where `None`); returns their number.
+///
+/// # Errors
+/// Files that cannot be read or written; no such frame.
+pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> Result<usize> {
+    if to.exists() {
+        bail!("{} exists already: choose another --out", to.display());
+    }
+    let mut text = Vec::new();
+    let mut n = 0;
+    for frame in extxyz::open(from, LabelKeys::default())? {
+        let frame = frame?;
+        let is = |key: &str, wanted: Option<&str>| {
+            wanted.is_none_or(|w| frame.info.get(key).is_some_and(|v| v == w))
+        };
+        if !is("model", model) || !is("molecule", molecule) {
+            continue;
+        }
+        let info: Vec<(&str, String)> = frame.info.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+        let to_write = FrameToWrite {
+            energy_ev: frame.energy_ev,
+            forces: frame.forces.as_deref(),
+            info: &info,
+            ..FrameToWrite::from(&frame.system)
+        };
+        write_frame(&mut text, &to_write)?;
+        n += 1;
+    }
+    if n == 0 {
+        bail!("{} has no frame of that model and molecule", from.display());
+    }
+    std::fs::write(to, text).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(n)
+}
+
+/// A frame with the labels of a reference program.
+#[derive(Debug, Clone)]
+pub struct Label {
+    /// The model whose run it is of.
+    pub model: String,
+    /// The molecule.
+    pub molecule: String,
+    /// Temperature of its run, K.
+    pub temperature_k: f64,
+    /// Time in its run, ps.
+    pub time_ps: f64,
+    /// The frame, which has forces.
+    pub frame: LabelledFrame,
+}
+
+/// Reads labelled frames and checks that each says where it comes from and has forces.
+///
+/// # Errors
+/// The first frame that does not, and what is missing.
+pub fn read_labels(path: &Path, models: &[&str], molecules: &[&str]) -> Result<Vec<Label>> {
+    let frames = extxyz::read_frames(path, &LabelKeys::default())?;
+    frames
+        .into_iter()
+        .enumerate()
+        .map(|(n, frame)| {
+            label(frame, models, molecules).with_context(|| format!("{}: frame {n}", path.display()))
+        })
+        .collect()
+}
+
+fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<Label> {
+    let text = |key: &str| {
+        frame.info.get(key).with_context(|| {
+            format!("no key '{key}' (label the frames of `mdproof frames` and keep their comment lines)")
+        })
+    };
+    let number = |key: &str| -> Result<f64> {
+        let text = text(key)?;
+        text.parse().ok().filter(|x: &f64| x.is_finite()).with_context(|| format!("{key} = '{text}' is no number"))
+    };
+    for (key, known) in [("model", models), ("molecule", molecules)] {
+        let name = text(key)?;
+        if !known.contains(&name.as_str()) {
+            bail!("the campaign has no {key} '{name}' (it has {})", known.join(", "));
+        }
+    }
+    if frame.forces.is_none() {
+        bail!("no forces (expected a column forces:R:3 in Properties)");
+    }
+    Ok(Label {
+        model: text("model")?.clone(),
+        molecule: text("molecule")?.clone(),
+        temperature_k: number("temperature_K")?,
+        time_ps: number("time_ps")?,
+        frame,
+    })
+}
+
+/// Errors of a model on labelled frames of its own runs, and its force error by temperature and span of time.
+///
+/// # Errors
+/// Labels that are the model's own answers, and what the potential returns.
+pub fn evaluate(source: Source<'_>, labels: &[&Label], potential: &mut dyn Potential) -> Result<Evaluation> {
+    let longest_ps = labels.iter().map(|l| l.time_ps).fold(0.0, f64::max);
+    let span_ps = longest_ps / TIME_BINS as f64;
+    let bin_of = |time_ps: f64| match (time_ps / span_ps).ceil() {
+        bin if bin >= 1.0 => (bin as usize).min(TIME_BINS) - 1,
+        _ => 0,
+    };
+    let mut errors = Errors::default();
+    // Kelvins are ordered by their bits, since they are positive.
+    let mut bins: BTreeMap<(u64, usize), (usize, ForceErrorAccumulator)> = BTreeMap::new();
+    for label in labels {
+        errors.push(&label.frame, potential)?;
+        let Some(reference) = &label.frame.forces else { continue };
+        let (n_frames, bin) = bins.entry((label.temperature_k.to_bits(), bin_of(label.time_ps))).or_default();
+        *n_frames += 1;
+        bin.push(label.frame.system.elements(), errors.last_forces(), reference)?;
+    }
+    let mut evaluation = errors.evaluation(source)?;
+    if evaluation.force.as_ref().is_some_and(|f| f.rmse_ev_per_angstrom < OWN_FORCES_EV_PER_ANGSTROM) {
+        bail!(
+            "{}: the labels are the model's own forces: label the frames with a reference program first",
+            source.frames.display()
+        );
+    }
+    for ((kelvins, bin), (n_frames, errors)) in bins {
+        evaluation.by_time.push(TimeBin {
+            temperature_k: f64::from_bits(kelvins),
+            from_ps: bin as f64 * span_ps,
+            to_ps: (bin + 1) as f64 * span_ps,
+            n_frames,
+            rmse_ev_per_angstrom: errors.errors()?.rmse_ev_per_angstrom,
+        });
+    }
+    Ok(evaluation)
+}
+
+/// Keeps what a group of runs visited, run by run.
+pub fn by_run(runs: &[Run], frames: Vec<Vec<VisitedFrame>>) -> Vec<VisitedRun> {
+    runs.iter()
+        .zip(frames)
+        .map(|(run, frames)| VisitedRun {
+            run: run.id.clone(),
+            molecule: run.molecule.clone(),
+            temperature_k: run.temperature_k,
+            frames,
+        })
+        .collect()
+}

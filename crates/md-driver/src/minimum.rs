@@ -1,0 +1,100 @@
+//! Whether a model's minimum is the molecule: bond lengths and vibrations.
+
+use anyhow::Result;
+use md_core::bonds;
+use md_dynamics::{RelaxOptions, RelaxOutcome, Relaxed};
+use md_io::results::Relaxation;
+use md_testkit::probe;
+
+use crate::campaign::LoadedMolecule;
+use crate::gates::Gates;
+use crate::models::LoadedModel;
+
+/// Forces at a minimum whose vibrations are looked at, eV/Å: 0.01 left would bend soft modes by some 1/cm.
+const FMAX_EV_PER_ANGSTROM: f64 = 1e-3;
+
+/// Step of the central differences of forces, Å.
+const STEP_ANGSTROM: f64 = 1e-3;
+
+/// What a relaxation came to, and the gates of the minimum.
+///
+/// # Errors
+/// What the potential returns.
+pub fn look(
+    model: &mut LoadedModel,
+    molecule: &LoadedMolecule,
+    relaxed: &Relaxed,
+    gates: &mut Gates,
+) -> Result<Relaxation> {
+    let given = &molecule.system;
+    let name = molecule.record.name.as_str();
+    let (outcome, reason) = match &relaxed.outcome {
+        RelaxOutcome::Converged => ("converged", None),
+        RelaxOutcome::NotConverged => ("not_converged", Some("the steps ran out".to_owned())),
+        RelaxOutcome::Diverged(reason) => ("diverged", Some(reason.to_string())),
+    };
+    let mut record = Relaxation {
+        model: model.record.name.clone(),
+        molecule: name.to_owned(),
+        outcome: outcome.to_owned(),
+        reason,
+        steps: relaxed.steps,
+        max_force_ev_per_angstrom: Some(relaxed.max_force_ev_per_angstrom).filter(|f| f.is_finite()),
+        rmsd_angstrom: None,
+        max_bond_ratio: None,
+        max_bond_error_angstrom: None,
+        frequencies_per_cm: Vec::new(),
+        reference_frequencies_per_cm: molecule.frequencies_per_cm.clone(),
+    };
+    if let RelaxOutcome::Diverged(reason) = &relaxed.outcome {
+        // There is no minimum: no number says how bad that is.
+        for (id, unit) in [("relaxed_bonds", "Å"), ("imaginary_mode", "1/cm")] {
+            gates.record(id, name, f64::NAN, unit, &format!("the relaxation diverged: {reason}"));
+        }
+        return Ok(record);
+    }
+    let now = relaxed.system.positions();
+    record.rmsd_angstrom = Some(md_metrics::rmsd_aligned_angstrom(now, given.positions())?);
+    let bonds = bonds::find(given, bonds::DEFAULT_SCALE);
+    let lengths = bonds.iter().map(|b| ((now[b.j] - now[b.i]).norm(), b));
+    record.max_bond_ratio = lengths.clone().map(|(r, b)| r / b.length_angstrom).max_by(f64::total_cmp);
+    let worst = lengths
+        .map(|(r, b)| ((r - b.length_angstrom).abs(), b))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    if let Some((error, bond)) = worst {
+        record.max_bond_error_angstrom = Some(error);
+        let symbol = |atom: usize| given.elements()[atom].symbol();
+        let detail = format!("bond {}{}-{}{}", symbol(bond.i), bond.i, symbol(bond.j), bond.j);
+        gates.record("relaxed_bonds", name, error, "Å", &detail);
+    }
+    vibrations(model, molecule, relaxed, gates, &mut record)?;
+    Ok(record)
+}
+
+/// Frequencies at the minimum in f64, and what is odd about them.
+fn vibrations(
+    model: &mut LoadedModel,
+    molecule: &LoadedMolecule,
+    relaxed: &Relaxed,
+    gates: &mut Gates,
+    record: &mut Relaxation,
+) -> Result<()> {
+    let name = molecule.record.name.as_str();
+    let options = RelaxOptions { fmax_ev_per_angstrom: FMAX_EV_PER_ANGSTROM, ..RelaxOptions::default() };
+    let minima = md_dynamics::relax(std::slice::from_ref(&relaxed.system), model.oracle.as_mut(), &options)?;
+    let Some(minimum) = minima.first() else { return Ok(()) };
+    let hessian = probe::hessian(model.oracle.as_mut(), &minimum.system, STEP_ANGSTROM)?;
+    gates.record("hessian_asymmetry", name, hessian.asymmetry_ev_per_angstrom2, "eV/Å²", "");
+    let frequencies = hessian.frequencies_per_cm(&minimum.system);
+    let lowest = frequencies.first().copied().unwrap_or(f64::NAN);
+    let left = minimum.max_force_ev_per_angstrom;
+    gates.record("imaginary_mode", name, if lowest.is_nan() { lowest } else { (-lowest).max(0.0) }, "1/cm", &format!("the lowest of {} modes, force left {left:.1e} eV/Å", frequencies.len()));
+    let reference = &molecule.frequencies_per_cm;
+    if reference.len() == frequencies.len() && !reference.is_empty() {
+        let relative = frequencies.iter().zip(reference).map(|(f, r)| (f - r).abs() / r);
+        let mean = 100.0 * relative.sum::<f64>() / reference.len() as f64;
+        gates.record("frequency_error", name, mean, "%", &format!("{} modes", reference.len()));
+    }
+    record.frequencies_per_cm = frequencies;
+    Ok(())
+}

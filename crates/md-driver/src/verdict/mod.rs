@@ -1,0 +1,209 @@
+//! From evidence to verdict: a pure function of the results file.
+//!
+//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check that could
+//! not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is ever a pass:
+//!
+//! | production | other uses | verdict |
+//! |---|---|---|
+//! | all checks pass | | APPROVED |
+//! | some skipped or undecided, none fails | | INCOMPLETE |
+//! | some check fails | one use passes | RESTRICTED to the uses that pass |
+//! | some check fails | none passes, one has no failure | INCOMPLETE |
+//! | some check fails | every one fails | REJECTED |
+//!
+//! A control is a closed form that tests the engine. It is checked against [`control_criteria`] and gets no verdict.
+
+mod check;
+mod envelope;
+mod words;
+
+use std::collections::BTreeMap;
+
+use md_io::results::{
+    Check, CriteriaSet, ELEMENT_PAIRS, Model, Results, Role, Run, Status, Threshold, ThresholdSource, Verdict,
+};
+
+use crate::config::PRODUCTION;
+use crate::criteria::{self, Criterion, Evidence, Scope, Subject};
+
+pub use words::{number, with_unit};
+
+/// Name of the use that a control is checked for.
+pub const ENGINE: &str = "engine";
+
+/// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is measured is the
+/// error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
+const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
+
+/// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of the atoms,
+/// two molecules, pairs.
+const NOT_FOR_CONTROL: [&str; 3] = ["permutation", "extensivity", "dimer"];
+
+/// Exit status of a campaign; the numbers are the program's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every model met what the campaign expects of it.
+    Met = 0,
+    /// Some model did not.
+    NotMet = 1,
+    /// Data are missing, or no model was judged.
+    Incomplete = 3,
+}
+
+/// Fills in checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
+pub fn judge(results: &mut Results) {
+    let judged: Vec<Model> = results.models.iter().map(|model| judge_model(results, model)).collect();
+    results.models = judged;
+}
+
+/// What the campaign as a whole came to.
+pub fn outcome(results: &Results) -> Outcome {
+    let mut candidates = 0;
+    let mut incomplete = false;
+    for model in &results.models {
+        match (model.role, model.verdict) {
+            (Role::Control, _) => match worst(model.checks.iter()) {
+                Status::Pass => {}
+                Status::Fail => return Outcome::NotMet,
+                Status::Skipped | Status::Undecided => incomplete = true,
+            },
+            (Role::Candidate, verdict) => {
+                candidates += 1;
+                if verdict == model.expected {
+                    continue;
+                }
+                if verdict.is_none() || verdict == Some(Verdict::Incomplete) {
+                    incomplete = true;
+                } else {
+                    return Outcome::NotMet;
+                }
+            }
+        }
+    }
+    if incomplete || candidates == 0 { Outcome::Incomplete } else { Outcome::Met }
+}
+
+/// What a control must show: that the engine conserves energy and that the gates do not fire on a sound potential.
+pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
+    let default = |value| Threshold::new(value, ThresholdSource::Default);
+    let planned =
+        results.runs.iter().filter(|r| r.model == control).map(Run::planned_ps).fold(f64::INFINITY, f64::min);
+    let applies = |criterion: &&Criterion| match criterion.evidence {
+        Evidence::Gate(id) => !NOT_FOR_CONTROL.iter().any(|family| id.starts_with(family)),
+        Evidence::Function(_) => {
+            ["max_bond_ratio", "angular_momentum_hbar", "centre_of_mass_A_per_ps", "energy_jump_meV_per_atom"]
+                .contains(&criterion.key)
+        }
+    };
+    let mut thresholds: BTreeMap<String, Threshold> = criteria::ALL
+        .iter()
+        .filter(applies)
+        .filter_map(|criterion| Some((criterion.key.to_owned(), default(criterion.default?))))
+        .collect();
+    thresholds
+        .insert("energy_drift_meV_per_atom_per_ps".to_owned(), default(ENGINE_DRIFT_MEV_PER_ATOM_PER_PS));
+    if planned.is_finite() {
+        thresholds.insert("stable_ps".to_owned(), default(planned));
+    }
+    CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
+}
+
+/// The worst of some checks: a failure beats a skip beats an undecided check beats a pass. Skipped if there are none.
+pub fn worst<'a>(checks: impl Iterator<Item = &'a Check>) -> Status {
+    checks.map(|c| c.status).max_by_key(|s| severity(*s)).unwrap_or(Status::Skipped)
+}
+
+fn severity(status: Status) -> u8 {
+    match status {
+        Status::Pass => 0,
+        Status::Undecided => 1,
+        Status::Skipped => 2,
+        Status::Fail => 3,
+    }
+}
+
+/// The check to show for a group of checks of one criterion: the worst, and among failures the one furthest off.
+pub fn most_telling<'a>(checks: impl Iterator<Item = &'a Check>) -> Option<&'a Check> {
+    checks.max_by(|a, b| {
+        severity(a.status).cmp(&severity(b.status)).then_with(|| excess(a).total_cmp(&excess(b)))
+    })
+}
+
+/// How far a value lies on the bad side, as a ratio (1 is at the threshold).
+fn excess(check: &Check) -> f64 {
+    let Some(value) = check.value else { return f64::INFINITY };
+    let ratio = value / check.threshold;
+    match criteria::find(&check.id).map(|c| c.bound) {
+        Some(criteria::Bound::AtLeast) => 1.0 / ratio,
+        _ => ratio,
+    }
+}
+
+fn judge_model(results: &Results, model: &Model) -> Model {
+    let sets = sets_of(results, model);
+    let checks: Vec<Check> = sets.iter().flat_map(|set| checks_of(results, model, set)).collect();
+    let state_of = |set: &CriteriaSet| worst(checks.iter().filter(|c| c.use_name == set.name));
+    let uses: Vec<String> = sets
+        .iter()
+        .filter(|set| model.role == Role::Candidate && state_of(set) == Status::Pass)
+        .map(|set| set.name.clone())
+        .collect();
+    let verdict = (model.role == Role::Candidate).then(|| verdict_of(&sets, &uses, state_of));
+    Model {
+        verdict,
+        summary: words::summary(verdict, &uses, &checks),
+        failure_modes: words::failure_modes(results, model, &checks),
+        uses,
+        envelope: envelope::envelope(results, model),
+        checks,
+        ..model.clone()
+    }
+}
+
+fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
+    match model.role {
+        Role::Candidate => results.criteria.clone(),
+        Role::Control => vec![control_criteria(results, &model.name)],
+    }
+}
+
+/// Whether what was measured so far fails every use of a model, so that no further measurement can save it.
+///
+/// Checks that need what is still to come are SKIPPED now and do not count.
+pub fn is_hopeless(results: &Results, model: &Model) -> bool {
+    let sets = sets_of(results, model);
+    model.role == Role::Candidate
+        && sets.iter().all(|set| worst(checks_of(results, model, set).iter()) == Status::Fail)
+}
+
+/// The checks of one use of a model.
+pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let element_pairs = [ELEMENT_PAIRS.to_owned()];
+    for criterion in criteria::ALL {
+        let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
+        let molecules = match criterion.scope {
+            Scope::Molecule => model.molecules.as_slice(),
+            Scope::ElementPairs => &element_pairs,
+        };
+        for molecule in molecules {
+            let finding = criterion.measure(&Subject::new(results, &model.name, molecule, set));
+            checks.push(check::check(criterion, set, threshold, molecule, finding));
+        }
+    }
+    checks
+}
+
+fn verdict_of(sets: &[CriteriaSet], uses: &[String], state_of: impl Fn(&CriteriaSet) -> Status) -> Verdict {
+    let production = sets.iter().find(|s| s.name == PRODUCTION).map(&state_of);
+    let others_open = sets.iter().any(|s| s.name != PRODUCTION && state_of(s) != Status::Fail);
+    match production {
+        Some(Status::Pass) => Verdict::Approved,
+        Some(Status::Fail) if !uses.is_empty() => Verdict::Restricted,
+        Some(Status::Fail) if !others_open => Verdict::Rejected,
+        _ => Verdict::Incomplete,
+    }
+}
+
+#[cfg(test)]
+mod tests;

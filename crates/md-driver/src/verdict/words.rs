@@ -1,0 +1,224 @@
+//! Findings in words. The same finding gives the same words everywhere.
+
+use md_io::results::{Check, FailureMode, Model, Results, Status, Verdict};
+
+use super::{most_telling, worst};
+use crate::config::PRODUCTION;
+use crate::criteria::{self, Criterion, Theme};
+
+/// One sentence with the reason of a verdict (or, without one, of a control).
+pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
+    let Some(verdict) = verdict else {
+        return match worst(checks.iter()) {
+            Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
+            Status::Fail => {
+                format!("THE ENGINE FAILS, no verdict can be trusted: {}", failures(checks))
+            }
+            _ => format!("not every check of the engine was made: {}", gaps(checks)),
+        };
+    };
+    match verdict {
+        Verdict::Approved => "every check for production passes".to_owned(),
+        Verdict::Restricted => {
+            format!("holds for {}; for production {}", uses.join(", "), failures(checks))
+        }
+        Verdict::Rejected => failures(checks),
+        Verdict::Incomplete => gaps(checks),
+    }
+}
+
+/// The use that failures are told of: production, or the engine's.
+fn first_use(checks: &[Check]) -> &str {
+    checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
+}
+
+/// The failures of the first use, the most telling molecule of each criterion.
+fn failures(checks: &[Check]) -> String {
+    criteria::ALL.iter().filter_map(|c| failure(c, checks)).collect::<Vec<_>>().join("; ")
+}
+
+/// How one criterion fails, if it does.
+fn failure(criterion: &Criterion, checks: &[Check]) -> Option<String> {
+    let of_use = first_use(checks);
+    let failed = checks
+        .iter()
+        .filter(|c| c.status == Status::Fail && c.use_name == of_use && c.id == criterion.key);
+    let check = most_telling(failed)?;
+    let place = match (criterion.scope, check.reason.as_str()) {
+        (criteria::Scope::ElementPairs, reason) => format!("of {reason}"),
+        (criteria::Scope::Molecule, "") => format!("on {}", check.molecule),
+        (criteria::Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
+    };
+    Some(match check.value {
+        Some(value) => format!(
+            "{} is {} {place}, {} {} asked",
+            criterion.title,
+            with_unit(value, &check.unit),
+            criterion.bound.sign(),
+            number(check.threshold)
+        ),
+        None => format!("{} is no number {place}", criterion.title),
+    })
+}
+
+/// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would mend it.
+pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
+    let mut modes = Vec::new();
+    for (theme, id, title, remedy) in THEMES {
+        let of_theme = criteria::ALL.iter().filter(|c| c.theme == theme);
+        let mut findings: Vec<String> = of_theme.filter_map(|c| failure(c, checks)).collect();
+        if findings.is_empty() {
+            continue;
+        }
+        let mut remedies = vec![remedy.to_owned()];
+        if matches!(theme, Theme::Conservation | Theme::Stability) {
+            for attribution in results.attributions.iter().filter(|a| a.model == model.name) {
+                for cause in &attribution.causes {
+                    let share =
+                        cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
+                    findings.push(format!(
+                        "on {} at {} K because of {}{share}: {}",
+                        attribution.molecule,
+                        attribution.temperature_k,
+                        cause.kind.replace('_', " "),
+                        cause.evidence
+                    ));
+                    if !remedies.contains(&cause.remedy) {
+                        remedies.push(cause.remedy.clone());
+                    }
+                }
+            }
+        }
+        if theme == Theme::Accuracy {
+            findings.extend(unit_mismatch(results, model));
+            findings.extend(coarse_weights(model));
+        }
+        modes.push(FailureMode {
+            id: id.to_owned(),
+            finding: format!("{title}: {}", findings.join("; ")),
+            remedy: remedies.join("; "),
+        });
+    }
+    modes
+}
+
+/// Forces that are right but for a factor, to within a third of their error: a unit that was mistaken.
+fn unit_mismatch(results: &Results, model: &Model) -> Option<String> {
+    results.evaluations.iter().filter(|e| e.model == model.name).find_map(|evaluation| {
+        let force = evaluation.force.as_ref()?;
+        let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
+        (scaled < force.rmse_ev_per_angstrom / 3.0).then(|| {
+            format!(
+                "forces are {} times those of {}, and agree to {} eV/Å when scaled: a unit is wrong",
+                number(slope),
+                evaluation.frames,
+                number(scaled)
+            )
+        })
+    })
+}
+
+/// Weights that were rounded to fewer bits than f32 has.
+fn coarse_weights(model: &Model) -> Option<String> {
+    let bits = model.weight_bits.filter(|bits| *bits < 20)?;
+    let format = match bits {
+        ..=8 => " (bf16)",
+        9..=11 => " (f16)",
+        _ => "",
+    };
+    Some(format!("all weights have {bits} significant bits only{format}"))
+}
+
+/// Every theme with its id, what is wrong when it fails, and what would mend it.
+const THEMES: [(Theme, &str, &str, &str); 12] = [
+    (
+        Theme::Symmetry,
+        "symmetry",
+        "the energy depends on how the molecule is placed or numbered",
+        "an architecture whose features are invariant or equivariant; random rotations in training make it less, never nothing",
+    ),
+    (
+        Theme::Gradient,
+        "gradient",
+        "the force is not the gradient of the energy",
+        "derive the force from the energy by automatic differentiation instead of predicting it",
+    ),
+    (
+        Theme::Smoothness,
+        "smoothness",
+        "the energy jumps or has kinks",
+        "an envelope whose value and slope vanish at the cutoff, and norms that are smooth at zero (sqrt(|v|² + ε))",
+    ),
+    (
+        Theme::Locality,
+        "locality",
+        "far molecules feel each other",
+        "sum energies of atoms, each from its own neighbourhood",
+    ),
+    (
+        Theme::ShortRange,
+        "short range",
+        "atoms that come close are not repelled",
+        "add a screened nuclear repulsion (ZBL), or train on compressed geometries",
+    ),
+    (Theme::Minimum, "minimum", "its minimum is not the molecule", "train on relaxed and slightly displaced geometries"),
+    (Theme::Stability, "stability", "molecules break", "train on the stretched and distorted geometries that its own runs visit"),
+    (Theme::Conservation, "conservation", "energy or momentum is not conserved", "see the cause"),
+    (Theme::Sampling, "sampling", "velocities are not those of the temperature", "a shorter time step; longer runs if the number is near its bound"),
+    (
+        Theme::Accuracy,
+        "accuracy",
+        "forces or energies differ from the reference",
+        "more and more varied training data where the error is; a larger model if it is everywhere",
+    ),
+    (Theme::Precision, "precision", "the floating-point format is too coarse", "run in f64 (precision = \"f64\")"),
+    (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
+];
+
+/// What is missing, every reason once, with the criteria that wait for it.
+fn gaps(checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return "nothing was checked".to_owned();
+    }
+    let mut gaps: Vec<(String, Vec<&str>)> = Vec::new();
+    for criterion in criteria::ALL {
+        let open = checks
+            .iter()
+            .filter(|c| matches!(c.status, Status::Skipped | Status::Undecided) && c.id == criterion.key);
+        let Some(check) = most_telling(open) else { continue };
+        let reason = match &check.to_decide {
+            Some(to_decide) => format!("undecided on {}, {to_decide}", check.molecule),
+            None => check.reason.clone(),
+        };
+        match gaps.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, titles)) => titles.push(criterion.title),
+            None => gaps.push((reason, vec![criterion.title])),
+        }
+    }
+    match gaps.as_slice() {
+        [(reason, titles)] if titles.len() > 1 => reason.clone(),
+        all => {
+            let one = |(reason, titles): &(String, Vec<&str>)| format!("{}: {reason}", titles.join(", "));
+            all.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+/// A number and its unit, if it has one.
+pub fn with_unit(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value)).trim_end().to_owned()
+}
+
+/// A number with four significant digits, as people write it.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e5).contains(&magnitude) {
+        let digits = usize::try_from(3 - magnitude.log10().floor() as i32).unwrap_or(0);
+        let text = format!("{value:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{value:.1e}").replace(".0e", "e")
+    }
+}

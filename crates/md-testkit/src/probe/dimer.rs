@@ -1,0 +1,153 @@
+use md_core::{Element, Potential, Request, System, Vec3};
+
+use super::{Jumps, ProbeError, evaluate_path, largest, largest_jumps};
+
+/// Distance between the points of a dimer curve, Å.
+const SPACING_ANGSTROM: f64 = 0.02;
+
+/// Nearer than this many sums of covalent radii two atoms must repel each other. No bond is that short: that of H₂ has
+/// 1.2.
+const WALL_RADII: f64 = 0.75;
+
+/// An axial force below this has no sign, eV/Å.
+const NO_FORCE_EV_PER_ANGSTROM: f64 = 1e-2;
+
+/// The energy of two atoms alone as a function of their distance, and what is odd about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DimerScan {
+    /// Distance (Å), energy (eV) and axial force (eV/Å, positive for repulsion) of each point.
+    pub points: Vec<[f64; 3]>,
+    /// Energy of the nearest point above the lowest of all, eV: how high the wall is.
+    pub wall_ev: f64,
+    /// Largest fall of the energy on the way inwards, nearer than 0.75 sums of covalent radii, eV: 0 for a wall.
+    pub hole_ev: f64,
+    /// Changes of sign of the axial force on the way outwards, beyond the one from repulsion to attraction.
+    pub flips: usize,
+    /// Total variation of the energy over what a curve with one minimum has: `Σ |ΔE| / (E_first + E_last - 2 E_min)`, 1 at
+    /// least. After the tortuosity of Y. Chiang et al., MLIP Arena (2025), where it is taken against the equilibrium.
+    pub tortuosity: f64,
+}
+
+/// Two atoms at distances from `from` to `to` (Å).
+///
+/// Where atoms have no covalent radius in the table (Cordero et al. 2008) the wall region is empty and `hole_ev` is 0.
+///
+/// # Errors
+/// What the potential returns.
+pub fn dimer_scan(
+    potential: &mut dyn Potential,
+    a: Element,
+    b: Element,
+    from_angstrom: f64,
+    to_angstrom: f64,
+) -> Result<DimerScan, ProbeError> {
+    let n = ((to_angstrom - from_angstrom) / SPACING_ANGSTROM).ceil().max(2.0) as usize;
+    let distances: Vec<f64> =
+        (0..=n).map(|k| from_angstrom + (to_angstrom - from_angstrom) * k as f64 / n as f64).collect();
+    let positions: Vec<Vec<Vec3>> = distances.iter().map(|&r| along_x(r)).collect();
+    let answers = evaluate_path(potential, &dimer(a, b, from_angstrom)?, &positions, Request::FORCES)?;
+    let points: Vec<[f64; 3]> = distances
+        .iter()
+        .zip(&answers)
+        .map(|(&r, (e, forces))| [r, *e, 0.5 * (forces[1].x - forces[0].x)])
+        .collect();
+    let energies: Vec<f64> = points.iter().map(|p| p[1]).collect();
+    // A curve with a NaN has a NaN for everything.
+    let lowest = energies.iter().fold(f64::INFINITY, |low, &e| if e < low || e.is_nan() { e } else { low });
+    let (first, last) = (energies[0], energies[energies.len() - 1]);
+    let contact = a.covalent_radius_angstrom().zip(b.covalent_radius_angstrom()).map_or(0.0, |(a, b)| a + b);
+
+    let mut outermost_highest = f64::NEG_INFINITY;
+    let mut hole_ev: f64 = 0.0;
+    for [_, energy, _] in points.iter().rev().filter(|p| p[0] < WALL_RADII * contact) {
+        hole_ev = largest([hole_ev, outermost_highest - energy]);
+        outermost_highest = outermost_highest.max(*energy);
+    }
+    let mut signs: Vec<bool> =
+        points.iter().map(|p| p[2]).filter(|f| f.abs() > NO_FORCE_EV_PER_ANGSTROM).map(|f| f > 0.0).collect();
+    signs.dedup();
+    let expected = usize::from(signs.first() == Some(&true));
+    let variation: f64 = energies.windows(2).map(|w| (w[1] - w[0]).abs()).sum();
+    Ok(DimerScan {
+        wall_ev: first - lowest,
+        hole_ev,
+        flips: signs.len().saturating_sub(1 + expected),
+        tortuosity: variation / (first + last - 2.0 * lowest),
+        points,
+    })
+}
+
+/// The largest jumps of energy and force of two atoms; `at` is their distance.
+///
+/// # Errors
+/// What the potential returns.
+pub fn dimer_jumps(
+    potential: &mut dyn Potential,
+    a: Element,
+    b: Element,
+    from_angstrom: f64,
+    to_angstrom: f64,
+) -> Result<Jumps, ProbeError> {
+    let samples = ((to_angstrom - from_angstrom) / SPACING_ANGSTROM).ceil().max(4.0) as usize;
+    let system = dimer(a, b, from_angstrom)?;
+    largest_jumps(potential, &system, along_x, (from_angstrom, to_angstrom), samples)
+}
+
+fn along_x(distance: f64) -> Vec<Vec3> {
+    vec![Vec3::zeros(), Vec3::new(distance, 0.0, 0.0)]
+}
+
+fn dimer(a: Element, b: Element, distance: f64) -> Result<System, ProbeError> {
+    Ok(System::new(vec![a, b], along_x(distance))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analytic::{Morse, Pairs};
+    use crate::defects::{Defect, Defective};
+
+    fn morse() -> Morse {
+        Morse { depth_ev: 4.5, steepness_per_angstrom: 1.9, r0_angstrom: 0.74, pairs: Pairs::All }
+    }
+
+    fn scan(potential: &mut dyn Potential) -> DimerScan {
+        dimer_scan(potential, Element::H, Element::H, 0.2, 6.0).unwrap()
+    }
+
+    #[test]
+    fn a_curve_with_one_minimum_is_plain() {
+        let scan = scan(&mut morse());
+        // 4.5 (1 - exp(1.9 0.54))² against 0 at the minimum.
+        assert!(
+            (scan.wall_ev - 4.5 * (1.0 - (1.9_f64 * 0.54).exp()).powi(2)).abs() < 0.01,
+            "{}",
+            scan.wall_ev
+        );
+        assert_eq!((scan.hole_ev, scan.flips), (0.0, 0));
+        assert!((scan.tortuosity - 1.0).abs() < 1e-3, "{}", scan.tortuosity);
+        let jumps = dimer_jumps(&mut morse(), Element::H, Element::H, 0.2, 6.0).unwrap();
+        assert!(jumps.energy.size_ev < 1e-8 && jumps.force.size_ev_per_angstrom < 1e-4, "{jumps:?}");
+    }
+
+    #[test]
+    fn a_hole_in_the_wall_and_one_outside_are_told_apart() {
+        let with_hole = |centre_angstrom| {
+            let defect = Defect::Hole { depth_ev: 10.0, centre_angstrom, width_angstrom: 0.05 };
+            scan(&mut Defective::new(morse(), defect))
+        };
+        let inside = with_hole(0.3);
+        // Inwards from the top beside it, the curve falls by most of the hole's depth.
+        assert!(inside.hole_ev > 3.0 && inside.hole_ev < 10.0, "{}", inside.hole_ev);
+        assert_eq!(inside.flips, 2);
+        let outside = with_hole(3.0);
+        assert_eq!(outside.hole_ev, 0.0);
+        assert!(outside.flips == 2 && outside.tortuosity > 1.2, "{} {}", outside.flips, outside.tortuosity);
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_wall() {
+        let scan = scan(&mut Defective::new(morse(), Defect::Units { factor: f64::NAN }));
+        assert!(scan.wall_ev.is_nan() && scan.tortuosity.is_nan());
+    }
+}

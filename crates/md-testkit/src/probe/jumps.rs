@@ -1,0 +1,284 @@
+use md_core::{Potential, Request, System, Vec3};
+
+use super::{ProbeError, centroid, evaluate_path, largest};
+use crate::random::SplitMix64;
+
+/// Largest jumps of energy and force along a path. A smooth potential has none: what is found then is rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Jumps {
+    /// Of the energy.
+    pub energy: EnergyJump,
+    /// Of the force.
+    pub force: ForceJump,
+}
+
+/// A jump of the energy.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct EnergyJump {
+    /// Its size, eV.
+    pub size_ev: f64,
+    /// Where along the path, Å.
+    pub at_angstrom: f64,
+}
+
+/// A jump of the forces: the length of the change of all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ForceJump {
+    /// Its size, eV/Å.
+    pub size_ev_per_angstrom: f64,
+    /// Where along the path, Å.
+    pub at_angstrom: f64,
+}
+
+impl Jumps {
+    /// The larger energy jump and the larger force jump of two paths; NaN counts as largest.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        let wins = |a: f64, b: f64| b > a || b.is_nan();
+        Jumps {
+            energy: if wins(self.energy.size_ev, other.energy.size_ev) { other.energy } else { self.energy },
+            force: if wins(self.force.size_ev_per_angstrom, other.force.size_ev_per_angstrom) {
+                other.force
+            } else {
+                self.force
+            },
+        }
+    }
+}
+
+/// A path is divided into so many parts, lest a steep wall at one end hide what happens at the other, and in each part so
+/// many intervals are looked into, for the energy and for the force.
+const PARTS: usize = 4;
+const CANDIDATES: usize = 2;
+
+/// Two points nearer than this (Å) are the two sides of a jump.
+const GAP_ANGSTROM: f64 = 1e-7;
+
+/// A jump of the energy smaller than this is not looked for further, eV.
+const NO_ENERGY_JUMP_EV: f64 = 1e-9;
+
+/// A jump of the force smaller than this is not looked for further, eV/Å.
+const NO_FORCE_JUMP_EV_PER_ANGSTROM: f64 = 1e-6;
+
+/// A point of the path.
+#[derive(Clone)]
+struct Point {
+    at: f64,
+    positions: Vec<Vec3>,
+    energy_ev: f64,
+    forces: Vec<Vec3>,
+}
+
+impl Point {
+    /// Energy change from here to there that the forces do not account for, by the trapezoidal rule, eV.
+    fn unexplained_ev(&self, other: &Point) -> f64 {
+        let work: f64 = (0..self.positions.len())
+            .map(|i| 0.5 * (self.forces[i] + other.forces[i]).dot(&(other.positions[i] - self.positions[i])))
+            .sum();
+        other.energy_ev - self.energy_ev + work
+    }
+
+    fn force_change(&self, other: &Point) -> Vec<Vec3> {
+        self.forces.iter().zip(&other.forces).map(|(a, b)| b - a).collect()
+    }
+}
+
+/// Length of a vector of all atoms.
+fn length(vectors: &[Vec3]) -> f64 {
+    vectors.iter().map(Vec3::norm_squared).sum::<f64>().sqrt()
+}
+
+/// Looks for jumps of energy and force along `path`, which gives the positions at a distance (Å) between `from` and `to`.
+///
+/// The path is sampled at `samples` intervals. Where the potential is smooth, the energy change that the trapezoidal work
+/// of the forces does not explain varies slowly from interval to interval, and so does the change of the forces; the
+/// intervals that stand out most are halved again and again, always towards the half with more of it, until the two
+/// points are 1e-7 Å apart. A steep wall shrinks to nothing on the way, a jump stays.
+///
+/// # Errors
+/// What the potential returns.
+pub fn largest_jumps(
+    potential: &mut dyn Potential,
+    system: &System,
+    path: impl Fn(f64) -> Vec<Vec3>,
+    range_angstrom: (f64, f64),
+    samples: usize,
+) -> Result<Jumps, ProbeError> {
+    let (from, to) = range_angstrom;
+    let step = (to - from) / samples as f64;
+    let ats: Vec<f64> = (0..=samples).map(|k| from + step * k as f64).collect();
+    let positions: Vec<Vec<Vec3>> = ats.iter().map(|&at| path(at)).collect();
+    let answers = evaluate_path(potential, system, &positions, Request::FORCES)?;
+    let points: Vec<Point> = ats
+        .into_iter()
+        .zip(positions)
+        .zip(answers)
+        .map(|((at, positions), (energy_ev, forces))| Point { at, positions, energy_ev, forces })
+        .collect();
+    let pairs = || points.windows(2).map(|w| (&w[0], &w[1]));
+    if points.iter().any(|p| !p.energy_ev.is_finite()) {
+        let nan = f64::NAN;
+        return Ok(Jumps {
+            energy: EnergyJump { size_ev: nan, at_angstrom: from },
+            force: ForceJump { size_ev_per_angstrom: nan, at_angstrom: from },
+        });
+    }
+    let energy: Vec<f64> = pairs().map(|(a, b)| a.unexplained_ev(b)).collect();
+    let force: Vec<f64> = pairs().map(|(a, b)| length(&a.force_change(b))).collect();
+    let mut narrow = |k: usize, halves: Halves| narrow(potential, system, &path, &points[k..=k + 1], halves);
+    let mut jumps = Jumps::default();
+    for k in outstanding(&energy) {
+        let (size_ev, at_angstrom) = narrow(k, energy_in_halves)?;
+        jumps = jumps.max(Jumps { energy: EnergyJump { size_ev, at_angstrom }, ..Jumps::default() });
+    }
+    for k in outstanding(&force) {
+        let (size_ev_per_angstrom, at_angstrom) = narrow(k, force_in_halves)?;
+        let force = ForceJump { size_ev_per_angstrom, at_angstrom };
+        jumps = jumps.max(Jumps { force, ..Jumps::default() });
+    }
+    Ok(jumps)
+}
+
+/// Indices of the values that differ most from what their neighbours let expect (the cubic through two on either side),
+/// some of every part.
+fn outstanding(values: &[f64]) -> Vec<usize> {
+    let last = values.len() as isize - 1;
+    let excess = |k: usize| {
+        let v = |offset: isize| values[(k as isize + offset).clamp(0, last) as usize];
+        (v(0) - (4.0 * (v(-1) + v(1)) - v(-2) - v(2)) / 6.0).abs()
+    };
+    let mut chosen = Vec::new();
+    for part in 0..PARTS {
+        let mut order: Vec<usize> =
+            (part * values.len() / PARTS..(part + 1) * values.len() / PARTS).collect();
+        order.sort_by(|&a, &b| excess(b).total_cmp(&excess(a)));
+        chosen.extend(order.into_iter().take(CANDIDATES));
+    }
+    chosen
+}
+
+/// Looks at three points in order: how much of a jump there may be between the outer two, how much less would be none, and
+/// whether it is in the first half.
+type Halves = fn(&Point, &Point, &Point) -> (f64, f64, bool);
+
+fn energy_in_halves(low: &Point, middle: &Point, high: &Point) -> (f64, f64, bool) {
+    let (first, second) = (low.unexplained_ev(middle).abs(), middle.unexplained_ev(high).abs());
+    (largest([first, second]), NO_ENERGY_JUMP_EV, first >= second)
+}
+
+/// A steady change is the same in both halves.
+fn force_in_halves(low: &Point, middle: &Point, high: &Point) -> (f64, f64, bool) {
+    let (first, second) = (low.force_change(middle), middle.force_change(high));
+    let unsteady: Vec<Vec3> = first.iter().zip(&second).map(|(a, b)| b - a).collect();
+    (length(&unsteady), NO_FORCE_JUMP_EV_PER_ANGSTROM, length(&first) >= length(&second))
+}
+
+/// Halves the interval between two points towards the half with the jump, until they all but touch or no jump worth
+/// finding is left. Its size, and where it is.
+fn narrow(
+    potential: &mut dyn Potential,
+    system: &System,
+    path: &impl Fn(f64) -> Vec<Vec3>,
+    ends: &[Point],
+    halves: Halves,
+) -> Result<(f64, f64), ProbeError> {
+    let (mut low, mut high) = (ends[0].clone(), ends[1].clone());
+    loop {
+        let at = 0.5 * (low.at + high.at);
+        let positions = path(at);
+        let mut answers =
+            evaluate_path(potential, system, std::slice::from_ref(&positions), Request::FORCES)?;
+        let Some((energy_ev, forces)) = answers.pop() else { return Ok((f64::NAN, at)) };
+        let middle = Point { at, positions, energy_ev, forces };
+        let (size, negligible, in_first) = halves(&low, &middle, &high);
+        if size < negligible || high.at - low.at < GAP_ANGSTROM || size.is_nan() {
+            return Ok((size, at));
+        }
+        if in_first {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+}
+
+/// The largest jumps as single atoms leave the molecule, along `n` random rays that lead away from its centroid, up to
+/// `reach_angstrom`: every pair with the atom crosses every cutoff within reach. `at` is the way the atom has gone.
+///
+/// # Errors
+/// What the potential returns.
+pub fn ray_jumps(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    reach_angstrom: f64,
+    seed: u64,
+) -> Result<Jumps, ProbeError> {
+    const INTERVAL_ANGSTROM: f64 = 0.1;
+    let mut random = SplitMix64::new(seed);
+    let order = random.permutation(system.n_atoms());
+    let centre = centroid(system);
+    let mut worst = Jumps::default();
+    for ray in 0..n {
+        let atom = order[ray % order.len()];
+        let outwards = system.positions()[atom] - centre;
+        let mut direction = random.rotation() * Vec3::x();
+        if direction.dot(&outwards) < 0.0 {
+            direction = -direction;
+        }
+        // Mostly outwards, so that the atom does not run into its neighbours.
+        let direction = (direction + outwards / largest([outwards.norm(), 1e-9])).normalize();
+        let path = |at: f64| {
+            let mut positions = system.positions().to_vec();
+            positions[atom] += direction * at;
+            positions
+        };
+        let samples = (reach_angstrom / INTERVAL_ANGSTROM).ceil().max(4.0) as usize;
+        worst = worst.max(largest_jumps(potential, system, path, (0.0, reach_angstrom), samples)?);
+    }
+    Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analytic::LennardJones;
+    use crate::defects::{Defect, Defective};
+    use md_core::Element;
+
+    const SOUND: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+
+    fn argon() -> System {
+        let positions = vec![Vec3::zeros(), Vec3::new(3.8, 0.1, 0.0), Vec3::new(1.0, 3.6, 0.4)];
+        System::new(vec![Element::AR; 3], positions).unwrap()
+    }
+
+    #[test]
+    fn a_smooth_potential_has_no_jumps_even_on_its_wall() {
+        for seed in 0..4 {
+            let jumps = ray_jumps(&mut SOUND.clone(), &argon(), 6, 12.0, seed).unwrap();
+            assert!(jumps.energy.size_ev < 1e-8, "{jumps:?}");
+            assert!(jumps.force.size_ev_per_angstrom < 1e-5, "{jumps:?}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_potential_jumps_by_what_was_cut_off_and_where() {
+        for (jump_ev, cutoff_angstrom) in [(0.5, 5.0), (1e-3, 6.3)] {
+            let defect = Defect::Truncated { jump_ev, cutoff_angstrom };
+            let mut truncated = Defective::new(SOUND, defect);
+            let dimer =
+                System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(2.0, 0.0, 0.0)]).unwrap();
+            let path = |r: f64| vec![Vec3::zeros(), Vec3::new(r, 0.0, 0.0)];
+            let jumps = largest_jumps(&mut truncated, &dimer, path, (2.5, 8.0), 100).unwrap();
+            assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
+            assert!((jumps.energy.at_angstrom - cutoff_angstrom).abs() < 1e-6, "{jumps:?}");
+            // The force on each of the two atoms falls from jump / cutoff to nothing.
+            let force = 2_f64.sqrt() * jump_ev / cutoff_angstrom;
+            assert!((jumps.force.size_ev_per_angstrom - force).abs() < 1e-2 * force, "{jumps:?}");
+            // Along a ray two pairs may cross, one after the other.
+            let jumps = ray_jumps(&mut truncated, &argon(), 6, 12.0, 1).unwrap();
+            assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
+        }
+    }
+}
