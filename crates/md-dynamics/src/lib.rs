@@ -1,4 +1,4 @@
-//! How a batch moves: velocity Verlet, starting velocities, geometry relaxation and the run loop.
+//! How a batch moves: velocity Verlet, thermostats ([`ThermostatKind`]), starting velocities, geometry relaxation and the run loop.
 //!
 //! Sees a potential only as [`md_core::Potential`]. No networks, no files, no clocks. Units are those of
 //! [`md_core`]: eV, Å, fs, amu, K. Whatever happens to one system is, bit for bit, what would happen to it alone:
@@ -33,11 +33,13 @@ mod fixtures;
 mod limits;
 mod relax;
 mod run;
+mod thermostat;
 mod velocities;
 mod verlet;
 
 pub use limits::{BondLimit, Limits};
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{RunError, RunOptions, run};
+pub use thermostat::{Bussi, Langevin, NoseHooverChain, Target, ThermostatError, ThermostatKind};
 pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
 pub use verlet::VelocityVerlet;

@@ -110,11 +110,16 @@ pub fn stream_seed(campaign_seed: u64, system_id: &str) -> u64 {
         .fold(OFFSET_BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
-/// Independent Maxwell-Boltzmann components, Å/fs.
-fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
+/// The random stream of a seed.
+pub(crate) fn stream(seed: u64) -> ChaCha12Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut stream = ChaCha12Rng::from_seed(key);
+    ChaCha12Rng::from_seed(key)
+}
+
+/// Independent Maxwell-Boltzmann components, Å/fs.
+fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
+    let mut stream = stream(seed);
     let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
     masses_amu
         .iter()
@@ -126,7 +131,12 @@ fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
 }
 
 /// Sets the momentum and, for `rotations` of 3 (or 2, on a line), the angular momentum to zero.
-fn remove_rigid_motion(masses_amu: &[f64], positions: &[Vec3], rotations: usize, velocities: &mut [Vec3]) {
+pub(crate) fn remove_rigid_motion(
+    masses_amu: &[f64],
+    positions: &[Vec3],
+    rotations: usize,
+    velocities: &mut [Vec3],
+) {
     let total_mass: f64 = masses_amu.iter().sum();
     let centre = mechanics::centre_of_mass(masses_amu, positions);
     let axes = mechanics::inertia(masses_amu, positions).symmetric_eigen();

@@ -17,6 +17,11 @@
 //! | are energies right? | [`energy_errors`] |
 //! | did the molecule hold together? | [`BondTracker`], [`DisplacementTracker`], [`rmsd_aligned_angstrom`] |
 //! | did the temperature stay? | [`TemperatureStatistics`] |
+//! | are velocities those of the temperature? | [`ThermalAccumulator`] |
+//! | how long do runs last? | [`survival()`] |
+//! | do lengths and vibrations match the reference's? | [`PairDistances`], [`SpectrumBuilder`], [`wasserstein`] |
+//! | did the model go where it was never measured? | [`distribution_shift`] |
+//! | where does the truth lie? | [`Estimate`], [`mean_of_replicas`], [`statistics::mean_of_series`] |
 //! | did anything odd happen on the way? | [`find_anomalies`] |
 //!
 //! Not in this crate, by design: dynamics, files, clocks, thresholds of approval.
@@ -25,19 +30,26 @@ pub mod statistics;
 
 mod anomaly;
 mod bonds;
+mod distribution;
 mod drift;
 mod energy;
 mod energy_error;
 mod error;
+mod estimate;
 mod force;
 mod geometry;
 mod kinetic_potential;
 mod moments;
 mod series;
+mod shift;
+mod spectrum;
+mod survival;
 mod temperature;
+mod thermal;
 
 pub use anomaly::{Anomaly, AnomalyKind, AnomalyOptions, find_anomalies};
 pub use bonds::{BondRecord, BondTracker, BrokenBond, bond_lengths_angstrom};
+pub use distribution::{PairDistances, wasserstein, wasserstein_weighted};
 pub use drift::{DriftRate, LineFit};
 pub use energy::{
     EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV, mean_absolute_deviation_ev,
@@ -45,6 +57,7 @@ pub use energy::{
 };
 pub use energy_error::{Composition, EnergyErrors, FrameEnergies, composition, energy_errors};
 pub use error::MetricError;
+pub use estimate::{Estimate, mean_of_replicas};
 pub use force::{
     AngleErrors, AtomForceError, ForceErrorAccumulator, ForceErrors, MagnitudeErrors,
     NO_DIRECTION_EV_PER_ANGSTROM, force_errors, force_errors_per_atom,
@@ -55,5 +68,9 @@ pub use geometry::{
 };
 pub use kinetic_potential::{KineticPotential, KineticPotentialAccumulator};
 pub use series::DecimatedSeries;
+pub use shift::{DistributionShift, descriptor, distribution_shift};
+pub use spectrum::{Spectrum, SpectrumBuilder};
 pub use statistics::{RunningStats, Summary};
+pub use survival::{Lifetime, Survival, SurvivalPoint, survival};
 pub use temperature::TemperatureStatistics;
+pub use thermal::{ThermalAccumulator, ThermalStatistics, kinetic_shares};

@@ -1,9 +1,8 @@
 //! Statistics that several measurements share.
 
-use md_core::Measurement;
-
-use crate::MetricError;
 use crate::error::{require_all_finite, require_finite, require_some};
+use crate::estimate::mean_of_replicas;
+use crate::{Estimate, MetricError};
 
 /// What [`RunningStats`] has seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -197,21 +196,49 @@ fn initial_positive_sum(centred: &[f64]) -> f64 {
     2.0 * sum - 1.0
 }
 
-/// The mean of a correlated series with its standard error `s √(τ / n)`, τ from [`autocorrelation_time`] and s² the
-/// sample variance with `n / τ - 1` in place of `n - 1`. The error is `None` when there is not more than one
-/// independent sample.
+/// Blocks of a series are this many correlation times long, so that their means are independent.
+const CORRELATION_TIMES_PER_BLOCK: f64 = 8.0;
+
+/// Fewest and most blocks that a series is cut into.
+const BLOCKS: (usize, usize) = (4, 20);
+
+/// Into how many blocks to cut a series so that their means are independent but for chance.
+///
+/// The series is averaged to 64 to 127 samples first, which takes fast oscillations out; what those remember
+/// decides. Four blocks at least, so a series shorter than some 30 correlation times has blocks that are not quite
+/// independent.
 ///
 /// # Errors
-/// [`MetricError::Empty`] or [`MetricError::NonFinite`].
-pub fn mean_with_standard_error(values: &[f64], unit: &'static str) -> Result<Measurement, MetricError> {
-    let n_effective = values.len() as f64 / autocorrelation_time(values)?;
-    let summary = RunningStats::of(values)?.summary()?;
-    Ok(Measurement {
-        value: summary.mean,
-        standard_error: (n_effective > 1.0).then(|| summary.std / (n_effective - 1.0).sqrt()),
-        n_effective,
-        unit,
-    })
+/// [`MetricError::TooFew`] below four samples, [`MetricError::NonFinite`].
+pub fn independent_blocks(values: &[f64]) -> Result<usize, MetricError> {
+    require_all_finite("value", values)?;
+    let (fewest, most) = BLOCKS;
+    if values.len() < fewest {
+        return Err(MetricError::TooFew { what: "samples", needed: fewest, found: values.len() });
+    }
+    let mut averaged = values.to_vec();
+    while averaged.len() >= 4 * FEWEST_BLOCKS {
+        averaged = averaged.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
+    }
+    centre(&mut averaged);
+    let tau = initial_positive_sum(&averaged).max(1.0);
+    let blocks = averaged.len() as f64 / tau / CORRELATION_TIMES_PER_BLOCK;
+    Ok((blocks as usize).clamp(fewest, most))
+}
+
+/// Means of `blocks` equal parts of a series; what does not fill the last part is left out.
+pub(crate) fn block_means(values: &[f64], blocks: usize) -> Vec<f64> {
+    let length = (values.len() / blocks).max(1);
+    values.chunks_exact(length).take(blocks).map(|block| block.iter().sum::<f64>() / length as f64).collect()
+}
+
+/// The mean of a correlated series, with an error from the scatter of [`independent_blocks`].
+///
+/// # Errors
+/// [`MetricError::TooFew`] below four samples, [`MetricError::NonFinite`].
+pub fn mean_of_series(values: &[f64]) -> Result<Estimate, MetricError> {
+    let blocks = block_means(values, independent_blocks(values)?);
+    Ok(Estimate { value: RunningStats::of(values)?.summary()?.mean, ..mean_of_replicas(&blocks)? })
 }
 
 #[cfg(test)]
@@ -232,7 +259,7 @@ pub(crate) mod tests {
     pub(crate) struct Noise(pub u64);
 
     impl Noise {
-        fn uniform(&mut self) -> f64 {
+        pub(crate) fn uniform(&mut self) -> f64 {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut z = self.0;
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -348,23 +375,5 @@ pub(crate) mod tests {
         let mut centred = series;
         centre(&mut centred);
         assert!(initial_positive_sum(&centred) < 0.5 * exact, "without blocks it would be hidden");
-    }
-
-    #[test]
-    fn the_error_of_the_mean_covers_it() {
-        let mut noise = Noise(5);
-        let n_series = 400;
-        let covered = (0..n_series)
-            .filter(|_| {
-                let mean = mean_with_standard_error(&noise.autoregressive(0.9, 2000), "K").unwrap();
-                mean.value.abs() < 1.96 * mean.standard_error.unwrap()
-            })
-            .count() as f64
-            / f64::from(n_series);
-        assert!((0.90..0.99).contains(&covered), "95 % interval covers {covered}");
-        assert_eq!(mean_with_standard_error(&[1.0], "K").unwrap().standard_error, None);
-        let alternating = mean_with_standard_error(&[0.0, 1.0, 0.0, 1.0], "K").unwrap();
-        assert_eq!((alternating.value, alternating.n_effective, alternating.unit), (0.5, 4.0, "K"));
-        assert_eq!(alternating.standard_error, Some(0.5 / 3.0_f64.sqrt()));
     }
 }

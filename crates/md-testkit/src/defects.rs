@@ -6,7 +6,7 @@
 //! use md_testkit::defects::{Defect, Defective};
 //! use md_testkit::probe;
 //!
-//! let argon = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.8, 0.0, 0.0)])?;
+//! let argon = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.5, 0.0, 0.0)])?;
 //! let sound = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 //! let mut scaled = Defective::new(sound, Defect::ScaledForce { factor: 1.001 });
 //! let error = probe::force_gradient(&mut scaled, &argon, 1e-3)?;

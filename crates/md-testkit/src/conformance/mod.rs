@@ -2,13 +2,15 @@
 //! limit.
 //!
 //! [`potential`] judges what [`probe`](crate::probe) measures, [`integrator`] what
-//! [`integration`](crate::integration) does. A number that is NaN fails its check.
+//! [`integration`](crate::integration) does, [`thermostat`] whether a scheme samples the canonical ensemble. A number that is NaN fails its check.
 
 mod integrator;
 mod potential;
+mod thermostat;
 
 pub use integrator::integrator;
 pub use potential::{Tolerances, potential};
+pub use thermostat::thermostat;
 
 use std::fmt;
 

@@ -86,6 +86,11 @@ pub struct GradientError {
     pub resolution_ev_per_angstrom: f64,
     /// The atom with the largest error.
     pub worst_atom: usize,
+    /// Force over gradient: `Σ F·(-∇E) / Σ (∇E)²`, 1 for a sound potential; NaN where there is no gradient.
+    pub scale: f64,
+    /// Root mean square error that is left when the gradient is scaled by that, eV/Å: small where the forces are right but
+    /// for a factor.
+    pub rms_scaled_ev_per_angstrom: f64,
     /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is smooth.
     pub kink_ev_per_angstrom: f64,
 }
@@ -121,8 +126,12 @@ pub fn force_gradient(
         rms_ev_per_angstrom: 0.0,
         resolution_ev_per_angstrom: 0.0,
         worst_atom: 0,
+        scale: f64::NAN,
+        rms_scaled_ev_per_angstrom: f64::NAN,
         kink_ev_per_angstrom: 0.0,
     };
+    // Sums over components: force², force x gradient, gradient².
+    let mut products = [0.0; 3];
     for atom in 0..system.n_atoms() {
         let mut positions = undisturbed.clone();
         for (copy, atoms) in batch.ranges().enumerate() {
@@ -133,7 +142,12 @@ pub fn force_gradient(
             let whole = (e[0] - e[1]) / (2.0 * h_angstrom);
             let half = (e[2] - e[3]) / h_angstrom;
             let correction = (half - whole) / 3.0;
-            let component = (forces[atom][axis] + half + correction).abs();
+            let (force, downhill) = (forces[atom][axis], -half - correction);
+            let component = (force - downhill).abs();
+            for (sum, term) in products.iter_mut().zip([force * force, force * downhill, downhill * downhill])
+            {
+                *sum += term;
+            }
             let kink_whole = (e[0] + e[1] - 2.0 * energies[0]) / h_angstrom;
             let kink_half = 2.0 * (e[2] + e[3] - 2.0 * energies[0]) / h_angstrom;
             let kink = (2.0 * kink_half - kink_whole).abs();
@@ -146,7 +160,11 @@ pub fn force_gradient(
             }
         }
     }
-    error.rms_ev_per_angstrom = (square_sum / (3 * system.n_atoms()) as f64).sqrt();
+    let n = (3 * system.n_atoms()) as f64;
+    error.rms_ev_per_angstrom = (square_sum / n).sqrt();
+    let [ff, fg, gg] = products;
+    error.scale = fg / gg;
+    error.rms_scaled_ev_per_angstrom = ((ff - fg * fg / gg).max(0.0) / n).sqrt();
     Ok(error)
 }
 

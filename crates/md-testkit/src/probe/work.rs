@@ -13,7 +13,7 @@ pub struct LoopWork {
 }
 
 /// Nodes per edge of the two quadratures.
-const NODES: [usize; 2] = [8, 6];
+const NODES: [usize; 2] = [12, 8];
 
 /// Path independence: the work around `n` random triangles in the space of all coordinates, whose corners are the system
 /// and two copies with every coordinate displaced by up to `size_angstrom`.

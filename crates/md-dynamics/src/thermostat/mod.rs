@@ -1,0 +1,198 @@
+//! Thermostats: integrators that hold a system at a temperature, each with the quantity it conserves.
+//!
+//! | thermostat | velocities | for |
+//! |---|---|---|
+//! | [`Langevin`] | friction and noise on every atom | preparing: it forgets how it began, and mixes all vibrations |
+//! | [`Bussi`] | all scaled by one random factor | sampling with the least harm to the dynamics |
+//! | [`NoseHooverChain`] | all scaled by one factor that has a mass | sampling without random numbers; small stiff molecules mix slowly |
+//!
+//! All work system by system: each has its own target, random stream and bookkeeping, which a copy of the integrator
+//! holds, so that a copy of state and integrator continues exactly. The degrees of freedom are those of the state
+//! ([`thermalise`](crate::thermalise) sets them): what is held at zero stays there.
+
+mod bussi;
+mod langevin;
+mod nose_hoover;
+
+pub use bussi::Bussi;
+pub use langevin::Langevin;
+pub use nose_hoover::NoseHooverChain;
+
+use md_core::units::BOLTZMANN_EV_PER_K;
+use md_core::{Integrator, State, StepError};
+use rand_chacha::ChaCha12Rng;
+
+use crate::velocities::stream;
+
+/// The temperature that a thermostat holds a system at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// Always this, K.
+    Constant(f64),
+    /// From one temperature to another, linearly in time, and there afterwards.
+    Ramp {
+        /// At time 0, K.
+        from_k: f64,
+        /// After `duration_fs`, K.
+        to_k: f64,
+        /// Length of the ramp, fs.
+        duration_fs: f64,
+    },
+}
+
+impl Target {
+    /// The target at a time of the state, K.
+    ///
+    /// ```
+    /// let ramp = md_dynamics::Target::Ramp { from_k: 100.0, to_k: 300.0, duration_fs: 1000.0 };
+    /// assert_eq!((ramp.at_k(0.0), ramp.at_k(250.0), ramp.at_k(2000.0)), (100.0, 150.0, 300.0));
+    /// ```
+    pub fn at_k(self, time_fs: f64) -> f64 {
+        match self {
+            Target::Constant(kelvins) => kelvins,
+            Target::Ramp { from_k, to_k, duration_fs } => {
+                from_k + (to_k - from_k) * (time_fs / duration_fs).clamp(0.0, 1.0)
+            }
+        }
+    }
+
+    fn kt_ev(self, time_fs: f64) -> f64 {
+        BOLTZMANN_EV_PER_K * self.at_k(time_fs)
+    }
+
+    fn is_sensible(self) -> bool {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        match self {
+            Target::Constant(kelvins) => positive(kelvins),
+            Target::Ramp { from_k, to_k, duration_fs } => {
+                [from_k, to_k, duration_fs].into_iter().all(positive)
+            }
+        }
+    }
+}
+
+/// Why a thermostat cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ThermostatError {
+    /// A time step that is none, or lists that do not fit the batch.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A temperature, or the length of a ramp, that is not positive and finite.
+    #[error("system {system} has the target {target:?} (expected positive temperatures and times)")]
+    Target {
+        /// System of the batch.
+        system: usize,
+        /// What was asked for.
+        target: Target,
+    },
+    /// A friction or relaxation time that is not positive and finite.
+    #[error("{what} is {value} (expected a positive number)")]
+    Parameter {
+        /// Which parameter, with its unit.
+        what: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// A ramp for a thermostat whose conserved quantity would have no meaning.
+    #[error("{thermostat} cannot follow a temperature ramp: use Langevin or Bussi")]
+    Ramp {
+        /// Which thermostat.
+        thermostat: &'static str,
+    },
+}
+
+/// Which thermostat, with its parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ThermostatKind {
+    /// [`Langevin`].
+    Langevin {
+        /// Friction, 1/ps.
+        friction_per_ps: f64,
+    },
+    /// [`Bussi`].
+    Bussi {
+        /// Relaxation time of the kinetic energy, fs.
+        relaxation_fs: f64,
+    },
+    /// [`NoseHooverChain`].
+    NoseHoover {
+        /// Period of the chain, fs.
+        relaxation_fs: f64,
+    },
+}
+
+impl ThermostatKind {
+    /// The integrator for the systems of `state`, a target and a seed for each.
+    ///
+    /// # Errors
+    /// [`ThermostatError`].
+    pub fn build(
+        self,
+        timestep_fs: f64,
+        targets: &[Target],
+        seeds: &[u64],
+        state: &State,
+    ) -> Result<Box<dyn Integrator>, ThermostatError> {
+        Ok(match self {
+            ThermostatKind::Langevin { friction_per_ps } => {
+                Box::new(Langevin::new(timestep_fs, friction_per_ps, targets, seeds, state)?)
+            }
+            ThermostatKind::Bussi { relaxation_fs } => {
+                Box::new(Bussi::new(timestep_fs, relaxation_fs, targets, seeds, state)?)
+            }
+            ThermostatKind::NoseHoover { relaxation_fs } => {
+                Box::new(NoseHooverChain::new(timestep_fs, relaxation_fs, targets, state)?)
+            }
+        })
+    }
+}
+
+/// What every thermostat holds of a system.
+#[derive(Debug, Clone, PartialEq)]
+struct Bath {
+    target: Target,
+    random: ChaCha12Rng,
+    /// Energy that the thermostat has put into the system so far, eV.
+    heat_ev: f64,
+}
+
+/// Checks what all thermostats are given, and makes a [`Bath`] of each system.
+fn baths(
+    timestep_fs: f64,
+    parameter: (&'static str, f64),
+    targets: &[Target],
+    seeds: &[u64],
+    state: &State,
+) -> Result<Vec<Bath>, ThermostatError> {
+    let positive = |x: f64| x.is_finite() && x > 0.0;
+    if !positive(timestep_fs) {
+        return Err(StepError::TimeStep(timestep_fs).into());
+    }
+    let (what, value) = parameter;
+    if !positive(value) {
+        return Err(ThermostatError::Parameter { what, value });
+    }
+    let expected = state.batch().n_systems();
+    for (what, found) in [("targets", targets.len()), ("seeds", seeds.len())] {
+        if found != expected {
+            return Err(StepError::Length { what, expected, found }.into());
+        }
+    }
+    if let Some(system) = targets.iter().position(|t| !t.is_sensible()) {
+        return Err(ThermostatError::Target { system, target: targets[system] });
+    }
+    let bath = |(&target, &seed)| Bath { target, random: stream(seed), heat_ev: 0.0 };
+    Ok(targets.iter().zip(seeds).map(bath).collect())
+}
+
+/// Total energy of every system less what its thermostat has put in, eV.
+fn energy_less_heat_ev(state: &State, baths: &[Bath]) -> Vec<f64> {
+    baths
+        .iter()
+        .enumerate()
+        .map(|(s, bath)| state.potential_energy_ev(s) + state.kinetic_energy_ev(s) - bath.heat_ev)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use super::*;
+use crate::fixtures::water;
+use crate::{VelocityOptions, thermalise};
+use md_core::{Integrator, Potential, StepError, System, mechanics};
+use md_metrics::ThermalAccumulator;
+use md_testkit::analytic::Control;
+use md_testkit::conformance::{self, Report};
+
+fn constant(kelvins: &[f64]) -> Vec<Target> {
+    kelvins.iter().map(|k| Target::Constant(*k)).collect()
+}
+
+fn langevin(dt: f64, kelvins: &[f64], seeds: &[u64], state: &State) -> Langevin {
+    Langevin::new(dt, 20.0, &constant(kelvins), seeds, state).unwrap()
+}
+
+fn bussi(dt: f64, kelvins: &[f64], seeds: &[u64], state: &State) -> Bussi {
+    Bussi::new(dt, 50.0, &constant(kelvins), seeds, state).unwrap()
+}
+
+fn nose_hoover(dt: f64, kelvins: &[f64], _: &[u64], state: &State) -> NoseHooverChain {
+    // Near the period of the system's own motion: at 100 fs atoms of different mass share too slowly for this suite.
+    NoseHooverChain::new(dt, 10.0, &constant(kelvins), state).unwrap()
+}
+
+#[test]
+fn langevin_samples_and_keeps_its_books() {
+    conformance::thermostat(langevin).unwrap().assert_all();
+}
+
+#[test]
+fn bussi_samples_and_keeps_its_books() {
+    conformance::thermostat(bussi).unwrap().assert_all();
+}
+
+#[test]
+fn nose_hoover_chains_sample_and_keep_their_books() {
+    conformance::thermostat(nose_hoover).unwrap().assert_all();
+}
+
+/// A thermostat with a fault: something is done to it or to the state after every step.
+#[derive(Clone)]
+struct Faulty<I> {
+    inner: I,
+    fault: fn(&mut I, &mut State),
+    follows: bool,
+}
+
+impl<I: Integrator> Integrator for Faulty<I> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn timestep_fs(&self) -> f64 {
+        self.inner.timestep_fs()
+    }
+    fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
+        self.inner.step(state, potential)?;
+        (self.fault)(&mut self.inner, state);
+        Ok(())
+    }
+    fn conserved_ev(&self, state: &State) -> Vec<f64> {
+        self.inner.conserved_ev(state)
+    }
+    fn retain_systems(&mut self, keep: &[usize]) {
+        if self.follows {
+            self.inner.retain_systems(keep);
+        }
+    }
+}
+
+fn failed(report: &Report) -> Vec<&'static str> {
+    report.failures().iter().map(|check| check.id).collect()
+}
+
+#[test]
+fn faults_are_caught_each_by_its_own_check() {
+    // Velocities a thousandth too large after every step: hotter, and energy from nowhere.
+    let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
+        inner: langevin(dt, kelvins, seeds, state),
+        fault: |_, state| state.velocities_mut().iter_mut().for_each(|v| *v *= 1.001),
+        follows: true,
+    })
+    .unwrap();
+    for id in ["mean_kinetic", "conserved_ratio"] {
+        assert!(failed(&report).contains(&id), "{id}\n{report}");
+    }
+    // Berendsen's thermostat: the right mean, too little variance. It is Bussi's without random numbers.
+    let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
+        inner: without_noise(bussi(dt, kelvins, seeds, state)),
+        fault: |_, state| {
+            for s in 0..state.batch().n_systems() {
+                let mean_ev = 4.5 * BOLTZMANN_EV_PER_K * 300.0;
+                let ratio = mean_ev / state.kinetic_energy_ev(s);
+                let factor = (1.0 + state_dt(state) / 20.0 * (ratio - 1.0)).sqrt();
+                let atoms = state.batch().range(s);
+                state.velocities_mut()[atoms].iter_mut().for_each(|v| *v *= factor);
+            }
+        },
+        follows: true,
+    })
+    .unwrap();
+    assert!(failed(&report).contains(&"kinetic_variance"), "{report}");
+    // Baths that do not follow when systems leave.
+    let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
+        inner: langevin(dt, kelvins, seeds, state),
+        fault: |inner, state| inner.baths.truncate(state.batch().n_systems()),
+        follows: false,
+    })
+    .unwrap();
+    assert_eq!(failed(&report), ["retained_systems"], "{report}");
+}
+
+/// Bussi's thermostat that keeps all of the kinetic energy it finds.
+fn without_noise(mut bussi: Bussi) -> Bussi {
+    bussi.keep = 1.0;
+    bussi
+}
+
+/// The time step, from the clock of the state.
+fn state_dt(state: &State) -> f64 {
+    state.time_fs() / state.step() as f64
+}
+
+/// Water in vacuum at 300 K, whose rigid motion must stay at zero.
+fn molecule(n: usize) -> (State, Control, Vec<u64>) {
+    let systems: Vec<System> = vec![water(); n];
+    let mut control = Control::new(&systems[..1]).unwrap();
+    let mut state = State::at_rest(&systems, &mut control).unwrap();
+    let seeds: Vec<u64> = (0..n as u64).collect();
+    thermalise(&mut state, &vec![300.0; n], &seeds, &VelocityOptions::default()).unwrap();
+    (state, control, seeds)
+}
+
+#[test]
+fn an_isolated_molecule_neither_drifts_nor_turns_and_has_the_right_temperature() {
+    for (kind, mixes) in [
+        (ThermostatKind::Langevin { friction_per_ps: 10.0 }, true),
+        (ThermostatKind::Bussi { relaxation_fs: 50.0 }, false),
+        (ThermostatKind::NoseHoover { relaxation_fs: 30.0 }, false),
+    ] {
+        let (mut state, mut control, seeds) = molecule(8);
+        let mut thermostat = kind.build(0.5, &[Target::Constant(300.0); 8], &seeds, &state).unwrap();
+        let mut thermal: Vec<ThermalAccumulator> = (0..8)
+            .map(|s| {
+                let masses = &state.batch().masses_amu()[state.batch().range(s)];
+                ThermalAccumulator::new(masses, 3, 300.0).unwrap()
+            })
+            .collect();
+        for step in 0..24_000 {
+            thermostat.step(&mut state, &mut control).unwrap();
+            if step > 4000 && step % 8 == 0 {
+                for (s, thermal) in thermal.iter_mut().enumerate() {
+                    let atoms = state.batch().range(s);
+                    let (x, v) = (&state.positions()[atoms.clone()], &state.velocities()[atoms]);
+                    thermal.push(1e-3 * state.time_fs(), x, v).unwrap();
+                }
+            }
+        }
+        for s in 0..8 {
+            let atoms = state.batch().range(s);
+            let (m, x) = (&state.batch().masses_amu()[atoms.clone()], &state.positions()[atoms.clone()]);
+            let v = &state.velocities()[atoms];
+            assert!(mechanics::momentum(m, v).norm() < 1e-9, "{kind:?}");
+            assert!(mechanics::angular_momentum(m, x, v).norm() < 1e-9, "{kind:?}");
+        }
+        let found: Vec<_> = thermal.iter().map(|t| t.statistics().unwrap()).collect();
+        let temperature = found.iter().map(|s| s.temperature_error.value).sum::<f64>() / 8.0;
+        assert!(temperature.abs() < 0.1, "{kind:?}: {temperature}");
+        if mixes {
+            // One in 800 tests is below this by chance.
+            assert!(found.iter().all(|s| s.equipartition_p > 1e-2 / 8.0), "{found:?}");
+            assert!(found.iter().all(|s| s.kinetic_energy_p > 1e-2 / 8.0), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ramp_is_followed() {
+    let (mut state, mut control, seeds) = molecule(16);
+    let ramp = Target::Ramp { from_k: 300.0, to_k: 900.0, duration_fs: 2000.0 };
+    let kind = ThermostatKind::Langevin { friction_per_ps: 20.0 };
+    let mut thermostat = kind.build(0.5, &[ramp; 16], &seeds, &state).unwrap();
+    (0..4000).for_each(|_| thermostat.step(&mut state, &mut control).unwrap());
+    let mut mean = 0.0;
+    for _ in 0..4000 {
+        thermostat.step(&mut state, &mut control).unwrap();
+        mean += (0..16).map(|s| state.temperature_k(s)).sum::<f64>() / 16.0 / 4000.0;
+    }
+    assert!((mean - 900.0).abs() < 60.0, "{mean} K");
+}
+
+#[test]
+fn what_makes_no_thermostat_is_a_typed_error() {
+    let (state, _, _) = molecule(1);
+    let build = |kind: ThermostatKind, dt: f64, target: Target, seeds: &[u64]| {
+        kind.build(dt, &[target], seeds, &state).map(|_| ()).unwrap_err().to_string()
+    };
+    let langevin = |friction_per_ps| ThermostatKind::Langevin { friction_per_ps };
+    let warm = Target::Constant(300.0);
+    let ramp = Target::Ramp { from_k: 100.0, to_k: 300.0, duration_fs: 10.0 };
+    for (message, expected) in [
+        (build(langevin(1.0), -0.5, warm, &[1]), "time step"),
+        (build(langevin(0.0), 0.5, warm, &[1]), "the friction (1/ps) is 0"),
+        (build(langevin(1.0), 0.5, warm, &[]), "expected 1 seeds, found 0"),
+        (build(langevin(1.0), 0.5, Target::Constant(f64::NAN), &[1]), "system 0 has the target"),
+        (build(ThermostatKind::Bussi { relaxation_fs: f64::INFINITY }, 0.5, warm, &[1]), "relaxation time"),
+        (build(ThermostatKind::NoseHoover { relaxation_fs: 50.0 }, 0.5, ramp, &[1]), "cannot follow"),
+    ] {
+        assert!(message.contains(expected), "{message}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Vibrational spectra from dynamics.
+
+use md_core::Vec3;
+use md_core::units::SPEED_OF_LIGHT_CM_PER_FS;
+use rustfft::FftPlanner;
+use rustfft::num_complex::Complex;
+
+use crate::MetricError;
+use crate::distribution::wasserstein_weighted;
+use crate::error::{require_finite_vectors, require_length};
+
+/// Frames of one segment, of which the spectra are averaged (Welch): at 1 fs it resolves 8 1/cm.
+const SEGMENT: usize = 4096;
+
+/// The vibrational density of states of a trajectory: how its kinetic energy is spread over wavenumbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectrum {
+    /// Wavenumber (1/cm) and share of the kinetic energy; shares add up to 1.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Gathers the velocities of a trajectory for its [`Spectrum`].
+#[derive(Debug, Clone)]
+pub struct SpectrumBuilder {
+    masses_amu: Vec<f64>,
+    interval_fs: f64,
+    /// Per atom and axis, the velocities of the segment in hand.
+    velocities: Vec<Vec<f64>>,
+    power: Vec<f64>,
+}
+
+impl SpectrumBuilder {
+    /// For atoms of these masses (amu) and frames every `interval_fs` fs.
+    ///
+    /// # Errors
+    /// [`MetricError::OutOfRange`] for an interval that is not positive.
+    pub fn new(masses_amu: &[f64], interval_fs: f64) -> Result<Self, MetricError> {
+        if !(interval_fs > 0.0 && interval_fs.is_finite()) {
+            return Err(MetricError::OutOfRange {
+                what: "the interval between frames (fs)",
+                value: interval_fs,
+                expected: "a positive number",
+            });
+        }
+        Ok(SpectrumBuilder {
+            masses_amu: masses_amu.to_vec(),
+            interval_fs,
+            velocities: vec![Vec::new(); 3 * masses_amu.len()],
+            power: vec![0.0; SEGMENT + 1],
+        })
+    }
+
+    /// Adds a frame: velocities in any unit. Memory is bounded by one segment of 4096 frames.
+    ///
+    /// # Errors
+    /// [`MetricError::Length`] or [`MetricError::NonFinite`].
+    pub fn push(&mut self, velocities: &[Vec3]) -> Result<(), MetricError> {
+        require_length("velocities", self.masses_amu.len(), velocities.len())?;
+        require_finite_vectors("velocity", velocities)?;
+        for (series, v) in self.velocities.iter_mut().zip(velocities.iter().flat_map(Vec3::iter)) {
+            series.push(*v);
+        }
+        if self.velocities.first().is_some_and(|v| v.len() == SEGMENT) {
+            self.transform();
+        }
+        Ok(())
+    }
+
+    /// The spectrum: `Σ m |FFT(w v)|²`, which is the Fourier transform of the mass-weighted velocity autocorrelation (theorem of Wiener and
+    /// Khinchin), with a Hann window w and zero padding to twice the length.
+    ///
+    /// # Errors
+    /// [`MetricError::TooFew`] below 16 frames, [`MetricError::Empty`] where nothing moves.
+    pub fn finish(mut self) -> Result<Spectrum, MetricError> {
+        let rest = self.velocities.first().map_or(0, Vec::len);
+        let nothing_yet = self.power.iter().all(|p| *p == 0.0);
+        if nothing_yet && rest < 16 {
+            return Err(MetricError::TooFew { what: "frames of a spectrum", needed: 16, found: rest });
+        }
+        // A short last segment is left out where there are whole ones.
+        if nothing_yet {
+            self.transform();
+        }
+        let total: f64 = self.power.iter().sum();
+        if total <= 0.0 {
+            return Err(MetricError::Empty { what: "velocities" });
+        }
+        let spacing = 1.0 / (2.0 * SEGMENT as f64 * self.interval_fs * SPEED_OF_LIGHT_CM_PER_FS);
+        let points = self.power.iter().enumerate().map(|(k, p)| (k as f64 * spacing, p / total));
+        Ok(Spectrum { points: points.collect() })
+    }
+
+    fn transform(&mut self) {
+        let fft = FftPlanner::new().plan_fft_forward(2 * SEGMENT);
+        for (k, series) in self.velocities.iter_mut().enumerate() {
+            let n = series.len() as f64;
+            let window = |i: usize| 1.0 - (std::f64::consts::TAU * (i as f64 + 0.5) / n).cos();
+            let mut buffer: Vec<Complex<f64>> =
+                series.iter().enumerate().map(|(i, v)| Complex::new(v * window(i), 0.0)).collect();
+            buffer.resize(2 * SEGMENT, Complex::default());
+            fft.process(&mut buffer);
+            let mass = self.masses_amu[k / 3];
+            for (power, x) in self.power.iter_mut().zip(&buffer) {
+                *power += mass * x.norm_sqr();
+            }
+            series.clear();
+        }
+    }
+}
+
+impl Spectrum {
+    /// The Wasserstein distance between two spectra, 1/cm: how far the kinetic energy of one must be shifted, on average, to
+    /// become the other.
+    ///
+    /// # Errors
+    /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
+    pub fn wasserstein_per_cm(&self, other: &Spectrum) -> Result<f64, MetricError> {
+        wasserstein_weighted(&self.points, &other.points)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use md_core::units::EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2;
+
+    /// Two atoms that oscillate at the wavenumbers (1/cm) `a` and `b` with velocity amplitudes 1 and 0.5.
+    fn oscillators(a: f64, b: f64, frames: usize) -> Spectrum {
+        let mut builder = SpectrumBuilder::new(&[1.0, 4.0], 0.5).unwrap();
+        let omega = |per_cm: f64| std::f64::consts::TAU * SPEED_OF_LIGHT_CM_PER_FS * per_cm;
+        for k in 0..frames {
+            let t = 0.5 * k as f64;
+            let v =
+                [Vec3::new((omega(a) * t).sin(), 0.0, 0.0), Vec3::new(0.0, 0.5 * (omega(b) * t).cos(), 0.0)];
+            builder.push(&v).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn peaks_stand_at_the_wavenumbers_with_the_share_of_the_kinetic_energy() {
+        for frames in [4096, 3000, 9000] {
+            let spectrum = oscillators(1600.0, 3700.0, frames);
+            let share = |from: f64, to: f64| -> f64 {
+                spectrum.points.iter().filter(|(w, _)| (from..to).contains(w)).map(|(_, s)| s).sum()
+            };
+            // m v²: 1 x 1 and 4 x 0.25.
+            assert!((share(1500.0, 1700.0) - 0.5).abs() < 0.01, "{frames}: {}", share(1500.0, 1700.0));
+            assert!((share(3600.0, 3800.0) - 0.5).abs() < 0.01);
+            let peak = spectrum.points.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+            assert!((peak - 1600.0).abs() < 10.0 || (peak - 3700.0).abs() < 10.0, "{peak}");
+        }
+        // The wavenumber of 1 eV/Å²/amu: ASE 3.29 has 521.4709004, by CODATA 2014.
+        let omega = EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2.sqrt();
+        let per_cm = omega / (std::f64::consts::TAU * SPEED_OF_LIGHT_CM_PER_FS);
+        assert!((per_cm - 521.470898373).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_distance_of_spectra_is_the_mean_shift() {
+        let reference = oscillators(1600.0, 3700.0, 4096);
+        let shifted = oscillators(1620.0, 3700.0, 4096);
+        let distance = reference.wasserstein_per_cm(&shifted).unwrap();
+        assert!((distance - 10.0).abs() < 0.5, "half of the energy moved by 20: {distance}");
+        assert_eq!(reference.wasserstein_per_cm(&reference).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn too_little_or_no_motion_is_an_error() {
+        assert!(SpectrumBuilder::new(&[1.0], 0.0).is_err());
+        let mut few = SpectrumBuilder::new(&[1.0], 0.5).unwrap();
+        few.push(&[Vec3::x()]).unwrap();
+        assert!(matches!(few.clone().finish(), Err(MetricError::TooFew { found: 1, .. })));
+        assert!(few.push(&[Vec3::x(), Vec3::x()]).is_err());
+        let mut still = SpectrumBuilder::new(&[1.0], 0.5).unwrap();
+        (0..20).for_each(|_| still.push(&[Vec3::zeros()]).unwrap());
+        assert!(matches!(still.finish(), Err(MetricError::Empty { .. })));
+    }
+}

@@ -1,0 +1,343 @@
+//! Whether velocities are distributed as they should be at a temperature.
+
+use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
+use md_core::{Vec3, mechanics};
+use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
+
+use crate::error::require_length;
+use crate::statistics::{autocorrelation_time, mean_of_series};
+use crate::{DecimatedSeries, Estimate, MetricError, mean_of_replicas};
+
+/// Samples kept of a series.
+const CAPACITY: usize = 4096;
+
+/// Most block sums kept of each atom; two neighbours are merged when there are more.
+const MOST_BLOCKS: usize = 256;
+
+/// Atoms whose kinetic energy is held at less than this share of k_B T / 2 (a lone atom) are not tested.
+const NO_SHARE: f64 = 1e-6;
+
+/// Follows the kinetic energy of a system with a thermostat: its mean, its distribution, and how atoms share it.
+///
+/// Needs the velocities of a run at constant temperature. At constant energy a small molecule has neither the distribution nor,
+/// where its vibrations hardly mix, equipartition, and no model is to blame.
+#[derive(Debug, Clone)]
+pub struct ThermalAccumulator {
+    masses_amu: Vec<f64>,
+    degrees_of_freedom: usize,
+    temperature_k: f64,
+    /// `2 K / k_B T` over time.
+    kinetic: DecimatedSeries,
+    /// Per block, per atom: sum of `2 K_i / k_B T - share_i`; and the frames in it.
+    blocks: Vec<(Vec<f64>, usize)>,
+    frames_per_block: usize,
+    mean_shares: Vec<f64>,
+    frames: usize,
+}
+
+/// What a [`ThermalAccumulator`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThermalStatistics {
+    /// Mean kinetic temperature over the target, less 1, with its error.
+    pub temperature_error: Estimate,
+    /// Probability that a kinetic energy distribution is as far from χ² with n degrees of freedom as this one, by chance.
+    pub kinetic_energy_p: f64,
+    /// Probability that the kinetic energy of some atom is as far from its share as the farthest one, by chance (Bonferroni).
+    pub equipartition_p: f64,
+    /// The largest deviation of an atom's kinetic energy from its share, relative to it.
+    pub equipartition_worst: f64,
+    /// That atom.
+    pub worst_atom: usize,
+}
+
+impl ThermalAccumulator {
+    /// For an isolated molecule of these masses (amu) whose rigid motion is held at zero, with `degrees_of_freedom` left, and a
+    /// thermostat at `temperature_k` K.
+    ///
+    /// # Errors
+    /// [`MetricError::OutOfRange`] for a temperature that is not positive or no degree of freedom.
+    pub fn new(
+        masses_amu: &[f64],
+        degrees_of_freedom: usize,
+        temperature_k: f64,
+    ) -> Result<Self, MetricError> {
+        for (what, value) in
+            [("the temperature (K)", temperature_k), ("the degrees of freedom", degrees_of_freedom as f64)]
+        {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(MetricError::OutOfRange { what, value, expected: "a positive number" });
+            }
+        }
+        Ok(ThermalAccumulator {
+            masses_amu: masses_amu.to_vec(),
+            degrees_of_freedom,
+            temperature_k,
+            kinetic: DecimatedSeries::new(CAPACITY),
+            blocks: Vec::new(),
+            frames_per_block: 1,
+            mean_shares: vec![0.0; masses_amu.len()],
+            frames: 0,
+        })
+    }
+
+    /// Adds a frame: time (ps), positions (Å), velocities (Å/fs). Memory is bounded.
+    ///
+    /// # Errors
+    /// [`MetricError::Length`].
+    pub fn push(&mut self, time_ps: f64, positions: &[Vec3], velocities: &[Vec3]) -> Result<(), MetricError> {
+        require_length("velocities", self.masses_amu.len(), velocities.len())?;
+        require_length("positions", self.masses_amu.len(), positions.len())?;
+        let scale = AMU_ANGSTROM2_PER_FS2_IN_EV / (BOLTZMANN_EV_PER_K * self.temperature_k);
+        let shares = kinetic_shares(&self.masses_amu, positions, self.degrees_of_freedom);
+        if self.blocks.last().is_none_or(|(_, n)| *n == self.frames_per_block) {
+            if self.blocks.len() == MOST_BLOCKS {
+                self.merge_blocks();
+            }
+            self.blocks.push((vec![0.0; self.masses_amu.len()], 0));
+        }
+        let mut sum = 0.0;
+        if let Some((excess, n)) = self.blocks.last_mut() {
+            *n += 1;
+            for (i, (v, m)) in velocities.iter().zip(&self.masses_amu).enumerate() {
+                let twice_kinetic = m * v.norm_squared() * scale;
+                sum += twice_kinetic;
+                excess[i] += twice_kinetic - shares[i];
+            }
+        }
+        for (mean, share) in self.mean_shares.iter_mut().zip(shares) {
+            *mean += share;
+        }
+        self.frames += 1;
+        self.kinetic.push(time_ps, sum);
+        Ok(())
+    }
+
+    fn merge_blocks(&mut self) {
+        self.blocks = self
+            .blocks
+            .chunks(2)
+            .map(|pair| {
+                let mut sum = pair[0].clone();
+                for (more, n) in &pair[1..] {
+                    sum.0.iter_mut().zip(more).for_each(|(a, b)| *a += b);
+                    sum.1 += n;
+                }
+                sum
+            })
+            .collect();
+        self.frames_per_block *= 2;
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// [`MetricError::TooFew`] below 64 frames.
+    pub fn statistics(&self) -> Result<ThermalStatistics, MetricError> {
+        if self.frames < 64 {
+            return Err(MetricError::TooFew { what: "frames", needed: 64, found: self.frames });
+        }
+        let n = self.degrees_of_freedom as f64;
+        let kinetic: Vec<f64> = self.kinetic.samples().iter().map(|(_, x)| *x).collect();
+        let mean = mean_of_series(&kinetic)?;
+        let (worst_atom, equipartition_worst, equipartition_p) = self.equipartition()?;
+        Ok(ThermalStatistics {
+            temperature_error: Estimate {
+                value: mean.value / n - 1.0,
+                standard_error: mean.standard_error / n,
+                ..mean
+            },
+            kinetic_energy_p: chi_squared_p(&kinetic, n)?,
+            equipartition_p,
+            equipartition_worst,
+            worst_atom,
+        })
+    }
+
+    /// The atom farthest from its share, by how much of it, and the probability of that.
+    fn equipartition(&self) -> Result<(usize, f64, f64), MetricError> {
+        // Blocks of the same length, and so long that they are independent.
+        let whole: Vec<&Vec<f64>> =
+            self.blocks.iter().filter(|(_, n)| *n == self.frames_per_block).map(|(sum, _)| sum).collect();
+        let (mut worst, mut p_smallest, mut tested) = ((0, 0.0), 1.0, 0);
+        for atom in 0..self.masses_amu.len() {
+            let share = self.mean_shares[atom] / self.frames as f64;
+            if share < NO_SHARE {
+                continue;
+            }
+            tested += 1;
+            let series: Vec<f64> = whole.iter().map(|sum| sum[atom] / self.frames_per_block as f64).collect();
+            let blocks = crate::statistics::independent_blocks(&series)?;
+            let estimate = mean_of_replicas(&crate::statistics::block_means(&series, blocks))?;
+            let t = (estimate.value / estimate.standard_error).abs();
+            let p = StudentsT::new(0.0, 1.0, estimate.degrees_of_freedom).map_or(1.0, |d| 2.0 * d.sf(t));
+            if p < p_smallest {
+                p_smallest = p;
+                worst = (atom, estimate.value / share);
+            }
+        }
+        Ok((worst.0, worst.1, (p_smallest * f64::from(tested)).min(1.0)))
+    }
+}
+
+/// Kinetic energy of each atom in units of k_B T / 2 when rigid motion is held at zero: `3 - Σ q²` over its components in an
+/// orthonormal basis of the mass-weighted rigid motions. They add up to the degrees of freedom.
+///
+/// Where fewer than 3 N - 5 degrees are missing (a periodic system), only the momentum is taken out.
+pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom: usize) -> Vec<f64> {
+    let held = 3 * masses_amu.len() - degrees_of_freedom.min(3 * masses_amu.len());
+    let total: f64 = masses_amu.iter().sum();
+    let translation = masses_amu.iter().map(|m| if held >= 3 { 3.0 - 3.0 * m / total } else { 3.0 });
+    if held < 5 {
+        return translation.collect();
+    }
+    let centre = mechanics::centre_of_mass(masses_amu, positions);
+    let axes = mechanics::inertia(masses_amu, positions).symmetric_eigen();
+    let turning = |m: &f64, x: &Vec3| -> f64 {
+        // About the principal axes the rotations are orthogonal; about the line of a linear molecule there is none.
+        (0..3)
+            .filter(|&k| axes.eigenvalues[k] > 1e-6 * axes.eigenvalues.max())
+            .map(|k| {
+                m * axes.eigenvectors.column(k).cross(&(x - centre)).norm_squared() / axes.eigenvalues[k]
+            })
+            .sum()
+    };
+    translation.zip(masses_amu.iter().zip(positions)).map(|(left, (m, x))| left - turning(m, x)).collect()
+}
+
+/// Kolmogorov-Smirnov test of a correlated series against χ² with n degrees of freedom, with the number of independent samples
+/// in place of all.
+fn chi_squared_p(values: &[f64], degrees_of_freedom: f64) -> Result<f64, MetricError> {
+    let Ok(exact) = ChiSquared::new(degrees_of_freedom) else { return Ok(1.0) };
+    let independent = values.len() as f64 / autocorrelation_time(values)?;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as f64;
+    let distance = sorted
+        .iter()
+        .enumerate()
+        .map(|(k, &x)| {
+            let f = exact.cdf(x);
+            (f - k as f64 / n).abs().max((f - (k + 1) as f64 / n).abs())
+        })
+        .fold(0.0, f64::max);
+    Ok(kolmogorov_p(distance, independent))
+}
+
+/// Probability of a Kolmogorov-Smirnov distance this large with n samples (M. A. Stephens, J. R. Stat. Soc. B 32, 115 (1970)).
+fn kolmogorov_p(distance: f64, n: f64) -> f64 {
+    let lambda = (n.sqrt() + 0.12 + 0.11 / n.sqrt()) * distance;
+    if lambda < 0.2 {
+        return 1.0; // the series below converges slowly, to 1
+    }
+    let term = |k: i32| {
+        let sign = if k % 2 == 1 { 1.0 } else { -1.0 };
+        sign * (-2.0 * f64::from(k * k) * lambda * lambda).exp()
+    };
+    (2.0 * (1..=100).map(term).sum::<f64>()).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::tests::Noise;
+
+    const MASSES: [f64; 3] = [15.999, 1.008, 1.008];
+
+    fn water() -> [Vec3; 3] {
+        [Vec3::zeros(), Vec3::new(0.76, 0.59, 0.0), Vec3::new(-0.76, 0.59, 0.0)]
+    }
+
+    /// Velocities without rigid motion at the temperature `kelvins` of each atom, remembering the last ones by `phi`.
+    fn accumulate(seed: u64, kelvins: [f64; 3], phi: f64, frames: usize) -> ThermalStatistics {
+        let mut noise = Noise(seed);
+        let mut thermal = ThermalAccumulator::new(&MASSES, 3, 300.0).unwrap();
+        let mut state = [Vec3::zeros(); 3];
+        for k in 0..frames + 200 {
+            for x in &mut state {
+                *x = *x * phi + Vec3::from_fn(|_, _| noise.normal()) * (1.0 - phi * phi).sqrt();
+            }
+            let mut weighted: Vec<Vec3> = state
+                .iter()
+                .zip(kelvins)
+                .map(|(x, t)| x * (BOLTZMANN_EV_PER_K * t / AMU_ANGSTROM2_PER_FS2_IN_EV).sqrt())
+                .collect();
+            project(&mut weighted);
+            let velocities: Vec<Vec3> = weighted.iter().zip(MASSES).map(|(x, m)| x / m.sqrt()).collect();
+            if k >= 200 {
+                thermal.push(1e-3 * k as f64, &water(), &velocities).unwrap();
+            }
+        }
+        thermal.statistics().unwrap()
+    }
+
+    /// Takes rigid motion out of mass-weighted velocities.
+    fn project(weighted: &mut [Vec3]) {
+        let centre = mechanics::centre_of_mass(&MASSES, &water());
+        let mut basis: Vec<Vec<Vec3>> = Vec::new();
+        for k in 0..6 {
+            let axis = Vec3::ith(k % 3, 1.0);
+            let mut motion: Vec<Vec3> = water()
+                .iter()
+                .zip(MASSES)
+                .map(|(x, m)| (if k < 3 { axis } else { axis.cross(&(x - centre)) }) * m.sqrt())
+                .collect();
+            for q in &basis {
+                let overlap: f64 = q.iter().zip(&motion).map(|(a, b)| a.dot(b)).sum();
+                motion.iter_mut().zip(q).for_each(|(m, q)| *m -= q * overlap);
+            }
+            let norm = motion.iter().map(Vec3::norm_squared).sum::<f64>().sqrt();
+            basis.push(motion.iter().map(|m| m / norm).collect());
+        }
+        for q in &basis {
+            let overlap: f64 = q.iter().zip(weighted.iter()).map(|(a, b)| a.dot(b)).sum();
+            weighted.iter_mut().zip(q).for_each(|(w, q)| *w -= q * overlap);
+        }
+    }
+
+    #[test]
+    fn shares_add_up_to_the_degrees_of_freedom() {
+        let shares = kinetic_shares(&MASSES, &water(), 3);
+        assert!((shares.iter().sum::<f64>() - 3.0).abs() < 1e-12, "{shares:?}");
+        assert!(shares[0] < 0.5 && shares[1] > 1.2, "hydrogen moves most: {shares:?}");
+        let line = [Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0), Vec3::new(-1.2, 0.0, 0.0)];
+        let linear = kinetic_shares(&[12.0, 16.0, 16.0], &line, 4);
+        assert!((linear.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{linear:?}");
+        let periodic = kinetic_shares(&MASSES, &water(), 6);
+        assert!((periodic.iter().sum::<f64>() - 6.0).abs() < 1e-12, "{periodic:?}");
+    }
+
+    #[test]
+    fn thermal_velocities_pass_as_often_as_they_should() {
+        let (mut by_energy, mut by_atom, mut covered) = (0, 0, 0);
+        let trials = 200;
+        for seed in 0..trials {
+            let s = accumulate(seed, [300.0; 3], 0.9, 1500);
+            by_energy += usize::from(s.kinetic_energy_p < 0.05);
+            by_atom += usize::from(s.equipartition_p < 0.05);
+            let [low, high] = s.temperature_error.interval(0.95);
+            covered += usize::from(low <= 0.0 && 0.0 <= high);
+        }
+        let share = |n: usize| n as f64 / trials as f64;
+        assert!(share(by_energy) < 0.10, "{by_energy} of {trials} rejected by energy");
+        assert!(share(by_atom) < 0.10, "{by_atom} of {trials} rejected by equipartition");
+        assert!((0.91..=0.99).contains(&share(covered)), "{covered} of {trials} intervals hold 0");
+    }
+
+    #[test]
+    fn a_wrong_temperature_and_a_hot_atom_are_found() {
+        let hot = accumulate(1, [330.0; 3], 0.5, 4000);
+        assert!((hot.temperature_error.value - 0.1).abs() < 0.03, "{hot:?}");
+        assert!(hot.kinetic_energy_p < 1e-3, "{hot:?}");
+        let uneven = accumulate(2, [300.0, 240.0, 360.0], 0.5, 20_000);
+        assert!(uneven.equipartition_p < 1e-4, "{uneven:?}");
+        assert!(uneven.worst_atom != 0 && uneven.equipartition_worst.abs() > 0.05, "{uneven:?}");
+    }
+
+    #[test]
+    fn the_kolmogorov_distribution_is_that_of_the_tables() {
+        // scipy.special.kolmogorov(1.3581) = 0.05, (1.6276) = 0.01; n so large that the correction vanishes.
+        assert!((kolmogorov_p(1.3581e-6, 1e12) - 0.05).abs() < 1e-4);
+        assert!((kolmogorov_p(1.6276e-6, 1e12) - 0.01).abs() < 1e-4);
+        assert_eq!(kolmogorov_p(0.0, 100.0), 1.0);
+    }
+}
