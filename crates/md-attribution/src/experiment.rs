@@ -1,0 +1,116 @@
+use md_core::units::{FS_PER_PS, MEV_PER_EV};
+use md_core::{Fate, Frame, Observer, ObserverError, Potential, State};
+use md_dynamics::{Limits, RunOptions};
+use md_metrics::{EnergyAccumulator, Estimate, RunningStats};
+
+use crate::{AttributionError, MakeIntegrator};
+
+/// One run of an experiment.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// What was changed.
+    pub name: String,
+    /// Time step, fs.
+    pub timestep_fs: f64,
+    /// Least-squares drift, meV/atom/ps; `None` where the run was too short for one.
+    pub drift: Option<Estimate>,
+    /// Standard deviation of the total energy, meV/atom.
+    pub rms_fluctuation_mev_per_atom: Option<f64>,
+    /// Standard deviation of the total over that of the kinetic energy.
+    pub fluctuation_ratio: Option<f64>,
+    /// When and how it diverged, if it did.
+    pub diverged: Option<String>,
+}
+
+impl Experiment {
+    /// Its drift in words.
+    pub(crate) fn in_words(&self) -> String {
+        match (&self.drift, &self.diverged) {
+            (_, Some(_)) => "diverged".to_owned(),
+            (Some(drift), None) => format!("drift {:.2} meV/atom/ps", drift.value),
+            (None, None) => "too short for a drift".to_owned(),
+        }
+    }
+}
+
+/// The run that experiments vary.
+pub(crate) struct Setting<'a> {
+    pub(crate) start: &'a State,
+    pub(crate) steps: u64,
+    pub(crate) timestep_fs: f64,
+    pub(crate) limits: Limits,
+    pub(crate) make_integrator: MakeIntegrator<'a>,
+}
+
+impl Setting<'_> {
+    /// The run with `potential` and the time step divided by `divisor`, for the same time.
+    pub(crate) fn experiment(
+        &self,
+        name: String,
+        divisor: u64,
+        potential: &mut dyn Potential,
+    ) -> Result<Experiment, AttributionError> {
+        let timestep_fs = self.timestep_fs / divisor as f64;
+        let mut watcher = Watcher::default();
+        let fate = self.run(timestep_fs, self.steps * divisor, potential, &mut watcher)?;
+        let n_atoms = self.start.batch().n_atoms();
+        let diverged = match &fate {
+            Fate::Finished => None,
+            Fate::Diverged { step, reason } => {
+                let ps = *step as f64 * timestep_fs / FS_PER_PS;
+                Some(format!("after {ps:.3} ps {reason}"))
+            }
+        };
+        let energy = watcher.energy.summary().ok();
+        let kinetic = watcher.kinetic.summary().ok();
+        Ok(Experiment {
+            name,
+            timestep_fs,
+            drift: watcher.energy.drift_rate(n_atoms).ok().and_then(|d| d.estimate()),
+            rms_fluctuation_mev_per_atom: energy.map(|e| e.std_ev * MEV_PER_EV / n_atoms as f64),
+            fluctuation_ratio: energy
+                .zip(kinetic)
+                .map(|(e, k)| e.std_ev / k.std)
+                .filter(|ratio| ratio.is_finite()),
+            diverged,
+        })
+    }
+
+    /// The run, watched.
+    pub(crate) fn run(
+        &self,
+        timestep_fs: f64,
+        steps: u64,
+        potential: &mut dyn Potential,
+        watcher: &mut dyn Observer,
+    ) -> Result<Fate, AttributionError> {
+        let mut state = self.start.clone();
+        state.reset_clock();
+        state.evaluate(potential).map_err(md_core::StepError::from)?;
+        let mut integrator = (self.make_integrator)(timestep_fs)?;
+        let options = RunOptions { steps, limits: vec![self.limits.clone()] };
+        let fates = md_dynamics::run(&mut state, integrator.as_mut(), potential, &mut [watcher], &options)?;
+        Ok(fates.into_iter().next().unwrap_or(Fate::Finished))
+    }
+}
+
+#[derive(Default)]
+struct Watcher {
+    energy: EnergyAccumulator,
+    kinetic: RunningStats,
+}
+
+impl Observer for Watcher {
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        for system in frame.systems() {
+            let failed = |source: md_metrics::MetricError| ObserverError {
+                observer: "the energy record".to_owned(),
+                step: system.step(),
+                source: source.into(),
+            };
+            self.energy.push(system.time_fs() / FS_PER_PS, system.conserved_ev()).map_err(failed)?;
+            self.kinetic.push(system.kinetic_energy_ev()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! Why energy was not conserved.
+//!
+//! [`diagnose`] repeats one NVE run and takes the change of its total energy apart, step by step, into parts that add up to
+//! it exactly ([`Part`]); repeats it with half and a quarter of the time step, in f64 and with an analytic control; and names the causes with
+//! their shares. [`timestep_ladder`] finds the longest time step that conserves energy.
+//!
+//! Knows potentials and integrators by their traits alone. No files, no networks, no thresholds of approval.
+//!
+//! ```
+//! use md_attribution::{Case, CauseKind, diagnose};
+//! use md_core::*;
+//! use md_dynamics::{Limits, VelocityOptions, VelocityVerlet, thermalise};
+//! use md_testkit::analytic::Control;
+//! use md_testkit::defects::{Defect, Defective};
+//!
+//! let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
+//! let water = System::new(vec![Element::O, Element::H, Element::H], positions)?;
+//! let swirl = Defect::Swirl { strength_ev_per_angstrom2: 0.05 };
+//! let mut potential = Defective::new(Control::new(std::slice::from_ref(&water))?, swirl);
+//! let mut oracle = potential.clone();
+//! let mut start = State::at_rest(std::slice::from_ref(&water), &mut potential)?;
+//! thermalise(&mut start, &[300.0], &[1], &VelocityOptions::default())?;
+//! let found = diagnose(Case {
+//!     start: &start,
+//!     timestep_fs: 0.5,
+//!     steps: 400,
+//!     limits: Limits::default(),
+//!     tolerance_mev_per_atom_per_ps: 1.0,
+//!     make_integrator: &|dt| Ok(Box::new(VelocityVerlet::new(dt)?)),
+//!     potential: &mut potential,
+//!     oracle: &mut oracle,
+//!     control: None,
+//! })?;
+//! assert_eq!(found.causes[0].kind, CauseKind::NotAGradient);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod balance;
+mod experiment;
+mod ladder;
+
+use md_core::{Divergence, Fate, Integrator, Potential, State, StepError};
+use md_dynamics::{Limits, RunError};
+use md_metrics::MetricError;
+use md_testkit::probe::ProbeError;
+
+pub use balance::{Balance, JumpEvent, Part, PartKind};
+pub use experiment::Experiment;
+pub use ladder::{Ladder, LadderOptions, Rung, timestep_ladder};
+
+/// Makes the integrator for a time step in fs.
+pub type MakeIntegrator<'a> = &'a dyn Fn(f64) -> Result<Box<dyn Integrator>, StepError>;
+
+/// A run that did not conserve energy.
+pub struct Case<'a> {
+    /// Positions and velocities of one system at its beginning.
+    pub start: &'a State,
+    /// Its time step, fs.
+    pub timestep_fs: f64,
+    /// Steps to look at.
+    pub steps: u64,
+    /// When it counts as diverged.
+    pub limits: Limits,
+    /// The drift that matters: parts that change the energy by less than a tenth of this are no cause.
+    pub tolerance_mev_per_atom_per_ps: f64,
+    /// The integrator, which should be velocity Verlet.
+    pub make_integrator: MakeIntegrator<'a>,
+    /// The potential as it was run.
+    pub potential: &'a mut dyn Potential,
+    /// The same in f64.
+    pub oracle: &'a mut dyn Potential,
+    /// A sound potential for the same system.
+    pub control: Option<&'a mut dyn Potential>,
+}
+
+/// What [`diagnose`] found.
+#[derive(Debug, Clone)]
+pub struct Attribution {
+    /// The causes, largest share first; none where energy is conserved.
+    pub causes: Vec<Cause>,
+    /// Where the energy went.
+    pub balance: Balance,
+    /// The same run under other conditions, the run itself first.
+    pub experiments: Vec<Experiment>,
+}
+
+/// One cause.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// Which.
+    pub kind: CauseKind,
+    /// Its share of the energy lost or won, 0 to 1; `None` where there is nothing to share.
+    pub share: Option<f64>,
+    /// The numbers.
+    pub evidence: String,
+}
+
+/// The causes that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CauseKind {
+    /// The time step is too long for the integrator.
+    TimeStep,
+    /// The floating-point format of the run is too coarse.
+    Precision,
+    /// The energy jumps, as at a cutoff that is not smooth.
+    Discontinuity,
+    /// The force is not the gradient of the energy.
+    NotAGradient,
+    /// The same positions give another answer every time.
+    Noise,
+    /// A bond broke or the geometry went astray: what was simulated is no longer the molecule.
+    BrokenBond,
+    /// The integrator is wrong.
+    Engine,
+}
+
+impl CauseKind {
+    /// A name for files.
+    pub fn id(self) -> &'static str {
+        match self {
+            CauseKind::TimeStep => "time_step",
+            CauseKind::Precision => "precision",
+            CauseKind::Discontinuity => "discontinuity",
+            CauseKind::NotAGradient => "not_a_gradient",
+            CauseKind::Noise => "noise",
+            CauseKind::BrokenBond => "broken_bond",
+            CauseKind::Engine => "engine",
+        }
+    }
+
+    /// What would mend it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            CauseKind::TimeStep => "a shorter time step",
+            CauseKind::Precision => "run in f64",
+            CauseKind::Discontinuity => "an envelope whose value and slope vanish at the cutoff",
+            CauseKind::NotAGradient => "derive the force from the energy",
+            CauseKind::Noise => "switch off dropout and other randomness in inference",
+            CauseKind::BrokenBond => "train on the stretched geometries that the run visited",
+            CauseKind::Engine => "this is a fault of the integrator: report it",
+        }
+    }
+}
+
+/// Why there is no attribution.
+#[derive(Debug, thiserror::Error)]
+pub enum AttributionError {
+    /// Not one system.
+    #[error("the start has {0} systems (expected 1)")]
+    Systems(usize),
+    /// A run could not be made.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// An integrator or the potential failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A probe of the potential failed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// A statistic has no value.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+}
+
+/// A part below this share of all parts is not named.
+const SMALLEST_SHARE: f64 = 0.05;
+
+/// A part that changes the energy by less than this fraction of the tolerance is no cause.
+const IMMATERIAL: f64 = 0.1;
+
+/// What rounding in f64 makes of the engine's part, at most, meV/atom/ps.
+const ENGINE_ROUNDING: f64 = 1e-5;
+
+/// A run that diverges is looked at again at this fraction of its time step: where it holds then, the step was too long.
+const FINEST: f64 = 0.25;
+
+/// Repeats a run, and says why its energy is not conserved.
+///
+/// The shares are those of [`Part::loss_mev_per_atom_per_ps`]: slow changes of the energy, not the fast oscillation that every step has.
+///
+/// # Errors
+/// [`AttributionError`]. That the run diverges is no error.
+pub fn diagnose(case: Case<'_>) -> Result<Attribution, AttributionError> {
+    let Case {
+        start,
+        timestep_fs,
+        steps,
+        limits,
+        tolerance_mev_per_atom_per_ps,
+        make_integrator,
+        potential,
+        oracle,
+        control,
+    } = case;
+    if start.batch().n_systems() != 1 {
+        return Err(AttributionError::Systems(start.batch().n_systems()));
+    }
+    let mut setting = experiment::Setting { start, steps, timestep_fs, limits, make_integrator };
+    let (balance, fate) = balance::take(&setting, potential, oracle)?;
+    let mut experiments = Vec::new();
+    for divisor in [1, 2, 4] {
+        let name = if divisor == 1 { "as run".to_owned() } else { format!("time step / {divisor}") };
+        experiments.push(setting.experiment(name, divisor, potential)?);
+    }
+    experiments.push(setting.experiment("in f64".to_owned(), 1, oracle)?);
+    if let Some(control) = control {
+        // The control has its own idea of bonds and of heat.
+        setting.limits = Limits::default();
+        experiments.push(setting.experiment("with the control potential".to_owned(), 1, control)?);
+    }
+    let mut causes = causes(&balance, &experiments, IMMATERIAL * tolerance_mev_per_atom_per_ps);
+    if let Fate::Diverged { step, reason } = &fate {
+        let divergence = divergence(*step, reason, timestep_fs, &experiments);
+        // Where a short step does not help, the step is not to blame for what a runaway molecule does to the energy.
+        causes.retain(|c| c.kind != CauseKind::TimeStep);
+        causes.insert(0, divergence);
+    }
+    Ok(Attribution { causes, balance, experiments })
+}
+
+fn causes(balance: &Balance, experiments: &[Experiment], immaterial: f64) -> Vec<Cause> {
+    let total: f64 = balance.parts.iter().map(|p| p.loss_mev_per_atom_per_ps).sum();
+    let mut parts: Vec<&Part> = balance.parts.iter().collect();
+    parts.sort_by(|a, b| b.loss_mev_per_atom_per_ps.total_cmp(&a.loss_mev_per_atom_per_ps));
+    let mut causes: Vec<Cause> = Vec::new();
+    for part in parts {
+        let loss = part.loss_mev_per_atom_per_ps;
+        let least = if part.kind == PartKind::Engine { ENGINE_ROUNDING } else { immaterial };
+        // What is no number is named.
+        if loss < least || loss < SMALLEST_SHARE * total {
+            continue;
+        }
+        let kind = part.kind.cause(balance.repeatable);
+        let share = Some(loss / total).filter(|s| s.is_finite());
+        match causes.iter_mut().find(|c| c.kind == kind) {
+            Some(known) => known.share = known.share.zip(share).map(|(a, b)| a + b),
+            None => causes.push(Cause { kind, share, evidence: evidence(part, balance, experiments) }),
+        }
+    }
+    causes
+}
+
+fn evidence(part: &Part, balance: &Balance, experiments: &[Experiment]) -> String {
+    let rate = format!("{:.2} meV/atom/ps", part.loss_mev_per_atom_per_ps);
+    let by_step = || {
+        let drifts: Vec<String> =
+            experiments.iter().take(3).map(|e| format!("{} at {} fs", e.in_words(), e.timestep_fs)).collect();
+        drifts.join(", ")
+    };
+    match part.kind {
+        kind if kind.cause(balance.repeatable) == CauseKind::Noise => {
+            "the same positions give another answer every time".to_owned()
+        }
+        PartKind::TimeStep => format!("{rate} of the integrator; {}", by_step()),
+        PartKind::Precision => {
+            let f64_run = experiments.get(3).map_or(String::new(), |e| format!("; in f64 {}", e.in_words()));
+            format!("{rate} beyond f64{f64_run}")
+        }
+        PartKind::Discontinuity => {
+            let largest = balance.jump_events.iter().map(|j| j.size_ev.abs()).fold(0.0, f64::max);
+            format!(
+                "{} jumps of up to {:.2e} eV, {rate}; does not fall with the step: {}",
+                balance.jumps,
+                largest,
+                by_step()
+            )
+        }
+        PartKind::Model => format!("{rate} along smooth paths; does not fall with the step: {}", by_step()),
+        PartKind::Engine => {
+            let control = experiments
+                .iter()
+                .find(|e| e.name.contains("control"))
+                .map_or(String::new(), |e| format!("; {} {}", e.name, e.in_words()));
+            format!("{rate} that velocity Verlet does not make of these forces{control}")
+        }
+    }
+}
+
+fn divergence(step: u64, reason: &Divergence, timestep_fs: f64, experiments: &[Experiment]) -> Cause {
+    let ps = step as f64 * timestep_fs / md_core::units::FS_PER_PS;
+    let finest = experiments.iter().find(|e| e.timestep_fs == FINEST * timestep_fs);
+    let holds = finest.is_some_and(|e| e.diverged.is_none());
+    let again = finest.map_or(String::new(), |e| match &e.diverged {
+        None => format!("; at {} fs it does not", e.timestep_fs),
+        Some(_) => format!("; at {} fs also", e.timestep_fs),
+    });
+    Cause {
+        kind: if holds { CauseKind::TimeStep } else { CauseKind::BrokenBond },
+        share: None,
+        evidence: format!("after {ps:.3} ps {reason}{again}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
