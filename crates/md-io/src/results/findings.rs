@@ -117,20 +117,20 @@ pub struct Cause {
     pub remedy: String,
 }
 
-/// A part of the change of the total energy.
+/// A part of the change of the total energy. What is no number is absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnergyPart {
     /// Which.
     pub name: String,
     /// From the first to the last step, eV.
-    #[serde(rename = "net_eV")]
-    pub net_ev: f64,
+    #[serde(rename = "net_eV", skip_serializing_if = "Option::is_none")]
+    pub net_ev: Option<f64>,
     /// Least-squares slope, meV/atom/ps.
-    #[serde(rename = "slope_meV_per_atom_per_ps")]
-    pub slope_mev_per_atom_per_ps: f64,
+    #[serde(rename = "slope_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
+    pub slope_mev_per_atom_per_ps: Option<f64>,
     /// Standard deviation about that line, meV/atom.
-    #[serde(rename = "rms_meV_per_atom")]
-    pub rms_mev_per_atom: f64,
+    #[serde(rename = "rms_meV_per_atom", skip_serializing_if = "Option::is_none")]
+    pub rms_mev_per_atom: Option<f64>,
 }
 
 /// One experiment of an attribution.

@@ -31,6 +31,9 @@ pub struct Run {
     /// Temperature that the thermostat rises to during the run, K.
     #[serde(rename = "ramp_to_K", default, skip_serializing_if = "Option::is_none")]
     pub ramp_to_k: Option<f64>,
+    /// Whether it began at the model's own minimum, or at the structure as given.
+    #[serde(default = "yes")]
+    pub relaxed: bool,
     /// Time with a thermostat before the run, ps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equilibrated_ps: Option<f64>,
@@ -69,6 +72,10 @@ pub struct Run {
     /// Wall time per step of this run, ms: the batch's time divided by its systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms_per_step: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Run {
