@@ -4,5 +4,6 @@
 mod bad_input;
 mod campaign;
 mod data;
+mod physics;
 mod support;
 mod train;

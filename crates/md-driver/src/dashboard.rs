@@ -31,7 +31,9 @@ fn findings(results: &Results) -> String {
             lines.push(format!("{}: {}", mode.id, mode.finding));
             lines.push(format!("  mend: {}", mode.remedy));
         }
-        lines.extend(results.evaluations.iter().filter(|e| e.model == model.name).filter_map(error_against_time));
+        lines.extend(
+            results.evaluations.iter().filter(|e| e.model == model.name).filter_map(error_against_time),
+        );
         let of_all = results.survival.iter().find(|s| s.model == model.name && s.molecule.is_none());
         lines.extend(of_all.map(|s| s.statement.clone()));
         lines.extend(envelope(model));
@@ -60,8 +62,9 @@ fn error_against_time(evaluation: &Evaluation) -> Option<String> {
         .iter()
         .map(|k| {
             let bins = evaluation.by_time.iter().filter(|b| b.temperature_k == *k);
-            let errors: Vec<String> =
-                bins.map(|b| format!("{} to {} ps", number(b.rmse_ev_per_angstrom), number(b.to_ps))).collect();
+            let errors: Vec<String> = bins
+                .map(|b| format!("{} to {} ps", number(b.rmse_ev_per_angstrom), number(b.to_ps)))
+                .collect();
             format!("{k} K {}", errors.join(", "))
         })
         .collect();

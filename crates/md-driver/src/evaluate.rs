@@ -23,11 +23,11 @@ pub struct Source<'a> {
     pub frames: &'a Path,
 }
 
-/// Checks that `reference` can be read and begins with a labelled frame of the same atoms as `system`.
+/// Checks that `reference` can be read and begins with a frame of the same atoms as `system` and, `with_forces`, labelled.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_reference(reference: &Path, system: &System) -> Result<()> {
+pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<()> {
     let first = extxyz::open(reference, LabelKeys::default())?
         .next()
         .with_context(|| format!("{}: there are no frames", reference.display()))??;
@@ -39,7 +39,7 @@ pub fn check_reference(reference: &Path, system: &System) -> Result<()> {
             formula(&composition(system.elements()))
         );
     }
-    if first.forces.is_none() {
+    if with_forces && first.forces.is_none() {
         bail!(
             "{}: the first frame has no forces (expected a column forces:R:3 in Properties)",
             reference.display()
@@ -103,13 +103,19 @@ impl Errors {
         potential.evaluate(configuration, Request::FORCES, &mut self.answer)?;
         if let Some(reference_ev) = frame.energy_ev {
             let predicted_ev = self.answer.energies[0];
-            self.energies.push(FrameEnergies { composition: composition(elements), predicted_ev, reference_ev });
+            self.energies.push(FrameEnergies {
+                composition: composition(elements),
+                predicted_ev,
+                reference_ev,
+            });
         }
         if let Some(reference) = &frame.forces {
             self.forces.push(elements, &self.answer.forces, reference)?;
             self.n_with_forces += 1;
             for (p, r) in self.answer.forces.iter().zip(reference) {
-                for (sum, term) in self.sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared(), 3.0]) {
+                for (sum, term) in
+                    self.sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared(), 3.0])
+                {
                     *sum += term;
                 }
             }

@@ -204,7 +204,10 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
     };
     let number = |key: &str| -> Result<f64> {
         let text = text(key)?;
-        text.parse().ok().filter(|x: &f64| x.is_finite()).with_context(|| format!("{key} = '{text}' is no number"))
+        text.parse()
+            .ok()
+            .filter(|x: &f64| x.is_finite())
+            .with_context(|| format!("{key} = '{text}' is no number"))
     };
     for (key, known) in [("model", models), ("molecule", molecules)] {
         let name = text(key)?;

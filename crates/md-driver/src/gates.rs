@@ -2,8 +2,8 @@
 //!
 //! Every gate of a molecule is measured at its structure, where symmetry may hide a fault, at a copy with all atoms
 //! displaced at random, and at frames of the model's own runs; the worst number counts, and `detail` says where it was
-//! found. Two are split: at a symmetric structure the energy may have a kink, on which no force is the gradient and
-//! none turns with the molecule, although both are right everywhere else. Gates of pairs of elements need no molecule.
+//! found. At a symmetric structure the energy may have a kink, on which no force is the gradient, none turns with the
+//! molecule and rounding decides: what asks about forces is measured elsewhere then, and the kink has a gate of its own. Gates of pairs of elements need no molecule.
 
 use anyhow::Result;
 use md_core::{Element, Integrator, Potential, PotentialError, State, System};
@@ -30,6 +30,10 @@ const SEED: u64 = 1;
 
 /// Closed loops of force per geometry, and how far their corners are displaced along each axis, at most, Å.
 const LOOPS: usize = 4;
+const LOOP_ANGSTROM: f64 = 0.03;
+
+/// A kink of less than this (eV/Å) hides in the noise of f64: force and its covariance are defined.
+const NO_KINK_EV_PER_ANGSTROM: f64 = 1e-4;
 
 /// Distance of two molecules that must not feel each other, Å.
 const FAR_ANGSTROM: f64 = 60.0;
@@ -117,8 +121,8 @@ impl Gates {
             system.positions().iter().map(|x| x + random.in_cube(DISPLACEMENT_ANGSTROM)).collect();
         let displaced = system.clone().with_positions(positions)?;
         self.of_geometry(model, molecule, "a displaced structure", &displaced, false)?;
-        self.of_rays(model.oracle.as_mut(), molecule, system)?;
-        self.of_rounding(model, molecule, system)
+        self.of_rays(model.oracle.as_mut(), molecule, &displaced)?;
+        self.of_rounding(model, molecule, &displaced)
     }
 
     /// The gates of a molecule at a frame of one of its runs.
@@ -145,7 +149,7 @@ impl Gates {
         symmetric: bool,
     ) -> Result<()> {
         let potential = model.oracle.as_mut();
-        let repeated = probe::repeatability(potential, system, SEED)?;
+        let repeated = probe::determinism(potential, system, SEED)?;
         let repeated = repeated.energy_ev.max(repeated.force_ev_per_angstrom);
         self.record("repeatability_energy", molecule, repeated, "eV, eV/Å", label);
 
@@ -157,15 +161,16 @@ impl Gates {
             gradient.max_ev_per_angstrom,
             gradient.resolution_ev_per_angstrom,
             "eV/Å",
-            &format!("{label}, atom {}", gradient.worst_atom),
+            &in_words(label, &gradient),
         );
-        let work = probe::loop_work(potential, system, DISPLACEMENT_ANGSTROM, LOOPS, SEED)?;
+        let work = probe::loop_work(potential, system, LOOP_ANGSTROM, LOOPS, SEED)?;
         self.record_resolved("loop_work", molecule, work.work_ev, work.resolution_ev, "eV", label);
         self.record("kink", molecule, gradient.kink_ev_per_angstrom, "eV/Å", label);
+        let smooth = !symmetric || gradient.kink_ev_per_angstrom < NO_KINK_EV_PER_ANGSTROM;
 
         let rotation = probe::rotation(potential, system, SAMPLES, SEED)?;
         self.record("rotation_energy", molecule, rotation.energy_ev, "eV", label);
-        if !symmetric {
+        if smooth {
             self.record("rotation_force", molecule, rotation.force_ev_per_angstrom, "eV/Å", label);
         }
         let reflection = probe::reflection(potential, system, SAMPLES, SEED)?;
@@ -182,8 +187,10 @@ impl Gates {
         self.record("net_force", molecule, probe::net_force(potential, system)?, "eV/Å", label);
         self.record("net_torque", molecule, probe::net_torque(potential, system)?, "eV", label);
 
-        let rounding = probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
-        self.record("precision_force", molecule, rounding.force_ev_per_angstrom, "eV/Å", label);
+        if smooth {
+            let rounding = probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
+            self.record("precision_force", molecule, rounding.force_ev_per_angstrom, "eV/Å", label);
+        }
         Ok(())
     }
 
@@ -191,7 +198,13 @@ impl Gates {
     fn of_rays(&mut self, potential: &mut dyn Potential, molecule: &str, system: &System) -> Result<()> {
         let jumps = probe::ray_jumps(potential, system, RAYS, REACH_ANGSTROM, SEED)?;
         let place = |at: f64| format!("an atom moved by {} Å", number(at));
-        self.record("ray_energy_jump", molecule, jumps.energy.size_ev, "eV", &place(jumps.energy.at_angstrom));
+        self.record(
+            "ray_energy_jump",
+            molecule,
+            jumps.energy.size_ev,
+            "eV",
+            &place(jumps.energy.at_angstrom),
+        );
         self.record(
             "ray_force_jump",
             molecule,
@@ -210,7 +223,7 @@ impl Gates {
         Ok(())
     }
 
-    /// Dimer curves of all pairs of `elements`.
+    /// Dimer curves of all pairs of `elements`: a measurement for each pair, and the worst under [`ELEMENT_PAIRS`].
     ///
     /// # Errors
     /// What the potential returns.
@@ -222,34 +235,46 @@ impl Gates {
                 let radii = a.covalent_radius_angstrom().zip(b.covalent_radius_angstrom());
                 let Some(contact) = radii.map(|(a, b)| a + b) else { continue };
                 let scan = probe::dimer_scan(potential, a, b, DIMER_FROM_RADII * contact, DIMER_TO_ANGSTROM)?;
-                let mut record = |id: &str, value: f64, unit: &str| {
-                    self.record(id, ELEMENT_PAIRS, value, unit, &pair);
-                };
-                record("dimer_hole", scan.hole_ev, "eV");
-                record("dimer_flips", scan.flips as f64, "");
-                record("dimer_tortuosity", scan.tortuosity, "");
-                // The lowest wall counts, and a NaN is no wall.
-                self.record_lowest("dimer_wall", scan.wall_ev, "eV", &pair);
-                let jumps = probe::dimer_jumps(potential, a, b, DIMER_FROM_RADII * contact, DIMER_TO_ANGSTROM)?;
+                let jumps = probe::dimer_jumps(potential, a, b, DIMER_TO_ANGSTROM)?;
                 let at = |at: f64| format!("{pair} at {at:.3} Å");
                 let (energy, force) = (jumps.energy, jumps.force);
-                self.record("dimer_energy_jump", ELEMENT_PAIRS, energy.size_ev, "eV", &at(energy.at_angstrom));
-                let size = force.size_ev_per_angstrom;
-                self.record("dimer_force_jump", ELEMENT_PAIRS, size, "eV/Å", &at(force.at_angstrom));
+                let place = pair.as_str();
+                for (id, value, unit, detail) in [
+                    ("dimer_hole", scan.hole_ev, "eV", place),
+                    ("dimer_deep_hole", scan.deep_hole_ev, "eV", place),
+                    ("dimer_flips", scan.flips as f64, "", place),
+                    ("dimer_tortuosity", scan.tortuosity, "", place),
+                    ("dimer_energy_jump", energy.size_ev, "eV", &at(energy.at_angstrom)),
+                    ("dimer_force_jump", force.size_ev_per_angstrom, "eV/Å", &at(force.at_angstrom)),
+                ] {
+                    self.record(id, &pair, value, unit, detail);
+                    self.record(id, ELEMENT_PAIRS, value, unit, detail);
+                }
+                self.record("dimer_wall", &pair, scan.wall_ev, "eV", "");
+                self.record_lowest("dimer_wall", scan.wall_ev, "eV", &pair);
             }
         }
         Ok(())
     }
 
-    /// Of several measurements the smallest stays.
+    /// Of several measurements on element pairs the smallest stays, and what is no number is the smallest.
     fn record_lowest(&mut self, id: &str, value: f64, unit: &str, detail: &str) {
         let known = self.gates.iter().position(|g| g.id == id && g.molecule == ELEMENT_PAIRS);
         let lower = known.is_none_or(|k| self.gates[k].value.is_some_and(|v| value.is_nan() || value < v));
         if lower {
-            self.gates.retain(|g| g.id != id);
+            self.gates.retain(|g| g.id != id || g.molecule != ELEMENT_PAIRS);
             self.record(id, ELEMENT_PAIRS, value, unit, detail);
         }
     }
+}
+
+/// Where forces and gradient differ most, or by which factor all of them do.
+fn in_words(label: &str, gradient: &probe::GradientError) -> String {
+    let only_scaled = gradient.rms_scaled_ev_per_angstrom < 0.05 * gradient.rms_ev_per_angstrom;
+    if only_scaled && (gradient.scale - 1.0).abs() > 1e-6 {
+        return format!("{label}: all forces are {:.6} times the gradient", gradient.scale);
+    }
+    format!("{label}, atom {}", gradient.worst_atom)
 }
 
 /// `None` where the potential does not describe the system that the probe asks about.
@@ -274,4 +299,129 @@ fn short_drift(potential: &mut dyn Potential, system: &System) -> Result<f64> {
         verlet.step(&mut state, potential)?;
     }
     Ok(energy.drift_rate(system.n_atoms())?.rate.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use md_core::Mat3;
+    use md_core::Vec3;
+    use md_model::Precision;
+    use md_testkit::analytic::LennardJones;
+    use md_testkit::defects::{Defect, Defective};
+
+    use super::*;
+    use crate::config::{ModelConfig, ModelSource};
+    use crate::criteria::{self, Evidence};
+    use crate::models;
+
+    /// A sound potential that knows every pair of atoms.
+    fn sound() -> LennardJones {
+        LennardJones { epsilon_ev: 0.5, sigma_angstrom: 1.1 }
+    }
+
+    fn cluster() -> System {
+        let positions = vec![
+            Vec3::zeros(),
+            Vec3::new(1.25, 0.05, 0.0),
+            Vec3::new(0.6, 1.1, 0.1),
+            Vec3::new(0.6, 0.4, 1.05),
+        ];
+        System::new(vec![Element::H, Element::C, Element::H, Element::C], positions).unwrap()
+    }
+
+    fn loaded(potential: impl Potential + 'static, oracle: impl Potential + 'static) -> LoadedModel {
+        let config = ModelConfig {
+            name: "m".into(),
+            source: ModelSource::NotGiven,
+            precision: Precision::F64,
+            expect: md_io::results::Verdict::Approved,
+        };
+        LoadedModel {
+            record: models::unloaded(&config),
+            potential: Box::new(potential),
+            oracle: Box::new(oracle),
+            path: String::new(),
+            elements: vec![Element::H, Element::C],
+            load_s: 0.0,
+        }
+    }
+
+    /// Criteria that the gates of a model fail, by default thresholds.
+    fn fired(mut model: LoadedModel) -> BTreeSet<&'static str> {
+        let mut gates = Gates::new("m");
+        gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
+        gates.of_element_pairs(&mut model, &[Element::H, Element::C]).unwrap();
+        let fails = |g: &Gate| {
+            criteria::ALL.iter().find_map(|c| match (c.evidence, c.default) {
+                (Evidence::Gate(id), Some(threshold)) if id == g.id => {
+                    let holds = c.bound.holds(g.value.unwrap_or(f64::NAN), threshold);
+                    (!holds).then_some(id)
+                }
+                _ => None,
+            })
+        };
+        let of_criteria = |g: &&Gate| [ELEMENT_PAIRS, "cluster"].contains(&g.molecule.as_str());
+        gates.records().iter().filter(of_criteria).filter_map(fails).collect()
+    }
+
+    fn with(defect: Defect) -> BTreeSet<&'static str> {
+        let defective = Defective::new(sound(), defect);
+        fired(loaded(defective.clone(), defective))
+    }
+
+    #[test]
+    fn no_gate_fires_on_a_sound_potential() {
+        assert_eq!(fired(loaded(sound(), sound())), BTreeSet::new());
+    }
+
+    #[test]
+    fn every_planted_defect_fires_its_own_gates() {
+        let matrix = Mat3::new(1.0, 0.02, 0.0, 0.0, 1.0, 0.03, 0.01, 0.0, 1.0);
+        let gradient = ["force_gradient", "structure_gradient"].as_slice();
+        let cases: [(Defect, Vec<&str>); 7] = [
+            (Defect::ScaledForce { factor: 1.001 }, gradient.to_vec()),
+            (
+                Defect::Mixing { matrix },
+                vec!["rotation_energy", "rotation_force", "reflection_energy", "net_torque"],
+            ),
+            (
+                Defect::Truncated { jump_ev: 0.1, cutoff_angstrom: 5.0 },
+                vec!["ray_energy_jump", "ray_force_jump", "dimer_energy_jump", "dimer_force_jump"],
+            ),
+            (Defect::Hole { depth_ev: 5.0, centre_angstrom: 1.05, width_angstrom: 0.03 }, Vec::new()),
+            (Defect::Offset { energy_ev: 0.5 }, vec!["extensivity_energy"]),
+            (
+                Defect::Swirl { strength_ev_per_angstrom2: 0.5 },
+                [gradient, &["loop_work", "rotation_force", "net_torque", "extensivity_force"]].concat(),
+            ),
+            (Defect::Noise { sigma_ev_per_angstrom: 0.01 }, Vec::new()),
+        ];
+        for (defect, expected) in cases {
+            let fired = with(defect);
+            match defect {
+                // What is random or steep shows in other gates, too; it must be called by its name.
+                Defect::Noise { .. } => assert!(fired.contains("repeatability_energy"), "{fired:?}"),
+                Defect::Hole { .. } => assert!(fired.contains("dimer_hole"), "{fired:?}"),
+                _ => assert_eq!(fired, BTreeSet::from_iter(expected), "{defect:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_factor_between_force_and_gradient_is_told() {
+        let defective = Defective::new(sound(), Defect::ScaledForce { factor: 1.001 });
+        let mut model = loaded(defective.clone(), defective);
+        let mut gates = Gates::new("m");
+        gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
+        let gate = gates.records().iter().find(|g| g.id == "force_gradient").unwrap();
+        assert!(gate.detail.contains("all forces are 1.001000 times the gradient"), "{}", gate.detail);
+    }
+
+    #[test]
+    fn rounding_in_the_format_of_the_runs_is_a_gate_of_its_own() {
+        let coarse = Defective::new(sound(), Defect::Rounded { bits: 5 });
+        assert_eq!(fired(loaded(coarse, sound())), BTreeSet::from(["precision_drift", "precision_force"]));
+    }
 }

@@ -58,9 +58,8 @@ pub fn look(
     let bonds = bonds::find(given, bonds::DEFAULT_SCALE);
     let lengths = bonds.iter().map(|b| ((now[b.j] - now[b.i]).norm(), b));
     record.max_bond_ratio = lengths.clone().map(|(r, b)| r / b.length_angstrom).max_by(f64::total_cmp);
-    let worst = lengths
-        .map(|(r, b)| ((r - b.length_angstrom).abs(), b))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let worst =
+        lengths.map(|(r, b)| ((r - b.length_angstrom).abs(), b)).max_by(|(a, _), (b, _)| a.total_cmp(b));
     if let Some((error, bond)) = worst {
         record.max_bond_error_angstrom = Some(error);
         let symbol = |atom: usize| given.elements()[atom].symbol();
@@ -88,7 +87,13 @@ fn vibrations(
     let frequencies = hessian.frequencies_per_cm(&minimum.system);
     let lowest = frequencies.first().copied().unwrap_or(f64::NAN);
     let left = minimum.max_force_ev_per_angstrom;
-    gates.record("imaginary_mode", name, if lowest.is_nan() { lowest } else { (-lowest).max(0.0) }, "1/cm", &format!("the lowest of {} modes, force left {left:.1e} eV/Å", frequencies.len()));
+    gates.record(
+        "imaginary_mode",
+        name,
+        if lowest.is_nan() { lowest } else { (-lowest).max(0.0) },
+        "1/cm",
+        &format!("the lowest of {} modes, force left {left:.1e} eV/Å", frequencies.len()),
+    );
     let reference = &molecule.frequencies_per_cm;
     if reference.len() == frequencies.len() && !reference.is_empty() {
         let relative = frequencies.iter().zip(reference).map(|(f, r)| (f - r).abs() / r);

@@ -2,14 +2,20 @@
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
-use md_io::results::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature};
+use md_io::results::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
 use md_metrics::{
-    Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator, MetricError,
-    RunningStats, find_anomalies, rmsd_aligned_angstrom,
+    Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator,
+    MetricError, RunningStats, ThermalAccumulator, find_anomalies, rmsd_aligned_angstrom,
 };
+
+use crate::config::{Ensemble, RunConfig};
+use crate::plan::PlannedRun;
 
 /// Alignment costs more than the rest of a record: it is done every so many steps.
 const RMSD_STRIDE: u64 = 10;
+
+/// Velocities of a run with a thermostat are looked at every so many steps: neighbours are alike.
+const THERMAL_STRIDE: u64 = 4;
 
 /// A step of the recorded total energy below this is never called a jump, eV/atom.
 const ANOMALY_FLOOR_EV_PER_ATOM: f64 = 1e-3;
@@ -32,27 +38,36 @@ pub struct Record {
     first_angular_momentum: Option<Vec3>,
     max_angular_momentum_change: f64,
     max_drift_angstrom_per_fs: f64,
+    thermal: Option<ThermalAccumulator>,
     max_rmsd_angstrom: f64,
 }
 
 impl Recorder {
-    /// A recorder for the systems of `state`. Bonds are those of `structures`, which are broken beyond `broken_ratio`
-    /// times their length there.
+    /// A recorder for the systems of `state`, which make the runs `planned` of `grid`. Bonds are those of `structures`,
+    /// which are broken beyond `broken_ratio` times their length there.
     ///
     /// # Errors
     /// [`MetricError::OutOfRange`] for a `broken_ratio` that is no ratio.
     pub fn new(
         state: &State,
         structures: &[&System],
-        timestep_fs: f64,
+        grid: &RunConfig,
+        planned: &[&PlannedRun],
         broken_ratio: f64,
     ) -> Result<Self, MetricError> {
+        let timestep_fs = grid.timestep_fs;
+        let thermostat = grid.ensemble != Ensemble::Nve && grid.ramp_to_k.is_none();
         let records = structures
             .iter()
+            .zip(planned)
             .zip(state.batch().ranges())
             .zip(state.degrees_of_freedom())
-            .map(|((structure, atoms), &degrees_of_freedom)| {
+            .map(|(((structure, run), atoms), &degrees_of_freedom)| {
+                let thermal = (thermostat && degrees_of_freedom > 0).then(|| {
+                    ThermalAccumulator::new(structure.masses_amu(), degrees_of_freedom, run.temperature_k)
+                });
                 Ok(Record {
+                    thermal: thermal.transpose()?,
                     start: state.positions()[atoms].to_vec(),
                     degrees_of_freedom,
                     timestep_fs,
@@ -105,6 +120,11 @@ impl Record {
         let masses = frame.masses_amu();
         let drift = mechanics::momentum(masses, frame.velocities()).norm() / masses.iter().sum::<f64>();
         self.max_drift_angstrom_per_fs = self.max_drift_angstrom_per_fs.max(drift);
+        if let Some(thermal) = &mut self.thermal
+            && frame.step().is_multiple_of(THERMAL_STRIDE)
+        {
+            thermal.push(time_ps, frame.positions(), frame.velocities())?;
+        }
         if frame.step().is_multiple_of(RMSD_STRIDE) {
             let rmsd = rmsd_aligned_angstrom(frame.positions(), &self.start)?;
             self.max_rmsd_angstrom = self.max_rmsd_angstrom.max(rmsd);
@@ -137,6 +157,14 @@ impl Record {
             max_change_hbar: self.max_angular_momentum_change * AMU_ANGSTROM2_PER_FS_IN_HBAR,
             max_drift_angstrom_per_ps: self.max_drift_angstrom_per_fs * FS_PER_PS,
         });
+        run.thermal = self.thermal.as_ref().and_then(|t| t.statistics().ok()).map(|thermal| RunThermal {
+            temperature_error_percent: 100.0 * thermal.temperature_error.value,
+            temperature_standard_error_percent: Some(100.0 * thermal.temperature_error.standard_error)
+                .filter(|e| e.is_finite()),
+            kinetic_energy_p: Some(thermal.kinetic_energy_p),
+            equipartition_p: Some(thermal.equipartition_p),
+            equipartition_worst_percent: Some(100.0 * thermal.equipartition_worst),
+        });
         run.stability = Some(self.stability_record(fate));
         let anomalies = self.anomalies()?;
         if let Some(energy) = &mut run.energy {
@@ -158,7 +186,9 @@ impl Record {
             max_deviation_percent: energy.max_deviation_percent().ok(),
             max_deviation_mev_per_atom: energy.max_deviation_ev() * per_atom,
             drift_mev_per_atom_per_ps: drift.as_ref().map(|d| d.rate.value),
-            drift_standard_error: drift.and_then(|d| d.rate.standard_error),
+            drift_standard_error: drift.as_ref().and_then(|d| d.rate.standard_error),
+            drift_degrees_of_freedom: drift.map(|d| d.degrees_of_freedom),
+            max_jump_mev_per_atom: None,
             rms_fluctuation_mev_per_atom: energy.std_ev * per_atom,
             conservation_ratio: energy.conservation_ratio().ok(),
             kinetic_potential_correlation: self.kinetic_potential.statistics()?.correlation,

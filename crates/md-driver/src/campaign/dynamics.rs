@@ -168,6 +168,7 @@ impl ModelStage<'_> {
             ensemble: grid.ensemble.name().to_owned(),
             temperature_k: planned.temperature_k,
             ramp_to_k: grid.ramp_to_k,
+            relaxed: grid.relax,
             equilibrated_ps: (grid.equilibration_steps > 0)
                 .then(|| grid.equilibration_steps as f64 * grid.timestep_fs / FS_PER_PS),
             timestep_fs: grid.timestep_fs,

@@ -138,8 +138,11 @@ fn load_molecules(config: &Config) -> Result<Vec<LoadedMolecule>> {
 
 fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
     let system = md_io::extxyz::read_system(&config.structure)?;
-    for reference in config.references.iter().chain(&config.trajectories) {
-        evaluate::check_reference(reference, &system)?;
+    for reference in &config.references {
+        evaluate::check_reference(reference, &system, true)?;
+    }
+    for trajectory in &config.trajectories {
+        evaluate::check_reference(trajectory, &system, false)?;
     }
     let modes = 3 * system.n_atoms()
         - 3

@@ -130,8 +130,7 @@ impl ModelStage<'_> {
         gates: &mut Gates,
         results: &mut Results,
     ) -> Option<RelaxedMolecules> {
-        let ticker =
-            self.progress.stage(&format!("{}: minima", self.model.record.name), wanted.len() as u64);
+        let ticker = self.progress.stage(&format!("{}: minima", self.model.record.name), wanted.len() as u64);
         let systems: Vec<System> = wanted.iter().map(|&m| self.molecules[m].system.clone()).collect();
         let options =
             RelaxOptions { max_bond_ratio: self.config.limits.bond_ratio, ..RelaxOptions::default() };
@@ -163,23 +162,29 @@ impl ModelStage<'_> {
         if self.model.record.role == Role::Control {
             return;
         }
-        let labels = self.labels;
-        let evaluations = self.each("forces", Stage::Evaluation, wanted, &mut results.failures, |model, molecule| {
-            let (name, molecule_name) = (model.record.name.clone(), molecule.record.name.as_str());
-            let source = |frames| evaluate::Source { model: &name, molecule: Some(molecule_name), frames };
-            let mut found = Vec::new();
-            for reference in &molecule.references {
-                let (potential, keys) = (model.potential.as_mut(), LabelKeys::default());
-                found.push(evaluate::evaluate(source(reference), potential, &keys, || ())?);
-            }
-            let own: Vec<&Label> =
-                labels.labels.iter().filter(|l| l.model == name && l.molecule == molecule_name).collect();
-            if !own.is_empty() {
-                found.push(frames::evaluate(source(&labels.file), &own, model.potential.as_mut())?);
-            }
-            Ok(found)
+        let failures = &mut results.failures;
+        let references = self.each("forces", Stage::Evaluation, wanted, failures, |model, molecule| {
+            let on = |frames: &PathBuf| {
+                let source = source(&model.record.name, molecule, frames);
+                evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
+            };
+            molecule.references.iter().map(on).collect::<Result<Vec<_>>>()
         });
-        results.evaluations.extend(evaluations.into_iter().flatten());
+        results.evaluations.extend(references.into_iter().flatten());
+        let Labels { file, labels } = self.labels;
+        let name = &self.model.record.name;
+        let own = |m: &usize| {
+            labels.iter().any(|l| l.model == *name && l.molecule == self.molecules[*m].record.name)
+        };
+        let labelled: Vec<usize> = wanted.iter().copied().filter(own).collect();
+        let failures = &mut results.failures;
+        let along = self.each("labels", Stage::Evaluation, &labelled, failures, |model, molecule| {
+            let (name, molecule_name) = (&model.record.name, &molecule.record.name);
+            let own: Vec<&Label> =
+                labels.iter().filter(|l| l.model == *name && l.molecule == *molecule_name).collect();
+            frames::evaluate(source(name, molecule, file), &own, model.potential.as_mut())
+        });
+        results.evaluations.extend(along);
     }
 
     /// How long runs may be: a model that no dynamics can save has short ones.
@@ -189,7 +194,8 @@ impl ModelStage<'_> {
             return None;
         }
         let duration_ps = self.config.economy.hopeless_ps;
-        let reason = format!("the model had failed every use before its runs, which end after {duration_ps} ps");
+        let reason =
+            format!("the model had failed every use before its runs, which end after {duration_ps} ps");
         results.economy.push(format!("{}: {reason}", self.model.record.name));
         Some(Cut { duration_ps, reason })
     }
@@ -210,18 +216,29 @@ impl ModelStage<'_> {
             }
             for group in groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve) {
                 let mut runs = Vec::new();
-                for &molecule in
-                    group.config.molecules.iter().filter(|&&m| undecided.contains(&self.molecules[m].record.name))
+                for &molecule in group
+                    .config
+                    .molecules
+                    .iter()
+                    .filter(|&&m| undecided.contains(&self.molecules[m].record.name))
                 {
                     for &temperature_k in &group.config.temperatures_k {
                         let replica = group.config.replicas + extra;
-                        runs.push(planned(self.config, group.config, self.index, molecule, temperature_k, replica));
+                        runs.push(planned(
+                            self.config,
+                            group.config,
+                            self.index,
+                            molecule,
+                            temperature_k,
+                            replica,
+                        ));
                     }
                 }
                 if runs.is_empty() {
                     continue;
                 }
-                let each_ps = group.config.steps as f64 * group.config.timestep_fs / md_core::units::FS_PER_PS;
+                let each_ps =
+                    group.config.steps as f64 * group.config.timestep_fs / md_core::units::FS_PER_PS;
                 let cost_ps = runs.len() as f64 * each_ps;
                 if spent_ps + cost_ps > self.config.economy.budget_ps {
                     results.economy.push(format!(
@@ -268,7 +285,8 @@ impl ModelStage<'_> {
 
     fn survival(&self, results: &mut Results) {
         let name = &self.model.record.name;
-        let runs: Vec<&Run> = results.runs.iter().filter(|r| r.model == *name && r.ensemble == "nve").collect();
+        let runs: Vec<&Run> =
+            results.runs.iter().filter(|r| r.model == *name && r.ensemble == "nve").collect();
         let mut records = Vec::new();
         for molecule in self.molecules.iter().map(|m| Some(&m.record.name)).chain([None]) {
             let chosen: Vec<&Run> =
@@ -298,8 +316,9 @@ impl ModelStage<'_> {
         let mut names: Vec<&String> = visited.iter().map(|run| &run.molecule).collect();
         names.sort();
         names.dedup();
-        let ticker =
-            self.progress.stage(&format!("{}: gates on its frames", self.model.record.name), names.len() as u64);
+        let ticker = self
+            .progress
+            .stage(&format!("{}: gates on its frames", self.model.record.name), names.len() as u64);
         for molecule in names {
             for (label, system) in hottest(visited, molecule) {
                 if let Err(error) = gates.of_frame(self.model, molecule, &label, &system) {
@@ -318,21 +337,29 @@ impl ModelStage<'_> {
         let with_frames: Vec<usize> =
             wanted.iter().copied().filter(|&m| !self.molecules[m].references.is_empty()).collect();
         let failures = &mut results.failures;
-        let shifts = self.each("distribution shift", Stage::Shift, &with_frames, failures, |model, molecule| {
-            shift::measure(&model.record.name, molecule, visited)
-        });
+        let shifts =
+            self.each("distribution shift", Stage::Shift, &with_frames, failures, |model, molecule| {
+                shift::measure(&model.record.name, molecule, visited)
+            });
         results.shifts.extend(shifts.into_iter().flatten());
 
         let with_trajectory: Vec<usize> =
             wanted.iter().copied().filter(|&m| !self.molecules[m].trajectories.is_empty()).collect();
         let limits = self.config.limits;
         let failures = &mut results.failures;
-        let comparisons =
-            self.each("reference dynamics", Stage::Comparison, &with_trajectory, failures, |model, molecule| {
-                compare::measure(model, molecule, &limits)
-            });
+        let comparisons = self.each(
+            "reference dynamics",
+            Stage::Comparison,
+            &with_trajectory,
+            failures,
+            |model, molecule| compare::measure(model, molecule, &limits),
+        );
         results.comparisons.extend(comparisons);
     }
+}
+
+fn source<'a>(model: &'a str, molecule: &'a LoadedMolecule, frames: &'a Path) -> evaluate::Source<'a> {
+    evaluate::Source { model, molecule: Some(&molecule.record.name), frames }
 }
 
 /// The last frames of the hottest runs of a molecule, each with its place in words.
@@ -344,7 +371,8 @@ fn hottest(visited: &[VisitedRun], molecule: &str) -> Vec<(String, System)> {
         .take(GATE_FRAMES)
         .filter_map(|run| {
             let frame = run.frames.last()?;
-            let label = format!("its own frame at {} K, {} ps", run.temperature_k, verdict::number(frame.time_ps));
+            let label =
+                format!("its own frame at {} K, {} ps", run.temperature_k, verdict::number(frame.time_ps));
             Some((label, frame.system.clone()))
         })
         .collect()

@@ -32,9 +32,9 @@ impl Reader<'_> {
 
     fn criteria_set(&self, name: &str, table: &Table) -> Result<CriteriaSet, ConfigError> {
         let production = name == PRODUCTION;
-        let starts_empty = table
-            .iter()
-            .any(|(key, value)| key.get_ref() == DEFAULTS && matches!(value.get_ref(), ThresholdValue::Switch(false)));
+        let starts_empty = table.iter().any(|(key, value)| {
+            key.get_ref() == DEFAULTS && matches!(value.get_ref(), ThresholdValue::Switch(false))
+        });
         let mut set = CriteriaSet {
             name: name.to_owned(),
             max_temperature_k: None,
@@ -45,11 +45,15 @@ impl Reader<'_> {
             let key_name = key.get_ref().as_str();
             match (key_name, *value.get_ref()) {
                 (DEFAULTS | MAX_TEMPERATURE, _) if production => {
-                    return wrong(format!("{key_name} is for other uses: production is judged by everything"));
+                    return wrong(format!(
+                        "{key_name} is for other uses: production is judged by everything"
+                    ));
                 }
                 (DEFAULTS, ThresholdValue::Switch(_)) => {}
                 (DEFAULTS, _) => return wrong(format!("{DEFAULTS}: expected true or false")),
-                (MAX_TEMPERATURE, ThresholdValue::Number(kelvins)) if kelvins.is_finite() && kelvins > 0.0 => {
+                (MAX_TEMPERATURE, ThresholdValue::Number(kelvins))
+                    if kelvins.is_finite() && kelvins > 0.0 =>
+                {
                     set.max_temperature_k = Some(kelvins);
                 }
                 (MAX_TEMPERATURE, _) => {
@@ -84,7 +88,11 @@ fn defaults() -> BTreeMap<String, Threshold> {
 }
 
 /// The threshold that `value` gives `criterion`; `None` when it waives it.
-fn threshold(criterion: &Criterion, value: ThresholdValue, production: bool) -> Result<Option<Threshold>, String> {
+fn threshold(
+    criterion: &Criterion,
+    value: ThresholdValue,
+    production: bool,
+) -> Result<Option<Threshold>, String> {
     let key = criterion.key;
     match value {
         ThresholdValue::Number(value) if value.is_finite() => {

@@ -39,7 +39,9 @@ impl Reader<'_> {
         let timestep_fs = self.positive("timestep_fs", &table.timestep_fs)?;
         let steps = self.steps("duration_ps", &table.duration_ps, timestep_fs)?;
         let equilibration_steps = match &table.equilibrate_ps {
-            Some(duration) if ensemble == Ensemble::Nve => self.steps("equilibrate_ps", duration, timestep_fs)?,
+            Some(duration) if ensemble == Ensemble::Nve => {
+                self.steps("equilibrate_ps", duration, timestep_fs)?
+            }
             Some(duration) => {
                 let message = "equilibrate_ps is for runs with ensemble = \"nve\": the others have a thermostat all the time";
                 return Err(self.error(Some(duration.span()), message));
@@ -148,8 +150,7 @@ impl Reader<'_> {
         if (1.0..=1e12).contains(&steps) {
             return Ok(steps as u64);
         }
-        let message =
-            format!("{ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to 1e12)");
+        let message = format!("{ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to 1e12)");
         Err(self.error(Some(duration_ps.span()), message))
     }
 }

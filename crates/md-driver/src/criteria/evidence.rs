@@ -32,22 +32,25 @@ fn place(run: &Run) -> String {
     format!("{} K, replica {}", run.temperature_k, run.replica)
 }
 
+/// How long NVE runs lasted; a molecule that comes apart under a thermostat counts as well.
 pub(super) fn stable_ps(s: &Subject<'_>) -> Finding {
-    if let Some(run) = s.nve_runs().find(|run| run.fate == RunFate::Failed) {
+    if let Some(run) = s.steady_runs().find(|run| run.fate == RunFate::Failed) {
         let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
         return Finding::Missing(format!("run {} could not be made: {why}", run.id));
     }
-    let shortest = |diverged: bool| {
-        s.nve_runs()
-            .filter(|run| (run.fate == RunFate::Diverged) == diverged)
-            .min_by(|a, b| a.done_ps().total_cmp(&b.done_ps()))
-    };
-    let first_failure = shortest(true).map(|run| {
+    let diverged = |run: &&Run| run.fate == RunFate::Diverged;
+    let sooner = |a: &&Run, b: &&Run| a.done_ps().total_cmp(&b.done_ps());
+    let first_failure = s.steady_runs().filter(diverged).min_by(sooner).map(|run| {
         let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
         (run.done_ps(), format!("{}: {why}", place(run)))
     });
-    let shortest_survivor =
-        shortest(false).map(|run| (run.done_ps(), run.fate_reason.clone().unwrap_or_default()));
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    let longest = statistics::longest_conditions(&runs).concat();
+    let shortest_survivor = longest
+        .into_iter()
+        .filter(|run| !diverged(run))
+        .min_by(sooner)
+        .map(|run| (run.done_ps(), run.fate_reason.clone().unwrap_or_default()));
     match s.nve_runs().count() {
         0 => no_runs(s),
         n => Finding::Survived { first_failure, shortest_survivor, n },
@@ -88,16 +91,29 @@ pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
     }
     match lowest {
         Some((value, detail)) => Finding::Value { value, uncertainty: None, detail },
-        None => missing(s, Stage::Relaxation, || {
-            "no temperature ramps: give a [[run]] with ramp_to_K".to_owned()
-        }),
+        None => {
+            missing(s, Stage::Relaxation, || "no temperature ramps: give a [[run]] with ramp_to_K".to_owned())
+        }
     }
 }
 
 /// The largest value over the NVE runs; missing when any run lacks it, since the worst might be there.
 pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    worst_of(s, s.nve_runs(), value)
+}
+
+/// The same over the runs with a thermostat, too.
+pub(super) fn worst_steady_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    worst_of(s, s.steady_runs(), value)
+}
+
+fn worst_of<'a>(
+    s: &Subject<'_>,
+    runs: impl Iterator<Item = &'a Run>,
+    value: impl Fn(&Run) -> Option<f64>,
+) -> Finding {
     let mut worst: Option<(f64, &Run)> = None;
-    for run in s.nve_runs() {
+    for run in runs {
         let Some(v) = value(run) else {
             let why = run.fate_reason.as_deref().unwrap_or("it is not defined there");
             return Finding::Missing(format!("run {} has no such number: {why}", run.id));
@@ -114,15 +130,14 @@ pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) ->
 
 /// Mean drift of the replicas at each temperature; the temperature whose interval reaches farthest from zero decides.
 pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
-    if let Some(run) =
-        s.nve_runs().find(|r| r.energy.as_ref().and_then(|e| e.drift_mev_per_atom_per_ps).is_none())
-    {
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
+    if let Some(run) = runs.iter().find(|r| !has_drift(r)) {
         let why = run.fate_reason.as_deref().unwrap_or("it is too short for a slope");
         return Finding::Missing(format!("run {} has no such number: {why}", run.id));
     }
-    let runs: Vec<&Run> = s.nve_runs().collect();
     let mut worst: Option<(f64, Finding)> = None;
-    for group in statistics::conditions(&runs) {
+    for group in statistics::longest_conditions(&runs) {
         let drift = match statistics::drift(&group) {
             Ok(drift) => drift,
             Err(error) => return Finding::Missing(error.to_string()),
@@ -250,16 +265,15 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
         Some((evaluation, force)) => {
             let value = force.rmse_ev_per_angstrom;
-            let uncertainty =
-                force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
-                    standard_error,
-                    interval: [
-                        (value - statistics::Z_95 * standard_error).max(0.0),
-                        value + statistics::Z_95 * standard_error,
-                    ],
-                    n: force.n_frames,
-                    of: "frames",
-                });
+            let uncertainty = force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
+                standard_error,
+                interval: [
+                    (value - statistics::Z_95 * standard_error).max(0.0),
+                    value + statistics::Z_95 * standard_error,
+                ],
+                n: force.n_frames,
+                of: "frames",
+            });
             let detail = format!("{} frames of {}", force.n_frames, file_name(&evaluation.frames));
             Finding::Value { value, uncertainty, detail }
         }
@@ -302,7 +316,11 @@ pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
                 None => "the model's answer was not finite".to_owned(),
             },
         },
-        None if matches!(id, "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error") => {
+        None if matches!(
+            id,
+            "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error"
+        ) =>
+        {
             missing(s, Stage::Minimum, || "the minimum was not looked at".to_owned())
         }
         None => missing(s, Stage::Gates, || "the gate was not measured".to_owned()),

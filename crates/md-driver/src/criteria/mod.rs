@@ -179,6 +179,11 @@ impl<'a> Subject<'a> {
         self.runs().filter(|run| run.ensemble != "nve" && run.ramp_to_k.is_none())
     }
 
+    /// All runs in which a molecule must hold together: those at constant energy and at constant temperature.
+    pub fn steady_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
+        self.runs().filter(|run| run.ramp_to_k.is_none())
+    }
+
     /// The runs whose temperature rises.
     pub fn ramps(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         self.runs().filter(|run| run.ramp_to_k.is_some())

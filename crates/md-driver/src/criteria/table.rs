@@ -63,7 +63,7 @@ impl Criterion {
 
 const MISSION: &str = "bar of the project's first campaign";
 const ROUNDING: &str = "far above rounding in f64 (1e-12), far below k_B T at 100 K (9 meV)";
-const SCAN: &str = "set where sound and unsound curves part: see ARCHITECTURE.md";
+const NEVER_MET: &str = "exp(-2 eV / k_B T) is 1e-20 at 500 K: higher than that no pair climbs";
 
 /// Every criterion, in the order of the dashboard.
 pub static ALL: &[Criterion] = &[
@@ -139,9 +139,9 @@ pub static ALL: &[Criterion] = &[
         "angular_momentum_hbar",
         "change of angular momentum",
         "ħ",
-        Some(1.0),
+        Some(0.1),
         Theme::Conservation,
-        "a molecule at 100 K has some ħ; f32 rounding makes 0.1",
+        "a molecule at 100 K has some ħ; f32 rounding makes 1e-4 in 10 ps",
         |s| evidence::worst_run(s, |run| Some(run.momentum.as_ref()?.max_change_hbar)),
     ),
     row(
@@ -154,7 +154,7 @@ pub static ALL: &[Criterion] = &[
         |s| evidence::worst_run(s, |run| Some(run.momentum.as_ref()?.max_drift_angstrom_per_ps)),
     ),
     row("max_bond_ratio", "longest bond / reference length", "", Some(1.5), Theme::Stability, MISSION, |s| {
-        evidence::worst_run(s, |run| run.stability.as_ref()?.max_bond_ratio)
+        evidence::worst_steady_run(s, |run| run.stability.as_ref()?.max_bond_ratio)
     }),
     row(
         "thermostat_temperature_percent",
@@ -239,24 +239,12 @@ pub static ALL: &[Criterion] = &[
         "the campaign's own",
         evidence::shift,
     ),
-    row(
-        "inference_ms_per_step",
-        "time per NVE step",
-        "ms",
-        Some(10.0),
-        Theme::Speed,
-        MISSION,
-        |s| evidence::speed(s, |speed| speed.ms_per_step),
-    ),
-    row(
-        "cold_100_steps_s",
-        "100 steps from a cold start",
-        "s",
-        Some(120.0),
-        Theme::Speed,
-        MISSION,
-        |s| evidence::speed(s, |speed| speed.cold_100_steps_s),
-    ),
+    row("inference_ms_per_step", "time per NVE step", "ms", Some(10.0), Theme::Speed, MISSION, |s| {
+        evidence::speed(s, |speed| speed.ms_per_step)
+    }),
+    row("cold_100_steps_s", "100 steps from a cold start", "s", Some(120.0), Theme::Speed, MISSION, |s| {
+        evidence::speed(s, |speed| speed.cold_100_steps_s)
+    }),
     gate(
         "repeatability_energy",
         "repeatability_ev",
@@ -285,15 +273,7 @@ pub static ALL: &[Criterion] = &[
         ROUNDING,
     ),
     gate("loop_work", "loop_work_ev", "work around a closed loop", "eV", 1e-4, Theme::Gradient, ROUNDING),
-    gate(
-        "kink",
-        "kink_ev_per_angstrom",
-        "kink of the energy",
-        "eV/Å",
-        1e-3,
-        Theme::Smoothness,
-        ROUNDING,
-    ),
+    gate("kink", "kink_ev_per_angstrom", "kink of the energy", "eV/Å", 1e-3, Theme::Smoothness, ROUNDING),
     gate(
         "rotation_energy",
         "rotation_energy_ev",
@@ -397,19 +377,30 @@ pub static ALL: &[Criterion] = &[
         "a twentieth of the accuracy asked of forces",
     )
     .of_element_pairs(),
-    gate(
-        "dimer_wall",
-        "dimer_wall_ev",
-        "repulsive wall of dimers",
-        "eV",
-        5.0,
-        Theme::ShortRange,
-        "100 k_B T at 500 K",
-    )
-    .at_least()
-    .of_element_pairs(),
-    gate("dimer_hole", "dimer_hole_ev", "hole in the wall of dimers", "eV", 0.05, Theme::ShortRange, SCAN)
+    gate("dimer_wall", "dimer_wall_ev", "repulsive wall of dimers", "eV", 2.0, Theme::ShortRange, NEVER_MET)
+        .at_least()
         .of_element_pairs(),
+    gate(
+        "dimer_hole",
+        "dimer_hole_ev",
+        "hole in the wall of dimers",
+        "eV",
+        0.05,
+        Theme::ShortRange,
+        NEVER_MET,
+    )
+    .of_element_pairs(),
+    gate(
+        "dimer_deep_hole",
+        "dimer_deep_hole_ev",
+        "hole behind the wall of dimers",
+        "eV",
+        0.05,
+        Theme::ShortRange,
+        "the campaign's own",
+    )
+    .of_element_pairs()
+    .only_where_asked(),
     gate(
         "dimer_flips",
         "dimer_force_flips",

@@ -176,9 +176,12 @@ pub fn is_hopeless(results: &Results, model: &Model) -> bool {
         && sets.iter().all(|set| worst(checks_of(results, model, set).iter()) == Status::Fail)
 }
 
-/// The checks of one use of a model.
+/// The checks of one use of a model; none of a model that is asked to run nothing, whatever its element pairs show.
 pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
     let mut checks = Vec::new();
+    if model.molecules.is_empty() {
+        return checks;
+    }
     let element_pairs = [ELEMENT_PAIRS.to_owned()];
     for criterion in criteria::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };

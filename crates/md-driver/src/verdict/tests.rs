@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use md_io::results::{
-    Campaign, CriteriaSet, Evaluation, Failure, ForceErrors, Gate, Model, Molecule, Provenance, Role,
-    RunEnergy, RunStability, Speed, Stage,
+    Attribution, Campaign, Cause, CriteriaSet, Envelope, Evaluation, Failure, ForceErrors, Gate, Model,
+    Molecule, Provenance, Role, RunEnergy, RunFate, RunMomentum, RunStability, RunThermal, Speed, Stage,
 };
 
 use super::*;
@@ -11,9 +11,7 @@ use super::*;
 fn sound() -> Results {
     let thresholds: BTreeMap<String, Threshold> = criteria::ALL
         .iter()
-        .filter_map(|c| {
-            Some((c.key.to_owned(), Threshold { value: c.default?, source: ThresholdSource::Default }))
-        })
+        .filter_map(|c| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default))))
         .collect();
     let mut screening = thresholds.clone();
     screening.get_mut("stable_ps").unwrap().value = 1.0;
@@ -36,12 +34,13 @@ fn sound() -> Results {
             device_used: "cpu".into(),
         },
         criteria: vec![
-            CriteriaSet { name: PRODUCTION.into(), thresholds },
-            CriteriaSet { name: "screening".into(), thresholds: screening },
+            CriteriaSet { name: PRODUCTION.into(), max_temperature_k: None, thresholds },
+            CriteriaSet { name: "screening".into(), max_temperature_k: None, thresholds: screening },
         ],
         molecules: vec![Molecule {
             name: "water".into(),
             atoms: 3,
+            elements: vec!["H".into(), "O".into()],
             structure_sha256: String::new(),
             bonds: 2,
         }],
@@ -52,12 +51,14 @@ fn sound() -> Results {
             precision: "f64".into(),
             parameters: None,
             checkpoint_sha256: None,
+            weight_bits: None,
             elements: Vec::new(),
             molecules: vec!["water".into()],
             verdict: None,
             expected: Some(Verdict::Approved),
             uses: Vec::new(),
             summary: String::new(),
+            failure_modes: Vec::new(),
             envelope: Envelope::default(),
             checks: Vec::new(),
         }],
@@ -65,13 +66,23 @@ fn sound() -> Results {
         gates: criteria::ALL
             .iter()
             .filter_map(|c| match c.evidence {
-                Evidence::Gate(id) => Some(gate(id)),
+                Evidence::Gate(id) => Some(Gate {
+                    molecule: if c.scope == Scope::Molecule { "water".into() } else { ELEMENT_PAIRS.into() },
+                    value: Some(if c.bound == criteria::Bound::AtLeast { 20.0 } else { 1e-12 }),
+                    ..gate(id)
+                }),
                 Evidence::Function(_) => None,
             })
             .collect(),
         runs: vec![run()],
         evaluations: vec![evaluation()],
         speed: vec![speed()],
+        survival: Vec::new(),
+        comparisons: Vec::new(),
+        shifts: Vec::new(),
+        attributions: Vec::new(),
+        timesteps: Vec::new(),
+        economy: Vec::new(),
         failures: Vec::new(),
     }
 }
@@ -84,6 +95,7 @@ fn gate(id: &str) -> Gate {
         value: Some(1e-12),
         standard_error: None,
         unit: String::new(),
+        detail: String::new(),
     }
 }
 
@@ -94,6 +106,9 @@ fn run() -> Run {
         molecule: "water".into(),
         ensemble: "nve".into(),
         temperature_k: 300.0,
+        ramp_to_k: None,
+        relaxed: true,
+        equilibrated_ps: None,
         timestep_fs: 0.5,
         replica: 0,
         seed: 1,
@@ -108,12 +123,15 @@ fn run() -> Run {
             max_deviation_mev_per_atom: 1.0,
             drift_mev_per_atom_per_ps: Some(0.01),
             drift_standard_error: Some(0.001),
+            drift_degrees_of_freedom: Some(10.0),
+            max_jump_mev_per_atom: Some(0.0),
             rms_fluctuation_mev_per_atom: 0.1,
             conservation_ratio: Some(1.0),
             kinetic_potential_correlation: Some(-1.0),
         }),
         temperature: None,
-        angular_momentum: None,
+        momentum: Some(RunMomentum { max_change_hbar: 1e-5, max_drift_angstrom_per_ps: 1e-6 }),
+        thermal: None,
         stability: Some(RunStability {
             first_broken_bond_ps: None,
             first_broken_bond: None,
@@ -143,6 +161,8 @@ fn evaluation() -> Evaluation {
             r2: Some(0.99),
             r2_xyz: [Some(0.99); 3],
             reference_rms_ev_per_angstrom: 1.0,
+            slope: Some(1.0),
+            rmse_scaled_ev_per_angstrom: Some(0.03),
             angle_median_deg: Some(2.0),
             angle_p95_deg: Some(9.0),
             n_without_direction: 0,
@@ -152,6 +172,7 @@ fn evaluation() -> Evaluation {
             rmse_by_element_ev_per_angstrom: BTreeMap::new(),
         }),
         energy: None,
+        by_time: Vec::new(),
     }
 }
 
@@ -197,7 +218,7 @@ type Removal = fn(&mut Results);
 #[test]
 fn whatever_is_missing_nothing_is_approved() {
     let removals: [(Removal, &str); 9] = [
-        (|r| r.runs.clear(), "no runs"),
+        (|r| r.runs.clear(), "no NVE runs"),
         (|r| r.runs[0].energy = None, "has no such number"),
         (|r| r.runs[0].stability = None, "has no such number"),
         (|r| r.evaluations.clear(), "give the molecule 'water' a `reference`"),
@@ -259,7 +280,12 @@ fn a_model_that_holds_for_another_use_is_restricted_to_it() {
     let (verdict, uses, summary, outcome) = judged(dies_at_2_ps);
     assert_eq!((verdict, outcome), (Verdict::Restricted, Outcome::NotMet));
     assert_eq!(uses, ["screening"]);
-    assert!(summary.contains("NVE without divergence is 2 ps on water (>= 10 asked)"), "{summary}");
+    assert!(
+        summary.contains(
+            "NVE without divergence is 2 ps on water (300 K, replica 0: the bond 0-1 stretched), >= 10 asked"
+        ),
+        "{summary}"
+    );
 
     let (verdict, uses, ..) = judged(|r| {
         dies_at_2_ps(r);
@@ -285,7 +311,7 @@ fn an_observation_that_ended_too_soon_is_no_pass_and_no_failure() {
     // A long life cut short does not excuse a short one that was not.
     let (verdict, ..) = judged(|r| {
         r.runs.push(Run { fate: RunFate::Diverged, steps_done: 30_000, ..run() });
-        survived(4000)(r);
+        (r.runs[0].fate, r.runs[0].steps_done) = (RunFate::StoppedEarly, 4000);
     });
     assert_eq!(verdict, Verdict::Incomplete);
 }
@@ -341,4 +367,209 @@ fn numbers_are_written_as_people_write_them() {
     ] {
         assert_eq!(number(value), text);
     }
+}
+
+/// The check of `key` in production, after `change`.
+fn check_of(key: &str, change: impl Fn(&mut Results)) -> Check {
+    let mut results = sound();
+    change(&mut results);
+    judge(&mut results);
+    let checks = std::mem::take(&mut results.models[0].checks);
+    checks.into_iter().find(|c| c.id == key && c.use_name == PRODUCTION).unwrap()
+}
+
+const DRIFT: &str = "energy_drift_meV_per_atom_per_ps";
+
+/// Gives the model replicas with these drifts, meV/atom/ps.
+fn replicas(drifts: &'static [f64]) -> impl Fn(&mut Results) {
+    move |r| {
+        let of = |(k, drift): (usize, &f64)| {
+            let mut replica = Run { replica: k as u32, ..run() };
+            replica.energy.as_mut().unwrap().drift_mev_per_atom_per_ps = Some(*drift);
+            replica
+        };
+        r.runs = drifts.iter().enumerate().map(of).collect();
+    }
+}
+
+#[test]
+fn an_interval_that_covers_the_threshold_is_undecided_and_says_what_would_decide() {
+    // Mean 0.9, standard error 0.2 from the scatter, t(2) = 4.30: 0.04 to 1.76 meV/atom/ps against 1.
+    let check = check_of(DRIFT, replicas(&[0.5, 1.1, 1.1]));
+    assert_eq!(check.status, Status::Undecided);
+    assert!(
+        (check.value.unwrap() - 0.9).abs() < 1e-12 && (check.standard_error.unwrap() - 0.2).abs() < 1e-12
+    );
+    let [low, high] = check.interval.unwrap();
+    assert!((low - 0.0395).abs() < 1e-3 && (high - 1.7605).abs() < 1e-3, "{low} {high}");
+    // (0.8605 / 0.1)² = 74 times as many.
+    assert_eq!(
+        check.to_decide.unwrap(),
+        "about 220 more replicas, or runs 4.199 times as long, would decide, if the value stays"
+    );
+    assert_eq!(judged(replicas(&[0.5, 1.1, 1.1])).0, Verdict::Incomplete);
+
+    assert_eq!(check_of(DRIFT, replicas(&[0.50, 0.51, 0.49])).status, Status::Pass);
+    assert_eq!(check_of(DRIFT, replicas(&[-1.5, -1.51, -1.49])).status, Status::Fail);
+    // Drifts of either sign are no drift on the mean, but two replicas do not prove it.
+    assert_eq!(check_of(DRIFT, replicas(&[-2.0, 2.0])).status, Status::Undecided);
+    // A run too short for an error of its drift proves nothing either.
+    let short = |r: &mut Results| {
+        let energy = r.runs[0].energy.as_mut().unwrap();
+        (energy.drift_standard_error, energy.drift_degrees_of_freedom) = (None, None);
+    };
+    assert_eq!(check_of(DRIFT, short).status, Status::Undecided);
+}
+
+#[test]
+fn between_good_and_bad_is_undecided() {
+    let with = |value: f64| {
+        check_of("energy_drift_percent", move |r| {
+            let threshold = Threshold { bad: Some(2.0), ..Threshold::new(1.0, ThresholdSource::Campaign) };
+            r.criteria[0].thresholds.insert("energy_drift_percent".into(), threshold);
+            r.runs[0].energy.as_mut().unwrap().drift_percent = Some(value);
+        })
+    };
+    assert_eq!(with(0.9).status, Status::Pass);
+    assert_eq!(with(2.1).status, Status::Fail);
+    let between = with(1.5);
+    assert_eq!(between.status, Status::Undecided);
+    assert_eq!(between.to_decide.unwrap(), "the value lies between good (1) and bad (2)");
+}
+
+#[test]
+fn a_use_for_moderate_temperatures_does_not_ask_about_hot_runs() {
+    let breaks_when_hot = |r: &mut Results| {
+        r.criteria[1].max_temperature_k = Some(300.0);
+        r.runs.push(Run { temperature_k: 500.0, fate: RunFate::Diverged, steps_done: 100, ..run() });
+    };
+    let (verdict, uses, ..) = judged(breaks_when_hot);
+    assert_eq!((verdict, uses), (Verdict::Restricted, vec!["screening".to_owned()]));
+}
+
+#[test]
+fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
+    let mut results = sound();
+    for (id, value) in [("rotation_energy", 0.13), ("net_torque", 0.02)] {
+        results.gates.iter_mut().find(|g| g.id == id).unwrap().value = Some(value);
+    }
+    results.runs[0].energy.as_mut().unwrap().drift_percent = Some(3.0);
+    results.attributions.push(Attribution {
+        model: "m".into(),
+        molecule: "water".into(),
+        temperature_k: 300.0,
+        timestep_fs: 0.5,
+        duration_ps: 0.5,
+        trigger: "energy drift".into(),
+        causes: vec![Cause {
+            kind: "discontinuity".into(),
+            share: Some(0.83),
+            evidence: "12 jumps".into(),
+            remedy: "a smooth envelope".into(),
+        }],
+        parts: Vec::new(),
+        experiments: Vec::new(),
+        jumps: 12,
+        jump_events: Vec::new(),
+    });
+    judge(&mut results);
+    let modes = &results.models[0].failure_modes;
+    assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry", "conservation"]);
+    assert!(modes[0].finding.contains("energy change on rotation is 0.13 eV on water"), "{modes:?}");
+    assert!(modes[0].finding.contains("net torque is 0.02 eV"), "{modes:?}");
+    assert!(modes[1].finding.contains("because of discontinuity (83 % of it): 12 jumps"), "{modes:?}");
+    assert!(modes[1].remedy.contains("a smooth envelope"), "{modes:?}");
+}
+
+#[test]
+fn wrong_units_and_coarse_weights_are_named_where_forces_are_wrong() {
+    let mut results = sound();
+    results.models[0].weight_bits = Some(11);
+    let force = results.evaluations[0].force.as_mut().unwrap();
+    (force.rmse_ev_per_angstrom, force.slope, force.rmse_scaled_ev_per_angstrom) =
+        (0.5, Some(1.01), Some(0.001));
+    judge(&mut results);
+    let modes = &results.models[0].failure_modes;
+    assert!(modes[0].finding.contains("forces are 1.01 times those of water.extxyz"), "{modes:?}");
+    assert!(modes[0].finding.contains("all weights have 11 significant bits only (f16)"), "{modes:?}");
+}
+
+#[test]
+fn checks_of_thermostats_need_runs_with_one() {
+    let ask = |r: &mut Results| {
+        let threshold = Threshold::new(0.01, ThresholdSource::Campaign);
+        r.criteria[0].thresholds.insert("equipartition_p".into(), threshold);
+    };
+    assert_eq!(check_of("equipartition_p", ask).status, Status::Skipped);
+    let with = |p: f64| {
+        check_of("equipartition_p", move |r| {
+            ask(r);
+            let thermal = RunThermal {
+                temperature_error_percent: 0.1,
+                temperature_standard_error_percent: Some(0.5),
+                kinetic_energy_p: Some(0.4),
+                equipartition_p: Some(p),
+                equipartition_worst_percent: Some(1.0),
+            };
+            r.runs.push(Run { ensemble: "langevin".into(), thermal: Some(thermal), ..run() });
+        })
+    };
+    assert_eq!(with(0.5).status, Status::Pass);
+    assert_eq!(with(1e-6).status, Status::Fail);
+}
+
+#[test]
+fn a_hopeless_model_is_one_that_fails_every_use_before_its_runs() {
+    let hopeless = |change: fn(&mut Results)| {
+        let mut results = sound();
+        results.runs.clear();
+        results.speed.clear();
+        change(&mut results);
+        is_hopeless(&results, &results.models[0])
+    };
+    assert!(!hopeless(|_| {}), "what is still to come is no failure");
+    assert!(hopeless(|r| r.gates[0].value = Some(0.1)));
+    let one_use_waives_it = |r: &mut Results| {
+        r.gates[0].value = Some(0.1);
+        let key =
+            criteria::ALL.iter().find(|c| matches!(c.evidence, Evidence::Gate(id) if id == r.gates[0].id));
+        r.criteria[1].thresholds.remove(key.unwrap().key);
+    };
+    assert!(!hopeless(one_use_waives_it));
+}
+
+#[test]
+fn short_runs_beside_long_ones_ask_for_nothing_more() {
+    let (verdict, ..) = judged(|r| {
+        let short = Run { steps_planned: 2000, steps_done: 2000, relaxed: false, ..run() };
+        r.runs.push(short.clone());
+        r.runs.push(Run { replica: 1, ..short });
+    });
+    assert_eq!(verdict, Verdict::Approved);
+    // But what breaks in them is broken.
+    let (verdict, ..) = judged(|r| {
+        r.runs.push(Run { steps_planned: 2000, steps_done: 60, fate: RunFate::Diverged, ..run() });
+    });
+    assert_eq!(verdict, Verdict::Rejected);
+    // And a temperature with short runs alone was not observed for long enough.
+    let (verdict, ..) = judged(|r| {
+        r.runs.push(Run { temperature_k: 500.0, steps_planned: 2000, steps_done: 2000, ..run() });
+    });
+    assert_eq!(verdict, Verdict::Incomplete);
+}
+
+#[test]
+fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
+    let (verdict, ..) = judged(|r| {
+        let reason = Some("the bond 0-1 stretched".to_owned());
+        let hot = Run { ensemble: "langevin".into(), fate: RunFate::Diverged, fate_reason: reason, ..run() };
+        r.runs.push(Run { steps_done: 100, ..hot });
+    });
+    assert_eq!(verdict, Verdict::Rejected);
+    // A ramp is there to break.
+    let (verdict, ..) = judged(|r| {
+        let ramp = Run { ensemble: "bussi".into(), ramp_to_k: Some(2000.0), ..run() };
+        r.runs.push(Run { fate: RunFate::Diverged, steps_done: 100, ..ramp });
+    });
+    assert_eq!(verdict, Verdict::Approved);
 }

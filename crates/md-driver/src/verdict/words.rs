@@ -1,6 +1,6 @@
 //! Findings in words. The same finding gives the same words everywhere.
 
-use md_io::results::{Check, FailureMode, Model, Results, Status, Verdict};
+use md_io::results::{Cause, Check, FailureMode, Model, Results, Status, Verdict};
 
 use super::{most_telling, worst};
 use crate::config::PRODUCTION;
@@ -32,17 +32,19 @@ fn first_use(checks: &[Check]) -> &str {
     checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
 }
 
-/// The failures of the first use, the most telling molecule of each criterion.
+/// The first failure of every theme of the first use; the others are told by [`failure_modes`].
 fn failures(checks: &[Check]) -> String {
-    criteria::ALL.iter().filter_map(|c| failure(c, checks)).collect::<Vec<_>>().join("; ")
+    let first_of = |(theme, ..): &(Theme, &str, &str, &str)| {
+        criteria::ALL.iter().filter(|c| c.theme == *theme).find_map(|c| failure(c, checks))
+    };
+    THEMES.iter().filter_map(first_of).collect::<Vec<_>>().join("; ")
 }
 
 /// How one criterion fails, if it does.
 fn failure(criterion: &Criterion, checks: &[Check]) -> Option<String> {
     let of_use = first_use(checks);
-    let failed = checks
-        .iter()
-        .filter(|c| c.status == Status::Fail && c.use_name == of_use && c.id == criterion.key);
+    let failed =
+        checks.iter().filter(|c| c.status == Status::Fail && c.use_name == of_use && c.id == criterion.key);
     let check = most_telling(failed)?;
     let place = match (criterion.scope, check.reason.as_str()) {
         (criteria::Scope::ElementPairs, reason) => format!("of {reason}"),
@@ -73,9 +75,9 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
         let mut remedies = vec![remedy.to_owned()];
         if matches!(theme, Theme::Conservation | Theme::Stability) {
             for attribution in results.attributions.iter().filter(|a| a.model == model.name) {
-                for cause in &attribution.causes {
-                    let share =
-                        cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
+                let of_theme = |c: &&Cause| (c.kind == "broken_bond") == (theme == Theme::Stability);
+                for cause in attribution.causes.iter().filter(of_theme) {
+                    let share = cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
                     findings.push(format!(
                         "on {} at {} K because of {}{share}: {}",
                         attribution.molecule,
@@ -161,17 +163,42 @@ const THEMES: [(Theme, &str, &str, &str); 12] = [
         "atoms that come close are not repelled",
         "add a screened nuclear repulsion (ZBL), or train on compressed geometries",
     ),
-    (Theme::Minimum, "minimum", "its minimum is not the molecule", "train on relaxed and slightly displaced geometries"),
-    (Theme::Stability, "stability", "molecules break", "train on the stretched and distorted geometries that its own runs visit"),
-    (Theme::Conservation, "conservation", "energy or momentum is not conserved", "see the cause"),
-    (Theme::Sampling, "sampling", "velocities are not those of the temperature", "a shorter time step; longer runs if the number is near its bound"),
+    (
+        Theme::Minimum,
+        "minimum",
+        "its minimum is not the molecule",
+        "train on relaxed and slightly displaced geometries",
+    ),
+    (
+        Theme::Stability,
+        "stability",
+        "molecules break",
+        "train on the stretched and distorted geometries that its own runs visit",
+    ),
+    (
+        Theme::Conservation,
+        "conservation",
+        "energy or momentum is not conserved",
+        "mend what is said of symmetry, gradient and smoothness",
+    ),
+    (
+        Theme::Sampling,
+        "sampling",
+        "velocities are not those of the temperature",
+        "a shorter time step; longer runs if the number is near its bound",
+    ),
     (
         Theme::Accuracy,
         "accuracy",
         "forces or energies differ from the reference",
         "more and more varied training data where the error is; a larger model if it is everywhere",
     ),
-    (Theme::Precision, "precision", "the floating-point format is too coarse", "run in f64 (precision = \"f64\")"),
+    (
+        Theme::Precision,
+        "precision",
+        "the floating-point format is too coarse",
+        "run in f64 (precision = \"f64\")",
+    ),
     (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
 ];
 

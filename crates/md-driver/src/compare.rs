@@ -1,0 +1,219 @@
+//! A model beside its reference: it follows each reference trajectory from the first frame on, and what it does is
+//! compared with what the reference does.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use md_core::units::FS_PER_PS;
+use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechanics};
+use md_dynamics::{Limits, RunOptions, VelocityVerlet};
+use md_io::extxyz::{self, LabelKeys, LabelledFrame};
+use md_io::results::{Comparison, Distance};
+use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
+
+use crate::campaign::LoadedMolecule;
+use crate::config::LimitsConfig;
+use crate::models::LoadedModel;
+
+/// Time step of the runs beside the reference, fs; or less, to meet its frames.
+const TIMESTEP_FS: f64 = 0.5;
+
+/// Compares the dynamics of a model with the reference trajectories of a molecule.
+///
+/// # Errors
+/// Trajectories that cannot be read, have no velocities or uneven times; a model that falls apart beside its reference.
+pub fn measure(
+    model: &mut LoadedModel,
+    molecule: &LoadedMolecule,
+    limits: &LimitsConfig,
+) -> Result<Comparison> {
+    let (mut reference, mut follower) = (Vec::new(), Vec::new());
+    for file in &molecule.trajectories {
+        let trajectory = Trajectory::read(file).with_context(|| file.display().to_string())?;
+        follower
+            .push(trajectory.follow(model, molecule, limits).with_context(|| file.display().to_string())?);
+        reference.push(trajectory.record()?);
+    }
+    let duration_ps = reference.iter().map(|r| r.duration_ps).sum();
+    let whole_reference = Gathered::of(&reference)?;
+    let whole_follower = Gathered::of(&follower)?;
+    // What sampling alone makes: the first halves of the reference against the second.
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for record in &reference {
+        let [a, b] = record.halves();
+        first.push(a);
+        second.push(b);
+    }
+    let (first, second) = (Gathered::of(&first)?, Gathered::of(&second)?);
+    let found = whole_follower.distances(&whole_reference)?;
+    let floors = first.distances(&second)?;
+    let distances = found
+        .into_iter()
+        .zip(floors)
+        .filter_map(|((id, unit, value), (_, _, floor))| {
+            Some(Distance { id: id.to_owned(), value: value?, floor: floor?, unit: unit.to_owned() })
+        })
+        .collect();
+    Ok(Comparison {
+        model: model.record.name.clone(),
+        molecule: molecule.record.name.clone(),
+        trajectories: molecule.trajectories.iter().map(|t| t.display().to_string()).collect(),
+        duration_ps,
+        distances,
+    })
+}
+
+/// A reference trajectory.
+struct Trajectory {
+    frames: Vec<LabelledFrame>,
+    interval_fs: f64,
+}
+
+impl Trajectory {
+    fn read(file: &Path) -> Result<Self> {
+        let frames = extxyz::read_frames(file, &LabelKeys::default())?;
+        if frames.len() < 32 {
+            bail!("{} frames are too few to compare with (expected 32 or more)", frames.len());
+        }
+        let mut times = Vec::new();
+        for (n, frame) in frames.iter().enumerate() {
+            if frame.velocities.is_none() {
+                bail!("frame {n} has no velocities (expected a column velocities:R:3 in Å/fs)");
+            }
+            let time = frame.info.get("time_fs").and_then(|t| t.parse::<f64>().ok());
+            times.push(time.with_context(|| format!("frame {n} has no number for the key 'time_fs'"))?);
+        }
+        let interval_fs = (times[times.len() - 1] - times[0]) / (times.len() - 1) as f64;
+        let uneven =
+            times.windows(2).position(|w| (w[1] - w[0] - interval_fs).abs() > 1e-3 * interval_fs.abs());
+        if let Some(n) = uneven {
+            bail!("frame {} is not {interval_fs} fs after the one before", n + 1);
+        }
+        Ok(Trajectory { frames, interval_fs })
+    }
+
+    fn record(&self) -> Result<Record> {
+        let mut record = Record::new(&self.frames[0].system, self.interval_fs);
+        for frame in &self.frames {
+            record.push(frame.system.positions(), frame.velocities.as_deref().unwrap_or_default());
+        }
+        Ok(record)
+    }
+
+    /// The run of the model from the first frame, seen at the times of the reference's frames.
+    fn follow(
+        &self,
+        model: &mut LoadedModel,
+        molecule: &LoadedMolecule,
+        limits: &LimitsConfig,
+    ) -> Result<Record> {
+        let first = &self.frames[0];
+        let system = &first.system;
+        let potential = model.potential.as_mut();
+        let mut state = State::at_rest(std::slice::from_ref(system), potential)?;
+        let masses = system.masses_amu();
+        let held = 3 + mechanics::rotational_degrees_of_freedom(masses, system.positions());
+        let velocities = first.velocities.clone().unwrap_or_default();
+        state.set_velocities(velocities, vec![(3 * masses.len()).saturating_sub(held)])?;
+        let stride = (self.interval_fs / TIMESTEP_FS).ceil().max(1.0);
+        let mut verlet = VelocityVerlet::new(self.interval_fs / stride)?;
+        let limit =
+            Limits::for_molecule(&molecule.system, limits.bond_ratio, limits.max_temperature_k(1000.0));
+        let steps = stride as u64 * (self.frames.len() as u64 - 1);
+        let mut watcher = Watcher { stride: stride as u64, record: Record::new(system, self.interval_fs) };
+        let options = RunOptions { steps, limits: vec![limit] };
+        let fates = md_dynamics::run(&mut state, &mut verlet, potential, &mut [&mut watcher], &options)?;
+        if let Some(md_core::Fate::Diverged { step, reason }) = fates.first() {
+            let ps = *step as f64 * self.interval_fs / stride / FS_PER_PS;
+            bail!("beside the reference the model diverged after {ps:.3} ps: {reason}");
+        }
+        Ok(watcher.record)
+    }
+}
+
+struct Watcher {
+    stride: u64,
+    record: Record,
+}
+
+impl Observer for Watcher {
+    fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        for system in frame.systems() {
+            self.record.push(system.positions(), system.velocities());
+        }
+        Ok(())
+    }
+}
+
+/// Positions and velocities of a trajectory at even times.
+#[derive(Clone)]
+struct Record {
+    system: System,
+    interval_fs: f64,
+    duration_ps: f64,
+    frames: Vec<(Vec<Vec3>, Vec<Vec3>)>,
+}
+
+impl Record {
+    fn new(system: &System, interval_fs: f64) -> Self {
+        Record { system: system.clone(), interval_fs, duration_ps: 0.0, frames: Vec::new() }
+    }
+
+    fn push(&mut self, positions: &[Vec3], velocities: &[Vec3]) {
+        self.frames.push((positions.to_vec(), velocities.to_vec()));
+        self.duration_ps = (self.frames.len() - 1) as f64 * self.interval_fs / FS_PER_PS;
+    }
+
+    fn halves(&self) -> [Record; 2] {
+        let (first, second) = self.frames.split_at(self.frames.len() / 2);
+        [first, second].map(|frames| Record { frames: frames.to_vec(), ..self.clone() })
+    }
+}
+
+/// The distributions of several trajectories together.
+struct Gathered {
+    bonds: PairDistances,
+    pairs: PairDistances,
+    spectrum: Option<md_metrics::Spectrum>,
+}
+
+impl Gathered {
+    fn of(records: &[Record]) -> Result<Self> {
+        let first = records.first().context("no trajectory")?;
+        let n = first.system.n_atoms();
+        let bonded = bonds::find(&first.system, bonds::DEFAULT_SCALE).iter().map(|b| (b.i, b.j)).collect();
+        let all = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).collect();
+        let mut gathered =
+            Gathered { bonds: PairDistances::new(bonded), pairs: PairDistances::new(all), spectrum: None };
+        let mut spectrum = SpectrumBuilder::new(first.system.masses_amu(), first.interval_fs)?;
+        for (positions, velocities) in records.iter().flat_map(|r| &r.frames) {
+            gathered.bonds.push(positions)?;
+            gathered.pairs.push(positions)?;
+            spectrum.push(velocities)?;
+        }
+        gathered.spectrum = spectrum.finish().ok();
+        Ok(gathered)
+    }
+
+    /// Id, unit and distance of everything; `None` for what has no value (bonds of an atom).
+    fn distances(&self, other: &Self) -> Result<[(&'static str, &'static str, Option<f64>); 3]> {
+        let or_none = |distance: Result<f64, MetricError>| match distance {
+            Ok(distance) => Ok(Some(distance)),
+            Err(MetricError::Empty { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let spectrum = match (&self.spectrum, &other.spectrum) {
+            (Some(a), Some(b)) => Some(a.wasserstein_per_cm(b)?),
+            _ => None,
+        };
+        Ok([
+            ("bond_length", "Å", or_none(self.bonds.wasserstein_angstrom(&other.bonds))?),
+            ("pair_distance", "Å", or_none(self.pairs.wasserstein_angstrom(&other.pairs))?),
+            ("spectrum", "1/cm", spectrum),
+        ])
+    }
+}

@@ -1,0 +1,44 @@
+//! How far a model's runs went from the frames it is compared with.
+
+use anyhow::Result;
+use md_io::extxyz::{self, LabelKeys};
+use md_io::results::Shift;
+use md_metrics::{descriptor, distribution_shift};
+
+use crate::campaign::LoadedMolecule;
+use crate::frames::VisitedRun;
+
+/// Reference frames looked at, evenly spread over all: the distances among them cost the square of their number.
+const MOST_REFERENCE_FRAMES: usize = 600;
+
+/// The distance of the frames that the runs of a molecule visited from its reference frames; `None` where it visited none.
+///
+/// # Errors
+/// Reference frames that cannot be read, or are all the same.
+pub fn measure(model: &str, molecule: &LoadedMolecule, visited: &[VisitedRun]) -> Result<Option<Shift>> {
+    let own = visited.iter().filter(|run| run.molecule == molecule.record.name).flat_map(|run| &run.frames);
+    let visited: Vec<Vec<f64>> =
+        own.map(|f| descriptor(f.system.elements(), f.system.positions())).collect::<Result<_, _>>()?;
+    if visited.is_empty() {
+        return Ok(None);
+    }
+    let mut frames = Vec::new();
+    for reference in &molecule.references {
+        for frame in extxyz::open(reference, LabelKeys::default())? {
+            let system = frame?.system;
+            frames.push(descriptor(system.elements(), system.positions())?);
+        }
+    }
+    let stride = frames.len().div_ceil(MOST_REFERENCE_FRAMES).max(1);
+    let reference: Vec<Vec<f64>> = frames.into_iter().step_by(stride).collect();
+    let shift = distribution_shift(&visited, &reference)?;
+    Ok(Some(Shift {
+        model: model.to_owned(),
+        molecule: molecule.record.name.clone(),
+        n_visited: visited.len(),
+        n_reference: reference.len(),
+        median_ratio: shift.median_ratio,
+        max_ratio: shift.max_ratio,
+        fraction_beyond: shift.fraction_beyond,
+    }))
+}
