@@ -34,8 +34,8 @@ const BLOCKS: usize = 16;
 /// | time step | `½ (F₆₄ + F₆₄')·Δx - W₆₄ + dt²/8 Σ (F₆₄'² - F₆₄²) / m` | infinitely small steps |
 /// | model | `ΔU₆₄ + W₆₄` | a force that is the gradient of a smooth energy |
 ///
-/// and the model's part is split by step: where it is out of line and a jump of the energy is found on the chord by bisection, it is
-/// a discontinuity.
+/// and the model's part is split by step: where it is out of line and a jump of the energy or of the force is found on the chord by bisection,
+/// it is a discontinuity.
 #[derive(Debug, Clone)]
 pub struct Balance {
     /// The parts.
@@ -75,7 +75,7 @@ pub enum PartKind {
     Precision,
     /// Of the length of the step.
     TimeStep,
-    /// Of jumps of the energy.
+    /// Of jumps of the energy and kinks.
     Discontinuity,
     /// Of a force that is not the gradient, elsewhere.
     Model,
@@ -216,8 +216,10 @@ fn find_jumps(
         let along = |at: f64| from.iter().zip(&to).map(|(a, b)| a + (b - a) * (at / length)).collect();
         let jumps = probe::largest_jumps(oracle, system, along, (0.0, length), 8)?;
         looked_into.push(step);
-        // Several pairs may cross in one step, each with a jump of its own.
-        if jumps.energy.size_ev > 0.1 * sizes[step] {
+        // Several pairs may cross in one step, each with a jump of its own. Where the force jumps and the energy does not, at a
+        // kink, the quadrature is off by as much as the jump times the chord.
+        let of_kink_ev = jumps.force.size_ev_per_angstrom * length;
+        if jumps.energy.size_ev > 0.1 * sizes[step] || of_kink_ev > sizes[step] {
             found.push(step);
         }
     }

@@ -102,7 +102,7 @@ pub enum CauseKind {
     TimeStep,
     /// The floating-point format of the run is too coarse.
     Precision,
-    /// The energy jumps, as at a cutoff that is not smooth.
+    /// The energy jumps or its slope does, as at a cutoff that is not smooth.
     Discontinuity,
     /// The force is not the gradient of the energy.
     NotAGradient,
@@ -133,10 +133,14 @@ impl CauseKind {
         match self {
             CauseKind::TimeStep => "a shorter time step",
             CauseKind::Precision => "run in f64",
-            CauseKind::Discontinuity => "an envelope whose value and slope vanish at the cutoff",
+            CauseKind::Discontinuity => {
+                "an envelope whose value and slope vanish at the cutoff, and norms that are smooth at zero"
+            }
             CauseKind::NotAGradient => "derive the force from the energy",
             CauseKind::Noise => "switch off dropout and other randomness in inference",
-            CauseKind::BrokenBond => "train on the stretched geometries that the run visited",
+            CauseKind::BrokenBond => {
+                "train on the stretched and distorted geometries that its own runs visit"
+            }
             CauseKind::Engine => "this is a fault of the integrator: report it",
         }
     }
@@ -211,8 +215,8 @@ pub fn diagnose(case: Case<'_>) -> Result<Attribution, AttributionError> {
     let mut causes = causes(&balance, &experiments, IMMATERIAL * tolerance_mev_per_atom_per_ps);
     if let Fate::Diverged { step, reason } = &fate {
         let divergence = divergence(*step, reason, timestep_fs, &experiments);
-        // Where a short step does not help, the step is not to blame for what a runaway molecule does to the energy.
-        causes.retain(|c| c.kind != CauseKind::TimeStep);
+        // What a runaway molecule does to the energy tells little: no step is short enough, and small parts are noise.
+        causes.retain(|c| c.kind != CauseKind::TimeStep && c.share.is_none_or(|s| s > 0.5));
         causes.insert(0, divergence);
     }
     Ok(Attribution { causes, balance, experiments })
@@ -243,9 +247,16 @@ fn causes(balance: &Balance, experiments: &[Experiment], immaterial: f64) -> Vec
 fn evidence(part: &Part, balance: &Balance, experiments: &[Experiment]) -> String {
     let rate = format!("{:.2} meV/atom/ps", part.loss_mev_per_atom_per_ps);
     let by_step = || {
+        let runs = || experiments.iter().take(3);
         let drifts: Vec<String> =
-            experiments.iter().take(3).map(|e| format!("{} at {} fs", e.in_words(), e.timestep_fs)).collect();
-        drifts.join(", ")
+            runs().map(|e| format!("{} at {} fs", e.in_words(), e.timestep_fs)).collect();
+        let sizes: Option<Vec<f64>> = runs().map(|e| e.drift.map(|d| d.value.abs())).collect();
+        let trend = match sizes.as_deref() {
+            Some([first, .., last]) if *last > 0.5 * first => "does not fall with the step: ",
+            Some([first, .., last]) if *last < 0.25 * first => "falls with the step: ",
+            _ => "",
+        };
+        format!("{trend}{}", drifts.join(", "))
     };
     match part.kind {
         kind if kind.cause(balance.repeatable) == CauseKind::Noise => {
@@ -259,13 +270,13 @@ fn evidence(part: &Part, balance: &Balance, experiments: &[Experiment]) -> Strin
         PartKind::Discontinuity => {
             let largest = balance.jump_events.iter().map(|j| j.size_ev.abs()).fold(0.0, f64::max);
             format!(
-                "{} jumps of up to {:.2e} eV, {rate}; does not fall with the step: {}",
+                "{} jumps of energy or force that change the energy by up to {:.2e} eV, {rate}; {}",
                 balance.jumps,
                 largest,
                 by_step()
             )
         }
-        PartKind::Model => format!("{rate} along smooth paths; does not fall with the step: {}", by_step()),
+        PartKind::Model => format!("{rate} along smooth paths; {}", by_step()),
         PartKind::Engine => {
             let control = experiments
                 .iter()

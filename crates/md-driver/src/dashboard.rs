@@ -75,6 +75,7 @@ fn error_against_time(evaluation: &Evaluation) -> Option<String> {
 fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;
     let [fewest, most] = envelope.atoms?;
+    envelope.temperatures_k.first()?;
     let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
     let mut parts = vec![
         format!("{} of {fewest} to {most} atoms", envelope.elements.join(" ")),

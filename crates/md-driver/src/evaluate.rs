@@ -299,3 +299,37 @@ pub fn render(e: &Evaluation) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use md_core::{Element, State, Vec3};
+    use md_testkit::analytic::LennardJones;
+    use md_testkit::defects::{Defect, Defective};
+
+    use super::*;
+
+    /// Forces that are right but for a unit: the slope tells the factor, and nothing is left when they are scaled.
+    #[test]
+    fn a_unit_that_was_mistaken_is_a_slope() {
+        let mut sound = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+        let mut off = Defective::new(sound.clone(), Defect::Units { factor: 1.01 });
+        let mut errors = Errors::default();
+        for distance in [3.5, 3.7, 4.1] {
+            let positions = vec![Vec3::zeros(), Vec3::new(distance, 0.1, 0.0)];
+            let system = System::new(vec![Element::AR; 2], positions).unwrap();
+            let state = State::at_rest(std::slice::from_ref(&system), &mut sound).unwrap();
+            let frame = LabelledFrame {
+                system,
+                energy_ev: None,
+                forces: Some(state.evaluation().forces.clone()),
+                velocities: None,
+                info: BTreeMap::new(),
+            };
+            errors.push(&frame, &mut off).unwrap();
+        }
+        let force = errors.force_record().unwrap();
+        assert!((force.slope.unwrap() - 1.01).abs() < 1e-12, "{:?}", force.slope);
+        let (off, left) = (force.rmse_ev_per_angstrom, force.rmse_scaled_ev_per_angstrom.unwrap());
+        assert!(off > 1e-5 && left < 1e-8, "{off} {left}");
+    }
+}
