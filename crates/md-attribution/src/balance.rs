@@ -34,8 +34,8 @@ const BLOCKS: usize = 16;
 /// | time step | `½ (F₆₄ + F₆₄')·Δx - W₆₄ + dt²/8 Σ (F₆₄'² - F₆₄²) / m` | infinitely small steps |
 /// | model | `ΔU₆₄ + W₆₄` | a force that is the gradient of a smooth energy |
 ///
-/// and the model's part is split by step: where it is out of line and a jump of the energy or of the force is found on the chord by bisection,
-/// it is a discontinuity.
+/// and the model's part is split by step: the steps with most of it are integrated again, more finely; where it is still out
+/// of line and a jump of the energy or of the force is found on the chord by bisection, it is a discontinuity.
 #[derive(Debug, Clone)]
 pub struct Balance {
     /// The parts.
@@ -137,8 +137,17 @@ pub(crate) fn take(
         outliers: Vec::new(),
     };
     let fate = setting.run(setting.timestep_fs, setting.steps, potential, &mut books)?;
-    let Books { times_ps, parts: [engine, precision, time_step, model], outliers, .. } = books;
-    let jumps = if repeatable { find_jumps(oracle, &system, &model, outliers)? } else { Vec::new() };
+    let Books { times_ps, parts: [engine, precision, mut time_step, mut model], outliers, .. } = books;
+    let jumps = if repeatable {
+        for outlier in &outliers {
+            let refined = refined_residual_ev(oracle, &system, outlier)?;
+            time_step[outlier.step] += model[outlier.step] - refined;
+            model[outlier.step] = refined;
+        }
+        find_jumps(oracle, &system, &model, outliers)?
+    } else {
+        Vec::new()
+    };
     let mut smooth = model.clone();
     let mut jumping = vec![0.0; model.len()];
     for &step in &jumps {
@@ -195,6 +204,40 @@ fn part(kind: PartKind, changes: &[f64], times_ps: &[f64], n_atoms: usize) -> Pa
         rms_mev_per_atom: drift.map_or(f64::NAN, |d| d.residual_rms_mev_per_atom),
         loss_mev_per_atom_per_ps: if finite { loss } else { f64::INFINITY },
     }
+}
+
+/// The model's part of a step again, with a quadrature so fine that a sharp turn of a smooth energy leaves nothing: what Simpson's
+/// rule missed there is of the time step.
+fn refined_residual_ev(
+    oracle: &mut dyn Potential,
+    system: &System,
+    outlier: &Outlier,
+) -> Result<f64, AttributionError> {
+    const INTERVALS: usize = 32;
+    let Outlier { from, to, .. } = outlier;
+    let copies = vec![system.clone(); INTERVALS + 1];
+    let batch = Batch::new(&copies);
+    let positions: Vec<Vec3> = (0..=INTERVALS)
+        .flat_map(|k| {
+            let t = k as f64 / INTERVALS as f64;
+            from.iter().zip(to).map(move |(a, b)| a + (b - a) * t)
+        })
+        .collect();
+    let mut out = Evaluation::default();
+    let configuration = Configuration { batch: &batch, positions: &positions };
+    oracle.evaluate(configuration, Request::FORCES, &mut out).map_err(md_core::StepError::from)?;
+    let mut work_ev = 0.0;
+    for (k, atoms) in batch.ranges().enumerate() {
+        let weight = match k {
+            0 | INTERVALS => 1.0,
+            _ if k % 2 == 1 => 4.0,
+            _ => 2.0,
+        };
+        let chord = from.iter().zip(to).map(|(a, b)| b - a);
+        let along: f64 = out.forces[atoms].iter().zip(chord).map(|(f, dx)| f.dot(&dx)).sum();
+        work_ev += weight * along / (3 * INTERVALS) as f64;
+    }
+    Ok(out.energies[INTERVALS] - out.energies[0] + work_ev)
 }
 
 /// The steps, in order, at which the energy jumps.

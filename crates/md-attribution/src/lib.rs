@@ -262,7 +262,7 @@ fn evidence(part: &Part, balance: &Balance, experiments: &[Experiment]) -> Strin
         kind if kind.cause(balance.repeatable) == CauseKind::Noise => {
             "the same positions give another answer every time".to_owned()
         }
-        PartKind::TimeStep => format!("{rate} of the integrator; {}", by_step()),
+        PartKind::TimeStep => format!("{rate} of the integrator at {} fs", experiments[0].timestep_fs),
         PartKind::Precision => {
             let f64_run = experiments.get(3).map_or(String::new(), |e| format!("; in f64 {}", e.in_words()));
             format!("{rate} beyond f64{f64_run}")
