@@ -24,8 +24,9 @@ const BLOCKS: usize = 16;
 
 /// The total energy of a run taken apart. The parts add up to its change.
 ///
-/// Velocity Verlet moves a system by the chord Δx and changes its kinetic energy by exactly `½ (F + F')·Δx + dt²/8 Σ (F'² - F²) / m`. With the
-/// same model in f64 (U₆₄, F₆₄, and its work `W₆₄ = ∫ F₆₄·dx` along the chord by Simpson's rule), the change `ΔU + ΔK` of a step is the sum of
+/// Velocity Verlet moves a system by the chord Δx and changes its kinetic energy by exactly `½ (F + F')·Δx +
+/// dt²/8 Σ (F'² - F²) / m`. With the same model in f64 (U₆₄, F₆₄, and its work `W₆₄ = ∫ F₆₄·dx` along the chord
+/// by Simpson's rule), the change `ΔU + ΔK` of a step is the sum of
 ///
 /// | part | formula | zero for |
 /// |---|---|---|
@@ -34,8 +35,9 @@ const BLOCKS: usize = 16;
 /// | time step | `½ (F₆₄ + F₆₄')·Δx - W₆₄ + dt²/8 Σ (F₆₄'² - F₆₄²) / m` | infinitely small steps |
 /// | model | `ΔU₆₄ + W₆₄` | a force that is the gradient of a smooth energy |
 ///
-/// and the model's part is split by step: the steps with most of it are integrated again, more finely; where it is still out
-/// of line and a jump of the energy or of the force is found on the chord by bisection, it is a discontinuity.
+/// and the model's part is split by step: the steps with most of it are integrated again, more finely; where it
+/// is still out of line and a jump of the energy or of the force is found on the chord by bisection, it is a
+/// discontinuity.
 #[derive(Debug, Clone)]
 pub struct Balance {
     /// The parts.
@@ -61,8 +63,8 @@ pub struct Part {
     pub slope_mev_per_atom_per_ps: f64,
     /// Standard deviation about that line, meV/atom.
     pub rms_mev_per_atom: f64,
-    /// How far the energy wandered by it, per time: the range of 16 averages over the run (of all of it for the engine,
-    /// which should make nothing), meV/atom/ps.
+    /// How far the energy wandered by it, per time: the range of 16 averages over the run (of all of it for the
+    /// engine, which should make nothing), meV/atom/ps.
     pub loss_mev_per_atom_per_ps: f64,
 }
 
@@ -206,8 +208,8 @@ fn part(kind: PartKind, changes: &[f64], times_ps: &[f64], n_atoms: usize) -> Pa
     }
 }
 
-/// The model's part of a step again, with a quadrature so fine that a sharp turn of a smooth energy leaves nothing: what Simpson's
-/// rule missed there is of the time step.
+/// The model's part of a step again, with a quadrature so fine that a sharp turn of a smooth energy leaves
+/// nothing: what Simpson's rule missed there is of the time step.
 fn refined_residual_ev(
     oracle: &mut dyn Potential,
     system: &System,
@@ -242,8 +244,8 @@ fn refined_residual_ev(
 
 /// The steps, in order, at which the energy jumps.
 ///
-/// Of the steps out of line the largest are looked into. Where most of them hold a jump, so do those out of line that were not
-/// looked into.
+/// Of the steps out of line the largest are looked into. Where most of them hold a jump, so do those out of
+/// line that were not looked into.
 fn find_jumps(
     oracle: &mut dyn Potential,
     system: &System,

@@ -19,7 +19,8 @@ pub struct LadderOptions {
     pub max_drift_mev_per_atom_per_ps: f64,
     /// Largest ratio of the standard deviations of total and kinetic energy.
     ///
-    /// Velocity Verlet makes `(ω dt)² / 8` for a vibration ω. The rule of thumb asks for less than 1/5 (H. J. C. Berendsen, W. F. van Gunsteren, in
+    /// Velocity Verlet makes `(ω dt)² / 8` for a vibration ω. The rule of thumb asks for less than 1/5 (H. J.
+    /// C. Berendsen, W. F. van Gunsteren, in
     /// *Molecular Dynamics Simulation of Statistical-Mechanical Systems* (1986)); 0.1 is on its safe side.
     pub max_fluctuation_ratio: f64,
 }

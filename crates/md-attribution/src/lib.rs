@@ -1,8 +1,9 @@
 //! Why energy was not conserved.
 //!
-//! [`diagnose`] repeats one NVE run and takes the change of its total energy apart, step by step, into parts that add up to
-//! it exactly ([`Part`]); repeats it with half and a quarter of the time step, in f64 and with an analytic control; and names the causes with
-//! their shares. [`timestep_ladder`] finds the longest time step that conserves energy.
+//! [`diagnose`] repeats one NVE run and takes the change of its total energy apart, step by step, into parts
+//! that add up to it exactly ([`Part`]); repeats it with half and a quarter of the time step, in f64 and with
+//! an analytic control; and names the causes with their shares. [`timestep_ladder`] finds the longest time step
+//! that conserves energy.
 //!
 //! Knows potentials and integrators by their traits alone. No files, no networks, no thresholds of approval.
 //!
@@ -175,12 +176,14 @@ const IMMATERIAL: f64 = 0.1;
 /// What rounding in f64 makes of the engine's part, at most, meV/atom/ps.
 const ENGINE_ROUNDING: f64 = 1e-5;
 
-/// A run that diverges is looked at again at this fraction of its time step: where it holds then, the step was too long.
+/// A run that diverges is looked at again at this fraction of its time step: where it holds then, the step was
+/// too long.
 const FINEST: f64 = 0.25;
 
 /// Repeats a run, and says why its energy is not conserved.
 ///
-/// The shares are those of [`Part::loss_mev_per_atom_per_ps`]: slow changes of the energy, not the fast oscillation that every step has.
+/// The shares are those of [`Part::loss_mev_per_atom_per_ps`]: slow changes of the energy, not the fast
+/// oscillation that every step has.
 ///
 /// # Errors
 /// [`AttributionError`]. That the run diverges is no error.

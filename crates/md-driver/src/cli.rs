@@ -114,8 +114,9 @@ struct Bench {
     out: Option<PathBuf>,
 }
 
-/// Every frame is written with the model's own energy and forces. Replace them by those of a reference program (in ASE:
-/// read, attach a calculator, write), keep the comment lines, and give the file to `mdproof validate --labels`.
+/// Every frame is written with the model's own energy and forces. Replace them by those of a reference program
+/// (in ASE: read, attach a calculator, write), keep the comment lines, and give the file to `mdproof validate
+/// --labels`.
 #[derive(Args)]
 struct Frames {
     /// Output folder of `mdproof validate`.

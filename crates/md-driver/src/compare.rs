@@ -21,7 +21,8 @@ const TIMESTEP_FS: f64 = 0.5;
 /// Compares the dynamics of a model with the reference trajectories of a molecule.
 ///
 /// # Errors
-/// Trajectories that cannot be read, have no velocities or uneven times; a model that falls apart beside its reference.
+/// Trajectories that cannot be read, have no velocities or uneven times; a model that falls apart beside its
+/// reference.
 pub fn measure(
     model: &mut LoadedModel,
     molecule: &LoadedMolecule,

@@ -21,8 +21,8 @@ pub fn render(results: &Results, colour: bool) -> String {
     text
 }
 
-/// What lies behind the verdicts: failure modes with their remedies, survival, the operating envelope, and what was run
-/// more or less than planned.
+/// What lies behind the verdicts: failure modes with their remedies, survival, the operating envelope, and what
+/// was run more or less than planned.
 fn findings(results: &Results) -> String {
     let mut text = String::new();
     for model in results.models.iter().filter(|m| m.role == Role::Candidate) {

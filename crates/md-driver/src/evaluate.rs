@@ -23,7 +23,8 @@ pub struct Source<'a> {
     pub frames: &'a Path,
 }
 
-/// Checks that `reference` can be read and begins with a frame of the same atoms as `system` and, `with_forces`, labelled.
+/// Checks that `reference` can be read and begins with a frame of the same atoms as `system` and,
+/// `with_forces`, labelled.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -1,8 +1,8 @@
 //! Frames that a model visits: kept during its runs, written for any program to label, read back with the labels.
 //!
-//! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies and forces
-//! and, in the comment line, where each comes from. `mdproof frames` picks some of them, a reference program replaces
-//! energies and forces by its own, and `validate --labels` compares.
+//! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies
+//! and forces and, in the comment line, where each comes from. `mdproof frames` picks some of them, a reference
+//! program replaces energies and forces by its own, and `validate --labels` compares.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -131,7 +131,8 @@ pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
     out.flush().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Copies those frames of `from` to `to` that are of `model` and `molecule` (all, where `None`); returns their number.
+/// Copies those frames of `from` to `to` that are of `model` and `molecule` (all, where `None`); returns their
+/// number.
 ///
 /// # Errors
 /// Files that cannot be read or written; no such frame.

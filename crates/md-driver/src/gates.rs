@@ -1,9 +1,10 @@
 //! Physics gates: properties of the energy surface, by the probes of md-testkit.
 //!
 //! Every gate of a molecule is measured at its structure, where symmetry may hide a fault, at a copy with all atoms
-//! displaced at random, and at frames of the model's own runs; the worst number counts, and `detail` says where it was
-//! found. At a symmetric structure the energy may have a kink, on which no force is the gradient, none turns with the
-//! molecule and rounding decides: what asks about forces is measured elsewhere then, and the kink has a gate of its own. Gates of pairs of elements need no molecule.
+//! displaced at random, and at frames of the model's own runs; the worst number counts, and `detail` says where
+//! it was found. At a symmetric structure the energy may have a kink, on which no force is the gradient, none
+//! turns with the molecule and rounding decides: what asks about forces is measured elsewhere then, and the
+//! kink has a gate of its own. Gates of pairs of elements need no molecule.
 
 use anyhow::Result;
 use md_core::{Element, Integrator, Potential, PotentialError, State, System};

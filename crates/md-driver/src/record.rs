@@ -43,8 +43,8 @@ pub struct Record {
 }
 
 impl Recorder {
-    /// A recorder for the systems of `state`, which make the runs `planned` of `grid`. Bonds are those of `structures`,
-    /// which are broken beyond `broken_ratio` times their length there.
+    /// A recorder for the systems of `state`, which make the runs `planned` of `grid`. Bonds are those of
+    /// `structures`, which are broken beyond `broken_ratio` times their length there.
     ///
     /// # Errors
     /// [`MetricError::OutOfRange`] for a `broken_ratio` that is no ratio.

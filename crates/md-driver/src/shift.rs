@@ -11,7 +11,8 @@ use crate::frames::VisitedRun;
 /// Reference frames looked at, evenly spread over all: the distances among them cost the square of their number.
 const MOST_REFERENCE_FRAMES: usize = 600;
 
-/// The distance of the frames that the runs of a molecule visited from its reference frames; `None` where it visited none.
+/// The distance of the frames that the runs of a molecule visited from its reference frames; `None` where it
+/// visited none.
 ///
 /// # Errors
 /// Reference frames that cannot be read, or are all the same.

@@ -40,8 +40,8 @@ pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     groups
 }
 
-/// Of the conditions at each temperature the one that was to run longest, with the most replicas: shorter runs beside it
-/// ask other questions.
+/// Of the conditions at each temperature the one that was to run longest, with the most replicas: shorter runs
+/// beside it ask other questions.
 pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut longest: Vec<Vec<&Run>> = Vec::new();
     for group in conditions(runs) {

@@ -1,4 +1,5 @@
-//! How a batch moves: velocity Verlet, thermostats ([`ThermostatKind`]), starting velocities, geometry relaxation and the run loop.
+//! How a batch moves: velocity Verlet, thermostats ([`ThermostatKind`]), starting velocities, geometry
+//! relaxation and the run loop.
 //!
 //! Sees a potential only as [`md_core::Potential`]. No networks, no files, no clocks. Units are those of
 //! [`md_core`]: eV, Å, fs, amu, K. Whatever happens to one system is, bit for bit, what would happen to it alone:

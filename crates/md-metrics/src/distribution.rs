@@ -5,8 +5,8 @@ use md_core::Vec3;
 use crate::MetricError;
 use crate::error::{require_all_finite, require_some};
 
-/// The Wasserstein distance of order 1 between two samples: the least mean way by which the values of one must be moved to
-/// become the other, `∫ |F⁻¹(q) - G⁻¹(q)| dq`, in the unit of the values.
+/// The Wasserstein distance of order 1 between two samples: the least mean way by which the values of one must
+/// be moved to become the other, `∫ |F⁻¹(q) - G⁻¹(q)| dq`, in the unit of the values.
 ///
 /// ```
 /// // scipy.stats.wasserstein_distance([0, 1, 3], [5, 6, 8]) and ([0, 1], [0, 1, 1])

@@ -83,9 +83,10 @@ const FEWEST_SAMPLES: usize = 10;
 /// How fast a conserved energy changes: the slope of its least-squares line over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftRate {
-    /// Slope in meV/atom/ps. Its standard error allows for the correlation of the residuals: it is that of a line through
-    /// the means of blocks that are independent of each other ([`independent_blocks`]). Samples must be evenly spaced in
-    /// time. It is `None` below ten samples. `n_effective` is `n / τ`, with τ from [`autocorrelation_time`].
+    /// Slope in meV/atom/ps. Its standard error allows for the correlation of the residuals: it is that of a
+    /// line through the means of blocks that are independent of each other ([`independent_blocks`]). Samples
+    /// must be evenly spaced in time. It is `None` below ten samples. `n_effective` is `n / τ`, with τ from
+    /// [`autocorrelation_time`].
     pub rate: Measurement,
     /// Degrees of freedom of that standard error: blocks less two.
     pub degrees_of_freedom: f64,

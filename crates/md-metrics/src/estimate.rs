@@ -7,9 +7,10 @@ use crate::error::{require_all_finite, require_some};
 
 /// A value, its standard error, and how well that error itself is known.
 ///
-/// The interval is `value ± t se` with Student's t quantile for `degrees_of_freedom`. On autoregressive series (memory of 1 to
-/// 100 samples, with and without a fast oscillation three times as large, 10 or more independent samples in all) the 95 %
-/// intervals of [`DriftRate`](crate::DriftRate) and [`mean_of_series`](crate::statistics::mean_of_series) hold the truth in 93 to 97 of 100 series.
+/// The interval is `value ± t se` with Student's t quantile for `degrees_of_freedom`. On autoregressive series
+/// (memory of 1 to 100 samples, with and without a fast oscillation three times as large, 10 or more
+/// independent samples in all) the 95 % intervals of [`DriftRate`](crate::DriftRate) and
+/// [`mean_of_series`](crate::statistics::mean_of_series) hold the truth in 93 to 97 of 100 series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The value.
@@ -21,7 +22,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The interval that holds the truth with the given `confidence` (0 to 1); infinitely wide without degrees of freedom.
+    /// The interval that holds the truth with the given `confidence` (0 to 1); infinitely wide without degrees
+    /// of freedom.
     ///
     /// ```
     /// let estimate = md_metrics::Estimate { value: 1.0, standard_error: 0.1, degrees_of_freedom: 3.0 };
@@ -37,8 +39,9 @@ impl Estimate {
     }
 }
 
-/// The mean of a quantity over independent replicas, from the scatter between them: Student's t with n - 1 degrees of freedom.
-/// It needs no error of any replica, and it covers what differs from replica to replica besides noise.
+/// The mean of a quantity over independent replicas, from the scatter between them: Student's t with n - 1
+/// degrees of freedom. It needs no error of any replica, and it covers what differs from replica to replica
+/// besides noise.
 ///
 /// # Errors
 /// [`MetricError::TooFew`] below two replicas, or [`MetricError::NonFinite`].

@@ -8,11 +8,11 @@ use crate::MetricError;
 use crate::error::{require_finite_vectors, require_length};
 use crate::statistics::percentile;
 
-/// The shape of a molecule as numbers that do not depend on its place, its orientation or the order of like atoms: per pair of elements
-/// the inverse distances (1/Å), sorted.
+/// The shape of a molecule as numbers that do not depend on its place, its orientation or the order of like
+/// atoms: per pair of elements the inverse distances (1/Å), sorted.
 ///
-/// Frames of one composition have descriptors of one length. Different molecules may share one (homometric structures), which is rare and
-/// makes a shift look smaller, never larger.
+/// Frames of one composition have descriptors of one length. Different molecules may share one (homometric
+/// structures), which is rare and makes a shift look smaller, never larger.
 ///
 /// # Errors
 /// [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -35,23 +35,23 @@ pub fn descriptor(elements: &[Element], positions: &[Vec3]) -> Result<Vec<f64>, 
 /// Distances of visited frames from a reference set, in units of how far apart the reference frames are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DistributionShift {
-    /// Of each visited frame, the distance of its [`descriptor`] to the nearest one of the reference, over the median of the same
-    /// for reference frames among themselves.
+    /// Of each visited frame, the distance of its [`descriptor`] to the nearest one of the reference, over the
+    /// median of the same for reference frames among themselves.
     pub ratios: Vec<f64>,
     /// Median ratio: about 1 where the model stays where the reference is.
     pub median_ratio: f64,
     /// Largest ratio.
     pub max_ratio: f64,
-    /// Fraction of visited frames farther away than 95 % of the reference frames are from each other: about 0.05 without
-    /// a shift.
+    /// Fraction of visited frames farther away than 95 % of the reference frames are from each other: about
+    /// 0.05 without a shift.
     pub fraction_beyond: f64,
 }
 
 /// How far `visited` frames lie from `reference` frames, by their descriptors.
 ///
 /// # Errors
-/// [`MetricError::TooFew`] below one visited or three reference frames, [`MetricError::Length`] for frames of another composition,
-/// [`MetricError::ZeroReference`] where the reference frames are all the same.
+/// [`MetricError::TooFew`] below one visited or three reference frames, [`MetricError::Length`] for frames of
+/// another composition, [`MetricError::ZeroReference`] where the reference frames are all the same.
 pub fn distribution_shift(
     visited: &[Vec<f64>],
     reference: &[Vec<f64>],

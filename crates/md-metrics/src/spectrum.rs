@@ -66,8 +66,9 @@ impl SpectrumBuilder {
         Ok(())
     }
 
-    /// The spectrum: `Σ m |FFT(w v)|²`, which is the Fourier transform of the mass-weighted velocity autocorrelation (theorem of Wiener and
-    /// Khinchin), with a Hann window w and zero padding to twice the length.
+    /// The spectrum: `Σ m |FFT(w v)|²`, which is the Fourier transform of the mass-weighted velocity
+    /// autocorrelation (theorem of Wiener and Khinchin), with a Hann window w and zero padding to twice the
+    /// length.
     ///
     /// # Errors
     /// [`MetricError::TooFew`] below 16 frames, [`MetricError::Empty`] where nothing moves.
@@ -109,8 +110,8 @@ impl SpectrumBuilder {
 }
 
 impl Spectrum {
-    /// The Wasserstein distance between two spectra, 1/cm: how far the kinetic energy of one must be shifted, on average, to
-    /// become the other.
+    /// The Wasserstein distance between two spectra, 1/cm: how far the kinetic energy of one must be shifted,
+    /// on average, to become the other.
     ///
     /// # Errors
     /// [`MetricError::Empty`] or [`MetricError::NonFinite`].

@@ -52,10 +52,11 @@ pub struct SurvivalPoint {
 
 /// Survival statistics of independent runs.
 ///
-/// The bound of the rate is exact for a constant failure rate and runs that end at fixed times only up to the discreteness of
-/// counts, on the safe side: `χ²(confidence; 2 k + 2) / 2 T` for k failures in the time T (F. Garwood, Biometrika 28, 437 (1936)); for no failure it is
-/// `-ln(1 - confidence) / T`, the 'rule of three'. The curve is the product-limit estimate of E. L. Kaplan and P. Meier, J. Am. Stat. Assoc. 53,
-/// 457 (1958), with Greenwood's variance on the scale log(-log S).
+/// The bound of the rate is exact for a constant failure rate and runs that end at fixed times only up to the
+/// discreteness of counts, on the safe side: `χ²(confidence; 2 k + 2) / 2 T` for k failures in the time T (F.
+/// Garwood, Biometrika 28, 437 (1936)); for no failure it is `-ln(1 - confidence) / T`, the 'rule of three'.
+/// The curve is the product-limit estimate of E. L. Kaplan and P. Meier, J. Am. Stat. Assoc. 53, 457 (1958),
+/// with Greenwood's variance on the scale log(-log S).
 ///
 /// ```
 /// use md_metrics::{Lifetime, survival};
@@ -70,7 +71,8 @@ pub struct SurvivalPoint {
 /// ```
 ///
 /// # Errors
-/// [`MetricError::Empty`], [`MetricError::NonFinite`], or [`MetricError::OutOfRange`] for a confidence that is none, a negative time or no observed time.
+/// [`MetricError::Empty`], [`MetricError::NonFinite`], or [`MetricError::OutOfRange`] for a confidence that is
+/// none, a negative time or no observed time.
 pub fn survival(runs: &[Lifetime], confidence: f64) -> Result<Survival, MetricError> {
     require_some("runs", runs)?;
     for (index, run) in runs.iter().enumerate() {

@@ -19,8 +19,8 @@ const NO_SHARE: f64 = 1e-6;
 
 /// Follows the kinetic energy of a system with a thermostat: its mean, its distribution, and how atoms share it.
 ///
-/// Needs the velocities of a run at constant temperature. At constant energy a small molecule has neither the distribution nor,
-/// where its vibrations hardly mix, equipartition, and no model is to blame.
+/// Needs the velocities of a run at constant temperature. At constant energy a small molecule has neither the
+/// distribution nor, where its vibrations hardly mix, equipartition, and no model is to blame.
 #[derive(Debug, Clone)]
 pub struct ThermalAccumulator {
     masses_amu: Vec<f64>,
@@ -40,9 +40,11 @@ pub struct ThermalAccumulator {
 pub struct ThermalStatistics {
     /// Mean kinetic temperature over the target, less 1, with its error.
     pub temperature_error: Estimate,
-    /// Probability that a kinetic energy distribution is as far from χ² with n degrees of freedom as this one, by chance.
+    /// Probability that a kinetic energy distribution is as far from χ² with n degrees of freedom as this one,
+    /// by chance.
     pub kinetic_energy_p: f64,
-    /// Probability that the kinetic energy of some atom is as far from its share as the farthest one, by chance (Bonferroni).
+    /// Probability that the kinetic energy of some atom is as far from its share as the farthest one, by chance
+    /// (Bonferroni).
     pub equipartition_p: f64,
     /// The largest deviation of an atom's kinetic energy from its share, relative to it.
     pub equipartition_worst: f64,
@@ -51,8 +53,8 @@ pub struct ThermalStatistics {
 }
 
 impl ThermalAccumulator {
-    /// For an isolated molecule of these masses (amu) whose rigid motion is held at zero, with `degrees_of_freedom` left, and a
-    /// thermostat at `temperature_k` K.
+    /// For an isolated molecule of these masses (amu) whose rigid motion is held at zero, with
+    /// `degrees_of_freedom` left, and a thermostat at `temperature_k` K.
     ///
     /// # Errors
     /// [`MetricError::OutOfRange`] for a temperature that is not positive or no degree of freedom.
@@ -179,8 +181,9 @@ impl ThermalAccumulator {
     }
 }
 
-/// Kinetic energy of each atom in units of k_B T / 2 when rigid motion is held at zero: `3 - Σ q²` over its components in an
-/// orthonormal basis of the mass-weighted rigid motions. They add up to the degrees of freedom.
+/// Kinetic energy of each atom in units of k_B T / 2 when rigid motion is held at zero: `3 - Σ q²` over its
+/// components in an orthonormal basis of the mass-weighted rigid motions. They add up to the degrees of
+/// freedom.
 ///
 /// Where fewer than 3 N - 5 degrees are missing (a periodic system), only the momentum is taken out.
 pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom: usize) -> Vec<f64> {
@@ -204,8 +207,8 @@ pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom
     translation.zip(masses_amu.iter().zip(positions)).map(|(left, (m, x))| left - turning(m, x)).collect()
 }
 
-/// Kolmogorov-Smirnov test of a correlated series against χ² with n degrees of freedom, with the number of independent samples
-/// in place of all.
+/// Kolmogorov-Smirnov test of a correlated series against χ² with n degrees of freedom, with the number of
+/// independent samples in place of all.
 fn chi_squared_p(values: &[f64], degrees_of_freedom: f64) -> Result<f64, MetricError> {
     let Ok(exact) = ChiSquared::new(degrees_of_freedom) else { return Ok(1.0) };
     let independent = values.len() as f64 / autocorrelation_time(values)?;
@@ -223,7 +226,8 @@ fn chi_squared_p(values: &[f64], degrees_of_freedom: f64) -> Result<f64, MetricE
     Ok(kolmogorov_p(distance, independent))
 }
 
-/// Probability of a Kolmogorov-Smirnov distance this large with n samples (M. A. Stephens, J. R. Stat. Soc. B 32, 115 (1970)).
+/// Probability of a Kolmogorov-Smirnov distance this large with n samples (M. A. Stephens, J. R. Stat. Soc. B
+/// 32, 115 (1970)).
 fn kolmogorov_p(distance: f64, n: f64) -> f64 {
     let lambda = (n.sqrt() + 0.12 + 0.11 / n.sqrt()) * distance;
     if lambda < 0.2 {

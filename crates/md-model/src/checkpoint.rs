@@ -32,10 +32,10 @@ impl Checkpoint {
     ///   newer files, `config` and `num_parameters`. Without `config`, sizes are taken from the tensors and the
     ///   cutoff is 5 Å; a warning is logged. Nothing in the file is executed.
     ///
-    /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the distiller
-    /// form, whose program does not write it). An optional list
-    /// `elements` of chemical symbols restricts what the network may be used for; without it, every element with
-    /// an embedding is accepted, trained or not.
+    /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the
+    /// distiller form, whose program does not write it). An optional list `elements` of chemical symbols
+    /// restricts what the network may be used for; without it, every element with an embedding is accepted,
+    /// trained or not.
     ///
     /// # Errors
     /// [`CheckpointError::In`] with the file and what is wrong in it: unreadable or unknown formats, an unknown

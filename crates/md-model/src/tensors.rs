@@ -14,8 +14,8 @@ pub struct WeightTensor {
 /// The tensors of a checkpoint by name.
 pub type Weights = BTreeMap<String, WeightTensor>;
 
-/// The most significant bits that any weight has: 24 for f32, and fewer where all were rounded to a coarser format (11
-/// for f16, 8 for bf16).
+/// The most significant bits that any weight has: 24 for f32, and fewer where all were rounded to a coarser
+/// format (11 for f16, 8 for bf16).
 pub(crate) fn significant_bits(weights: &Weights) -> u32 {
     const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
     let bits = |x: f64| match x.to_bits() & ((1 << FRACTION_BITS) - 1) {

@@ -38,7 +38,8 @@ pub enum Defect {
         /// M; the identity is sound.
         matrix: Mat3,
     },
-    /// Adds `-jump (2 - r / cutoff)` for every pair within the cutoff and nothing beyond: energy and force jump there.
+    /// Adds `-jump (2 - r / cutoff)` for every pair within the cutoff and nothing beyond: energy and force jump
+    /// there.
     Truncated {
         /// Jump of the energy of a pair, eV.
         jump_ev: f64,

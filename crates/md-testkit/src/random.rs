@@ -34,8 +34,8 @@ impl SplitMix64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Normal with mean 0 and variance 1 (the cosine half of G. E. P. Box and M. E. Muller, Ann. Math. Statist. 29, 610
-    /// (1958)).
+    /// Normal with mean 0 and variance 1 (the cosine half of G. E. P. Box and M. E. Muller, Ann. Math. Statist.
+    /// 29, 610 (1958)).
     pub fn normal(&mut self) -> f64 {
         // 1 - u is never 0.
         (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()

@@ -27,8 +27,8 @@ const MOST_MOLECULES: usize = 3;
 const RUNG_FS: f64 = 250.0;
 
 impl ModelStage<'_> {
-    /// Takes the worst run of every molecule that fails a check of conservation or stability apart, and climbs the ladder of
-    /// time steps with the others, unless the model is hopeless anyway.
+    /// Takes the worst run of every molecule that fails a check of conservation or stability apart, and climbs
+    /// the ladder of time steps with the others, unless the model is hopeless anyway.
     pub(super) fn explain(
         &mut self,
         groups: &[&Group<'_>],
@@ -69,7 +69,8 @@ impl ModelStage<'_> {
         }
     }
 
-    /// Molecules that fail a check of conservation or stability for production (a control: for the engine), and which.
+    /// Molecules that fail a check of conservation or stability for production (a control: for the engine), and
+    /// which.
     fn failing(&self, results: &Results) -> Vec<(String, String)> {
         let name = &self.model.record.name;
         let Some(model) = results.models.iter().find(|m| m.name == *name) else { return Vec::new() };

@@ -18,7 +18,8 @@ use crate::{evaluate, frames, models, provenance, speed, verdict};
 use stage::{Labels, ModelStage};
 
 /// Runs `config` and writes what it measures to `out`: `results.json`, `md_performance_results.json` and, where the
-/// campaign asks for them, `trajectories/`. `labels` are frames of earlier runs with the forces of a reference program.
+/// campaign asks for them, `trajectories/`. `labels` are frames of earlier runs with the forces of a reference
+/// program.
 ///
 /// # Errors
 /// Bad input is found before anything runs. A model that fails in one run does not stop the others.

@@ -61,8 +61,8 @@ pub(super) fn check(
     check
 }
 
-/// Pass when the whole interval is on the good side of the threshold, fail when all of it is on the bad side of the bad
-/// bound, undecided otherwise. A value that is not a number fails.
+/// Pass when the whole interval is on the good side of the threshold, fail when all of it is on the bad side of
+/// the bad bound, undecided otherwise. A value that is not a number fails.
 fn status(bound: Bound, threshold: &Threshold, value: f64, uncertainty: Option<Uncertainty>) -> Status {
     let [low, high] = uncertainty.map_or([value; 2], |u| u.interval);
     let (best, worst) = match bound {

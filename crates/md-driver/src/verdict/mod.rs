@@ -1,7 +1,8 @@
 //! From evidence to verdict: a pure function of the results file.
 //!
-//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check that could
-//! not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is ever a pass:
+//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check
+//! that could not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is
+//! ever a pass:
 //!
 //! | production | other uses | verdict |
 //! |---|---|---|
@@ -31,12 +32,12 @@ pub use words::{number, with_unit};
 /// Name of the use that a control is checked for.
 pub const ENGINE: &str = "engine";
 
-/// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is measured is the
-/// error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
+/// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is
+/// measured is the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
 const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
 
-/// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of the atoms,
-/// two molecules, pairs.
+/// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of
+/// the atoms, two molecules, pairs.
 const NOT_FOR_CONTROL: [&str; 3] = ["permutation", "extensivity", "dimer"];
 
 /// Exit status of a campaign; the numbers are the program's.

@@ -63,7 +63,8 @@ fn failure(criterion: &Criterion, checks: &[Check]) -> Option<String> {
     })
 }
 
-/// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would mend it.
+/// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would
+/// mend it.
 pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
     let mut modes = Vec::new();
     for (theme, id, title, remedy) in THEMES {

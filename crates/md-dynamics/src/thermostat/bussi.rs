@@ -6,14 +6,15 @@ use crate::velocities::remove_rigid_motion;
 
 /// Stochastic velocity rescaling: velocity Verlet, then all velocities of a system times one random factor.
 ///
-/// With n degrees of freedom, kinetic energy K, its mean `K̄ = n k_B T / 2` and `c = exp(-dt/τ)`, the factor is the square root of
-/// `α² = c + (1 - c) K̄ / (n K) (R₁² + Σ R²) + 2 √(c (1 - c) K̄ / (n K)) R₁` with n normal numbers R, which is the exact flow of
-/// `dK = (K̄ - K) dt/τ + 2 √(K K̄ / n τ) dW`: K is distributed as in the canonical ensemble. Without the random part it would be Berendsen's
-/// thermostat, which is not.
+/// With n degrees of freedom, kinetic energy K, its mean `K̄ = n k_B T / 2` and `c = exp(-dt/τ)`, the factor is
+/// the square root of `α² = c + (1 - c) K̄ / (n K) (R₁² + Σ R²) + 2 √(c (1 - c) K̄ / (n K)) R₁` with n normal
+/// numbers R, which is the exact flow of `dK = (K̄ - K) dt/τ + 2 √(K K̄ / n τ) dW`: K is distributed as in the
+/// canonical ensemble. Without the random part it would be Berendsen's thermostat, which is not.
 ///
-/// Conserves the total energy less the heat put in (`conserved_ev`) as velocity Verlet conserves the total energy. Not
-/// time-reversible. Where the state has fewer than 3 N degrees of freedom, rigid motion is taken out of the velocities after every scaling:
-/// factors are largest when a molecule is slow, so that the rounding error in its momentum would grow without bound.
+/// Conserves the total energy less the heat put in (`conserved_ev`) as velocity Verlet conserves the total
+/// energy. Not time-reversible. Where the state has fewer than 3 N degrees of freedom, rigid motion is taken
+/// out of the velocities after every scaling: factors are largest when a molecule is slow, so that the rounding
+/// error in its momentum would grow without bound.
 ///
 /// Source: G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007).
 #[derive(Debug, Clone, PartialEq)]

@@ -7,16 +7,18 @@ use crate::velocities::remove_rigid_motion;
 
 /// Langevin dynamics by the splitting BAOAB: half kick, half drift, friction and noise, half drift, half kick.
 ///
-/// `m dv = F dt - γ m v dt + √(2 γ m k_B T) dW`. The middle part is exact: `v <- c v + √(1 - c²) √(k_B T / m) ξ`, `c = exp(-γ dt)`. Averages over
-/// positions are exact for harmonic forces at any stable step, and of high order otherwise. One force evaluation per step.
+/// `m dv = F dt - γ m v dt + √(2 γ m k_B T) dW`. The middle part is exact: `v <- c v + √(1 - c²) √(k_B T / m)
+/// ξ`, `c = exp(-γ dt)`. Averages over positions are exact for harmonic forces at any stable step, and of high
+/// order otherwise. One force evaluation per step.
 ///
-/// Neither time-reversible nor symplectic. It conserves, up to the error of the splitting, the total energy less the heat that
-/// friction and noise have put in (`conserved_ev`), which is a test of forces and time step as the total energy is in NVE; the
-/// error grows as the square root of time.
+/// Neither time-reversible nor symplectic. It conserves, up to the error of the splitting, the total energy
+/// less the heat that friction and noise have put in (`conserved_ev`), which is a test of forces and time step
+/// as the total energy is in NVE; the error grows as the square root of time.
 ///
-/// Where the state has fewer than 3 N degrees of freedom, the rigid motion at the present positions is projected out of the noise
-/// (momentum alone where 3 are missing): in mass-weighted coordinates that is orthogonal, so what is left is Maxwell-Boltzmann
-/// distributed on the remaining degrees of freedom, and a molecule that does not drift or turn never begins to.
+/// Where the state has fewer than 3 N degrees of freedom, the rigid motion at the present positions is
+/// projected out of the noise (momentum alone where 3 are missing): in mass-weighted coordinates that is
+/// orthogonal, so what is left is Maxwell-Boltzmann distributed on the remaining degrees of freedom, and a
+/// molecule that does not drift or turn never begins to.
 ///
 /// Source: B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34 (2013).
 #[derive(Debug, Clone, PartialEq)]

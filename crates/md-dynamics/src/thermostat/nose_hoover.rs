@@ -5,16 +5,17 @@ use super::{Target, ThermostatError, baths};
 /// Thermostats in a chain.
 const LENGTH: usize = 3;
 
-/// Weights of the splitting of a half step of the chain (H. Yoshida, Phys. Lett. A 150, 262 (1990)): `w, 1 - 2 w, w` with
-/// `w = 1 / (2 - 2^⅓)`.
+/// Weights of the splitting of a half step of the chain (H. Yoshida, Phys. Lett. A 150, 262 (1990)): `w, 1 - 2
+/// w, w` with `w = 1 / (2 - 2^⅓)`.
 const WEIGHTS: [f64; 3] = [1.351207191959657, -1.702414383919315, 1.351207191959657];
 
-/// Velocity Verlet coupled to a Nosé-Hoover chain of three: velocities are scaled by a friction that has a mass, is itself held at the
-/// temperature by a second one, and that by a third.
+/// Velocity Verlet coupled to a Nosé-Hoover chain of three: velocities are scaled by a friction that has a
+/// mass, is itself held at the temperature by a second one, and that by a third.
 ///
-/// `Q₁ = n k_B T τ²`, `Q_k = k_B T τ²` with n degrees of freedom and the relaxation time τ. Deterministic and time-reversible. It conserves
-/// momentum, a zero angular momentum, and the extended energy `H + Σ ½ Q_k ω_k² + n k_B T ξ₁ + k_B T Σ_{k>1} ξ_k` (`conserved_ev`), whose fluctuation falls as dt².
-/// Samples the canonical ensemble where the dynamics mixes; a small, nearly harmonic molecule may not.
+/// `Q₁ = n k_B T τ²`, `Q_k = k_B T τ²` with n degrees of freedom and the relaxation time τ. Deterministic and
+/// time-reversible. It conserves momentum, a zero angular momentum, and the extended energy `H + Σ ½ Q_k ω_k² +
+/// n k_B T ξ₁ + k_B T Σ_{k>1} ξ_k` (`conserved_ev`), whose fluctuation falls as dt². Samples the canonical
+/// ensemble where the dynamics mixes; a small, nearly harmonic molecule may not.
 ///
 /// Source: G. J. Martyna, M. E. Tuckerman, D. J. Tobias, M. L. Klein, Mol. Phys. 87, 1117 (1996).
 #[derive(Debug, Clone, PartialEq)]

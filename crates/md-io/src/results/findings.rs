@@ -66,8 +66,8 @@ pub struct Shift {
     pub n_visited: usize,
     /// Reference frames.
     pub n_reference: usize,
-    /// Distance of a visited frame to the nearest reference frame, over the median distance of a reference frame to the
-    /// nearest other: median over visited frames.
+    /// Distance of a visited frame to the nearest reference frame, over the median distance of a reference
+    /// frame to the nearest other: median over visited frames.
     pub median_ratio: f64,
     /// The largest of these ratios.
     pub max_ratio: f64,

@@ -2,7 +2,8 @@
 //! limit.
 //!
 //! [`potential`] judges what [`probe`](crate::probe) measures, [`integrator`] what
-//! [`integration`](crate::integration) does, [`thermostat`] whether a scheme samples the canonical ensemble. A number that is NaN fails its check.
+//! [`integration`](crate::integration) does, [`thermostat`] whether a scheme samples the canonical ensemble. A
+//! number that is NaN fails its check.
 
 mod integrator;
 mod potential;

@@ -19,13 +19,14 @@ const STEPS: usize = 8000;
 /// Steps of the checks that compare bit for bit.
 const SHORT: usize = 50;
 
-/// Whether a thermostat samples the canonical ensemble and keeps its books, on three atoms of different mass that collide in
-/// a trap. `make` builds it for a time step (fs), a target (K) of each system of the state, and seeds;
-/// it should relax within some 100 fs.
+/// Whether a thermostat samples the canonical ensemble and keeps its books, on three atoms of different mass
+/// that collide in a trap. `make` builds it for a time step (fs), a target (K) of each system of the state, and
+/// seeds; it should relax within some 100 fs.
 ///
-/// Deviations of averages are in standard errors of the scatter between 96 replicas, 4 of which are allowed: by chance that happens
-/// once in 3000 cases. `mean_kinetic` and `kinetic_variance` are those of n degrees of freedom, `n k_B T / 2` and `n (k_B T)² / 2`;
-/// `virial` is `⟨Σ x·∇U⟩ = n k_B T`, an average over positions alone; `equipartition` takes the worst atom. `conserved_ratio` is how much less the conserved quantity
+/// Deviations of averages are in standard errors of the scatter between 96 replicas, 4 of which are allowed: by
+/// chance that happens once in 3000 cases. `mean_kinetic` and `kinetic_variance` are those of n degrees of
+/// freedom, `n k_B T / 2` and `n (k_B T)² / 2`; `virial` is `⟨Σ x·∇U⟩ = n k_B T`, an average over positions
+/// alone; `equipartition` takes the worst atom. `conserved_ratio` is how much less the conserved quantity
 /// wanders at half the step: 4 for an error of order dt², up to 5.7 where it is a sum of random errors.
 ///
 /// # Errors
@@ -65,8 +66,8 @@ struct Sampled {
     equipartition: f64,
 }
 
-/// `n` replicas at rest: three light atoms in one trap that collide all the time, so that what a thermostat gives to one of
-/// them soon belongs to all.
+/// `n` replicas at rest: three light atoms in one trap that collide all the time, so that what a thermostat
+/// gives to one of them soon belongs to all.
 fn start(n: usize) -> Result<(State, Sum), ProbeError> {
     let sites = vec![Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0), Vec3::new(0.3, 1.1, 0.3)];
     let system = System::new(vec![Element::H; 3], sites)?.with_masses_amu(vec![1.5, 3.0, 6.0])?;

@@ -5,8 +5,8 @@ use super::{Jumps, ProbeError, evaluate_path, largest_jumps};
 /// Distance between the points of a dimer curve, Å.
 const SPACING_ANGSTROM: f64 = 0.02;
 
-/// Two atoms are bonded or apart beyond this many sums of covalent radii, and must repel each other nearer than that: the
-/// bond of H₂ has 1.2, that of N₂ 0.77.
+/// Two atoms are bonded or apart beyond this many sums of covalent radii, and must repel each other nearer than
+/// that: the bond of H₂ has 1.2, that of N₂ 0.77.
 const WALL_RADII: f64 = 0.75;
 
 /// An energy above the well that two atoms in a molecule never meet with, eV: exp(-2 eV / k_B T) is 1e-20 at 500 K.
@@ -23,17 +23,20 @@ const NO_FORCE_EV_PER_ANGSTROM: f64 = 1e-2;
 pub struct DimerScan {
     /// Distance (Å), energy (eV) and axial force (eV/Å, positive for repulsion) of each point.
     pub points: Vec<[f64; 3]>,
-    /// How high the energy rises above the well on the way inwards, up to the nearest point or to where it falls by more than
-    /// 0.5 eV: the height of the wall. The well is the lowest point beyond 0.75 sums of covalent radii.
+    /// How high the energy rises above the well on the way inwards, up to the nearest point or to where it
+    /// falls by more than 0.5 eV: the height of the wall. The well is the lowest point beyond 0.75 sums of
+    /// covalent radii.
     pub wall_ev: f64,
-    /// Largest fall of the energy on the way from the well inwards, as far as less than 2 eV lead there: 0 for a wall.
+    /// Largest fall of the energy on the way from the well inwards, as far as less than 2 eV lead there: 0 for
+    /// a wall.
     pub hole_ev: f64,
     /// Largest fall on the way inwards at all, eV: what is behind the wall.
     pub deep_hole_ev: f64,
     /// Changes of sign of the axial force on the way outwards, beyond the one from repulsion to attraction.
     pub flips: usize,
-    /// Total variation of the energy over what a curve with one minimum has: `Σ |ΔE| / (E_first + E_last - 2 E_min)`, 1 at
-    /// least. After the tortuosity of Y. Chiang et al., MLIP Arena (2025), where it is taken against the equilibrium.
+    /// Total variation of the energy over what a curve with one minimum has: `Σ |ΔE| / (E_first + E_last - 2
+    /// E_min)`, 1 at least. After the tortuosity of Y. Chiang et al., MLIP Arena (2025), where it is taken
+    /// against the equilibrium.
     pub tortuosity: f64,
 }
 

@@ -13,7 +13,8 @@ pub struct Hessian {
     pub asymmetry_ev_per_angstrom2: f64,
 }
 
-/// The Hessian by central differences of forces with a step of `h_angstrom` (1e-3 Å suits f64: the error is of order h²).
+/// The Hessian by central differences of forces with a step of `h_angstrom` (1e-3 Å suits f64: the error is of
+/// order h²).
 ///
 /// # Errors
 /// What the potential returns.
@@ -45,8 +46,9 @@ impl Hessian {
     /// Harmonic frequencies of a molecule in 1/cm, ascending, imaginary ones as negative numbers: 3N - 6 of them, or
     /// 3N - 5 for atoms on one line.
     ///
-    /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after the translations and rotations at these positions have been
-    /// projected out, so that a force left over from an imperfect relaxation does not mix them in. All are NaN when the Hessian has a NaN.
+    /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after the translations and rotations at these
+    /// positions have been projected out, so that a force left over from an imperfect relaxation does not mix
+    /// them in. All are NaN when the Hessian has a NaN.
     ///
     /// Source: E. B. Wilson, J. C. Decius, P. C. Cross, *Molecular Vibrations* (1955).
     pub fn frequencies_per_cm(&self, system: &System) -> Vec<f64> {

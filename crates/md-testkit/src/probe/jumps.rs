@@ -46,8 +46,8 @@ impl Jumps {
     }
 }
 
-/// A path is divided into so many parts, lest a steep wall at one end hide what happens at the other, and in each part so
-/// many intervals are looked into, for the energy and for the force.
+/// A path is divided into so many parts, lest a steep wall at one end hide what happens at the other, and in
+/// each part so many intervals are looked into, for the energy and for the force.
 const PARTS: usize = 4;
 const CANDIDATES: usize = 2;
 
@@ -88,12 +88,14 @@ fn length(vectors: &[Vec3]) -> f64 {
     vectors.iter().map(Vec3::norm_squared).sum::<f64>().sqrt()
 }
 
-/// Looks for jumps of energy and force along `path`, which gives the positions at a distance (Å) between `from` and `to`.
+/// Looks for jumps of energy and force along `path`, which gives the positions at a distance (Å) between `from`
+/// and `to`.
 ///
-/// The path is sampled at `samples` intervals. Where the potential is smooth, the energy change that the trapezoidal work
-/// of the forces does not explain varies slowly from interval to interval, and so does the change of the forces; the
-/// intervals that stand out most are halved again and again, always towards the half with more of it, until the two
-/// points are 1e-7 Å apart. A steep wall shrinks to nothing on the way, a jump stays.
+/// The path is sampled at `samples` intervals. Where the potential is smooth, the energy change that the
+/// trapezoidal work of the forces does not explain varies slowly from interval to interval, and so does the
+/// change of the forces; the intervals that stand out most are halved again and again, always towards the half
+/// with more of it, until the two points are 1e-7 Å apart. A steep wall shrinks to nothing on the way, a jump
+/// stays.
 ///
 /// # Errors
 /// What the potential returns.
@@ -139,8 +141,8 @@ pub fn largest_jumps(
     Ok(jumps)
 }
 
-/// Indices of the values that differ most from what their neighbours let expect (the cubic through two on either side),
-/// some of every part.
+/// Indices of the values that differ most from what their neighbours let expect (the cubic through two on
+/// either side), some of every part.
 fn outstanding(values: &[f64]) -> Vec<usize> {
     let last = values.len() as isize - 1;
     let excess = |k: usize| {
@@ -157,8 +159,8 @@ fn outstanding(values: &[f64]) -> Vec<usize> {
     chosen
 }
 
-/// Looks at three points in order: how much of a jump there may be between the outer two, how much less would be none, and
-/// whether it is in the first half.
+/// Looks at three points in order: how much of a jump there may be between the outer two, how much less would
+/// be none, and whether it is in the first half.
 type Halves = fn(&Point, &Point, &Point) -> (f64, f64, bool);
 
 fn energy_in_halves(low: &Point, middle: &Point, high: &Point) -> (f64, f64, bool) {
@@ -202,8 +204,9 @@ fn narrow(
     }
 }
 
-/// The largest jumps as single atoms leave the molecule, along `n` random rays that lead away from its centroid, up to
-/// `reach_angstrom`: every pair with the atom crosses every cutoff within reach. `at` is the way the atom has gone.
+/// The largest jumps as single atoms leave the molecule, along `n` random rays that lead away from its
+/// centroid, up to `reach_angstrom`: every pair with the atom crosses every cutoff within reach. `at` is the
+/// way the atom has gone.
 ///
 /// # Errors
 /// What the potential returns.

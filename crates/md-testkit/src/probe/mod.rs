@@ -88,10 +88,11 @@ pub struct GradientError {
     pub worst_atom: usize,
     /// Force over gradient: `Σ F·(-∇E) / Σ (∇E)²`, 1 for a sound potential; NaN where there is no gradient.
     pub scale: f64,
-    /// Root mean square error that is left when the gradient is scaled by that, eV/Å: small where the forces are right but
-    /// for a factor.
+    /// Root mean square error that is left when the gradient is scaled by that, eV/Å: small where the forces
+    /// are right but for a factor.
     pub rms_scaled_ev_per_angstrom: f64,
-    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is smooth.
+    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is
+    /// smooth.
     pub kink_ev_per_angstrom: f64,
 }
 
@@ -102,7 +103,8 @@ pub struct GradientError {
 /// the energy is smooth, and the size of the rounding noise where that dominates. A resolution as large as
 /// the error of the forces says that the energy is not smooth within h: it jumps at a cutoff, say.
 ///
-/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which for a smooth energy is of order h³.
+/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which for a smooth energy is of
+/// order h³.
 ///
 /// An h of 1e-4 Å suits energies in f64, and seldom reaches a cutoff. Energies with rounding noise of 1e-5 eV
 /// (f32) need 0.04 Å and resolve about 1e-3 eV/Å at best.

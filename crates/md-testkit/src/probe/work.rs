@@ -15,12 +15,12 @@ pub struct LoopWork {
 /// Nodes per edge of the two quadratures.
 const NODES: [usize; 2] = [12, 8];
 
-/// Path independence: the work around `n` random triangles in the space of all coordinates, whose corners are the system
-/// and two copies with every coordinate displaced by up to `size_angstrom`.
+/// Path independence: the work around `n` random triangles in the space of all coordinates, whose corners are
+/// the system and two copies with every coordinate displaced by up to `size_angstrom`.
 ///
-/// Gauss-Legendre quadrature along the edges. Needs forces alone, so it also judges a potential whose energy is not the
-/// integral of anything. A force that is a multiple of the gradient does no such work: [`force_gradient`](super::force_gradient) sees
-/// that.
+/// Gauss-Legendre quadrature along the edges. Needs forces alone, so it also judges a potential whose energy is
+/// not the integral of anything. A force that is a multiple of the gradient does no such work:
+/// [`force_gradient`](super::force_gradient) sees that.
 ///
 /// # Errors
 /// What the potential returns.
