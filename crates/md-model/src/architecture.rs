@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::distiller::{self, DistillerHyperparameters};
 use crate::painn::{self, PainnHyperparameters};
 use crate::student::Network;
-use crate::{CheckpointError, Precision, Weights, burn_engine, native};
+use crate::{CheckpointError, Filters, Precision, Weights, burn_engine, native};
 
 /// The networks this crate knows, with their hyper-parameters: the one place to register another.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,14 +104,15 @@ impl Architecture {
         }
     }
 
-    /// The network itself, on the CPU, in the fastest form there is.
+    /// The network itself, on the CPU, in the fastest form there is. PaiNN has no tables: its filters are exact.
     pub(crate) fn build(
         &self,
         weights: &Weights,
         precision: Precision,
+        filters: Filters,
     ) -> Result<Box<dyn Network>, CheckpointError> {
         match self {
-            Architecture::Distiller(h) => burn_engine::distiller(h, weights, precision),
+            Architecture::Distiller(h) => native::distiller_network(h, weights, precision, filters),
             Architecture::Painn(h) => native::network(h, weights, precision),
         }
     }

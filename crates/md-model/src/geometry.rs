@@ -8,7 +8,7 @@ use crate::CheckpointError;
 use crate::tensors::{self, Weights};
 
 /// Added to the distance (Å) when a displacement is normalised.
-const UNIT_EPSILON: f64 = 1e-8;
+pub(crate) const UNIT_EPSILON: f64 = 1e-8;
 
 /// The pairs of atoms within the cutoff, each once.
 #[derive(Debug, Default)]
@@ -115,6 +115,29 @@ impl RadialBasis {
             centres: tensors::get(weights, "rbf.centers", &[n])?.values.clone(),
             widths: tensors::get(weights, "rbf.widths", &[n])?.values.clone(),
         })
+    }
+
+    /// The least of the widths of the Gaussians, Å.
+    pub(crate) fn narrowest(&self) -> f64 {
+        self.widths.iter().fold(f64::INFINITY, |least, w| least.min(w.abs()))
+    }
+
+    /// φ_k(d) by the formula alone, which goes on smoothly beyond the cutoff and below zero.
+    pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
+        let envelope = 0.5 * ((PI * d / self.cutoff).cos() + 1.0);
+        let gaussian = |(c, w): (&f64, &f64)| (-((d - c) / w).powi(2)).exp() * envelope;
+        self.centres.iter().zip(&self.widths).map(gaussian).collect()
+    }
+
+    /// Appends φ_k(d) and its derivatives (1/Å).
+    pub(crate) fn with_slopes(&self, d: f64, values: &mut Vec<f64>, slopes: &mut Vec<f64>) {
+        let (envelope, slope) = self.envelope(d);
+        for (c, w) in self.centres.iter().zip(&self.widths) {
+            let x = (d - c) / w;
+            let gaussian = (-x * x).exp();
+            values.push(gaussian * envelope);
+            slopes.push(gaussian * (slope - 2.0 * x / w * envelope));
+        }
     }
 
     /// φ_k(d) of every pair as \[pairs, k\].

@@ -41,6 +41,6 @@ pub use distiller::DistillerHyperparameters;
 pub use error::CheckpointError;
 pub use formats::{PickleError, TorchError};
 pub use painn::PainnHyperparameters;
-pub use student::{Precision, Student};
+pub use student::{Filters, Precision, Student};
 pub use tensors::{WeightTensor, Weights};
 pub use training::{TrainableStudent, TrainingDevice};

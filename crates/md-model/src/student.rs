@@ -27,6 +27,16 @@ impl fmt::Display for Precision {
     }
 }
 
+/// How the filters of the distiller form, functions of one distance, are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    /// By their networks.
+    Exact,
+    /// From splines with four continuous derivatives: forces within 10⁻⁶ of those of the networks, and the exact gradient
+    /// of the energy that they belong to.
+    Tabulated,
+}
+
 /// A network as a function of one system's geometry.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// How it computes, for reports.
@@ -54,15 +64,32 @@ pub struct Student {
 }
 
 impl Student {
-    /// The network of a checkpoint.
+    /// The network of a checkpoint, with [`Filters`] as suits the precision: tabulated in f32, where rounding is the larger
+    /// error, and exact in f64.
     ///
     /// # Errors
     /// What [`Checkpoint::load`] finds wrong with tensors.
     pub fn new(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
+        let filters = match precision {
+            Precision::F32 => Filters::Tabulated,
+            Precision::F64 => Filters::Exact,
+        };
+        Self::with_filters(checkpoint, precision, filters)
+    }
+
+    /// The network of a checkpoint, with filters of one's choice.
+    ///
+    /// # Errors
+    /// As [`Student::new`].
+    pub fn with_filters(
+        checkpoint: &Checkpoint,
+        precision: Precision,
+        filters: Filters,
+    ) -> Result<Self, CheckpointError> {
         Ok(Student {
             name: checkpoint.architecture().model_type(),
             elements: checkpoint.elements().to_vec(),
-            network: checkpoint.architecture().build(checkpoint.weights(), precision)?,
+            network: checkpoint.architecture().build(checkpoint.weights(), precision, filters)?,
         })
     }
 }

@@ -19,10 +19,14 @@ pub(super) trait Real:
     + Neg<Output = Self>
     + AddAssign
     + Sum
+    + PartialOrd
 {
     fn of(x: f64) -> Self;
     fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
+    /// self · a + b. Rounded twice: where the processor's fused instruction is not enabled, one rounding is a library call
+    /// that costs a hundred times as much.
+    fn mul_add(self, a: Self, b: Self) -> Self;
     /// exp(self), to rounding for f64 and to 2e-7 of itself for f32.
     fn exp(self) -> Self;
 }
@@ -39,6 +43,10 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
     }
     /// Without branches, so that loops over it become vector instructions: 2ⁿ times a polynomial on ±ln(2)/2 (Cephes,
     /// `expf`).
@@ -72,6 +80,10 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
     }
     #[inline(always)]
     fn exp(self) -> Self {
@@ -233,7 +245,7 @@ pub(super) struct Layer<T> {
 }
 
 /// C += A B for C \[m, n\] row-major, A \[m, k\], B \[k, n\] with the strides (row, column) given.
-fn multiply<T: Real>(
+pub(super) fn multiply<T: Real>(
     [m, n, k]: [usize; 3],
     a: &[T],
     a_strides: [usize; 2],

@@ -1,26 +1,45 @@
-//! PaiNN on the processor without a tensor library: matrix products by the gemm crate, everything else in fused loops.
+//! Networks on the processor without a tensor library: matrix products by the gemm crate, everything else in fused loops.
 //!
-//! All code is generic over D. With D = 1 it computes energies and their gradient. With D = 2 each number carries its
+//! The distiller form (`distiller`) is for inference alone. PaiNN (`painn`) is generic over D. With D = 1 it computes energies and their gradient. With D = 2 each number carries its
 //! derivative along one direction in the space of positions, and the backward pass, itself in such dual numbers, yields
 //! how the gradient with respect to the weights changes along that direction. That is what training on forces needs:
 //! the gradient of Σ_s c_s E_s + Σ_i y_i · F_i with respect to the weights is, for x displaced along −y, the derivative part
 //! of one backward pass seeded with (1, c). No tape, no second derivatives.
 
+mod dense;
+mod distiller;
 mod kernels;
 mod matrix;
 mod painn;
+mod table;
 
 use md_core::{Configuration, Element, Evaluation, Request, Vec3};
 
+use crate::distiller::DistillerHyperparameters;
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::PainnHyperparameters;
 use crate::student::Network;
 use crate::surroundings::Surroundings;
 use crate::training::{GradientEngine, Loss};
-use crate::{CheckpointError, Precision, Weights};
+use crate::{CheckpointError, Filters, Precision, Weights};
 use kernels::PairList;
 use matrix::{Matrix, Real};
 use painn::{Graph, Painn};
+
+const IMPLEMENTATION: &str = "native";
+
+/// The distiller form for inference.
+pub(crate) fn distiller_network(
+    h: &DistillerHyperparameters,
+    weights: &Weights,
+    precision: Precision,
+    filters: Filters,
+) -> Result<Box<dyn Network>, CheckpointError> {
+    Ok(match precision {
+        Precision::F32 => Box::new(distiller::Distiller::<f32>::new(h, weights, filters)?),
+        Precision::F64 => Box::new(distiller::Distiller::<f64>::new(h, weights, filters)?),
+    })
+}
 
 /// PaiNN for inference.
 pub(crate) fn network(
@@ -86,7 +105,7 @@ impl<T: Real> Native<T> {
 
 impl<T: Real> Network for Native<T> {
     fn implementation(&self) -> &'static str {
-        "native"
+        IMPLEMENTATION
     }
 
     fn evaluate(
