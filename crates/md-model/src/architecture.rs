@@ -104,7 +104,7 @@ impl Architecture {
         }
     }
 
-    /// The network itself, on the CPU, in the fastest form there is. PaiNN has no tables: its filters are exact.
+    /// The network itself, on the CPU, in the fastest form there is.
     pub(crate) fn build(
         &self,
         weights: &Weights,
@@ -113,7 +113,7 @@ impl Architecture {
     ) -> Result<Box<dyn Network>, CheckpointError> {
         match self {
             Architecture::Distiller(h) => native::distiller_network(h, weights, precision, filters),
-            Architecture::Painn(h) => native::network(h, weights, precision),
+            Architecture::Painn(h) => native::painn_network(h, weights, precision, filters),
         }
     }
 }

@@ -235,28 +235,45 @@ impl BesselBasis {
             slopes: Vec::with_capacity(pairs.len() * (self.n + 1)),
             width: self.n + 1,
         };
-        let c = self.cutoff;
-        let scale = (2.0 / c).sqrt();
         for &d in &pairs.distance {
-            let (f, slope) = envelope(d / c);
-            let f_slope = slope / c;
-            for k in 1..=self.n {
-                let q = k as f64 * PI / c;
-                let (value, slope) = sin_over(q, d);
-                all.values.push(scale * value * f);
-                all.slopes.push(scale * (slope * f + value * f_slope));
-            }
-            all.values.push(f);
-            all.slopes.push(f_slope);
+            self.with_slopes(d, &mut all.values, &mut all.slopes);
         }
         all
+    }
+
+    /// Appends the K + 1 functions of `d` (Å) and their derivatives (1/Å).
+    pub(crate) fn with_slopes(&self, d: f64, values: &mut Vec<f64>, slopes: &mut Vec<f64>) {
+        let c = self.cutoff;
+        let (f, slope) = envelope(d / c);
+        let f_slope = slope / c;
+        for (value, slope) in self.bessels(d) {
+            values.push(value * f);
+            slopes.push(slope * f + value * f_slope);
+        }
+        values.push(f);
+        slopes.push(f_slope);
+    }
+
+    /// The K + 1 functions without the envelope, by formulae that go on smoothly beyond the cutoff and below zero.
+    pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
+        self.bessels(d).map(|(value, _)| value).chain([1.0]).collect()
+    }
+
+    /// √(2/c) sin(kπd/c)/d and its derivative, k = 1…K.
+    fn bessels(&self, d: f64) -> impl Iterator<Item = (f64, f64)> {
+        let c = self.cutoff;
+        let scale = (2.0 / c).sqrt();
+        (1..=self.n).map(move |k| {
+            let (value, slope) = sin_over(k as f64 * PI / c, d);
+            (scale * value, scale * slope)
+        })
     }
 }
 
 /// sin(qd)/d and its derivative with respect to d; near d = 0, where they cancel, by series.
 fn sin_over(q: f64, d: f64) -> (f64, f64) {
     let x = q * d;
-    if x < 1e-2 {
+    if x.abs() < 1e-2 {
         let x2 = x * x;
         (q * (1.0 - x2 / 6.0 * (1.0 - x2 / 20.0)), -q * q * x / 3.0 * (1.0 - x2 / 10.0))
     } else {

@@ -37,23 +37,71 @@ pub enum Filters {
     Tabulated,
 }
 
-/// A network as a function of one system's geometry.
+/// Consecutive systems of a batch.
+pub(crate) struct Systems<'a> {
+    batch: &'a Batch,
+    systems: Range<usize>,
+    /// Of their atoms, Å.
+    pub positions: &'a [Vec3],
+}
+
+impl<'a> Systems<'a> {
+    fn new(c: Configuration<'a>, systems: Range<usize>) -> Self {
+        let atoms = c.batch.range(systems.start).start..c.batch.range(systems.end - 1).end;
+        Systems { batch: c.batch, systems, positions: &c.positions[atoms] }
+    }
+
+    fn first_atom(&self) -> usize {
+        self.batch.range(self.systems.start).start
+    }
+
+    pub(crate) fn elements(&self) -> &'a [Element] {
+        &self.batch.elements()[self.first_atom()..][..self.positions.len()]
+    }
+
+    /// The atoms of each system, counted from the first of all.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let first = self.first_atom();
+        self.systems.clone().map(move |s| {
+            let atoms = self.batch.range(s);
+            atoms.start - first..atoms.end - first
+        })
+    }
+
+    /// Evaluates systems by a function of one.
+    pub(crate) fn one_by_one(
+        &self,
+        energies: &mut [f64],
+        forces: Option<&mut [Vec3]>,
+        evaluate: impl Fn(&[Element], &[Vec3], Option<&mut [Vec3]>) -> Result<f64, String>,
+    ) -> Result<(), String> {
+        let mut forces = forces.unwrap_or_default();
+        for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
+            let forces = forces.split_off_mut(..atoms.len());
+            *energy = evaluate(&self.elements()[atoms.clone()], &self.positions[atoms], forces)?;
+        }
+        Ok(())
+    }
+}
+
+/// A network as a function of the geometry of some systems.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// How it computes, for reports.
     fn implementation(&self) -> &'static str;
 
-    /// The energy (eV); forces (eV/Å) are added to `forces`, if given. The error is the library's message.
+    /// Sets the energies (eV) of the systems; forces (eV/Å) are added to `forces`, if given. The error is the library's
+    /// message.
     fn evaluate(
         &self,
-        elements: &[Element],
-        positions: &[Vec3],
+        systems: &Systems<'_>,
+        energies: &mut [f64],
         forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, String>;
+    ) -> Result<(), String>;
 }
 
 /// A trained network as a potential: open boundaries, energies and forces, on the CPU.
 ///
-/// Systems are evaluated one by one, spread over the threads of rayon's current pool; the numbers depend neither
+/// Systems are evaluated a few at a time, spread over the threads of rayon's current pool; the numbers depend neither
 /// on the other systems of the batch nor on the number of threads. Forces are the exact negative gradient of the
 /// energy. A system with a position that is not finite gets NaN.
 #[derive(Debug)]
@@ -129,41 +177,66 @@ impl Potential for Student {
         c.check_length()?;
         out.reset(c.batch, request);
 
-        let mut forces = out.forces.as_mut_slice();
-        let systems: Vec<_> = std::iter::zip(&mut out.energies, c.batch.ranges())
+        let (mut energies, mut forces) = (out.energies.as_mut_slice(), out.forces.as_mut_slice());
+        let share = |systems: Range<usize>| {
+            let systems = Systems::new(c, systems);
+            let energies = energies.split_off_mut(..systems.systems.len()).unwrap_or_default();
             // `None` when no forces were asked for: the slice is empty then.
-            .map(|(energy, atoms)| (energy, forces.split_off_mut(..atoms.len()), atoms))
-            .collect();
-        let evaluate = |(energy, forces, atoms): (&mut f64, Option<&mut [Vec3]>, Range<usize>)| {
-            *energy = self.one_system(&c.batch.elements()[atoms.clone()], &c.positions[atoms], forces)?;
-            Ok(())
+            let forces = forces.split_off_mut(..systems.positions.len());
+            (systems, energies, forces)
         };
-        // Handing a single system to another thread costs more than the smallest of them.
-        if systems.len() == 1 {
-            systems.into_iter().try_for_each(evaluate)
+        let shares: Vec<_> = shares(c.batch).map(share).collect();
+        let evaluate = |(systems, energies, forces): (Systems<'_>, &mut [f64], Option<&mut [Vec3]>)| {
+            self.some_systems(&systems, energies, forces)
+        };
+        // Handing a single share to another thread costs more than the smallest of them.
+        if shares.len() == 1 {
+            shares.into_iter().try_for_each(evaluate)
         } else {
-            systems.into_par_iter().try_for_each(evaluate)
+            shares.into_par_iter().try_for_each(evaluate)
         }
     }
 }
 
-impl Student {
-    fn one_system(
-        &self,
-        elements: &[Element],
-        positions: &[Vec3],
-        mut forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, PotentialError> {
-        // No pair of atoms is within the cutoff when one is at NaN: the network would see lone atoms.
-        if positions.iter().any(|x| x.iter().any(|c| !c.is_finite())) {
-            if let Some(forces) = &mut forces {
-                forces.fill(Vec3::repeat(f64::NAN));
-            }
-            return Ok(f64::NAN);
+/// Systems are put together until they have this many atoms: products of matrices are fast from then on, and what is
+/// written stays in the cache.
+const ATOMS_AT_ONCE: usize = 32;
+
+/// The systems of a batch in order, some at a time: the same whatever the threads.
+fn shares(batch: &Batch) -> impl Iterator<Item = Range<usize>> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let first = next;
+        let mut atoms = 0;
+        while next < batch.n_systems() && (next == first || atoms + batch.range(next).len() <= ATOMS_AT_ONCE)
+        {
+            atoms += batch.range(next).len();
+            next += 1;
         }
+        (first < next).then_some(first..next)
+    })
+}
+
+impl Student {
+    fn some_systems(
+        &self,
+        systems: &Systems<'_>,
+        energies: &mut [f64],
+        mut forces: Option<&mut [Vec3]>,
+    ) -> Result<(), PotentialError> {
         self.network
-            .evaluate(elements, positions, forces)
-            .map_err(|message| PotentialError::Backend { potential: self.name.to_owned(), message })
+            .evaluate(systems, energies, forces.as_deref_mut())
+            .map_err(|message| PotentialError::Backend { potential: self.name.to_owned(), message })?;
+        // No pair of atoms is within the cutoff when one is at NaN: the network has seen lone atoms.
+        for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
+            if systems.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
+                *energy = f64::NAN;
+                if let Some(forces) = &mut forces {
+                    forces[atoms].fill(Vec3::repeat(f64::NAN));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -26,8 +26,13 @@ impl Surroundings {
     }
 
     /// Row of each atom in the embedding. The potential has checked that it knows every element.
-    pub(crate) fn species(&self, elements: &[Element]) -> Vec<usize> {
-        elements.iter().map(|e| self.elements.partition_point(|known| known < e)).collect()
+    pub(crate) fn species(&self, elements: &[Element]) -> impl Iterator<Item = usize> {
+        elements.iter().map(|e| self.elements.partition_point(|known| known < e))
+    }
+
+    /// The sum of the reference energies of atoms, eV.
+    pub(crate) fn reference_energy(&self, elements: &[Element]) -> f64 {
+        self.species(elements).map(|row| self.reference[row]).sum()
     }
 
     pub(crate) fn cutoff(&self) -> f64 {
@@ -45,7 +50,7 @@ impl Surroundings {
         positions: &[Vec3],
         mut forces: Option<&mut [Vec3]>,
     ) -> f64 {
-        let mut energy: f64 = self.species(elements).iter().map(|&row| self.reference[row]).sum();
+        let mut energy = self.reference_energy(elements);
         neighbours::for_each_pair(positions, self.cutoff, |pair| {
             let (repulsion, slope) = zbl::energy_and_slope(elements[pair.i], elements[pair.j], pair.distance);
             energy += repulsion;

@@ -12,7 +12,7 @@ use super::message::{Edges, Features, Filters};
 use super::ops::{self, Format, Linear, Rows, Silu, scale_blocks, sum_blocks};
 use crate::distiller::DistillerHyperparameters;
 use crate::geometry::{Pairs, RadialBasis};
-use crate::student::Network;
+use crate::student::{Network, Systems};
 use crate::{CheckpointError, Precision, Weights, tensors};
 
 /// Where |v| divides it is at least this, so that v/|v| is 0 for v = 0. In f32 smaller squares vanish anyway.
@@ -91,11 +91,13 @@ where
 
     fn evaluate(
         &self,
-        elements: &[Element],
-        positions: &[Vec3],
+        systems: &Systems<'_>,
+        energies: &mut [f64],
         forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, String> {
-        self.energy_and_forces(elements, positions, forces).map_err(|error| error.to_string())
+    ) -> Result<(), String> {
+        systems.one_by_one(energies, forces, |elements, positions, forces| {
+            self.energy_and_forces(elements, positions, forces).map_err(|error| error.to_string())
+        })
     }
 }
 

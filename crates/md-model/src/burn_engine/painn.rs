@@ -11,7 +11,7 @@ use md_core::{Element, Vec3};
 use super::ops::{self, Format, Linear, Silu, add_rows, scale_blocks, sum_blocks};
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::{self, NORM_EPSILON, PainnHyperparameters};
-use crate::student::Network;
+use crate::student::{Network, Systems};
 use crate::surroundings::Surroundings;
 use crate::{CheckpointError, Precision, Weights, tensors};
 
@@ -456,6 +456,19 @@ where
 
     fn evaluate(
         &self,
+        systems: &Systems<'_>,
+        energies: &mut [f64],
+        forces: Option<&mut [Vec3]>,
+    ) -> Result<(), String> {
+        systems.one_by_one(energies, forces, |elements, positions, forces| {
+            self.energy_and_forces(elements, positions, forces)
+        })
+    }
+}
+
+impl<B: Backend> PainnNetwork<B> {
+    fn energy_and_forces(
+        &self,
         elements: &[Element],
         positions: &[Vec3],
         mut forces: Option<&mut [Vec3]>,
@@ -463,7 +476,8 @@ where
         let around = &self.surroundings;
         let pairs = Pairs::within(around.cutoff(), positions);
         let basis = around.basis(&pairs);
-        let graph = Graph::new(&around.species(elements), &pairs, &basis, &self.format);
+        let species: Vec<usize> = around.species(elements).collect();
+        let graph = Graph::new(&species, &pairs, &basis, &self.format);
         let (energies, gradient) = self.network.evaluate(&graph, forces.is_some());
         let read = |tensor| ops::read(tensor).map_err(|error| error.to_string());
         let energy: f64 = read(energies)?.iter().sum();

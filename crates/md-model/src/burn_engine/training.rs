@@ -71,7 +71,8 @@ where
         let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
         let format = Format { device: self.format.device.clone(), precision: self.format.precision };
-        let graph = Graph::new(&around.species(c.batch.elements()), &pairs, &basis, &format);
+        let species: Vec<usize> = around.species(c.batch.elements()).collect();
+        let graph = Graph::new(&species, &pairs, &basis, &format);
         let (energies, gradient) = network.evaluate(&graph, true);
 
         let read =

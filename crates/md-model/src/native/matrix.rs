@@ -4,6 +4,8 @@ use std::array;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use super::fused::Registers;
+
 /// f32 or f64.
 pub(super) trait Real:
     Copy
@@ -20,13 +22,11 @@ pub(super) trait Real:
     + AddAssign
     + Sum
     + PartialOrd
+    + Registers
 {
     fn of(x: f64) -> Self;
     fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
-    /// self · a + b. Rounded twice: where the processor's fused instruction is not enabled, one rounding is a library call
-    /// that costs a hundred times as much.
-    fn mul_add(self, a: Self, b: Self) -> Self;
     /// exp(self), to rounding for f64 and to 2e-7 of itself for f32.
     fn exp(self) -> Self;
 }
@@ -43,10 +43,6 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        self * a + b
     }
     /// Without branches, so that loops over it become vector instructions: 2ⁿ times a polynomial on ±ln(2)/2 (Cephes,
     /// `expf`).
@@ -80,10 +76,6 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        self * a + b
     }
     #[inline(always)]
     fn exp(self) -> Self {
@@ -246,16 +238,34 @@ pub(super) struct Layer<T> {
 
 /// C += A B for C \[m, n\] row-major, A \[m, k\], B \[k, n\] with the strides (row, column) given.
 pub(super) fn multiply<T: Real>(
-    [m, n, k]: [usize; 3],
+    shape: [usize; 3],
     a: &[T],
     a_strides: [usize; 2],
     b: &[T],
     b_strides: [usize; 2],
     c: &mut [T],
 ) {
-    if m == 0 || n == 0 || k == 0 {
-        return;
+    if !shape.contains(&0) {
+        by_gemm(shape, (a, a_strides), (b, b_strides), true, c);
     }
+}
+
+/// C = A B for C \[m, n\], A \[m, k\], B \[k, n\], all row-major.
+pub(super) fn product<T: Real>([m, n, k]: [usize; 3], a: &[T], b: &[T], c: &mut [T]) {
+    if [m, n, k].contains(&0) {
+        c.fill(T::default());
+    } else {
+        by_gemm([m, n, k], (a, [k, 1]), (b, [n, 1]), false, c);
+    }
+}
+
+fn by_gemm<T: Real>(
+    [m, n, k]: [usize; 3],
+    (a, a_strides): (&[T], [usize; 2]),
+    (b, b_strides): (&[T], [usize; 2]),
+    add: bool,
+    c: &mut [T],
+) {
     let last = |rows: usize, columns: usize, s: [usize; 2]| (rows - 1) * s[0] + (columns - 1) * s[1];
     assert!(last(m, k, a_strides) < a.len() && last(k, n, b_strides) < b.len() && m * n <= c.len());
     let [a_row, a_column] = a_strides.map(|s| s as isize);
@@ -273,7 +283,7 @@ pub(super) fn multiply<T: Real>(
             c.as_mut_ptr(),
             1,
             n as isize,
-            true,
+            add,
             a.as_ptr(),
             a_column,
             a_row,

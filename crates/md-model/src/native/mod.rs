@@ -1,19 +1,17 @@
 //! Networks on the processor without a tensor library: matrix products by the gemm crate, everything else in fused loops.
 //!
-//! The distiller form (`distiller`) is for inference alone. PaiNN (`painn`) is generic over D. With D = 1 it computes energies and their gradient. With D = 2 each number carries its
-//! derivative along one direction in the space of positions, and the backward pass, itself in such dual numbers, yields
+//! Inference, of both architectures, is in `fused`. For training, PaiNN (`painn`) is generic over D. With D = 1 it
+//! computes energies and their gradient. With D = 2 each number carries its derivative along one direction in the space of positions, and the backward pass, itself in such dual numbers, yields
 //! how the gradient with respect to the weights changes along that direction. That is what training on forces needs:
 //! the gradient of Σ_s c_s E_s + Σ_i y_i · F_i with respect to the weights is, for x displaced along −y, the derivative part
 //! of one backward pass seeded with (1, c). No tape, no second derivatives.
 
-mod dense;
-mod distiller;
+mod fused;
 mod kernels;
 mod matrix;
 mod painn;
-mod table;
 
-use md_core::{Configuration, Element, Evaluation, Request, Vec3};
+use md_core::{Configuration, Evaluation, Request, Vec3};
 
 use crate::distiller::DistillerHyperparameters;
 use crate::geometry::{BasisOnPairs, Pairs};
@@ -22,6 +20,7 @@ use crate::student::Network;
 use crate::surroundings::Surroundings;
 use crate::training::{GradientEngine, Loss};
 use crate::{CheckpointError, Filters, Precision, Weights};
+use fused::Fused;
 use kernels::PairList;
 use matrix::{Matrix, Real};
 use painn::{Graph, Painn};
@@ -36,20 +35,21 @@ pub(crate) fn distiller_network(
     filters: Filters,
 ) -> Result<Box<dyn Network>, CheckpointError> {
     Ok(match precision {
-        Precision::F32 => Box::new(distiller::Distiller::<f32>::new(h, weights, filters)?),
-        Precision::F64 => Box::new(distiller::Distiller::<f64>::new(h, weights, filters)?),
+        Precision::F32 => Box::new(Fused::new(fused::Distiller::<f32>::new(h, weights, filters)?)),
+        Precision::F64 => Box::new(Fused::new(fused::Distiller::<f64>::new(h, weights, filters)?)),
     })
 }
 
 /// PaiNN for inference.
-pub(crate) fn network(
+pub(crate) fn painn_network(
     h: &PainnHyperparameters,
     weights: &Weights,
     precision: Precision,
+    filters: Filters,
 ) -> Result<Box<dyn Network>, CheckpointError> {
     Ok(match precision {
-        Precision::F32 => Box::new(Native::<f32>::new(h, weights)?),
-        Precision::F64 => Box::new(Native::<f64>::new(h, weights)?),
+        Precision::F32 => Box::new(Fused::new(fused::Painn::<f32>::new(h, weights, filters)?)),
+        Precision::F64 => Box::new(Fused::new(fused::Painn::<f64>::new(h, weights, filters)?)),
     })
 }
 
@@ -103,25 +103,6 @@ impl<T: Real> Native<T> {
     }
 }
 
-impl<T: Real> Network for Native<T> {
-    fn implementation(&self) -> &'static str {
-        IMPLEMENTATION
-    }
-
-    fn evaluate(
-        &self,
-        elements: &[Element],
-        positions: &[Vec3],
-        mut forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, String> {
-        let around = &self.surroundings;
-        let pairs = Pairs::within(around.cutoff(), positions);
-        let basis = around.basis(&pairs);
-        let energies = self.evaluate(around.species(elements), &pairs, &basis, forces.as_deref_mut());
-        Ok(energies.iter().sum::<f64>() + around.energy(elements, positions, forces))
-    }
-}
-
 impl<T: Real> GradientEngine for Native<T> {
     fn set_weights(&mut self, weights: &Weights) -> Result<(), CheckpointError> {
         self.network = Painn::new(&self.h, weights)?;
@@ -132,7 +113,7 @@ impl<T: Real> GradientEngine for Native<T> {
         let around = &self.surroundings;
         let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
-        let species = around.species(c.batch.elements());
+        let species: Vec<usize> = around.species(c.batch.elements()).collect();
         let mut predicted = Evaluation::default();
         predicted.reset(c.batch, Request::FORCES);
         let of_atoms = self.evaluate(species.clone(), &pairs, &basis, Some(&mut predicted.forces));

@@ -7,7 +7,10 @@
 
 use std::array;
 
-use super::matrix::Real;
+use pulp::Simd;
+
+use super::lanes::{LANES, Lanes, Row, RowMut};
+use crate::native::matrix::Real;
 
 /// Rows of coefficients that a value depends on.
 const ORDER: usize = 6;
@@ -40,10 +43,12 @@ pub(super) struct Place<T> {
 
 impl<T: Real> Table<T> {
     /// Tabulates the `width` functions `f` (given a distance in Å, any number of which it writes) from 0 to `end` Å in
-    /// `intervals` intervals. `f` must be smooth and is asked a little beyond both ends, too.
+    /// `intervals` intervals. `width` must be a multiple of [`LANES`]; `f` must be smooth and is asked a little beyond both
+    /// ends, too.
     ///
     /// For a function of wave number q, a derivative is off by (q h)⁵/4000 of itself at most, h the length of an interval.
     pub(super) fn new(end: f64, intervals: usize, width: usize, f: impl Fn(f64, &mut [f64])) -> Self {
+        debug_assert!(width.is_multiple_of(LANES));
         let h = end / intervals as f64;
         let rows = intervals + 1 + 2 * MARGIN;
         let mut c = vec![0.0; rows * width];
@@ -99,32 +104,77 @@ impl<T: Real> Table<T> {
         }
     }
 
+    /// Functions side by side.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Values at a place.
     #[inline(always)]
-    pub(super) fn values(&self, place: &Place<T>, values: &mut [T]) {
-        combine(self.rows(place), place.value, values);
+    pub(super) fn values<S: Simd>(&self, simd: S, place: &Place<T>, values: &mut [T]) {
+        let rows = self.rows(simd, place);
+        let n = rows[0].len();
+        let mut values = RowMut::new(simd, values, n);
+        let w = splat(simd, place.value);
+        for k in 0..n {
+            values.set(k, combine(w, lanes(&rows, k)));
+        }
     }
 
-    /// Derivatives (1/Å) at a place.
+    /// Values and derivatives (1/Å) at a place.
     #[inline(always)]
-    pub(super) fn slopes(&self, place: &Place<T>, slopes: &mut [T]) {
-        combine(self.rows(place), place.slope, slopes);
+    pub(super) fn values_and_slopes<S: Simd>(
+        &self,
+        simd: S,
+        place: &Place<T>,
+        values: &mut [T],
+        slopes: &mut [T],
+    ) {
+        let rows = self.rows(simd, place);
+        let n = rows[0].len();
+        let (mut values, mut slopes) = (RowMut::new(simd, values, n), RowMut::new(simd, slopes, n));
+        let (w, w_slope) = (splat(simd, place.value), splat(simd, place.slope));
+        for k in 0..n {
+            let lanes = lanes(&rows, k);
+            values.set(k, combine(w, lanes));
+            slopes.set(k, combine(w_slope, lanes));
+        }
     }
 
     #[inline(always)]
-    fn rows(&self, place: &Place<T>) -> &[T] {
-        &self.coefficients[place.row * self.width..][..ORDER * self.width]
+    fn rows<S: Simd>(&self, simd: S, place: &Place<T>) -> [Row<'_, S, T>; ORDER] {
+        let row = |k: usize| Row::new(simd, &self.coefficients, (place.row + k) * self.width, self.width);
+        let n = row(0).len();
+        [row(0), row(1).cut(n), row(2).cut(n), row(3).cut(n), row(4).cut(n), row(5).cut(n)]
+    }
+}
+
+impl<T: Real> Place<T> {
+    /// For the tabulated function times another that has this value and this derivative (1/Å) here.
+    #[inline(always)]
+    pub(super) fn multiply(&mut self, factor: T, slope: T) {
+        for k in 0..ORDER {
+            self.slope[k] = self.slope[k] * factor + self.value[k] * slope;
+            self.value[k] = self.value[k] * factor;
+        }
     }
 }
 
 #[inline(always)]
-fn combine<T: Real>(rows: &[T], w: [T; ORDER], sums: &mut [T]) {
-    let n = sums.len();
-    let [a, b, c, d, e, f]: [&[T]; ORDER] = array::from_fn(|k| &rows[k * n..][..n]);
-    for k in 0..n {
-        let odd = w[0].mul_add(a[k], w[2].mul_add(c[k], w[4] * e[k]));
-        sums[k] = w[1].mul_add(b[k], w[3].mul_add(d[k], w[5].mul_add(f[k], odd)));
-    }
+fn splat<S: Simd, T: Real>(simd: S, w: [T; ORDER]) -> [Lanes<S, T>; ORDER] {
+    let splat = |k: usize| Lanes::splat(simd, w[k]);
+    [splat(0), splat(1), splat(2), splat(3), splat(4), splat(5)]
+}
+
+#[inline(always)]
+fn lanes<S: Simd, T: Real>(rows: &[Row<'_, S, T>; ORDER], k: usize) -> [Lanes<S, T>; ORDER] {
+    [rows[0].at(k), rows[1].at(k), rows[2].at(k), rows[3].at(k), rows[4].at(k), rows[5].at(k)]
+}
+
+#[inline(always)]
+fn combine<S: Simd, T: Real>(w: [Lanes<S, T>; ORDER], x: [Lanes<S, T>; ORDER]) -> Lanes<S, T> {
+    let odd = w[0].mul_add(x[0], w[2].mul_add(x[2], w[4] * x[4]));
+    w[1].mul_add(x[1], w[3].mul_add(x[3], w[5].mul_add(x[5], odd)))
 }
 
 #[cfg(test)]
@@ -133,10 +183,20 @@ mod tests {
 
     /// Sine and cosine of wave number q, and a constant.
     fn table(q: f64, intervals: usize) -> Table<f64> {
-        Table::new(5.0, intervals, 3, move |d, y| {
+        Table::new(5.0, intervals, LANES, move |d, y| {
             (y[0], y[1]) = (q * d).sin_cos();
             y[2] = 7.0;
         })
+    }
+
+    /// Values and slopes.
+    fn at(table: &Table<f64>, d: f64) -> ([f64; LANES], [f64; LANES]) {
+        let place = table.place(d);
+        let (mut y, mut slope, mut alone) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        table.values_and_slopes(pulp::Scalar, &place, &mut y, &mut slope);
+        table.values(pulp::Scalar, &place, &mut alone);
+        assert_eq!(y, alone);
+        (y, slope)
     }
 
     #[test]
@@ -149,10 +209,7 @@ mod tests {
             let mut worst: f64 = 0.0;
             for n in 0..=5000 {
                 let d = 5.0 * f64::from(n) / 5000.0;
-                let place = table.place(d);
-                let (mut y, mut slope) = ([0.0; 3], [0.0; 3]);
-                table.values(&place, &mut y);
-                table.slopes(&place, &mut slope);
+                let (y, slope) = at(&table, d);
                 let (sin, cos) = (q * d).sin_cos();
                 worst = worst.max((slope[0] / q - cos).abs()).max((slope[1] / q + sin).abs());
                 assert!((y[0] - sin).abs() < bound && (y[1] - cos).abs() < bound, "{d}");
@@ -165,16 +222,10 @@ mod tests {
     #[test]
     fn slopes_are_the_derivatives_of_values_across_intervals() {
         let table = table(3.0, 64);
-        let value = |d: f64| {
-            let mut y = [0.0; 3];
-            table.values(&table.place(d), &mut y);
-            y[0]
-        };
+        let value = |d: f64| at(&table, d).0[0];
         for d in [0.3, 5.0 / 64.0 * 17.0, 2.5, 4.99] {
             let h = 1e-5;
-            let mut slope = [0.0; 3];
-            table.slopes(&table.place(d), &mut slope);
-            assert!((slope[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9, "{d}");
+            assert!((at(&table, d).1[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9, "{d}");
         }
     }
 }

@@ -1,0 +1,310 @@
+//! The distiller form ([`DistillerHyperparameters`] has the formulae).
+
+use md_core::Vec3;
+
+use super::dense::{Blocks, Dense, multiply_by, rows, silu, zero};
+use super::filters::FilterSource;
+use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, padded, vectorised};
+use super::message::{BySent, Sent};
+use super::pairs::{ByPair, add_forces, find};
+use super::{Form, PairMemory, add_up};
+use crate::distiller::DistillerHyperparameters;
+use crate::native::matrix::Real;
+use crate::student::Systems;
+use crate::{CheckpointError, Filters, Weights, tensors};
+
+/// |v| below which v/|v| counts as 0.
+const SMALLEST_NORM: f64 = 1e-18;
+
+#[derive(Debug)]
+pub(in crate::native) struct Distiller<T> {
+    cutoff: f64,
+    /// F, padded.
+    width: usize,
+    /// A row per atomic number.
+    embedding: Vec<T>,
+    interactions: Vec<Interaction<T>>,
+    head: [Dense<T>; 3],
+}
+
+#[derive(Debug)]
+struct Interaction<T> {
+    filters: FilterSource<T>,
+    update_in: Dense<T>,
+    /// a₀, a₁, a₂; in the last interaction a₀ alone, since nobody reads its vectors.
+    update_out: Dense<T>,
+    mixing: [[T; 3]; 3],
+}
+
+/// Everything that a call writes.
+#[derive(Debug, Default)]
+pub(in crate::native) struct Memory<T> {
+    pairs: PairMemory<T>,
+    traces: Vec<Trace<T>>,
+    s: Vec<T>,
+    v: Vec<T>,
+    hidden: Vec<T>,
+    head: [Vec<T>; 5],
+    by: By<T>,
+}
+
+/// What the backward pass of an interaction needs: features before the message, s \[N, F\] and v \[N, 3F\]; v after it; the
+/// arguments \[s, |v|\] of the update, the derivatives of its hidden layer, its outputs.
+#[derive(Debug, Default)]
+struct Trace<T> {
+    s: Vec<T>,
+    v: Vec<T>,
+    v_received: Vec<T>,
+    arguments: Vec<T>,
+    slope: Vec<T>,
+    a: Vec<T>,
+}
+
+/// Gradients of the energy.
+#[derive(Debug, Default)]
+struct By<T> {
+    s: Vec<T>,
+    v: Vec<T>,
+    sent_s: Vec<T>,
+    sent_v: Vec<T>,
+    a: Vec<T>,
+    hidden: Vec<T>,
+    arguments: Vec<T>,
+}
+
+impl<T: Real> Distiller<T> {
+    pub(in crate::native) fn new(
+        h: &DistillerHyperparameters,
+        weights: &Weights,
+        filters: Filters,
+    ) -> Result<Self, CheckpointError> {
+        let f = h.hidden_dim as usize;
+        let [one, two, three] = [1, 2, 3].map(|n| Blocks::new(n, f));
+        let interactions = (0..h.num_interactions).map(|l| {
+            let update = |n: u32| format!("interactions.{l}.update.update_mlp.{n}");
+            let outputs: &[usize] = if l + 1 == h.num_interactions { &[0] } else { &[0, 1, 2] };
+            let m = tensors::get(weights, &format!("interactions.{l}.update.mixing_matrix"), &[3, 3])?;
+            Ok(Interaction {
+                filters: FilterSource::distiller(h, weights, l, filters)?,
+                update_in: Dense::load(weights, &update(0), two, one, &[0])?,
+                update_out: Dense::load(weights, &update(2), one, three, outputs)?,
+                mixing: std::array::from_fn(|a| std::array::from_fn(|b| T::of(m.values[3 * a + b]))),
+            })
+        });
+        let known = usize::from(h.max_z) + 1;
+        let [half, quarter] = [f / 2, f / 4].map(|n| Blocks::new(1, n));
+        Ok(Distiller {
+            cutoff: h.cutoff,
+            width: padded(f),
+            interactions: interactions.collect::<Result<_, CheckpointError>>()?,
+            embedding: rows(&tensors::get(weights, "embedding.weight", &[known, f])?.values, f),
+            head: [
+                Dense::load(weights, "energy_head.0", one, half, &[0])?,
+                Dense::load(weights, "energy_head.2", half, quarter, &[0])?,
+                Dense::load(weights, "energy_head.4", quarter, Blocks::exact(1), &[0])?,
+            ],
+        })
+    }
+}
+
+impl<T: Real> Form for Distiller<T> {
+    type Memory = Memory<T>;
+
+    fn energies(&self, memory: &mut Memory<T>, systems: &Systems<'_>, energies: &mut [f64]) {
+        let f = self.width;
+        let Memory { pairs, traces, s, v, hidden, head, .. } = memory;
+        find(systems, self.cutoff, &mut pairs.pairs);
+        traces.resize_with(self.interactions.len(), Trace::default);
+        s.clear();
+        for element in systems.elements() {
+            let row = usize::from(element.atomic_number());
+            s.extend_from_slice(&self.embedding[row * f..(row + 1) * f]);
+        }
+        zero(v, 3 * s.len());
+        for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate() {
+            trace.s.clone_from(s);
+            trace.v.clone_from(v);
+            pairs.send(&interaction.filters, trace.sent(f, l), s, v);
+            trace.v_received.clone_from(v);
+            trace.arguments.resize(2 * s.len(), T::default());
+            arguments(f, s, v, &mut trace.arguments);
+            interaction.update_in.apply(&trace.arguments, hidden);
+            silu(hidden, &mut trace.slope);
+            interaction.update_out.apply(hidden, &mut trace.a);
+            update(f, &trace.a, &interaction.mixing, s, v);
+        }
+        let [hidden0, slope0, hidden1, slope1, of_atoms] = head;
+        self.head[0].apply(s, hidden0);
+        silu(hidden0, slope0);
+        self.head[1].apply(hidden0, hidden1);
+        silu(hidden1, slope1);
+        self.head[2].apply(hidden1, of_atoms);
+        energies.fill(0.0);
+        add_up(systems, of_atoms, energies);
+    }
+
+    fn add_forces(&self, memory: &mut Memory<T>, forces: &mut [Vec3]) {
+        let f = self.width;
+        let Memory { pairs, traces, s, head, by, .. } = memory;
+        let [hidden0, slope0, hidden1, slope1, _] = head;
+        self.head[2].pull_back_ones(slope1, hidden1);
+        self.head[1].pull_back(hidden1, hidden0);
+        multiply_by(hidden0, slope0);
+        self.head[0].pull_back(hidden0, &mut by.s);
+        zero(&mut by.v, 3 * s.len());
+        pairs.by_pairs.clear();
+        pairs.by_pairs.resize(pairs.pairs.len(), ByPair::default());
+        for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate().rev() {
+            by.a.resize(trace.a.len(), T::default());
+            update_back_to_a(f, &trace.v_received, &interaction.mixing, &by.s, &by.v, &mut by.a);
+            interaction.update_out.pull_back(&by.a, &mut by.hidden);
+            multiply_by(&mut by.hidden, &trace.slope);
+            interaction.update_in.pull_back(&by.hidden, &mut by.arguments);
+            update_back(f, trace, &interaction.mixing, &by.arguments, &mut by.s, &mut by.v);
+            by.sent_s.clone_from(&by.s);
+            by.sent_v.clone_from(&by.v);
+            let mut by_sent = BySent { m: &mut by.sent_s, u: &mut by.sent_v };
+            pairs.send_back(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
+            std::mem::swap(&mut by.s, &mut by.sent_s);
+            std::mem::swap(&mut by.v, &mut by.sent_v);
+        }
+        add_forces(&pairs.pairs, &pairs.by_pairs, forces);
+    }
+}
+
+impl<T> Trace<T> {
+    /// What interaction `l` sends.
+    fn sent(&self, width: usize, l: usize) -> Sent<'_, T> {
+        Sent { width, m: &self.s, blocks: 1, u: (l > 0).then_some(self.v.as_slice()) }
+    }
+}
+
+vectorised! {
+    /// \[s, |v|\] by rows of 2F.
+    fn arguments<'a, T>(simd; f: usize, s: &'a [T], v: &'a [T], arguments: &'a mut [T]) {
+        for (atom, out) in arguments.chunks_exact_mut(2 * f).enumerate() {
+            let (copy, norm) = out.split_at_mut(f);
+            copy.copy_from_slice(&s[atom * f..][..f]);
+            let [x, y, z] = components(simd, v, atom, f);
+            let mut norm = RowMut::new(simd, norm, x.len());
+            for k in 0..x.len() {
+                let v = [x.at(k), y.at(k), z.at(k)];
+                norm.set(k, dot(v, v).sqrt());
+            }
+        }
+    }
+}
+
+/// The rows of a matrix in registers.
+macro_rules! splat {
+    ($simd:expr, $m:expr) => {{
+        let row = |c: usize| [0, 1, 2].map(|n| Lanes::splat($simd, $m[c][n]));
+        [row(0), row(1), row(2)]
+    }};
+}
+
+vectorised! {
+    /// s += a₀ and, where there are a₁ and a₂, v ← v a₁ + (M v) a₂.
+    fn update<'a, T>(simd; f: usize, a: &'a [T], m: &'a [[T; 3]; 3], s: &'a mut [T], v: &'a mut [T]) {
+        let blocks = a.len() / s.len();
+        let m = splat!(simd, m);
+        for (atom, (s, v)) in s.chunks_exact_mut(f).zip(v.chunks_exact_mut(3 * f)).enumerate() {
+            let a0 = Row::new(simd, a, atom * blocks * f, f);
+            let n = a0.len();
+            let mut s = RowMut::new(simd, s, n);
+            for k in 0..n {
+                s.set(k, s.at(k) + a0.at(k));
+            }
+            if blocks == 1 {
+                continue;
+            }
+            let a1 = Row::new(simd, a, (atom * blocks + 1) * f, f).cut(n);
+            let a2 = Row::new(simd, a, (atom * blocks + 2) * f, f).cut(n);
+            let mut v = components_mut(simd, v, n);
+            for k in 0..n {
+                let old = [v[0].at(k), v[1].at(k), v[2].at(k)];
+                for c in 0..3 {
+                    v[c].set(k, old[c].mul_add(a1.at(k), dot(m[c], old) * a2.at(k)));
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The gradient of [`update`] with respect to its a.
+    fn update_back_to_a<'a, T>(
+        simd;
+        f: usize,
+        v: &'a [T],
+        m: &'a [[T; 3]; 3],
+        by_s: &'a [T],
+        by_v: &'a [T],
+        by_a: &'a mut [T],
+    ) {
+        let blocks = by_a.len() / by_s.len();
+        let m = splat!(simd, m);
+        for (atom, by_a) in by_a.chunks_exact_mut(blocks * f).enumerate() {
+            let (by_a0, rest) = by_a.split_at_mut(f);
+            by_a0.copy_from_slice(&by_s[atom * f..][..f]);
+            if blocks == 1 {
+                continue;
+            }
+            let (g, v) = (components(simd, by_v, atom, f), components(simd, v, atom, f));
+            let n = g[0].len();
+            let (by_a1, by_a2) = rest.split_at_mut(f);
+            let (mut by_a1, mut by_a2) = (RowMut::new(simd, by_a1, n), RowMut::new(simd, by_a2, n));
+            for k in 0..n {
+                let g = [g[0].at(k), g[1].at(k), g[2].at(k)];
+                let v = [v[0].at(k), v[1].at(k), v[2].at(k)];
+                by_a1.set(k, dot(g, v));
+                by_a2.set(k, dot(g, [dot(m[0], v), dot(m[1], v), dot(m[2], v)]));
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The gradient with respect to s and v before the update, in place of that after it, given that with respect to
+    /// [`arguments`].
+    fn update_back<'a, T>(
+        simd;
+        f: usize,
+        trace: &'a Trace<T>,
+        m: &'a [[T; 3]; 3],
+        by_arguments: &'a [T],
+        by_s: &'a mut [T],
+        by_v: &'a mut [T],
+    ) {
+        let blocks = trace.a.len() / by_s.len();
+        let smallest = Lanes::splat(simd, T::of(SMALLEST_NORM));
+        let column = |c: usize| [m[0][c], m[1][c], m[2][c]];
+        let transposed = splat!(simd, [column(0), column(1), column(2)]);
+        for (atom, (by_s, by_v)) in by_s.chunks_exact_mut(f).zip(by_v.chunks_exact_mut(3 * f)).enumerate() {
+            let by_copy = Row::new(simd, by_arguments, 2 * atom * f, f);
+            let n = by_copy.len();
+            let by_norm = Row::new(simd, by_arguments, (2 * atom + 1) * f, f).cut(n);
+            let norm = Row::new(simd, &trace.arguments, (2 * atom + 1) * f, f).cut(n);
+            let v = components(simd, &trace.v_received, atom, f);
+            let (mut by_s, mut by_v) = (RowMut::new(simd, by_s, n), components_mut(simd, by_v, n));
+            for k in 0..n {
+                by_s.set(k, by_s.at(k) + by_copy.at(k));
+                let scale = by_norm.at(k) / norm.at(k).max(smallest);
+                let along = [v[0].at(k) * scale, v[1].at(k) * scale, v[2].at(k) * scale];
+                if blocks == 1 {
+                    // Nobody reads the vectors that the last update could make.
+                    for c in 0..3 {
+                        by_v[c].set(k, along[c]);
+                    }
+                    continue;
+                }
+                let a1 = Row::new(simd, &trace.a, (3 * atom + 1) * f, f).at(k);
+                let a2 = Row::new(simd, &trace.a, (3 * atom + 2) * f, f).at(k);
+                let g = [by_v[0].at(k), by_v[1].at(k), by_v[2].at(k)];
+                for c in 0..3 {
+                    by_v[c].set(k, g[c].mul_add(a1, dot(transposed[c], g).mul_add(a2, along[c])));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The filters of an interaction on pairs of atoms.
+
+use super::dense::{Blocks, Dense, multiply_by, silu};
+use super::lanes::vectorised;
+use super::message::OnPairs;
+use super::pairs::Pair;
+use super::table::Table;
+use crate::distiller::DistillerHyperparameters;
+use crate::geometry::{BesselBasis, RadialBasis, envelope};
+use crate::native::matrix::Real;
+use crate::painn::PainnHyperparameters;
+use crate::{CheckpointError, Filters, Weights};
+
+/// Intervals of the tables per narrowest Gaussian of the basis, in units of its width: with fewer, forces are no longer
+/// right to 10⁻⁶ (tested against the network itself).
+const INTERVALS_PER_WIDTH: f64 = 14.0;
+
+/// Intervals of the tables per half wave of the fastest Bessel function: it is off by 10⁻⁷ of itself (see [`Table::new`]).
+const INTERVALS_PER_HALF_WAVE: f64 = 16.0;
+
+/// Intervals of a table: at least, and at most (whatever the basis; 100 MB of f32 for the widest of the known students).
+const INTERVALS: [usize; 2] = [256, 16_384];
+
+/// Where w₀, w₂ and, from the second interaction on, w₁ of a distance come from.
+#[derive(Debug)]
+pub(super) enum FilterSource<T> {
+    Table {
+        table: Table<T>,
+        /// Å. What is tabulated is to be multiplied with the polynomial envelope that ends here.
+        envelope: Option<f64>,
+    },
+    Gaussians {
+        basis: RadialBasis,
+        layers: Box<[Dense<T>; 2]>,
+    },
+    Bessels {
+        basis: BesselBasis,
+        layer: Dense<T>,
+    },
+}
+
+/// Where networks on pairs work.
+#[derive(Debug, Default)]
+pub(super) struct Workspace<T> {
+    basis: [Vec<f64>; 2],
+    inputs: [Vec<T>; 2],
+    hidden: [Vec<T>; 3],
+}
+
+impl<T: Real> FilterSource<T> {
+    /// Of interaction `l` of the distiller form.
+    pub(super) fn distiller(
+        h: &DistillerHyperparameters,
+        weights: &Weights,
+        l: u32,
+        filters: Filters,
+    ) -> Result<Self, CheckpointError> {
+        let f = h.hidden_dim as usize;
+        let basis = RadialBasis::new(h.cutoff, h.num_rbf as usize, weights)?;
+        let source = match filters {
+            Filters::Exact => {
+                let layers = Box::new(distiller_layers::<T>(h, weights, l)?);
+                FilterSource::Gaussians { basis, layers }
+            }
+            Filters::Tabulated => {
+                let [first, second] = distiller_layers::<f64>(h, weights, l)?;
+                let intervals = INTERVALS_PER_WIDTH * h.cutoff / basis.narrowest();
+                let width = blocks(l) * Blocks::new(1, f).padded();
+                let table = Table::new(h.cutoff, clamped(intervals), width, |d, filters| {
+                    let (mut hidden, mut slope, mut out) = (Vec::new(), Vec::new(), Vec::new());
+                    first.apply(&basis.smooth(d), &mut hidden);
+                    silu(&mut hidden, &mut slope);
+                    second.apply(&hidden, &mut out);
+                    filters.copy_from_slice(&out);
+                });
+                FilterSource::Table { table, envelope: None }
+            }
+        };
+        Ok(source)
+    }
+
+    /// Of interaction `l` of PaiNN.
+    pub(super) fn painn(
+        h: &PainnHyperparameters,
+        weights: &Weights,
+        l: u32,
+        filters: Filters,
+    ) -> Result<Self, CheckpointError> {
+        let (f, k) = (h.hidden_dim as usize, h.num_rbf as usize);
+        let basis = BesselBasis::new(h.cutoff, k);
+        let name = format!("interactions.{l}.filter");
+        let (from, to) = (Blocks::exact(k + 1), Blocks::new(blocks(l), f));
+        let selected: Vec<usize> = (0..blocks(l)).collect();
+        Ok(match filters {
+            Filters::Exact => FilterSource::Bessels {
+                basis,
+                layer: Dense::load_matrix(weights, &name, from, to, &selected)?,
+            },
+            Filters::Tabulated => {
+                let layer = Dense::<f64>::load_matrix(weights, &name, from, to, &selected)?;
+                let width = blocks(l) * Blocks::new(1, f).padded();
+                let intervals = clamped(INTERVALS_PER_HALF_WAVE * k as f64);
+                let table = Table::new(h.cutoff, intervals, width, |d, filters| {
+                    let mut out = Vec::new();
+                    layer.apply_linear(&basis.smooth(d), &mut out);
+                    filters.copy_from_slice(&out);
+                });
+                FilterSource::Table { table, envelope: Some(h.cutoff) }
+            }
+        })
+    }
+
+    /// Computes the filters of `pairs`, and their derivatives (1/Å) if they are wanted.
+    pub(super) fn compute(
+        &self,
+        pairs: &[Pair<T>],
+        slopes: bool,
+        work: &mut Workspace<T>,
+        on: &mut OnPairs<T>,
+    ) {
+        let Workspace {
+            basis: [values, derivatives],
+            inputs: [x, dx],
+            hidden: [hidden, factors, hidden_slopes],
+        } = work;
+        values.clear();
+        derivatives.clear();
+        match self {
+            FilterSource::Table { table, envelope } => {
+                let n = pairs.len() * table.width();
+                on.values.resize(n, T::default());
+                on.slopes.resize(if slopes { n } else { 0 }, T::default());
+                interpolate(table, *envelope, pairs, &mut on.values, &mut on.slopes);
+            }
+            FilterSource::Gaussians { basis, layers } => {
+                let [first, second] = layers.as_ref();
+                pairs.iter().for_each(|pair| basis.with_slopes(pair.distance, values, derivatives));
+                convert(values, x);
+                first.apply(x, hidden);
+                silu(hidden, factors);
+                second.apply(hidden, &mut on.values);
+                if slopes {
+                    convert(derivatives, dx);
+                    first.apply_linear(dx, hidden_slopes);
+                    multiply_by(hidden_slopes, factors);
+                    second.apply_linear(hidden_slopes, &mut on.slopes);
+                }
+            }
+            FilterSource::Bessels { basis, layer } => {
+                pairs.iter().for_each(|pair| basis.with_slopes(pair.distance, values, derivatives));
+                convert(values, x);
+                layer.apply_linear(x, &mut on.values);
+                if slopes {
+                    convert(derivatives, dx);
+                    layer.apply_linear(dx, &mut on.slopes);
+                }
+            }
+        }
+    }
+}
+
+/// Blocks of filters of interaction `l`: before the first there are no vectors to send.
+fn blocks(l: u32) -> usize {
+    if l == 0 { 2 } else { 3 }
+}
+
+/// The layers that make f₀, f₂ and, from the second interaction on, f₁ of the basis.
+fn distiller_layers<T: Real>(
+    h: &DistillerHyperparameters,
+    weights: &Weights,
+    l: u32,
+) -> Result<[Dense<T>; 2], CheckpointError> {
+    let f = h.hidden_dim as usize;
+    let name = |n: u32| format!("interactions.{l}.message.rbf_to_scalar.{n}");
+    let first = Dense::load(weights, &name(0), Blocks::exact(h.num_rbf as usize), Blocks::new(1, f), &[0])?;
+    let second =
+        Dense::load(weights, &name(2), Blocks::new(1, f), Blocks::new(3, f), &[0, 2, 1][..blocks(l)])?;
+    Ok([first, second])
+}
+
+fn clamped(intervals: f64) -> usize {
+    (intervals.ceil() as usize).clamp(INTERVALS[0], INTERVALS[1])
+}
+
+fn convert<T: Real>(x: &[f64], y: &mut Vec<T>) {
+    y.clear();
+    y.extend(x.iter().map(|&x| T::of(x)));
+}
+
+vectorised! {
+    /// Looks up values and, where there is room for them, derivatives.
+    fn interpolate<'a, T>(
+        simd;
+        table: &'a Table<T>,
+        ends: Option<f64>,
+        pairs: &'a [Pair<T>],
+        values: &'a mut [T],
+        slopes: &'a mut [T],
+    ) {
+        let width = table.width();
+        for (p, pair) in pairs.iter().enumerate() {
+            let mut place = table.place(pair.distance);
+            if let Some(end) = ends {
+                let (factor, slope) = envelope(pair.distance / end);
+                place.multiply(T::of(factor), T::of(slope / end));
+            }
+            let values = &mut values[p * width..][..width];
+            if slopes.is_empty() {
+                table.values(simd, &place, values);
+            } else {
+                table.values_and_slopes(simd, &place, values, &mut slopes[p * width..][..width]);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Inference: energies and forces of some systems in one pass, products over all their atoms, memory kept from call to call.
+//!
+//! Filters come from tables ([`table`]) or, by choice, from their networks; products of activations and weights from the
+//! gemm crate; everything else from loops that are compiled for the widest vectors of the processor ([`lanes`]). A number
+//! depends on its own system alone, to the last bit: rows are computed as if they were alone, and pairs lie within systems.
+
+mod dense;
+mod distiller;
+mod filters;
+mod lanes;
+mod message;
+mod painn;
+mod pairs;
+mod table;
+
+use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
+
+use md_core::Vec3;
+
+use crate::student::{Network, Systems};
+
+pub(super) use distiller::Distiller;
+pub(super) use lanes::Registers;
+pub(super) use painn::Painn;
+
+use filters::{FilterSource, Workspace};
+use message::{BySent, OnPairs, Sent};
+use pairs::{ByPair, Pair};
+
+use super::matrix::Real;
+
+/// A network that is evaluated forwards and then, if forces are wanted, backwards.
+pub(super) trait Form: Debug + Send + Sync {
+    /// Everything that a call writes.
+    type Memory: Debug + Default + Send;
+
+    /// Energies of the systems, eV; what the forces need stays in `memory`.
+    fn energies(&self, memory: &mut Self::Memory, systems: &Systems<'_>, energies: &mut [f64]);
+
+    /// Adds the forces (eV/Å) after [`Form::energies`].
+    fn add_forces(&self, memory: &mut Self::Memory, forces: &mut [Vec3]);
+}
+
+/// A form and the memory of its calls.
+#[derive(Debug)]
+pub(super) struct Fused<F: Form> {
+    form: F,
+    /// Not in use.
+    idle: Mutex<Vec<F::Memory>>,
+}
+
+impl<F: Form> Fused<F> {
+    pub(super) fn new(form: F) -> Self {
+        Fused { form, idle: Mutex::default() }
+    }
+}
+
+impl<F: Form> Network for Fused<F> {
+    fn implementation(&self) -> &'static str {
+        super::IMPLEMENTATION
+    }
+
+    fn evaluate(
+        &self,
+        systems: &Systems<'_>,
+        energies: &mut [f64],
+        forces: Option<&mut [Vec3]>,
+    ) -> Result<(), String> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = idle().pop().unwrap_or_default();
+        self.form.energies(&mut memory, systems, energies);
+        if let Some(forces) = forces {
+            self.form.add_forces(&mut memory, forces);
+        }
+        idle().push(memory);
+        Ok(())
+    }
+}
+
+/// Pairs whose filters are computed at once: so few that they stay in the cache, whatever the size of the systems.
+const PAIRS: usize = 16;
+
+/// The pairs of some systems, and where filters on them are computed.
+#[derive(Debug, Default)]
+struct PairMemory<T> {
+    pairs: Vec<Pair<T>>,
+    by_pairs: Vec<ByPair>,
+    on: OnPairs<T>,
+    work: Workspace<T>,
+}
+
+impl<T: Real> PairMemory<T> {
+    fn send(&mut self, filters: &FilterSource<T>, sent: Sent<'_, T>, s: &mut [T], v: &mut [T]) {
+        for pairs in self.pairs.chunks(PAIRS) {
+            filters.compute(pairs, false, &mut self.work, &mut self.on);
+            message::send(pairs, &self.on, sent, s, v);
+        }
+    }
+
+    fn send_back(
+        &mut self,
+        filters: &FilterSource<T>,
+        sent: Sent<'_, T>,
+        by_s: &[T],
+        by_v: &[T],
+        by_sent: &mut BySent<'_, T>,
+    ) {
+        for (pairs, by_pairs) in self.pairs.chunks(PAIRS).zip(self.by_pairs.chunks_mut(PAIRS)) {
+            filters.compute(pairs, true, &mut self.work, &mut self.on);
+            let mut by_sent = BySent { m: &mut *by_sent.m, u: &mut *by_sent.u };
+            message::send_back(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
+        }
+    }
+}
+
+/// Adds the energies of the atoms (eV) of each system.
+fn add_up<T: Real>(systems: &Systems<'_>, of_atoms: &[T], energies: &mut [f64]) {
+    for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
+        *energy += of_atoms[atoms].iter().map(|e| e.to_f64()).sum::<f64>();
+    }
+}
