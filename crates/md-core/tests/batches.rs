@@ -86,12 +86,25 @@ proptest! {
         prop_assert!(sum.name().contains(" + "));
     }
 
+    /// Few atoms, for which all pairs are looked at, and many, for which there are cells: in boxes of any shape (flat ones,
+    /// too), with atoms far away and atoms at NaN.
     #[test]
     fn neighbours_are_those_within_the_cutoff(
-        points in prop::collection::vec(prop::array::uniform3(-4.0..4.0_f64), 0..30),
+        points in prop_oneof![
+            prop::collection::vec(prop::array::uniform3(-1.0..1.0_f64), 0..30),
+            prop::collection::vec(prop::array::uniform3(-1.0..1.0_f64), 201..600),
+        ],
+        size in prop::array::uniform3(prop_oneof![Just(0.0), 0.1..30.0]),
+        odd in prop::collection::vec((0..600_usize, prop_oneof![Just(f64::NAN), Just(1e300), Just(f64::INFINITY), Just(-1e6)]), 0..3),
         cutoff in 0.5..5.0,
     ) {
-        let points: Vec<Vec3> = points.into_iter().map(Vec3::from).collect();
+        let mut points: Vec<Vec3> =
+            points.into_iter().map(|x| Vec3::from(x).component_mul(&Vec3::from(size))).collect();
+        for (atom, value) in odd {
+            if let Some(point) = points.get_mut(atom) {
+                point.y = value;
+            }
+        }
         let mut found = Vec::new();
         neighbours::for_each_pair(&points, cutoff, |p| {
             assert_eq!(p.displacement, points[p.j] - points[p.i]);
