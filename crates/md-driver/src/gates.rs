@@ -191,6 +191,11 @@ impl Gates {
         if smooth {
             let rounding = probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
             self.record("precision_force", molecule, rounding.force_ev_per_angstrom, "eV/Å", label);
+            if let Some(plain) = &mut model.plain {
+                let fast = probe::difference(plain.as_mut(), model.potential.as_mut(), system)?;
+                let detail = format!("{label}, {} against {}", model.path, model.plain_path);
+                self.record_deviation("equivalence", molecule, fast, &detail);
+            }
         }
         Ok(())
     }
@@ -343,7 +348,9 @@ mod tests {
             record: models::unloaded(&config),
             potential: Box::new(potential),
             oracle: Box::new(oracle),
+            plain: None,
             path: String::new(),
+            plain_path: String::new(),
             elements: vec![Element::H, Element::C],
             load_s: 0.0,
         }
@@ -424,5 +431,18 @@ mod tests {
     fn rounding_in_the_format_of_the_runs_is_a_gate_of_its_own() {
         let coarse = Defective::new(sound(), Defect::Rounded { bits: 5 });
         assert_eq!(fired(loaded(coarse, sound())), BTreeSet::from(["precision_drift", "precision_force"]));
+    }
+
+    #[test]
+    fn a_fast_path_that_computes_something_else_is_found_and_named() {
+        let plain = Defective::new(sound(), Defect::ScaledForce { factor: 1.1 });
+        let mut model = loaded(sound(), sound());
+        (model.path, model.plain_path) = ("fast".to_owned(), "plain".to_owned());
+        model.plain = Some(Box::new(plain));
+        let mut gates = Gates::new("m");
+        gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
+        let gate = gates.records().iter().find(|g| g.id == "equivalence_force").unwrap();
+        assert!(gate.value > Some(0.01) && gate.detail.ends_with("fast against plain"), "{gate:?}");
+        assert_eq!(fired(model), BTreeSet::from(["equivalence_force"]));
     }
 }

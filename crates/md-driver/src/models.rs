@@ -20,6 +20,11 @@ pub struct LoadedModel {
     pub potential: Box<dyn Potential>,
     /// The same in f64, for the physics gates.
     pub oracle: Box<dyn Potential>,
+    /// The same, by the plainest implementation there is, in f64: what `potential` is compared with. Absent where there is
+    /// only one.
+    pub plain: Option<Box<dyn Potential>>,
+    /// Implementation and precision of `plain`.
+    pub plain_path: String,
     /// Implementation and precision of `potential`, such as `native-f32`.
     pub path: String,
     /// Elements it has parameters for.
@@ -97,6 +102,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         Ok((checkpoint, potential))
     });
     let (checkpoint, potential) = loaded?;
+    let plain = Student::reference(&checkpoint, Precision::F64)?;
     Ok(LoadedModel {
         record: results::Model {
             architecture: checkpoint.architecture().model_type().to_owned(),
@@ -108,6 +114,8 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         },
         elements: checkpoint.elements().to_vec(),
         path: format!("{}-{precision}", potential.implementation()),
+        plain_path: format!("{}-{}", plain.implementation(), Precision::F64),
+        plain: Some(Box::new(plain)),
         potential: Box::new(potential),
         oracle: Box::new(Student::new(&checkpoint, Precision::F64)?),
         load_s,
@@ -131,6 +139,8 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         oracle: Box::new(potential.clone()),
         potential: Box::new(potential),
         elements,
+        plain: None,
+        plain_path: String::new(),
         path: "closed-form-f64".to_owned(),
         load_s,
     })

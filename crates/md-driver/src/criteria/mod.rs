@@ -136,6 +136,8 @@ pub enum Theme {
     Accuracy,
     /// The floating-point format is too coarse.
     Precision,
+    /// The implementation that ran computes something else than the plain one.
+    Implementation,
     /// It is too slow.
     Speed,
 }

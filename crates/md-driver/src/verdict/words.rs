@@ -133,7 +133,7 @@ fn coarse_weights(model: &Model) -> Option<String> {
 }
 
 /// Every theme with its id, what is wrong when it fails, and what would mend it.
-const THEMES: [(Theme, &str, &str, &str); 12] = [
+const THEMES: [(Theme, &str, &str, &str); 13] = [
     (
         Theme::Symmetry,
         "symmetry",
@@ -199,6 +199,12 @@ const THEMES: [(Theme, &str, &str, &str); 12] = [
         "precision",
         "the floating-point format is too coarse",
         "run in f64 (precision = \"f64\")",
+    ),
+    (
+        Theme::Implementation,
+        "implementation",
+        "the implementation that ran is not the plain one",
+        "run in f64 (precision = \"f64\"), and report it: this is a fault of this program, not of the model",
     ),
     (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
 ];
