@@ -36,10 +36,10 @@ fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
     assert!(control.checks.iter().all(|c| c.status == Status::Pass), "{:#?}", control.checks);
     assert_eq!(results.runs.len(), 3 * 2);
     assert!(results.runs.iter().all(|r| r.fate == RunFate::Finished && r.steps_done == 200));
-    let speed: serde_json::Value =
+    let performance: md_io::results::Performance =
         serde_json::from_slice(&std::fs::read(out.path().join("md_performance_results.json")).unwrap())
             .unwrap();
-    assert_eq!(speed.as_array().unwrap().len(), 3);
+    assert_eq!((performance.speed.len(), performance.machine), (3, results.machine));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn bench_compares_models_with_the_first() {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
     let model = |name: &str| format!("{name}={}", folder.path().display());
-    let out = folder.path().join("speed.json");
+    let out = folder.path().join("speed");
     let output = mdproof([
         "bench".into(),
         repository("data/molecules/water.xyz").into_os_string(),
@@ -245,14 +245,43 @@ fn bench_compares_models_with_the_first() {
         model("first").into(),
         "--model".into(),
         model("second").into(),
+        "--batch".into(),
+        "1,4".into(),
+        "--implementation".into(),
+        "fast,plain".into(),
         "--json".into(),
         "--out".into(),
         out.clone().into_os_string(),
     ]);
     assert_eq!(output.status, 0, "{}", output.stderr);
-    let rows: Vec<md_io::results::Speed> = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!(rows.iter().map(|r| r.model.as_str()).collect::<Vec<_>>(), ["first", "second"]);
-    assert_eq!(rows[0].speedup_vs_first, 1.0);
-    assert!((rows[1].speedup_vs_first - rows[0].ms_per_step / rows[1].ms_per_step).abs() < 1e-12);
-    assert_eq!(std::fs::read_to_string(out).unwrap(), output.stdout);
+    let performance: md_io::results::Performance = serde_json::from_str(&output.stdout).unwrap();
+    let rows = &performance.speed;
+    let measured: Vec<_> = rows.iter().map(|r| (r.model.as_str(), r.path.as_str(), r.batch)).collect();
+    let of = |model| {
+        [
+            (model, "native-f32", 1),
+            (model, "native-f32", 4),
+            (model, "burn-flex-f32", 1),
+            (model, "burn-flex-f32", 4),
+        ]
+    };
+    assert_eq!(measured, [of("first"), of("second")].concat());
+    // Each against the first implementation of the first model in the same batch.
+    assert_eq!((rows[0].speedup_vs_first, rows[1].speedup_vs_first), (1.0, 1.0));
+    for (row, base) in [(2, 0), (3, 1), (4, 0), (7, 1)] {
+        let expected = rows[base].ms_per_step / rows[row].ms_per_step;
+        assert!((rows[row].speedup_vs_first - expected).abs() < 1e-12, "{row}");
+    }
+    assert_eq!(performance.machine[0].threads, 1);
+    for row in rows {
+        let achieved = row.gflop_per_call.unwrap() / (1e-3 * row.ms_per_call_p50);
+        assert!((row.gflop_per_s.unwrap() / achieved - 1.0).abs() < 1e-12);
+        assert!(row.fraction_of_gemm_rate.unwrap() > 0.0);
+    }
+    let written = std::fs::read_to_string(out.join("md_performance_results.json")).unwrap();
+    assert_eq!(written, output.stdout);
+    for plot in ["time_against_size", "speed_against_model", "memory", "batch_throughput"] {
+        let svg = std::fs::read_to_string(out.join(format!("{plot}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("first"), "{plot}: {svg}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Latency, throughput and memory of a potential, by one protocol.
+//! Latency, throughput and memory of a potential, by one protocol; and what the processor can do ([`machine`]).
 //!
 //! [`measure`] times single calls (energy and forces) and single NVE steps (velocity Verlet, the same call
 //! included), each after a small displacement of all atoms, so that no answer can come from a cache. The
@@ -18,6 +18,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod machine;
+
 use std::time::Instant;
 
 use md_core::{
@@ -25,6 +27,8 @@ use md_core::{
 };
 use md_dynamics::VelocityVerlet;
 use md_metrics::statistics;
+
+pub use machine::{Machine, machine};
 
 /// Amplitude of the displacement between calls, Å: it changes every number but not the cost.
 const JITTER_ANGSTROM: f64 = 1e-3;

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use md_core::System;
 use md_io::extxyz::LabelKeys;
-use md_io::results::{self, Results};
+use md_io::results::{self, Performance, Results};
 use md_model::Precision;
 
-use crate::config::{self, ModelArgument, ModelConfig, ModelSource};
+use crate::config::{self, Implementation, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
 use crate::{campaign, dashboard, evaluate, frames, models, speed, train, verdict};
@@ -106,11 +106,20 @@ struct Bench {
     /// Floating-point format: f32 or f64.
     #[arg(long, default_value = "f32", value_parser = parse_precision)]
     precision: Precision,
+    /// Implementations of each model.
+    #[arg(long, value_delimiter = ',', default_value = "fast", value_name = "NAME,...")]
+    implementation: Vec<Implementation>,
+    /// Replicas of a molecule in lock step.
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,...", value_parser = parse_count)]
+    batch: Vec<usize>,
+    /// Threads for batches [default: all cores].
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    threads: Option<usize>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Also write the JSON to this file.
-    #[arg(long, value_name = "FILE")]
+    /// Folder for md_performance_results.json and plots (SVG).
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
@@ -144,6 +153,10 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
         "f64" => Ok(Precision::F64),
         _ => Err("expected f32 or f64".to_owned()),
     }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
 }
 
 /// Runs the program with these arguments (the first is its name) and returns the exit status.
@@ -240,6 +253,7 @@ fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result
     let mut model = load_model(
         &ModelArgument { name: name.clone(), checkpoint: a.checkpoint.clone() },
         a.precision,
+        Implementation::Fast,
         &[],
     )?;
     let keys =
@@ -272,24 +286,42 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
     }
     let named: Vec<(&str, &System)> =
         molecules.iter().map(|(name, system)| (name.as_str(), system)).collect();
-    let mut rows = Vec::new();
-    for argument in &a.model {
-        let mut model = load_model(argument, a.precision, &named)?;
-        let ticker = progress.stage(&argument.name, molecules.len() as u64);
-        for (name, system) in &molecules {
-            rows.push(speed::measure(&mut model, name, system)?);
-            ticker.tick();
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = a.threads {
+        pool = pool.num_threads(threads);
+    }
+    let performance = pool.build()?.install(|| -> Result<Performance> {
+        let machine = speed::machine();
+        let mut rows = Vec::new();
+        for argument in &a.model {
+            let measured = molecules.len() * a.batch.len() * a.implementation.len();
+            let ticker = progress.stage(&argument.name, measured as u64);
+            for &implementation in &a.implementation {
+                let mut model = load_model(argument, a.precision, implementation, &named)?;
+                for (name, system) in &molecules {
+                    for &batch in &a.batch {
+                        rows.push(speed::measure(&mut model, name, system, batch, &machine)?);
+                        ticker.tick();
+                    }
+                }
+            }
+        }
+        speed::relate(&mut rows, &a.model[0].name);
+        Ok(Performance { machine, speed: rows })
+    })?;
+    if let Some(folder) = &a.out {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        results::write_json(&folder.join("md_performance_results.json"), &performance)?;
+        for plot in md_report::performance(&performance)? {
+            let file = folder.join(plot.name);
+            std::fs::write(&file, plot.svg).with_context(|| format!("cannot write {}", file.display()))?;
         }
     }
-    speed::relate(&mut rows, &a.model[0].name);
-    if let Some(file) = &a.out {
-        results::write_json(file, &rows)?;
-    }
     if a.json {
-        serde_json::to_writer_pretty(&mut *out, &rows)?;
+        serde_json::to_writer_pretty(&mut *out, &performance)?;
         writeln!(out)?;
     } else {
-        write!(out, "{}", speed::render(&rows))?;
+        write!(out, "{}", speed::render(&performance))?;
     }
     Ok(0)
 }
@@ -297,12 +329,14 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
 fn load_model(
     argument: &ModelArgument,
     precision: Precision,
+    implementation: Implementation,
     molecules: &[(&str, &System)],
 ) -> Result<models::LoadedModel> {
     let config = ModelConfig {
         name: argument.name.clone(),
         source: ModelSource::Checkpoint(argument.checkpoint.clone()),
         precision,
+        implementation,
         expect: results::Verdict::Approved,
     };
     models::load(&config, molecules)?.context("the checkpoint was not loaded")

@@ -8,6 +8,7 @@ mod runs;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use md_dynamics::ThermostatKind;
 use md_io::results::{CriteriaSet, Verdict};
 use md_model::Precision;
@@ -72,8 +73,25 @@ pub struct ModelConfig {
     pub source: ModelSource,
     /// Floating-point format of its runs.
     pub precision: Precision,
+    /// How its runs are computed.
+    pub implementation: Implementation,
     /// The verdict that the campaign expects of it.
     pub expect: Verdict,
+}
+
+/// How a network is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Implementation {
+    /// The fastest there is: in f32 filters from splines, in f64 by their networks.
+    #[default]
+    Fast,
+    /// The same loops with filters from splines.
+    Tabulated,
+    /// The same loops with filters by their networks.
+    Exact,
+    /// Tensor operations of burn, slow and simple: the reference of the others.
+    Plain,
 }
 
 /// Where a model comes from.

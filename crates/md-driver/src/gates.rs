@@ -318,7 +318,7 @@ mod tests {
     use md_testkit::defects::{Defect, Defective};
 
     use super::*;
-    use crate::config::{ModelConfig, ModelSource};
+    use crate::config::{Implementation, ModelConfig, ModelSource};
     use crate::criteria::{self, Evidence};
     use crate::models;
 
@@ -342,6 +342,7 @@ mod tests {
             name: "m".into(),
             source: ModelSource::NotGiven,
             precision: Precision::F64,
+            implementation: Implementation::Fast,
             expect: md_io::results::Verdict::Approved,
         };
         LoadedModel {
@@ -352,6 +353,7 @@ mod tests {
             path: String::new(),
             plain_path: String::new(),
             elements: vec![Element::H, Element::C],
+            architecture: None,
             load_s: 0.0,
         }
     }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use md_core::{Batch, Element, Potential, Request, System};
 use md_io::results::{self, Envelope, Role, Verdict};
-use md_model::{Checkpoint, Precision, Student};
+use md_model::{Architecture, Checkpoint, Filters, Precision, Student};
 use md_testkit::analytic::Control;
 
-use crate::config::{ModelConfig, ModelSource};
+use crate::config::{Implementation, ModelConfig, ModelSource};
 
 /// A model that is ready to run.
 pub struct LoadedModel {
@@ -29,6 +29,8 @@ pub struct LoadedModel {
     pub path: String,
     /// Elements it has parameters for.
     pub elements: Vec<Element>,
+    /// The form and sizes of a network.
+    pub architecture: Option<Architecture>,
     /// Time from nothing to a potential that can be called, s.
     pub load_s: f64,
 }
@@ -98,7 +100,12 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
     let precision = config.precision;
     let (loaded, load_s) = timed(|| -> Result<_> {
         let checkpoint = Checkpoint::load(path)?;
-        let potential = Student::new(&checkpoint, precision)?;
+        let potential = match config.implementation {
+            Implementation::Fast => Student::new(&checkpoint, precision),
+            Implementation::Tabulated => Student::with_filters(&checkpoint, precision, Filters::Tabulated),
+            Implementation::Exact => Student::with_filters(&checkpoint, precision, Filters::Exact),
+            Implementation::Plain => Student::reference(&checkpoint, precision),
+        }?;
         Ok((checkpoint, potential))
     });
     let (checkpoint, potential) = loaded?;
@@ -113,6 +120,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
             ..unloaded(config)
         },
         elements: checkpoint.elements().to_vec(),
+        architecture: Some(checkpoint.architecture().clone()),
         path: format!("{}-{precision}", potential.implementation()),
         plain_path: format!("{}-{}", plain.implementation(), Precision::F64),
         plain: Some(Box::new(plain)),
@@ -139,6 +147,7 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         oracle: Box::new(potential.clone()),
         potential: Box::new(potential),
         elements,
+        architecture: None,
         plain: None,
         plain_path: String::new(),
         path: "closed-form-f64".to_owned(),

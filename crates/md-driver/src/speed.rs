@@ -1,12 +1,14 @@
 //! How fast a model is on a molecule.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
 use md_bench::Protocol;
-use md_core::{Integrator, State, System};
+use md_core::{Integrator, State, System, neighbours};
 use md_dynamics::VelocityVerlet;
-use md_io::results::{Results, Speed};
+use md_io::results::{Machine, Performance, Results, Speed};
+use md_model::Precision;
 
 use crate::models::LoadedModel;
 use crate::verdict::number;
@@ -17,26 +19,74 @@ const COLD_STEPS: usize = 100;
 /// Time step of the timed dynamics, fs.
 const TIMESTEP_FS: f64 = 0.5;
 
-/// Measures one model on one molecule, alone in its batch.
+const FS_PER_NS: f64 = 1e6;
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// What one thread of this machine can do, and all of them together.
+pub fn machine() -> Vec<Machine> {
+    let all = rayon::current_num_threads();
+    let mut rates: Vec<Machine> = vec![record(&md_bench::machine(1))];
+    if all > 1 {
+        rates.push(record(&md_bench::machine(all)));
+    }
+    rates
+}
+
+fn record(machine: &md_bench::Machine) -> Machine {
+    let md_bench::Machine { threads, gemm_f32_gflop_per_s, gemm_f64_gflop_per_s, memory_gb_per_s } = *machine;
+    Machine { threads, gemm_f32_gflop_per_s, gemm_f64_gflop_per_s, memory_gb_per_s }
+}
+
+/// What `md_performance_results.json` holds.
+pub fn performance(results: &Results) -> Performance {
+    Performance { machine: results.machine.clone(), speed: results.speed.clone() }
+}
+
+/// Measures one model on `batch` replicas of one molecule.
 ///
 /// # Errors
 /// What the potential returns.
-pub fn measure(model: &mut LoadedModel, molecule: &str, system: &System) -> Result<Speed> {
+pub fn measure(
+    model: &mut LoadedModel,
+    molecule: &str,
+    system: &System,
+    batch: usize,
+    machine: &[Machine],
+) -> Result<Speed> {
     let cold_steps_s = cold_steps_s(model, system)?;
-    let timing =
-        md_bench::measure(model.potential.as_mut(), std::slice::from_ref(system), &Protocol::default())?;
+    let replicas = vec![system.clone(); batch];
+    let timing = md_bench::measure(model.potential.as_mut(), &replicas, &Protocol::default())?;
+    // One system is computed by one thread.
+    let threads = if batch == 1 { 1 } else { rayon::current_num_threads() };
+    let molecule_steps_per_s = timing.steps_per_s * batch as f64;
+    let gflop_per_call = model.architecture.as_ref().map(|architecture| {
+        let mut pairs = 0;
+        neighbours::for_each_pair(system.positions(), architecture.cutoff_angstrom(), |_| pairs += 1);
+        1e-9 * batch as f64 * architecture.flops_per_call(system.n_atoms(), pairs)
+    });
+    let gflop_per_s = gflop_per_call.map(|gflop| gflop / (1e-3 * timing.ms_per_call_p50));
+    let rate = machine.iter().find(|m| m.threads == threads).map(|m| {
+        let single = model.record.precision == Precision::F32.to_string();
+        if single { m.gemm_f32_gflop_per_s } else { m.gemm_f64_gflop_per_s }
+    });
     Ok(Speed {
         model: model.record.name.clone(),
         molecule: molecule.to_owned(),
         atoms: system.n_atoms(),
-        batch: 1,
+        batch,
         device: "cpu".to_owned(),
+        threads: Some(threads),
         path: model.path.clone(),
         ms_per_call_p50: timing.ms_per_call_p50,
         ms_per_call_p99: timing.ms_per_call_p99,
         calls: timing.calls,
         ms_per_step: timing.ms_per_step,
         steps_per_s: timing.steps_per_s,
+        molecule_steps_per_s: Some(molecule_steps_per_s),
+        ns_per_day: Some(molecule_steps_per_s * TIMESTEP_FS * SECONDS_PER_DAY / FS_PER_NS),
+        gflop_per_call,
+        gflop_per_s,
+        fraction_of_gemm_rate: gflop_per_s.zip(rate).map(|(achieved, rate)| achieved / rate),
         cold_100_steps_s: model.load_s + cold_steps_s,
         peak_memory_mib: timing.peak_memory_mib,
         speedup_vs_first: 1.0,
@@ -72,48 +122,72 @@ pub fn relate_to_first(results: &mut Results) {
     relate(&mut results.speed, &first);
 }
 
-/// Fills in the speed relative to the model `first` on the same molecule.
+/// Fills in the speed relative to the model `first` on the same molecule in the same batch on the same device.
 pub fn relate(speed: &mut [Speed], first: &str) {
-    let base: Vec<(String, f64)> =
-        speed.iter().filter(|s| s.model == first).map(|s| (s.molecule.clone(), s.ms_per_step)).collect();
+    let key = |s: &Speed| (s.molecule.clone(), s.batch, s.device.clone());
+    let mut base = BTreeMap::new();
+    for s in speed.iter().filter(|s| s.model == first) {
+        base.entry(key(s)).or_insert(s.ms_per_step);
+    }
     for s in speed {
-        if let Some((_, ms)) = base.iter().find(|(molecule, _)| *molecule == s.molecule) {
+        if let Some(ms) = base.get(&key(s)) {
             s.speedup_vs_first = ms / s.ms_per_step;
         }
     }
 }
 
-/// The rows as a table for a person.
-pub fn render(rows: &[Speed]) -> String {
+/// The rows and the machine as a table for a person.
+pub fn render(performance: &Performance) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header([
         "model",
         "molecule",
         "atoms",
+        "batch",
+        "threads",
         "path",
-        "call p50 ms",
-        "call p99 ms",
+        "call ms",
+        "p99",
         "step ms",
-        "steps/s",
-        "cold 100 steps s",
+        "molecule-steps/s",
+        "ns/day",
+        "GFLOP/s",
+        "of GEMM",
         "peak MiB",
         "speedup",
     ]);
-    for s in rows {
+    let or_dash = |x: Option<f64>| x.map_or("-".to_owned(), number);
+    for s in &performance.speed {
         table.add_row([
             s.model.clone(),
             s.molecule.clone(),
             s.atoms.to_string(),
+            s.batch.to_string(),
+            s.threads.map_or("-".to_owned(), |n| n.to_string()),
             s.path.clone(),
             number(s.ms_per_call_p50),
             number(s.ms_per_call_p99),
             number(s.ms_per_step),
-            number(s.steps_per_s),
-            number(s.cold_100_steps_s),
-            s.peak_memory_mib.map_or("-".to_owned(), number),
+            or_dash(s.molecule_steps_per_s),
+            or_dash(s.ns_per_day),
+            or_dash(s.gflop_per_s),
+            s.fraction_of_gemm_rate.map_or("-".to_owned(), |f| format!("{:.0} %", 100.0 * f)),
+            or_dash(s.peak_memory_mib),
             format!("{}x", number(s.speedup_vs_first)),
         ]);
     }
-    format!("{table}\n")
+    let mut text = format!("{table}\nns/day at {TIMESTEP_FS} fs. This machine:");
+    for (n, m) in performance.machine.iter().enumerate() {
+        text += &format!(
+            "{} {} thread{}: products of matrices {} GFLOP/s in f32, {} in f64; memory {} GB/s",
+            if n == 0 { "" } else { ";" },
+            m.threads,
+            if m.threads == 1 { "" } else { "s" },
+            number(m.gemm_f32_gflop_per_s),
+            number(m.gemm_f64_gflop_per_s),
+            number(m.memory_gb_per_s),
+        );
+    }
+    text + "\n"
 }

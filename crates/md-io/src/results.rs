@@ -15,7 +15,7 @@ mod findings;
 mod model;
 mod run;
 
-pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Speed, TimeBin};
+pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Machine, Performance, Speed, TimeBin};
 pub use findings::{
     Attribution, Cause, Comparison, Distance, EnergyPart, Experiment, Shift, Survival, TimestepLadder,
     TimestepRung,
@@ -54,6 +54,9 @@ pub struct Results {
     pub evaluations: Vec<Evaluation>,
     /// Inference speed.
     pub speed: Vec<Speed>,
+    /// What the processor can do at most: one thread, and all of them.
+    #[serde(default)]
+    pub machine: Vec<Machine>,
     /// Failures of the runs as survival statistics.
     #[serde(default)]
     pub survival: Vec<Survival>,

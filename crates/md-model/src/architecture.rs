@@ -92,6 +92,19 @@ impl Architecture {
         }
     }
 
+    /// Floating-point operations of one energy and force call: products of matrices forwards and backwards, messages, and
+    /// filters as if from quintic splines, which is the least that is known. What grows neither with F² nor with pairs is
+    /// left out.
+    pub fn flops_per_call(&self, atoms: usize, pairs: usize) -> f64 {
+        let (f, layers, products, has_m2) = match self {
+            Architecture::Distiller(h) => (h.hidden_dim, h.num_interactions, h.products_per_atom(), false),
+            Architecture::Painn(h) => (h.hidden_dim, h.num_interactions, h.products_per_atom(), true),
+        };
+        let messages: f64 = (0..layers).map(|l| message_flops(l > 0, has_m2)).sum();
+        // A multiplication and an addition each, and as many backwards.
+        4.0 * products * atoms as f64 + messages * f64::from(f) * pairs as f64
+    }
+
     /// The network by burn's tensor operations on the CPU.
     pub(crate) fn build_reference(
         &self,
@@ -116,6 +129,17 @@ impl Architecture {
             Architecture::Painn(h) => native::painn_network(h, weights, precision, filters),
         }
     }
+}
+
+/// Operations per pair and feature of one interaction and its gradient, as `native` writes them: with vectors to send
+/// (`has_u`), and with a factor on the direction (`has_m2`).
+fn message_flops(has_u: bool, has_m2: bool) -> f64 {
+    let (u, m2) = (f64::from(u8::from(has_u)), f64::from(u8::from(has_m2)));
+    // Six rows of a table, for values and again for values and slopes.
+    let filters = (2.0 + u) * 3.0 * 12.0;
+    let forward = 4.0 + 3.0 + 6.0 * (1.0 + m2) + 12.0 * u;
+    let backward = 5.0 + 3.0 * (1.0 + 2.0 * m2) + 6.0 + 7.0 + u * (31.0 + 14.0 * m2);
+    filters + forward + backward
 }
 
 /// What every architecture asks of its sizes; `cutoff` in Å.

@@ -46,6 +46,13 @@ pub struct DistillerHyperparameters {
 const DEFAULT_CUTOFF: f64 = 5.0;
 
 impl DistillerHyperparameters {
+    /// Multiplications of an atom's features with weights, forwards.
+    pub(crate) fn products_per_atom(&self) -> f64 {
+        let f = f64::from(self.hidden_dim);
+        let update = |l: u32| 2.0 * f * f + if l + 1 == self.num_interactions { 1.0 } else { 3.0 } * f * f;
+        (0..self.num_interactions).map(update).sum::<f64>() + f * f / 2.0 + f * f / 8.0 + f / 4.0
+    }
+
     pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
         let h: Self = serde_json::from_value(Value::Object(config.clone()))?;
         h.validated()

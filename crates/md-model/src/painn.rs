@@ -50,6 +50,16 @@ pub struct PainnHyperparameters {
 }
 
 impl PainnHyperparameters {
+    /// Multiplications of an atom's features with weights, forwards; those of the first message depend on the element alone.
+    pub(crate) fn products_per_atom(&self) -> f64 {
+        let f = f64::from(self.hidden_dim);
+        let interaction = |l: u32| {
+            let message = if l == 0 { 0.0 } else { 4.0 };
+            (message + 6.0 + 2.0 + f64::from(self.updates(l) as u32)) * f * f
+        };
+        (0..self.num_interactions).map(interaction).sum::<f64>() + f * f / 2.0 + f / 2.0
+    }
+
     pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
         let h: Self = serde_json::from_value(Value::Object(config.clone()))?;
         h.validated()

@@ -143,7 +143,8 @@ impl Student {
 }
 
 impl Student {
-    /// How it computes: `native` (loops of this crate) or `burn-flex` (burn's tensor operations on the processor).
+    /// How it computes: `native` (loops of this crate, filters from splines), `native-exact` (the same with filters by their
+    /// networks) or `burn-flex` (burn's tensor operations on the processor).
     pub fn implementation(&self) -> &'static str {
         self.network.implementation()
     }

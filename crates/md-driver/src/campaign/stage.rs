@@ -73,7 +73,7 @@ impl ModelStage<'_> {
         self.against_reference(&wanted, &visited, results);
 
         let speed = self.each("speed", Stage::Speed, &wanted, &mut results.failures, |model, molecule| {
-            speed::measure(model, &molecule.record.name, &molecule.system)
+            speed::measure(model, &molecule.record.name, &molecule.system, 1, &results.machine)
         });
         results.speed.extend(speed);
     }

@@ -8,7 +8,7 @@ use md_model::Precision;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{EconomyConfig, LimitsConfig};
+use super::{EconomyConfig, Implementation, LimitsConfig};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +42,8 @@ pub(super) struct ModelTable {
     pub(super) analytic: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) precision: PrecisionKey,
+    #[serde(default)]
+    pub(super) implementation: Implementation,
     pub(super) expect: Option<Verdict>,
 }
 

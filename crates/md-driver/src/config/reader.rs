@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::{
-    Config, ConfigError, EconomyConfig, LimitsConfig, ModelArgument, ModelConfig, ModelSource, MoleculeConfig,
+    Config, ConfigError, EconomyConfig, Implementation, LimitsConfig, ModelArgument, ModelConfig,
+    ModelSource, MoleculeConfig,
 };
 
 /// Frames kept of every run where the campaign says nothing.
@@ -80,6 +81,7 @@ impl Reader<'_> {
                 name: table.name.get_ref().clone(),
                 source,
                 precision: table.precision.into(),
+                implementation: table.implementation,
                 expect: table.expect.unwrap_or(Verdict::Approved),
             });
         }
@@ -91,6 +93,7 @@ impl Reader<'_> {
                     name: argument.name.clone(),
                     source,
                     precision: PrecisionKey::default().into(),
+                    implementation: Implementation::default(),
                     expect: Verdict::Approved,
                 }),
             }

@@ -130,6 +130,9 @@ pub struct Speed {
     pub batch: usize,
     /// `cpu`.
     pub device: String,
+    /// Threads that could take part: systems of a batch are spread over them, one system is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Which implementation, such as `burn-flex-f32`.
     pub path: String,
     /// Median time of an energy and force call, ms.
@@ -140,13 +143,50 @@ pub struct Speed {
     pub calls: usize,
     /// Median time of an NVE step, ms.
     pub ms_per_step: f64,
-    /// NVE steps per second.
+    /// NVE steps per second, of the whole batch at once.
     pub steps_per_s: f64,
+    /// NVE steps of a molecule per second: `steps_per_s` times the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub molecule_steps_per_s: Option<f64>,
+    /// Dynamics of a molecule that these make in a day at a time step of 0.5 fs, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ns_per_day: Option<f64>,
+    /// Floating-point operations of a call, 10⁹: the least that the architecture asks for, however it is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gflop_per_call: Option<f64>,
+    /// The same per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gflop_per_s: Option<f64>,
+    /// The same as a fraction of the machine's rate in products of matrices, for as many threads and this precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction_of_gemm_rate: Option<f64>,
     /// 100 NVE steps from a cold start (checkpoint loaded from disk first), s.
     pub cold_100_steps_s: f64,
     /// Peak resident memory of the process so far, MiB; absent where the system does not say.
     #[serde(rename = "peak_memory_MiB", skip_serializing_if = "Option::is_none")]
     pub peak_memory_mib: Option<f64>,
-    /// Speed relative to the first model of the campaign on the same molecule.
+    /// Speed relative to the first model of the campaign on the same molecule, in the same batch on the same device.
     pub speedup_vs_first: f64,
+}
+
+/// What the processor can do at most, measured in the same run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Threads that worked at the same time.
+    pub threads: usize,
+    /// Products of matrices in single precision, GFLOP/s over all threads.
+    pub gemm_f32_gflop_per_s: f64,
+    /// The same in double precision.
+    pub gemm_f64_gflop_per_s: f64,
+    /// Memory bandwidth, GB/s over all threads (STREAM triad).
+    pub memory_gb_per_s: f64,
+}
+
+/// `md_performance_results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Performance {
+    /// One thread, and all of them.
+    pub machine: Vec<Machine>,
+    /// Every measurement.
+    pub speed: Vec<Speed>,
 }

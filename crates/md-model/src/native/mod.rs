@@ -25,8 +25,6 @@ use kernels::PairList;
 use matrix::{Matrix, Real};
 use painn::{Graph, Painn};
 
-const IMPLEMENTATION: &str = "native";
-
 /// The distiller form for inference.
 pub(crate) fn distiller_network(
     h: &DistillerHyperparameters,

@@ -18,6 +18,7 @@ const SMALLEST_NORM: f64 = 1e-18;
 
 #[derive(Debug)]
 pub(in crate::native) struct Distiller<T> {
+    filters: Filters,
     cutoff: f64,
     /// F, padded.
     width: usize,
@@ -94,6 +95,7 @@ impl<T: Real> Distiller<T> {
         let known = usize::from(h.max_z) + 1;
         let [half, quarter] = [f / 2, f / 4].map(|n| Blocks::new(1, n));
         Ok(Distiller {
+            filters,
             cutoff: h.cutoff,
             width: padded(f),
             interactions: interactions.collect::<Result<_, CheckpointError>>()?,
@@ -109,6 +111,10 @@ impl<T: Real> Distiller<T> {
 
 impl<T: Real> Form for Distiller<T> {
     type Memory = Memory<T>;
+
+    fn implementation(&self) -> &'static str {
+        super::implementation(self.filters)
+    }
 
     fn energies(&self, memory: &mut Memory<T>, systems: &Systems<'_>, energies: &mut [f64]) {
         let f = self.width;

@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use md_core::Vec3;
 
+use crate::Filters;
 use crate::student::{Network, Systems};
 
 pub(super) use distiller::Distiller;
@@ -34,6 +35,9 @@ use super::matrix::Real;
 pub(super) trait Form: Debug + Send + Sync {
     /// Everything that a call writes.
     type Memory: Debug + Default + Send;
+
+    /// How it computes, for reports.
+    fn implementation(&self) -> &'static str;
 
     /// Energies of the systems, eV; what the forces need stays in `memory`.
     fn energies(&self, memory: &mut Self::Memory, systems: &Systems<'_>, energies: &mut [f64]);
@@ -58,7 +62,7 @@ impl<F: Form> Fused<F> {
 
 impl<F: Form> Network for Fused<F> {
     fn implementation(&self) -> &'static str {
-        super::IMPLEMENTATION
+        self.form.implementation()
     }
 
     fn evaluate(
@@ -75,6 +79,14 @@ impl<F: Form> Network for Fused<F> {
         }
         idle().push(memory);
         Ok(())
+    }
+}
+
+/// The name of this implementation.
+fn implementation(filters: Filters) -> &'static str {
+    match filters {
+        Filters::Tabulated => "native",
+        Filters::Exact => "native-exact",
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{CheckpointError, Filters, Weights, tensors, zbl};
 
 #[derive(Debug)]
 pub(in crate::native) struct Painn<T> {
+    filters: Filters,
     surroundings: Surroundings,
     /// F, padded.
     width: usize,
@@ -115,6 +116,7 @@ impl<T: Real> Painn<T> {
             second.apply(&hidden, &mut first_message);
         }
         Ok(Painn {
+            filters,
             surroundings: Surroundings::new(h),
             width: padded(f),
             embedding,
@@ -130,6 +132,10 @@ impl<T: Real> Painn<T> {
 
 impl<T: Real> Form for Painn<T> {
     type Memory = Memory<T>;
+
+    fn implementation(&self) -> &'static str {
+        super::implementation(self.filters)
+    }
 
     fn energies(&self, memory: &mut Memory<T>, systems: &Systems<'_>, energies: &mut [f64]) {
         let f = self.width;
