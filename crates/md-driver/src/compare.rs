@@ -1,7 +1,7 @@
 //! A model beside its reference: it follows each reference trajectory from the first frame on, and what it does is
 //! compared with what the reference does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use md_core::units::FS_PER_PS;
@@ -28,13 +28,16 @@ pub fn measure(
     molecule: &LoadedMolecule,
     limits: &LimitsConfig,
 ) -> Result<Comparison> {
-    let (mut reference, mut follower) = (Vec::new(), Vec::new());
-    for file in &molecule.trajectories {
-        let trajectory = Trajectory::read(file).with_context(|| file.display().to_string())?;
-        follower
-            .push(trajectory.follow(model, molecule, limits).with_context(|| file.display().to_string())?);
-        reference.push(trajectory.record()?);
+    let read = |file: &PathBuf| Trajectory::read(file).with_context(|| file.display().to_string());
+    let trajectories = molecule.trajectories.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut follower = Vec::new();
+    // Those of one kind in lock step.
+    for alike in
+        trajectories.chunk_by(|a, b| a.interval_fs == b.interval_fs && a.frames.len() == b.frames.len())
+    {
+        follower.extend(follow(alike, model, molecule, limits)?);
     }
+    let reference: Vec<Record> = trajectories.iter().map(Trajectory::record).collect();
     let duration_ps = reference.iter().map(|r| r.duration_ps).sum();
     let whole_reference = Gathered::of(&reference)?;
     let whole_follower = Gathered::of(&follower)?;
@@ -66,6 +69,7 @@ pub fn measure(
 
 /// A reference trajectory.
 struct Trajectory {
+    file: PathBuf,
     frames: Vec<LabelledFrame>,
     interval_fs: f64,
 }
@@ -90,51 +94,61 @@ impl Trajectory {
         if let Some(n) = uneven {
             bail!("frame {} is not {interval_fs} fs after the one before", n + 1);
         }
-        Ok(Trajectory { frames, interval_fs })
+        Ok(Trajectory { file: file.to_owned(), frames, interval_fs })
     }
 
-    fn record(&self) -> Result<Record> {
+    fn record(&self) -> Record {
         let mut record = Record::new(&self.frames[0].system, self.interval_fs);
         for frame in &self.frames {
             record.push(frame.system.positions(), frame.velocities.as_deref().unwrap_or_default());
         }
-        Ok(record)
+        record
     }
+}
 
-    /// The run of the model from the first frame, seen at the times of the reference's frames.
-    fn follow(
-        &self,
-        model: &mut LoadedModel,
-        molecule: &LoadedMolecule,
-        limits: &LimitsConfig,
-    ) -> Result<Record> {
-        let first = &self.frames[0];
-        let system = &first.system;
-        let potential = model.potential.as_mut();
-        let mut state = State::at_rest(std::slice::from_ref(system), potential)?;
-        let masses = system.masses_amu();
-        let held = 3 + mechanics::rotational_degrees_of_freedom(masses, system.positions());
-        let velocities = first.velocities.clone().unwrap_or_default();
-        state.set_velocities(velocities, vec![(3 * masses.len()).saturating_sub(held)])?;
-        let stride = (self.interval_fs / TIMESTEP_FS).ceil().max(1.0);
-        let mut verlet = VelocityVerlet::new(self.interval_fs / stride)?;
-        let limit =
-            Limits::for_molecule(&molecule.system, limits.bond_ratio, limits.max_temperature_k(1000.0));
-        let steps = stride as u64 * (self.frames.len() as u64 - 1);
-        let mut watcher = Watcher { stride: stride as u64, record: Record::new(system, self.interval_fs) };
-        let options = RunOptions { steps, limits: vec![limit] };
-        let fates = md_dynamics::run(&mut state, &mut verlet, potential, &mut [&mut watcher], &options)?;
-        if let Some(md_core::Fate::Diverged { step, reason }) = fates.first() {
-            let ps = *step as f64 * self.interval_fs / stride / FS_PER_PS;
-            bail!("beside the reference the model diverged after {ps:.3} ps: {reason}");
-        }
-        Ok(watcher.record)
+/// Runs of the model from the first frames, seen at the times of the references' frames; all of one length and interval.
+fn follow(
+    trajectories: &[Trajectory],
+    model: &mut LoadedModel,
+    molecule: &LoadedMolecule,
+    limits: &LimitsConfig,
+) -> Result<Vec<Record>> {
+    let Some(Trajectory { frames, interval_fs, .. }) = trajectories.first() else { return Ok(Vec::new()) };
+    let systems: Vec<System> = trajectories.iter().map(|t| t.frames[0].system.clone()).collect();
+    let potential = model.potential.as_mut();
+    let mut state = State::at_rest(&systems, potential)?;
+    let (mut velocities, mut degrees_of_freedom) = (Vec::new(), Vec::new());
+    for trajectory in trajectories {
+        let first = &trajectory.frames[0];
+        let masses = first.system.masses_amu();
+        let held = 3 + mechanics::rotational_degrees_of_freedom(masses, first.system.positions());
+        velocities.extend_from_slice(first.velocities.as_deref().unwrap_or_default());
+        degrees_of_freedom.push((3 * masses.len()).saturating_sub(held));
     }
+    state.set_velocities(velocities, degrees_of_freedom)?;
+    let stride = (interval_fs / TIMESTEP_FS).ceil().max(1.0);
+    let mut verlet = VelocityVerlet::new(interval_fs / stride)?;
+    let limit = Limits::for_molecule(&molecule.system, limits.bond_ratio, limits.max_temperature_k(1000.0));
+    let options = RunOptions {
+        steps: stride as u64 * (frames.len() as u64 - 1),
+        limits: vec![limit; trajectories.len()],
+    };
+    let records = systems.iter().map(|system| Record::new(system, *interval_fs)).collect();
+    let mut watcher = Watcher { stride: stride as u64, records };
+    let fates = md_dynamics::run(&mut state, &mut verlet, potential, &mut [&mut watcher], &options)?;
+    for (trajectory, fate) in trajectories.iter().zip(fates) {
+        if let md_core::Fate::Diverged { step, reason } = fate {
+            let ps = step as f64 * interval_fs / stride / FS_PER_PS;
+            let file = trajectory.file.display();
+            bail!("{file}: beside the reference the model diverged after {ps:.3} ps: {reason}");
+        }
+    }
+    Ok(watcher.records)
 }
 
 struct Watcher {
     stride: u64,
-    record: Record,
+    records: Vec<Record>,
 }
 
 impl Observer for Watcher {
@@ -144,7 +158,7 @@ impl Observer for Watcher {
 
     fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
         for system in frame.systems() {
-            self.record.push(system.positions(), system.velocities());
+            self.records[system.id].push(system.positions(), system.velocities());
         }
         Ok(())
     }

@@ -109,6 +109,12 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         Ok((checkpoint, potential))
     });
     let (checkpoint, potential) = loaded?;
+    // The function that runs, splines and all, so that the gates ask about it.
+    let filters = match config.implementation {
+        Implementation::Tabulated => Filters::Tabulated,
+        Implementation::Fast if precision == Precision::F32 => Filters::Tabulated,
+        Implementation::Fast | Implementation::Exact | Implementation::Plain => Filters::Exact,
+    };
     let plain = Student::reference(&checkpoint, Precision::F64)?;
     Ok(LoadedModel {
         record: results::Model {
@@ -125,7 +131,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         plain_path: format!("{}-{}", plain.implementation(), Precision::F64),
         plain: Some(Box::new(plain)),
         potential: Box::new(potential),
-        oracle: Box::new(Student::new(&checkpoint, Precision::F64)?),
+        oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
         load_s,
     })
 }

@@ -84,7 +84,8 @@ impl<'a> Systems<'a> {
     }
 }
 
-/// A network as a function of the geometry of some systems.
+/// A network as a function of the geometry of some systems. What it says of one does not depend on the others, to the last
+/// bit.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// How it computes, for reports.
     fn implementation(&self) -> &'static str;
@@ -203,14 +204,15 @@ impl Potential for Student {
 /// written stays in the cache.
 const ATOMS_AT_ONCE: usize = 32;
 
-/// The systems of a batch in order, some at a time: the same whatever the threads.
+/// The systems of a batch in order, some at a time, so that every thread has something to do. How they are shared changes
+/// no number: see [`Network`].
 fn shares(batch: &Batch) -> impl Iterator<Item = Range<usize>> {
+    let at_once = batch.n_atoms().div_ceil(rayon::current_num_threads()).min(ATOMS_AT_ONCE);
     let mut next = 0;
     std::iter::from_fn(move || {
         let first = next;
         let mut atoms = 0;
-        while next < batch.n_systems() && (next == first || atoms + batch.range(next).len() <= ATOMS_AT_ONCE)
-        {
+        while next < batch.n_systems() && (next == first || atoms + batch.range(next).len() <= at_once) {
             atoms += batch.range(next).len();
             next += 1;
         }

@@ -76,6 +76,7 @@ fn sound() -> Results {
             .collect(),
         runs: vec![run()],
         evaluations: vec![evaluation()],
+        machine: Vec::new(),
         speed: vec![speed()],
         survival: Vec::new(),
         comparisons: Vec::new(),

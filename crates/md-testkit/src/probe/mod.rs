@@ -14,6 +14,8 @@ pub use hessian::{Hessian, hessian};
 pub use jumps::{EnergyJump, ForceJump, Jumps, largest_jumps, ray_jumps};
 pub use work::{LoopWork, loop_work};
 
+use std::ops::Range;
+
 use md_core::{
     Batch, Cell, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, StepError, System,
     SystemError, Vec3,
@@ -227,12 +229,12 @@ pub fn permutation(
 ) -> Result<Deviation, ProbeError> {
     let expected = evaluate(potential, system)?;
     let mut random = SplitMix64::new(seed);
+    let orders: Vec<Vec<usize>> = (0..n).map(|_| random.permutation(system.n_atoms())).collect();
+    let copies = orders.iter().map(|order| reordered(system, order)).collect::<Result<Vec<_>, _>>()?;
     let mut worst = Deviation::NONE;
-    for _ in 0..n {
-        let order = random.permutation(system.n_atoms());
-        let found = evaluate(potential, &reordered(system, &order)?)?;
+    for (found, order) in evaluate_together(potential, &copies)?.iter().zip(&orders) {
         let forces = order.iter().map(|&i| expected.forces[i]).collect();
-        worst = worst.max(Deviation::between(&found, &Evaluation { forces, ..expected.clone() }));
+        worst = worst.max(Deviation::between(found, &Evaluation { forces, ..expected.clone() }));
     }
     Ok(worst)
 }
@@ -374,6 +376,23 @@ fn evaluate(potential: &mut dyn Potential, system: &System) -> Result<Evaluation
     Ok(out)
 }
 
+/// The potential's answers for systems in one batch: one by one they would keep one thread busy.
+fn evaluate_together(
+    potential: &mut dyn Potential,
+    systems: &[System],
+) -> Result<Vec<Evaluation>, ProbeError> {
+    let batch = Batch::new(systems);
+    let positions = Batch::gather_positions(systems);
+    let mut out = Evaluation::default();
+    ask(potential, Configuration { batch: &batch, positions: &positions }, Request::FORCES, &mut out)?;
+    let one = |(s, atoms): (usize, Range<usize>)| Evaluation {
+        energies: vec![out.energies[s]],
+        forces: out.forces[atoms].to_vec(),
+        ..Evaluation::default()
+    };
+    Ok(batch.ranges().enumerate().map(one).collect())
+}
+
 /// `Potential::evaluate`, with an error where the answer has not the shape that was asked for.
 fn ask(
     potential: &mut dyn Potential,
@@ -403,7 +422,7 @@ fn isometries(
 ) -> Result<Deviation, ProbeError> {
     let expected = evaluate(potential, system)?;
     let centre = centroid(system);
-    let mut worst = Deviation::NONE;
+    let (mut turns, mut copies) = (Vec::new(), Vec::new());
     for _ in 0..n {
         let (turn, shift) = draw();
         let positions = system.positions().iter().map(|x| centre + turn * (x - centre) + shift).collect();
@@ -411,9 +430,13 @@ fn isometries(
         if let Some(cell) = system.cell() {
             moved = moved.with_cell(Cell::new(cell.vectors() * turn.transpose(), cell.periodic())?);
         }
-        let found = evaluate(potential, &moved)?;
+        turns.push(turn);
+        copies.push(moved);
+    }
+    let mut worst = Deviation::NONE;
+    for (found, turn) in evaluate_together(potential, &copies)?.iter().zip(turns) {
         let forces = expected.forces.iter().map(|f| turn * f).collect();
-        worst = worst.max(Deviation::between(&found, &Evaluation { forces, ..expected.clone() }));
+        worst = worst.max(Deviation::between(found, &Evaluation { forces, ..expected.clone() }));
     }
     Ok(worst)
 }

@@ -6,7 +6,7 @@ use super::dense::{Blocks, Dense, multiply_by, rows, silu, zero};
 use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, padded, vectorised};
 use super::message::{BySent, Sent};
-use super::pairs::{ByPair, add_forces, find};
+use super::pairs::{ByPair, add_forces};
 use super::{Form, PairMemory, add_up};
 use crate::distiller::DistillerHyperparameters;
 use crate::native::matrix::Real;
@@ -119,7 +119,7 @@ impl<T: Real> Form for Distiller<T> {
     fn energies(&self, memory: &mut Memory<T>, systems: &Systems<'_>, energies: &mut [f64]) {
         let f = self.width;
         let Memory { pairs, traces, s, v, hidden, head, .. } = memory;
-        find(systems, self.cutoff, &mut pairs.pairs);
+        pairs.find(systems, self.cutoff, self.interactions.first().map(|i| &i.filters));
         traces.resize_with(self.interactions.len(), Trace::default);
         s.clear();
         for element in systems.elements() {

@@ -4,7 +4,7 @@ use super::dense::{Blocks, Dense, multiply_by, silu};
 use super::lanes::vectorised;
 use super::message::OnPairs;
 use super::pairs::Pair;
-use super::table::Table;
+use super::table::{Grid, Place, Table};
 use crate::distiller::DistillerHyperparameters;
 use crate::geometry::{BesselBasis, RadialBasis, envelope};
 use crate::native::matrix::Real;
@@ -26,8 +26,9 @@ const INTERVALS: [usize; 2] = [256, 16_384];
 pub(super) enum FilterSource<T> {
     Table {
         table: Table<T>,
-        /// Å. What is tabulated is to be multiplied with the polynomial envelope that ends here.
-        envelope: Option<f64>,
+        grid: Grid,
+        /// Whether what is tabulated is to be multiplied with the polynomial envelope that ends where the grid does.
+        has_envelope: bool,
     },
     Gaussians {
         basis: RadialBasis,
@@ -66,14 +67,15 @@ impl<T: Real> FilterSource<T> {
                 let [first, second] = distiller_layers::<f64>(h, weights, l)?;
                 let intervals = INTERVALS_PER_WIDTH * h.cutoff / basis.narrowest();
                 let width = blocks(l) * Blocks::new(1, f).padded();
-                let table = Table::new(h.cutoff, clamped(intervals), width, |d, filters| {
+                let grid = Grid { end: h.cutoff, intervals: clamped(intervals) };
+                let table = Table::new(&grid, width, |d, filters| {
                     let (mut hidden, mut slope, mut out) = (Vec::new(), Vec::new(), Vec::new());
                     first.apply(&basis.smooth(d), &mut hidden);
                     silu(&mut hidden, &mut slope);
                     second.apply(&hidden, &mut out);
                     filters.copy_from_slice(&out);
                 });
-                FilterSource::Table { table, envelope: None }
+                FilterSource::Table { table, grid, has_envelope: false }
             }
         };
         Ok(source)
@@ -99,21 +101,36 @@ impl<T: Real> FilterSource<T> {
             Filters::Tabulated => {
                 let layer = Dense::<f64>::load_matrix(weights, &name, from, to, &selected)?;
                 let width = blocks(l) * Blocks::new(1, f).padded();
-                let intervals = clamped(INTERVALS_PER_HALF_WAVE * k as f64);
-                let table = Table::new(h.cutoff, intervals, width, |d, filters| {
+                let grid = Grid { end: h.cutoff, intervals: clamped(INTERVALS_PER_HALF_WAVE * k as f64) };
+                let table = Table::new(&grid, width, |d, filters| {
                     let mut out = Vec::new();
                     layer.apply_linear(&basis.smooth(d), &mut out);
                     filters.copy_from_slice(&out);
                 });
-                FilterSource::Table { table, envelope: Some(h.cutoff) }
+                FilterSource::Table { table, grid, has_envelope: true }
             }
         })
     }
 
-    /// Computes the filters of `pairs`, and their derivatives (1/Å) if they are wanted.
+    /// Where the distances of `pairs` lie in tables: in those of all interactions of a network. Nothing where there are none.
+    pub(super) fn find(&self, pairs: &[Pair<T>], places: &mut Vec<Place<T>>) {
+        places.clear();
+        let FilterSource::Table { grid, has_envelope, .. } = self else { return };
+        places.extend(pairs.iter().map(|pair| {
+            let mut place = grid.place(pair.distance);
+            if *has_envelope {
+                let (factor, slope) = envelope(pair.distance / grid.end);
+                place.multiply(T::of(factor), T::of(slope / grid.end));
+            }
+            place
+        }));
+    }
+
+    /// Computes the filters of `pairs`, which lie at `places`, and their derivatives (1/Å) if they are wanted.
     pub(super) fn compute(
         &self,
         pairs: &[Pair<T>],
+        places: &[Place<T>],
         slopes: bool,
         work: &mut Workspace<T>,
         on: &mut OnPairs<T>,
@@ -126,11 +143,11 @@ impl<T: Real> FilterSource<T> {
         values.clear();
         derivatives.clear();
         match self {
-            FilterSource::Table { table, envelope } => {
+            FilterSource::Table { table, .. } => {
                 let n = pairs.len() * table.width();
                 on.values.resize(n, T::default());
                 on.slopes.resize(if slopes { n } else { 0 }, T::default());
-                interpolate(table, *envelope, pairs, &mut on.values, &mut on.slopes);
+                interpolate(table, places, &mut on.values, &mut on.slopes);
             }
             FilterSource::Gaussians { basis, layers } => {
                 let [first, second] = layers.as_ref();
@@ -192,23 +209,17 @@ vectorised! {
     fn interpolate<'a, T>(
         simd;
         table: &'a Table<T>,
-        ends: Option<f64>,
-        pairs: &'a [Pair<T>],
+        places: &'a [Place<T>],
         values: &'a mut [T],
         slopes: &'a mut [T],
     ) {
         let width = table.width();
-        for (p, pair) in pairs.iter().enumerate() {
-            let mut place = table.place(pair.distance);
-            if let Some(end) = ends {
-                let (factor, slope) = envelope(pair.distance / end);
-                place.multiply(T::of(factor), T::of(slope / end));
-            }
+        for (p, place) in places.iter().enumerate() {
             let values = &mut values[p * width..][..width];
             if slopes.is_empty() {
-                table.values(simd, &place, values);
+                table.values(simd, place, values);
             } else {
-                table.values_and_slopes(simd, &place, values, &mut slopes[p * width..][..width]);
+                table.values_and_slopes(simd, place, values, &mut slopes[p * width..][..width]);
             }
         }
     }

@@ -28,6 +28,7 @@ pub(super) use painn::Painn;
 use filters::{FilterSource, Workspace};
 use message::{BySent, OnPairs, Sent};
 use pairs::{ByPair, Pair};
+use table::Place;
 
 use super::matrix::Real;
 
@@ -97,15 +98,30 @@ const PAIRS: usize = 16;
 #[derive(Debug, Default)]
 struct PairMemory<T> {
     pairs: Vec<Pair<T>>,
+    places: Vec<Place<T>>,
     by_pairs: Vec<ByPair>,
     on: OnPairs<T>,
     work: Workspace<T>,
 }
 
 impl<T: Real> PairMemory<T> {
+    /// Finds the pairs. `filters` are those of any interaction.
+    fn find(&mut self, systems: &Systems<'_>, cutoff: f64, filters: Option<&FilterSource<T>>) {
+        pairs::find(systems, cutoff, &mut self.pairs);
+        if let Some(filters) = filters {
+            filters.find(&self.pairs, &mut self.places);
+        }
+    }
+
+    /// The places of block `n` of the pairs.
+    fn places(places: &[Place<T>], n: usize) -> &[Place<T>] {
+        places.get(n * PAIRS..).map_or(&[], |rest| &rest[..rest.len().min(PAIRS)])
+    }
+
     fn send(&mut self, filters: &FilterSource<T>, sent: Sent<'_, T>, s: &mut [T], v: &mut [T]) {
-        for pairs in self.pairs.chunks(PAIRS) {
-            filters.compute(pairs, false, &mut self.work, &mut self.on);
+        for (n, pairs) in self.pairs.chunks(PAIRS).enumerate() {
+            let places = Self::places(&self.places, n);
+            filters.compute(pairs, places, false, &mut self.work, &mut self.on);
             message::send(pairs, &self.on, sent, s, v);
         }
     }
@@ -118,8 +134,10 @@ impl<T: Real> PairMemory<T> {
         by_v: &[T],
         by_sent: &mut BySent<'_, T>,
     ) {
-        for (pairs, by_pairs) in self.pairs.chunks(PAIRS).zip(self.by_pairs.chunks_mut(PAIRS)) {
-            filters.compute(pairs, true, &mut self.work, &mut self.on);
+        let blocks = self.pairs.chunks(PAIRS).zip(self.by_pairs.chunks_mut(PAIRS));
+        for (n, (pairs, by_pairs)) in blocks.enumerate() {
+            let places = Self::places(&self.places, n);
+            filters.compute(pairs, places, true, &mut self.work, &mut self.on);
             let mut by_sent = BySent { m: &mut *by_sent.m, u: &mut *by_sent.u };
             message::send_back(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
         }

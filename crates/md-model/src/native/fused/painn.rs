@@ -6,7 +6,7 @@ use super::dense::{Blocks, Dense, multiply_by, rows, silu, zero};
 use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components_mut, dot, padded, vectorised};
 use super::message::{BySent, Sent};
-use super::pairs::{ByPair, add_forces, find};
+use super::pairs::{ByPair, add_forces};
 use super::{Form, PairMemory, add_up};
 use crate::native::matrix::Real;
 use crate::painn::{EMBEDDING, NORM_EPSILON, PainnHyperparameters};
@@ -142,7 +142,7 @@ impl<T: Real> Form for Painn<T> {
         let Memory { pairs, traces, s, v, hidden, head, .. } = memory;
         let elements = systems.elements();
         let species = || self.surroundings.species(elements);
-        find(systems, self.surroundings.cutoff(), &mut pairs.pairs);
+        pairs.find(systems, self.surroundings.cutoff(), self.interactions.first().map(|i| &i.filters));
         traces.resize_with(self.interactions.len(), Trace::default);
         s.clear();
         species().for_each(|row| s.extend_from_slice(&self.embedding[row * f..(row + 1) * f]));

@@ -24,14 +24,20 @@ const POLES: [f64; 2] = [-0.430_575_347_099_973_8, -0.043_096_288_203_264_7];
 /// Functions of one distance from 0 to an end, side by side.
 #[derive(Debug, Clone)]
 pub(super) struct Table<T> {
-    intervals_per_angstrom: f64,
-    last_interval: usize,
     width: usize,
     /// \[intervals + 5, width\]
     coefficients: Vec<T>,
 }
 
-/// Where a distance lies in a table: the same for all tables of one length and number of intervals.
+/// Equal intervals from 0 to an end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grid {
+    /// Å
+    pub(super) end: f64,
+    pub(super) intervals: usize,
+}
+
+/// Where a distance lies on a grid: the same for all tables on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<T> {
     row: usize,
@@ -41,15 +47,43 @@ pub(super) struct Place<T> {
     pub(super) slope: [T; ORDER],
 }
 
+impl Grid {
+    /// Where `distance` (Å, at most the end) lies.
+    pub(super) fn place<T: Real>(&self, distance: f64) -> Place<T> {
+        let scale = self.intervals as f64 / self.end;
+        let x = distance * scale;
+        let row = (x as usize).min(self.intervals - 1);
+        let t = x - row as f64;
+        let polynomials: [[f64; ORDER]; ORDER] = [
+            [1.0, -5.0, 10.0, -10.0, 5.0, -1.0],
+            [26.0, -50.0, 20.0, 20.0, -20.0, 5.0],
+            [66.0, 0.0, -60.0, 0.0, 30.0, -10.0],
+            [26.0, 50.0, 20.0, -20.0, -20.0, 10.0],
+            [1.0, 5.0, 10.0, 10.0, 5.0, -5.0],
+            [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        ];
+        Place {
+            row,
+            value: array::from_fn(|k| {
+                T::of(polynomials[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
+            }),
+            slope: array::from_fn(|k| {
+                let p = &polynomials[k];
+                T::of((1..ORDER).rev().fold(0.0, |sum, n| sum * t + n as f64 * p[n]) * scale / 120.0)
+            }),
+        }
+    }
+}
+
 impl<T: Real> Table<T> {
-    /// Tabulates the `width` functions `f` (given a distance in Å, any number of which it writes) from 0 to `end` Å in
-    /// `intervals` intervals. `width` must be a multiple of [`LANES`]; `f` must be smooth and is asked a little beyond both
+    /// Tabulates the `width` functions `f` (given a distance in Å, it writes them). `width` must be a multiple of [`LANES`]; `f` must be smooth and is asked a little beyond both
     /// ends, too.
     ///
     /// For a function of wave number q, a derivative is off by (q h)⁵/4000 of itself at most, h the length of an interval.
-    pub(super) fn new(end: f64, intervals: usize, width: usize, f: impl Fn(f64, &mut [f64])) -> Self {
+    pub(super) fn new(grid: &Grid, width: usize, f: impl Fn(f64, &mut [f64])) -> Self {
         debug_assert!(width.is_multiple_of(LANES));
-        let h = end / intervals as f64;
+        let intervals = grid.intervals;
+        let h = grid.end / intervals as f64;
         let rows = intervals + 1 + 2 * MARGIN;
         let mut c = vec![0.0; rows * width];
         for (row, values) in c.chunks_exact_mut(width).enumerate() {
@@ -70,37 +104,8 @@ impl<T: Real> Table<T> {
         // Row 0 is what the first interval begins with: two before its left end.
         let from = (MARGIN - 2) * width;
         Table {
-            intervals_per_angstrom: 1.0 / h,
-            last_interval: intervals - 1,
             width,
             coefficients: c[from..from + (intervals + ORDER - 1) * width].iter().map(|&c| T::of(c)).collect(),
-        }
-    }
-
-    /// Where `distance` (Å, at most the end of the table) lies.
-    #[inline(always)]
-    pub(super) fn place(&self, distance: f64) -> Place<T> {
-        let x = distance * self.intervals_per_angstrom;
-        let row = (x as usize).min(self.last_interval);
-        let t = x - row as f64;
-        let polynomials: [[f64; ORDER]; ORDER] = [
-            [1.0, -5.0, 10.0, -10.0, 5.0, -1.0],
-            [26.0, -50.0, 20.0, 20.0, -20.0, 5.0],
-            [66.0, 0.0, -60.0, 0.0, 30.0, -10.0],
-            [26.0, 50.0, 20.0, -20.0, -20.0, 10.0],
-            [1.0, 5.0, 10.0, 10.0, 5.0, -5.0],
-            [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
-        ];
-        let scale = self.intervals_per_angstrom;
-        Place {
-            row,
-            value: array::from_fn(|k| {
-                T::of(polynomials[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
-            }),
-            slope: array::from_fn(|k| {
-                let p = &polynomials[k];
-                T::of((1..ORDER).rev().fold(0.0, |sum, n| sum * t + n as f64 * p[n]) * scale / 120.0)
-            }),
         }
     }
 
@@ -183,15 +188,19 @@ mod tests {
 
     /// Sine and cosine of wave number q, and a constant.
     fn table(q: f64, intervals: usize) -> Table<f64> {
-        Table::new(5.0, intervals, LANES, move |d, y| {
+        Table::new(&grid(intervals), LANES, move |d, y| {
             (y[0], y[1]) = (q * d).sin_cos();
             y[2] = 7.0;
         })
     }
 
+    fn grid(intervals: usize) -> Grid {
+        Grid { end: 5.0, intervals }
+    }
+
     /// Values and slopes.
-    fn at(table: &Table<f64>, d: f64) -> ([f64; LANES], [f64; LANES]) {
-        let place = table.place(d);
+    fn at(table: &Table<f64>, intervals: usize, d: f64) -> ([f64; LANES], [f64; LANES]) {
+        let place = grid(intervals).place(d);
         let (mut y, mut slope, mut alone) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         table.values_and_slopes(pulp::Scalar, &place, &mut y, &mut slope);
         table.values(pulp::Scalar, &place, &mut alone);
@@ -209,7 +218,7 @@ mod tests {
             let mut worst: f64 = 0.0;
             for n in 0..=5000 {
                 let d = 5.0 * f64::from(n) / 5000.0;
-                let (y, slope) = at(&table, d);
+                let (y, slope) = at(&table, intervals, d);
                 let (sin, cos) = (q * d).sin_cos();
                 worst = worst.max((slope[0] / q - cos).abs()).max((slope[1] / q + sin).abs());
                 assert!((y[0] - sin).abs() < bound && (y[1] - cos).abs() < bound, "{d}");
@@ -222,10 +231,10 @@ mod tests {
     #[test]
     fn slopes_are_the_derivatives_of_values_across_intervals() {
         let table = table(3.0, 64);
-        let value = |d: f64| at(&table, d).0[0];
+        let value = |d: f64| at(&table, 64, d).0[0];
         for d in [0.3, 5.0 / 64.0 * 17.0, 2.5, 4.99] {
             let h = 1e-5;
-            assert!((at(&table, d).1[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9, "{d}");
+            assert!((at(&table, 64, d).1[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9, "{d}");
         }
     }
 }
