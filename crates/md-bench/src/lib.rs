@@ -50,7 +50,8 @@ pub struct Protocol {
     pub min_calls: usize,
     /// Timed calls, at most.
     pub max_calls: usize,
-    /// Total time of the timed calls and steps, s, beyond which no more than `min_calls` are made.
+    /// Total time of the timed calls and steps, s, beyond which no more than `min_calls` are made; and beyond ten times
+    /// which none are, once there are three.
     pub max_seconds: f64,
 }
 
@@ -101,15 +102,22 @@ pub fn measure(
     };
 
     let first_call_ms = call_ms(potential, &batch, &next_positions(), &mut out)?;
+    let mut warmup_ms = 0.0;
     for _ in 0..protocol.warmup_calls {
-        call_ms(potential, &batch, &next_positions(), &mut out)?;
+        if warmup_ms < 1e3 * protocol.max_seconds {
+            warmup_ms += call_ms(potential, &batch, &next_positions(), &mut out)?;
+        }
     }
     let start = State::at_rest(systems, potential)?;
     let mut verlet = VelocityVerlet::new(TIMESTEP_FS)?;
     let (mut calls, mut steps, mut total_ms) = (Vec::new(), Vec::new(), 0.0);
-    while calls.len() < protocol.min_calls.max(1)
-        || (calls.len() < protocol.max_calls && total_ms < 1e3 * protocol.max_seconds)
-    {
+    let wanted = |calls: usize, total_ms: f64| {
+        let budget_ms = 1e3 * protocol.max_seconds;
+        let at_least =
+            if total_ms < 10.0 * budget_ms { protocol.min_calls } else { protocol.min_calls.min(3) };
+        calls < at_least.max(1) || (calls < protocol.max_calls && total_ms < budget_ms)
+    };
+    while wanted(calls.len(), total_ms) {
         let call = call_ms(potential, &batch, &next_positions(), &mut out)?;
         // Every step starts beside the structure: a molecule that flies apart would get cheaper.
         let mut state = start.clone();
@@ -218,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn slow_calls_are_few() {
+        let mut potential = Counting::default();
+        let protocol = Protocol { warmup_calls: 3, min_calls: 50, max_calls: 60, max_seconds: 1e-6 };
+        let timing = measure(&mut potential, &[argon()], &protocol).unwrap();
+        assert_eq!((timing.calls, potential.calls), (3, 1 + 1 + 1 + 2 * 3));
+    }
+
+    #[test]
     fn the_protocol_is_followed_and_no_call_repeats_the_last() {
         let mut potential = Counting::default();
         let protocol = Protocol { warmup_calls: 3, min_calls: 4, max_calls: 6, max_seconds: 1e3 };
@@ -236,7 +252,7 @@ mod tests {
 
     #[test]
     fn time_ends_a_measurement_but_not_before_the_least_number_of_calls() {
-        let protocol = Protocol { warmup_calls: 0, min_calls: 4, max_calls: 1000, max_seconds: 0.0 };
+        let protocol = Protocol { warmup_calls: 0, min_calls: 4, max_calls: 1000, max_seconds: 5e-3 };
         assert_eq!(measure(&mut Counting::default(), &[argon()], &protocol).unwrap().calls, 4);
     }
 

@@ -6,9 +6,17 @@ use std::ops::Range;
 use md_io::results::{Performance, Speed};
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Width and height, pixels.
-const SIZE: (u32, u32) = (800, 500);
+/// Width and height, pixels, and the width without the legend.
+const SIZE: (u32, u32) = (900, 500);
+const PLOT_WIDTH: u32 = 660;
+
+/// Height of a line of the legend, pixels.
+const LINE: i32 = 20;
+
+/// Where a line of the legend is anchored.
+const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
 
 /// A picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +135,8 @@ fn ranges(series: &Series) -> Option<[Range<f64>; 2]> {
         low / 1.5..high * 1.5
     };
     let [x, y] = [range(|p| p.0), range(|p| p.1)];
-    (y.start > 0.0 && y.end.is_finite()).then_some([x, y])
+    // Without points the range is empty, and its start infinite.
+    (y.start > 0.0 && y.start < y.end && y.end.is_finite()).then_some([x, y])
 }
 
 fn draw<X, Y>(
@@ -149,8 +158,9 @@ where
     let mut svg = String::new();
     let text = |error: &dyn std::error::Error| error.to_string();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE).map_err(|e| text(&e))?;
+        let whole = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        whole.fill(&WHITE).map_err(|e| text(&e))?;
+        let (area, legend) = whole.split_horizontally(PLOT_WIDTH);
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 20))
             .margin(15)
@@ -178,18 +188,13 @@ where
             }
             chart
                 .draw_series(points.iter().map(|&p| Circle::new(p, 4, colour.filled())))
-                .map_err(|e| text(&e))?
-                .label(label)
-                .legend(move |at| Circle::new(at, 4, colour.filled()));
+                .map_err(|e| text(&e))?;
+            let y = LINE * (n as i32 + 3);
+            legend.draw(&Circle::new((8, y), 4, colour.filled())).map_err(|e| text(&e))?;
+            let style = ("sans-serif", 13).into_font().into_text_style(&legend).pos(LEFT);
+            legend.draw(&Text::new(label, (20, y), style)).map_err(|e| text(&e))?;
         }
-        chart
-            .configure_series_labels()
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .label_font(("sans-serif", 13))
-            .draw()
-            .map_err(|e| text(&e))?;
-        area.present().map_err(|e| text(&e))?;
+        whole.present().map_err(|e| text(&e))?;
     }
     Ok(svg)
 }
@@ -222,7 +227,7 @@ mod tests {
         ];
         assert_eq!(marks, expected);
         assert!(
-            plots[0].svg.contains("Time of an NVE step") && plots[0].svg.contains(">b<"),
+            plots[0].svg.contains("Time of an NVE step") && plots[0].svg.contains("\nb\n"),
             "{}",
             plots[0].svg
         );

@@ -37,8 +37,8 @@ pub const ENGINE: &str = "engine";
 const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
 
 /// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of
-/// the atoms, two molecules, pairs.
-const NOT_FOR_CONTROL: [&str; 3] = ["permutation", "extensivity", "dimer"];
+/// the atoms, two molecules, pairs; and the comparison with another implementation, of which it has none.
+const NOT_FOR_CONTROL: [&str; 4] = ["equivalence", "permutation", "extensivity", "dimer"];
 
 /// Exit status of a campaign; the numbers are the program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
