@@ -50,9 +50,11 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
     checkpoint(&network);
     let out = folder.path().join("out");
     let model = format!("random={}", network.display());
-    let output = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
+    let output = validate(&repository("configs/smoke.toml"), &out, &["--model", &model, "--device", "auto"]);
     assert_eq!(output.status, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("REJECTED"), "{}", output.stdout);
+    // The tests are built without CUDA.
+    assert!(output.stdout.contains("computed on the cpu: there is no CUDA device"), "{}", output.stdout);
 
     let file = out.join("results.json");
     let results = Results::read(&file).unwrap();
@@ -62,6 +64,7 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
         |id: &str| judged.checks.iter().find(|c| c.id == id && c.molecule == "alanine").unwrap().status;
     assert_eq!(status("force_gradient_ev_per_angstrom"), Status::Pass);
     assert_eq!(status("translation_energy_ev"), Status::Pass);
+    assert_eq!(status("equivalence_force_ev_per_angstrom"), Status::Pass);
     assert_eq!(status("permutation_energy_ev"), Status::Pass);
     assert_eq!(status("rotation_energy_ev"), Status::Fail, "the form mixes Cartesian components");
     assert_eq!(status("force_rmse_ev_per_angstrom"), Status::Skipped, "there are no reference frames");
@@ -249,12 +252,15 @@ fn bench_compares_models_with_the_first() {
         "1,4".into(),
         "--implementation".into(),
         "fast,plain".into(),
+        "--device".into(),
+        "cuda".into(),
         "--json".into(),
         "--out".into(),
         out.clone().into_os_string(),
     ]);
     assert_eq!(output.status, 0, "{}", output.stderr);
     let performance: md_io::results::Performance = serde_json::from_str(&output.stdout).unwrap();
+    assert!(performance.speed.iter().all(|r| r.device == "cpu"));
     let rows = &performance.speed;
     let measured: Vec<_> = rows.iter().map(|r| (r.model.as_str(), r.path.as_str(), r.batch)).collect();
     let of = |model| {

@@ -1,6 +1,6 @@
 //! One energy and force call, and one NVE step, against the number of atoms: the analytic control, and untrained
 //! networks of the largest student's size (427K parameters; the weights do not change the cost) in f32 and f64, in the
-//! distiller form and as PaiNN; and what a training step of PaiNN spends on four systems, in native loops and on burn's tape.
+//! distiller form and as PaiNN; 64 molecules at once; finding neighbours; and what a training step of PaiNN spends on four systems, in native loops and on burn's tape.
 //!
 //! ```text
 //! cargo bench -p md-bench
@@ -11,6 +11,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion};
 use md_core::{
     Batch, Configuration, Element, Evaluation, Integrator, Potential, Request, State, System, Vec3,
+    neighbours,
 };
 use md_dynamics::VelocityVerlet;
 use md_model::{
@@ -70,6 +71,19 @@ fn bench_potential(
     Ok(())
 }
 
+/// 64 molecules of 13 atoms in one call.
+fn bench_batch(criterion: &mut Criterion, name: &str, potential: &mut dyn Potential) -> Result<(), AnyError> {
+    let systems = vec![piece_of_alkane(13)?; 64];
+    let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
+    let configuration = Configuration { batch: &batch, positions: &positions };
+    let mut out = Evaluation::default();
+    potential.evaluate(configuration, Request::FORCES, &mut out)?;
+    criterion.bench_function(&format!("{name}/call/64x13"), |bencher| {
+        bencher.iter(|| potential.evaluate(black_box(configuration), Request::FORCES, &mut out));
+    });
+    Ok(())
+}
+
 fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
     let molecules = SIZES.map(piece_of_alkane).into_iter().collect::<Result<Vec<_>, _>>()?;
     bench_potential(criterion, "control", &mut Control::new(&molecules)?, &molecules)?;
@@ -93,9 +107,28 @@ fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
         for precision in [Precision::F32, Precision::F64] {
             let mut student = Student::new(&checkpoint, precision)?;
             bench_potential(criterion, &format!("{name}-{precision}"), &mut student, &molecules)?;
+            bench_batch(criterion, &format!("{name}-{precision}"), &mut student)?;
         }
     }
+    bench_neighbours(criterion);
     bench_training(criterion, &painn, &molecules)
+}
+
+/// All pairs of a cubic grid, a tenth of an atom per Å³, for which cells are made.
+fn bench_neighbours(criterion: &mut Criterion) {
+    for side in [10_u32, 22, 46] {
+        let at = |n: u32| 2.15 * f64::from(n);
+        let sites =
+            (0..side.pow(3)).map(|n| Vec3::new(at(n % side), at(n / side % side), at(n / side / side)));
+        let positions: Vec<Vec3> = sites.collect();
+        criterion.bench_function(&format!("neighbours/{}", positions.len()), |bencher| {
+            bencher.iter(|| {
+                let mut pairs = 0_usize;
+                neighbours::for_each_pair(black_box(&positions), 5.0, |_| pairs += 1);
+                pairs
+            });
+        });
+    }
 }
 
 /// The gradient by the weights of a loss in energies and forces of four copies of each molecule.

@@ -11,7 +11,7 @@ use md_io::extxyz::LabelKeys;
 use md_io::results::{self, Performance, Results};
 use md_model::Precision;
 
-use crate::config::{self, Implementation, ModelArgument, ModelConfig, ModelSource};
+use crate::config::{self, Device, Implementation, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
 use crate::{campaign, dashboard, evaluate, frames, models, speed, train, verdict};
@@ -56,6 +56,9 @@ struct Validate {
     /// Add a model, or replace the one of that name.
     #[arg(long, value_name = "NAME=CHECKPOINT")]
     model: Vec<ModelArgument>,
+    /// Where models are computed [default: what the campaign says, or the processor].
+    #[arg(long)]
+    device: Option<Device>,
     /// Run only what matches: model=NAME, molecule=NAME, temperature_K=NUMBER, replica=NUMBER.
     #[arg(long, value_name = "KEY=VALUE")]
     only: Vec<Filter>,
@@ -109,6 +112,9 @@ struct Bench {
     /// Implementations of each model.
     #[arg(long, value_delimiter = ',', default_value = "fast", value_name = "NAME,...")]
     implementation: Vec<Implementation>,
+    /// Where `fast` is computed.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
     /// Replicas of a molecule in lock step.
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N,...", value_parser = parse_count)]
     batch: Vec<usize>,
@@ -211,7 +217,10 @@ pub fn run_with(
 }
 
 fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress) -> Result<u8> {
-    let config = config::load(&a.config, &a.model)?;
+    let mut config = config::load(&a.config, &a.model)?;
+    if let Some(device) = a.device {
+        config.models.iter_mut().for_each(|model| model.device = device);
+    }
     let folder = match &a.out {
         Some(folder) => folder.clone(),
         None => Path::new("mdproof-out").join(format!(
@@ -253,7 +262,7 @@ fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result
     let mut model = load_model(
         &ModelArgument { name: name.clone(), checkpoint: a.checkpoint.clone() },
         a.precision,
-        Implementation::Fast,
+        (Implementation::Fast, Device::Cpu),
         &[],
     )?;
     let keys =
@@ -297,7 +306,7 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
             let measured = molecules.len() * a.batch.len() * a.implementation.len();
             let ticker = progress.stage(&argument.name, measured as u64);
             for &implementation in &a.implementation {
-                let mut model = load_model(argument, a.precision, implementation, &named)?;
+                let mut model = load_model(argument, a.precision, (implementation, a.device), &named)?;
                 for (name, system) in &molecules {
                     for &batch in &a.batch {
                         rows.push(speed::measure(&mut model, name, system, batch, &machine)?);
@@ -329,7 +338,7 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
 fn load_model(
     argument: &ModelArgument,
     precision: Precision,
-    implementation: Implementation,
+    (implementation, device): (Implementation, Device),
     molecules: &[(&str, &System)],
 ) -> Result<models::LoadedModel> {
     let config = ModelConfig {
@@ -337,6 +346,7 @@ fn load_model(
         source: ModelSource::Checkpoint(argument.checkpoint.clone()),
         precision,
         implementation,
+        device,
         expect: results::Verdict::Approved,
     };
     models::load(&config, molecules)?.context("the checkpoint was not loaded")

@@ -75,8 +75,23 @@ pub struct ModelConfig {
     pub precision: Precision,
     /// How its runs are computed.
     pub implementation: Implementation,
+    /// Where its runs are computed.
+    pub device: Device,
     /// The verdict that the campaign expects of it.
     pub expect: Verdict,
+}
+
+/// Where a network is computed, as far as its implementation is [`Implementation::Fast`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// On the processor.
+    #[default]
+    Cpu,
+    /// On the first CUDA device; on the processor, with a warning, where there is none.
+    Cuda,
+    /// On the first CUDA device if there is one.
+    Auto,
 }
 
 /// How a network is computed.

@@ -116,8 +116,12 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
         Role::Control => "control: tests the engine, approves no model".to_owned(),
     };
     let runs = results.runs.iter().filter(|r| r.model == model.name).count();
+    let device = match (&model.device, &model.device_note) {
+        (Some(device), Some(note)) => format!("computed on the {device}: {note}\n"),
+        _ => String::new(),
+    };
     format!(
-        "{} ({}{parameters}, {}), {runs} runs, {kind}\n{table}\n",
+        "{} ({}{parameters}, {}), {runs} runs, {kind}\n{device}{table}\n",
         model.name, model.architecture, model.precision
     )
 }

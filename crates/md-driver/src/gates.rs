@@ -318,7 +318,7 @@ mod tests {
     use md_testkit::defects::{Defect, Defective};
 
     use super::*;
-    use crate::config::{Implementation, ModelConfig, ModelSource};
+    use crate::config::{Device, Implementation, ModelConfig, ModelSource};
     use crate::criteria::{self, Evidence};
     use crate::models;
 
@@ -343,6 +343,7 @@ mod tests {
             source: ModelSource::NotGiven,
             precision: Precision::F64,
             implementation: Implementation::Fast,
+            device: Device::Cpu,
             expect: md_io::results::Verdict::Approved,
         };
         LoadedModel {

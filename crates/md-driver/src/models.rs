@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use md_core::{Batch, Element, Potential, Request, System};
 use md_io::results::{self, Envelope, Role, Verdict};
-use md_model::{Architecture, Checkpoint, Filters, Precision, Student};
+use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Precision, Student};
 use md_testkit::analytic::Control;
 
-use crate::config::{Implementation, ModelConfig, ModelSource};
+use crate::config::{Device, Implementation, ModelConfig, ModelSource};
 
 /// A model that is ready to run.
 pub struct LoadedModel {
@@ -82,6 +82,8 @@ pub fn unloaded(config: &ModelConfig) -> results::Model {
         architecture: "not given".to_owned(),
         precision: config.precision.to_string(),
         parameters: None,
+        device: None,
+        device_note: None,
         checkpoint_sha256: None,
         weight_bits: None,
         elements: Vec::new(),
@@ -100,19 +102,14 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
     let precision = config.precision;
     let (loaded, load_s) = timed(|| -> Result<_> {
         let checkpoint = Checkpoint::load(path)?;
-        let potential = match config.implementation {
-            Implementation::Fast => Student::new(&checkpoint, precision),
-            Implementation::Tabulated => Student::with_filters(&checkpoint, precision, Filters::Tabulated),
-            Implementation::Exact => Student::with_filters(&checkpoint, precision, Filters::Exact),
-            Implementation::Plain => Student::reference(&checkpoint, precision),
-        }?;
+        let potential = build(config, &checkpoint)?;
         Ok((checkpoint, potential))
     });
-    let (checkpoint, potential) = loaded?;
+    let (checkpoint, (potential, device, device_note)) = loaded?;
     // The function that runs, splines and all, so that the gates ask about it.
     let filters = match config.implementation {
         Implementation::Tabulated => Filters::Tabulated,
-        Implementation::Fast if precision == Precision::F32 => Filters::Tabulated,
+        Implementation::Fast if precision == Precision::F32 && device == "cpu" => Filters::Tabulated,
         Implementation::Fast | Implementation::Exact | Implementation::Plain => Filters::Exact,
     };
     let plain = Student::reference(&checkpoint, Precision::F64)?;
@@ -123,6 +120,8 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
             checkpoint_sha256: Some(checkpoint.sha256().to_owned()),
             weight_bits: Some(checkpoint.significant_bits()),
             elements: symbols(checkpoint.elements()),
+            device: Some(device.to_owned()),
+            device_note,
             ..unloaded(config)
         },
         elements: checkpoint.elements().to_vec(),
@@ -134,6 +133,32 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
         load_s,
     })
+}
+
+/// The network that runs, where it is computed, and why not where it was asked to be.
+fn build(
+    config: &ModelConfig,
+    checkpoint: &Checkpoint,
+) -> Result<(Student, &'static str, Option<String>), CheckpointError> {
+    let precision = config.precision;
+    let mut note = None;
+    if config.device != Device::Cpu && config.implementation == Implementation::Fast {
+        match Student::on_cuda(checkpoint, precision) {
+            Ok(student) => return Ok((student, "cuda", None)),
+            Err(absent @ CheckpointError::NoCudaDevice { .. }) => note = Some(absent.to_string()),
+            Err(other) => return Err(other),
+        }
+    }
+    if let (Device::Cuda, Some(note)) = (config.device, &note) {
+        tracing::warn!("model '{}' runs on the processor: {note}", config.name);
+    }
+    let student = match config.implementation {
+        Implementation::Fast => Student::new(checkpoint, precision),
+        Implementation::Tabulated => Student::with_filters(checkpoint, precision, Filters::Tabulated),
+        Implementation::Exact => Student::with_filters(checkpoint, precision, Filters::Exact),
+        Implementation::Plain => Student::reference(checkpoint, precision),
+    }?;
+    Ok((student, "cpu", note))
 }
 
 fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<LoadedModel> {

@@ -65,7 +65,9 @@ pub fn measure(
         1e-9 * batch as f64 * architecture.flops_per_call(system.n_atoms(), pairs)
     });
     let gflop_per_s = gflop_per_call.map(|gflop| gflop / (1e-3 * timing.ms_per_call_p50));
-    let rate = machine.iter().find(|m| m.threads == threads).map(|m| {
+    let device = model.record.device.clone().unwrap_or_else(|| "cpu".to_owned());
+    // The rates are the processor's.
+    let rate = machine.iter().filter(|_| device == "cpu").find(|m| m.threads == threads).map(|m| {
         let single = model.record.precision == Precision::F32.to_string();
         if single { m.gemm_f32_gflop_per_s } else { m.gemm_f64_gflop_per_s }
     });
@@ -74,8 +76,8 @@ pub fn measure(
         molecule: molecule.to_owned(),
         atoms: system.n_atoms(),
         batch,
-        device: "cpu".to_owned(),
-        threads: Some(threads),
+        threads: (device == "cpu").then_some(threads),
+        device,
         path: model.path.clone(),
         ms_per_call_p50: timing.ms_per_call_p50,
         ms_per_call_p99: timing.ms_per_call_p99,
@@ -145,6 +147,7 @@ pub fn render(performance: &Performance) -> String {
         "molecule",
         "atoms",
         "batch",
+        "device",
         "threads",
         "path",
         "call ms",
@@ -164,6 +167,7 @@ pub fn render(performance: &Performance) -> String {
             s.molecule.clone(),
             s.atoms.to_string(),
             s.batch.to_string(),
+            s.device.clone(),
             s.threads.map_or("-".to_owned(), |n| n.to_string()),
             s.path.clone(),
             number(s.ms_per_call_p50),

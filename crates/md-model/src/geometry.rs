@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use md_core::{Configuration, Vec3, neighbours};
 
 use crate::CheckpointError;
+use crate::student::Systems;
 use crate::tensors::{self, Weights};
 
 /// Added to the distance (Å) when a displacement is normalised.
@@ -24,9 +25,19 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
+    #[cfg(test)]
     pub(crate) fn within(cutoff: f64, positions: &[Vec3]) -> Self {
         let mut pairs = Pairs::default();
         pairs.add(cutoff, positions, 0);
+        pairs
+    }
+
+    /// The pairs within each of some systems.
+    pub(crate) fn of_systems(cutoff: f64, systems: &Systems<'_>) -> Self {
+        let mut pairs = Pairs::default();
+        for atoms in systems.ranges() {
+            pairs.add(cutoff, &systems.positions[atoms.clone()], atoms.start);
+        }
         pairs
     }
 

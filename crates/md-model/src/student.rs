@@ -7,7 +7,7 @@ use md_core::{
 };
 use rayon::prelude::*;
 
-use crate::{Checkpoint, CheckpointError};
+use crate::{Checkpoint, CheckpointError, burn_engine};
 
 /// Floating-point format of a network's tensors. Positions, distances and the sums over atoms are f64 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,20 @@ pub(crate) struct Systems<'a> {
 }
 
 impl<'a> Systems<'a> {
-    fn new(c: Configuration<'a>, systems: Range<usize>) -> Self {
+    pub(crate) fn new(c: Configuration<'a>, systems: Range<usize>) -> Self {
         let atoms = c.batch.range(systems.start).start..c.batch.range(systems.end - 1).end;
         Systems { batch: c.batch, systems, positions: &c.positions[atoms] }
+    }
+
+    fn halves(&self) -> (Self, Self) {
+        let Range { start, end } = self.systems;
+        let middle = start + (end - start) / 2;
+        let atoms = self.batch.range(middle).start - self.first_atom();
+        let (first, second) = self.positions.split_at(atoms);
+        (
+            Systems { batch: self.batch, systems: start..middle, positions: first },
+            Systems { batch: self.batch, systems: middle..end, positions: second },
+        )
     }
 
     fn first_atom(&self) -> usize {
@@ -68,27 +79,22 @@ impl<'a> Systems<'a> {
         })
     }
 
-    /// Evaluates systems by a function of one.
-    pub(crate) fn one_by_one(
-        &self,
-        energies: &mut [f64],
-        forces: Option<&mut [Vec3]>,
-        evaluate: impl Fn(&[Element], &[Vec3], Option<&mut [Vec3]>) -> Result<f64, String>,
-    ) -> Result<(), String> {
-        let mut forces = forces.unwrap_or_default();
+    /// Sets the energies of the systems to the sums of those of their atoms, eV.
+    pub(crate) fn add_up<T: Copy + Into<f64>>(&self, of_atoms: &[T], energies: &mut [f64]) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
-            let forces = forces.split_off_mut(..atoms.len());
-            *energy = evaluate(&self.elements()[atoms.clone()], &self.positions[atoms], forces)?;
+            *energy = of_atoms[atoms].iter().map(|&e| e.into()).sum();
         }
-        Ok(())
     }
 }
 
-/// A network as a function of the geometry of some systems. What it says of one does not depend on the others, to the last
-/// bit.
+/// A network as a function of the geometry of some systems. What it says of one does not depend on the others: on the
+/// processor, to the last bit.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// How it computes, for reports.
     fn implementation(&self) -> &'static str;
+
+    /// Atoms up to which systems of this batch are given to [`Network::evaluate`] together; a larger system comes alone.
+    fn atoms_at_once(&self, batch: &Batch) -> usize;
 
     /// Sets the energies (eV) of the systems; forces (eV/Å) are added to `forces`, if given. The error is the library's
     /// message.
@@ -144,8 +150,20 @@ impl Student {
 }
 
 impl Student {
+    /// The network of a checkpoint on the first CUDA device: all systems of a batch at once, as far as they fit.
+    ///
+    /// # Errors
+    /// As [`Student::new`]; [`CheckpointError::NoCudaDevice`].
+    pub fn on_cuda(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
+        Ok(Student {
+            name: checkpoint.architecture().model_type(),
+            elements: checkpoint.elements().to_vec(),
+            network: burn_engine::on_cuda(checkpoint.architecture(), checkpoint.weights(), precision)?,
+        })
+    }
+
     /// How it computes: `native` (loops of this crate, filters from splines), `native-exact` (the same with filters by their
-    /// networks) or `burn-flex` (burn's tensor operations on the processor).
+    /// networks) `burn-flex` or `burn-cuda` (burn's tensor operations on the processor and on a GPU).
     pub fn implementation(&self) -> &'static str {
         self.network.implementation()
     }
@@ -187,7 +205,7 @@ impl Potential for Student {
             let forces = forces.split_off_mut(..systems.positions.len());
             (systems, energies, forces)
         };
-        let shares: Vec<_> = shares(c.batch).map(share).collect();
+        let shares: Vec<_> = shares(c.batch, self.network.atoms_at_once(c.batch)).map(share).collect();
         let evaluate = |(systems, energies, forces): (Systems<'_>, &mut [f64], Option<&mut [Vec3]>)| {
             self.some_systems(&systems, energies, forces)
         };
@@ -200,14 +218,8 @@ impl Potential for Student {
     }
 }
 
-/// Systems are put together until they have this many atoms: products of matrices are fast from then on, and what is
-/// written stays in the cache.
-const ATOMS_AT_ONCE: usize = 32;
-
-/// The systems of a batch in order, some at a time, so that every thread has something to do. How they are shared changes
-/// no number: see [`Network`].
-fn shares(batch: &Batch) -> impl Iterator<Item = Range<usize>> {
-    let at_once = batch.n_atoms().div_ceil(rayon::current_num_threads()).min(ATOMS_AT_ONCE);
+/// The systems of a batch in order, as many at a time as have `at_once` atoms, and one at least.
+fn shares(batch: &Batch, at_once: usize) -> impl Iterator<Item = Range<usize>> {
     let mut next = 0;
     std::iter::from_fn(move || {
         let first = next;
@@ -227,9 +239,27 @@ impl Student {
         energies: &mut [f64],
         mut forces: Option<&mut [Vec3]>,
     ) -> Result<(), PotentialError> {
-        self.network
-            .evaluate(systems, energies, forces.as_deref_mut())
-            .map_err(|message| PotentialError::Backend { potential: self.name.to_owned(), message })?;
+        if let Err(message) = self.network.evaluate(systems, energies, forces.as_deref_mut()) {
+            let n = systems.systems.len();
+            if n == 1 {
+                return Err(PotentialError::Backend { potential: self.name.to_owned(), message });
+            }
+            // A device without the memory for all has it for fewer.
+            tracing::warn!("{n} systems at once failed, now in two halves: {message}");
+            let (first, second) = systems.halves();
+            let atoms = first.positions.len();
+            let (energies_first, energies_second) = energies.split_at_mut(n / 2);
+            let (forces_first, forces_second) = match forces {
+                Some(forces) => {
+                    forces.fill(Vec3::zeros());
+                    let (a, b) = forces.split_at_mut(atoms);
+                    (Some(a), Some(b))
+                }
+                None => (None, None),
+            };
+            self.some_systems(&first, energies_first, forces_first)?;
+            return self.some_systems(&second, energies_second, forces_second);
+        }
         // No pair of atoms is within the cutoff when one is at NaN: the network has seen lone atoms.
         for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
             if systems.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
@@ -277,5 +307,75 @@ pub(crate) fn list(elements: &[Element]) -> String {
             format!("{first} to {last}")
         }
         _ => elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use md_core::System;
+
+    /// Knows no more than two atoms at once. The energy of an atom and every component of its force are its x.
+    #[derive(Debug)]
+    struct Small;
+
+    impl Network for Small {
+        fn implementation(&self) -> &'static str {
+            "small"
+        }
+
+        fn atoms_at_once(&self, batch: &Batch) -> usize {
+            batch.n_atoms()
+        }
+
+        fn evaluate(
+            &self,
+            systems: &Systems<'_>,
+            energies: &mut [f64],
+            forces: Option<&mut [Vec3]>,
+        ) -> Result<(), String> {
+            for (force, x) in forces.unwrap_or_default().iter_mut().zip(systems.positions) {
+                *force += Vec3::repeat(x.x);
+            }
+            let of_atoms: Vec<f64> = systems.positions.iter().map(|x| x.x).collect();
+            systems.add_up(&of_atoms, energies);
+            if of_atoms.len() > 2 { Err("out of memory".to_owned()) } else { Ok(()) }
+        }
+    }
+
+    fn evaluate(systems: &[System]) -> Result<Evaluation, PotentialError> {
+        let mut student = Student { name: "small", elements: vec![Element::H], network: Box::new(Small) };
+        let (batch, positions) = (Batch::new(systems), Batch::gather_positions(systems));
+        let mut out = Evaluation::default();
+        let c = Configuration { batch: &batch, positions: &positions };
+        student.evaluate(c, Request::FORCES, &mut out).map(|()| out)
+    }
+
+    fn row(x: &[f64]) -> System {
+        System::new(vec![Element::H; x.len()], x.iter().map(|&x| Vec3::new(x, 0.0, 0.0)).collect()).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_at_once_is_halved_until_it_does() {
+        let found =
+            evaluate(&[row(&[1.0]), row(&[2.0, 3.0]), row(&[4.0]), row(&[5.0]), row(&[6.0])]).unwrap();
+        assert_eq!(found.energies, [1.0, 5.0, 4.0, 5.0, 6.0]);
+        let forces: Vec<f64> = found.forces.iter().map(|f| f.z).collect();
+        assert_eq!(forces, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn one_system_that_does_not_fit_is_an_error() {
+        let error = evaluate(&[row(&[1.0]), row(&[1.0, 2.0, 3.0])]).unwrap_err();
+        assert!(error.to_string().contains("out of memory"), "{error}");
+    }
+
+    #[test]
+    fn shares_are_whole_systems_in_order() {
+        let batch = Batch::new(&[row(&[0.0]), row(&[0.0, 1.0]), row(&[0.0, 1.0, 2.0, 3.0]), row(&[0.0])]);
+        let all = |at_once| shares(&batch, at_once).collect::<Vec<_>>();
+        assert_eq!(all(3), [0..2, 2..3, 3..4]);
+        assert_eq!(all(0), [0..1, 1..2, 2..3, 3..4]);
+        assert_eq!(all(usize::MAX), vec![0..4; 1]);
     }
 }

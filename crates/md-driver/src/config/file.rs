@@ -8,7 +8,7 @@ use md_model::Precision;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{EconomyConfig, Implementation, LimitsConfig};
+use super::{Device, EconomyConfig, Implementation, LimitsConfig};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +44,8 @@ pub(super) struct ModelTable {
     pub(super) precision: PrecisionKey,
     #[serde(default)]
     pub(super) implementation: Implementation,
+    #[serde(default)]
+    pub(super) device: Device,
     pub(super) expect: Option<Verdict>,
 }
 

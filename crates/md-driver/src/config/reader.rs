@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::{
-    Config, ConfigError, EconomyConfig, Implementation, LimitsConfig, ModelArgument, ModelConfig,
+    Config, ConfigError, Device, EconomyConfig, Implementation, LimitsConfig, ModelArgument, ModelConfig,
     ModelSource, MoleculeConfig,
 };
 
@@ -82,6 +82,7 @@ impl Reader<'_> {
                 source,
                 precision: table.precision.into(),
                 implementation: table.implementation,
+                device: table.device,
                 expect: table.expect.unwrap_or(Verdict::Approved),
             });
         }
@@ -94,6 +95,7 @@ impl Reader<'_> {
                     source,
                     precision: PrecisionKey::default().into(),
                     implementation: Implementation::default(),
+                    device: Device::default(),
                     expect: Verdict::Approved,
                 }),
             }

@@ -50,6 +50,8 @@ fn sound() -> Results {
             architecture: String::new(),
             precision: "f64".into(),
             parameters: None,
+            device: None,
+            device_note: None,
             checkpoint_sha256: None,
             weight_bits: None,
             elements: Vec::new(),

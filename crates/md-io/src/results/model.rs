@@ -47,6 +47,12 @@ pub struct Model {
     pub architecture: String,
     /// Floating-point format of its runs, `f32` or `f64`.
     pub precision: String,
+    /// `cpu` or `cuda`: where its runs were computed. Absent for what is no network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Why they were not computed on the device that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_note: Option<String>,
     /// Number of parameters; absent for closed forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<usize>,

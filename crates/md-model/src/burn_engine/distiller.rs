@@ -6,8 +6,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::{Backend, ExecutionError};
-use md_core::{Element, Vec3};
+use md_core::{Batch, Element, Vec3};
 
+use super::Place;
 use super::message::{Edges, Features, Filters};
 use super::ops::{self, Format, Linear, Rows, Silu, scale_blocks, sum_blocks};
 use crate::distiller::DistillerHyperparameters;
@@ -30,6 +31,7 @@ pub(super) struct Distiller<B: Backend> {
     interactions: Vec<Interaction<B>>,
     head: [Linear<B>; 3],
     width: usize,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl<B: Backend> Distiller<B> {
         h: &DistillerHyperparameters,
         weights: &Weights,
         precision: Precision,
+        place: Place,
     ) -> Result<Self, CheckpointError> {
         let format = Format { device: B::Device::default(), precision };
         let (f, k) = (h.hidden_dim as usize, h.num_rbf as usize);
@@ -77,6 +80,7 @@ impl<B: Backend> Distiller<B> {
             ],
             width: f,
             format,
+            place,
         })
     }
 }
@@ -86,7 +90,11 @@ where
     Self: Send + Sync,
 {
     fn implementation(&self) -> &'static str {
-        super::IMPLEMENTATION
+        self.place.implementation()
+    }
+
+    fn atoms_at_once(&self, _: &Batch) -> usize {
+        self.place.atoms_at_once(self.width, self.interactions.len())
     }
 
     fn evaluate(
@@ -95,9 +103,7 @@ where
         energies: &mut [f64],
         forces: Option<&mut [Vec3]>,
     ) -> Result<(), String> {
-        systems.one_by_one(energies, forces, |elements, positions, forces| {
-            self.energy_and_forces(elements, positions, forces).map_err(|error| error.to_string())
-        })
+        self.energies_and_forces(systems, energies, forces).map_err(|error| error.to_string())
     }
 }
 
@@ -123,13 +129,14 @@ struct Trace<B: Backend> {
 }
 
 impl<B: Backend> Distiller<B> {
-    fn energy_and_forces(
+    fn energies_and_forces(
         &self,
-        elements: &[Element],
-        positions: &[Vec3],
+        systems: &Systems<'_>,
+        energies: &mut [f64],
         forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, ExecutionError> {
-        let pairs = Pairs::within(self.cutoff, positions);
+    ) -> Result<(), ExecutionError> {
+        let elements = systems.elements();
+        let pairs = Pairs::of_systems(self.cutoff, systems);
         let environment = (pairs.len() > 0).then(|| self.environment(&pairs, elements.len()));
 
         let mut features = Features { s: self.embed(elements), v: None };
@@ -144,7 +151,7 @@ impl<B: Backend> Distiller<B> {
         let [head0, head1, head2] = &self.head;
         let hidden0 = Silu::of(head0.apply(features.s));
         let hidden1 = Silu::of(head1.apply(hidden0.value.clone()));
-        let energy = ops::read(head2.apply(hidden1.value.clone()))?.iter().sum();
+        systems.add_up(&ops::read(head2.apply(hidden1.value.clone()))?, energies);
 
         if let (Some(forces), Some(environment)) = (forces, environment) {
             let mut by_s = self.format.ones([elements.len(), 1]);
@@ -153,7 +160,7 @@ impl<B: Backend> Distiller<B> {
             let gradient = Features { s: head0.pull_back(by_s), v: None };
             self.add_forces(&pairs, environment, traces, gradient, forces)?;
         }
-        Ok(energy)
+        Ok(())
     }
 
     fn embed(&self, elements: &[Element]) -> Tensor<B, 2> {

@@ -14,13 +14,42 @@ mod training;
 
 use burn::backend::Flex;
 
+use crate::architecture::Architecture;
 use crate::distiller::DistillerHyperparameters;
 use crate::painn::PainnHyperparameters;
 use crate::student::Network;
 use crate::training::GradientEngine;
 use crate::{CheckpointError, Precision, Weights};
 
-const IMPLEMENTATION: &str = "burn-flex";
+/// Where a network is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// System by system: the reference.
+    Cpu,
+    /// As many systems at once as fit.
+    #[cfg(feature = "cuda")]
+    Cuda,
+}
+
+impl Place {
+    fn implementation(self) -> &'static str {
+        match self {
+            Place::Cpu => "burn-flex",
+            #[cfg(feature = "cuda")]
+            Place::Cuda => "burn-cuda",
+        }
+    }
+
+    /// See [`Network::atoms_at_once`].
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "the processor takes one system"))]
+    fn atoms_at_once(self, width: usize, interactions: usize) -> usize {
+        match self {
+            Place::Cpu => 1,
+            #[cfg(feature = "cuda")]
+            Place::Cuda => cuda::atoms_at_once(width, interactions),
+        }
+    }
+}
 
 /// The distiller form on the CPU.
 pub(crate) fn distiller(
@@ -28,7 +57,7 @@ pub(crate) fn distiller(
     weights: &Weights,
     precision: Precision,
 ) -> Result<Box<dyn Network>, CheckpointError> {
-    Ok(Box::new(distiller::Distiller::<Flex>::new(h, weights, precision)?))
+    Ok(Box::new(distiller::Distiller::<Flex>::new(h, weights, precision, Place::Cpu)?))
 }
 
 /// PaiNN on the CPU.
@@ -37,7 +66,38 @@ pub(crate) fn painn(
     weights: &Weights,
     precision: Precision,
 ) -> Result<Box<dyn Network>, CheckpointError> {
-    Ok(Box::new(painn::PainnNetwork::<Flex>::new(h, weights, precision)?))
+    Ok(Box::new(painn::PainnNetwork::<Flex>::new(h, weights, precision, Place::Cpu)?))
+}
+
+/// A network on the first CUDA device.
+#[cfg(feature = "cuda")]
+pub(crate) fn on_cuda(
+    architecture: &Architecture,
+    weights: &Weights,
+    precision: Precision,
+) -> Result<Box<dyn Network>, CheckpointError> {
+    use burn::backend::Cuda;
+    cuda::require_device()?;
+    let network: Box<dyn Network> = match architecture {
+        Architecture::Distiller(h) => {
+            Box::new(distiller::Distiller::<Cuda>::new(h, weights, precision, Place::Cuda)?)
+        }
+        Architecture::Painn(h) => {
+            Box::new(painn::PainnNetwork::<Cuda>::new(h, weights, precision, Place::Cuda)?)
+        }
+    };
+    Ok(Box::new(cuda::Guarded(network)))
+}
+
+/// The same where the program was built without.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn on_cuda(
+    _: &Architecture,
+    _: &Weights,
+    _: Precision,
+) -> Result<Box<dyn Network>, CheckpointError> {
+    let reason = "this program was built without CUDA (cargo's feature `cuda`)".to_owned();
+    Err(CheckpointError::NoCudaDevice { reason })
 }
 
 /// PaiNN for training on the CPU.
@@ -58,4 +118,64 @@ pub(crate) fn painn_gradient_on_cuda(
 ) -> Result<Box<dyn GradientEngine>, CheckpointError> {
     cuda::require_device()?;
     Ok(Box::new(training::PainnGradient::<burn::backend::Cuda>::new(h, weights, precision)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use md_core::{Batch, Configuration, Element, System, Vec3};
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::student::Systems;
+
+    /// What a GPU is given: all systems in one graph. Among them one without pairs.
+    #[test]
+    fn systems_in_one_graph_are_as_they_are_alone() {
+        let molecule = |shift: f64| {
+            let x = [[0.0, 0.0, 0.0], [0.96 + shift, 0.0, 0.0], [-0.24, 0.93, shift]];
+            System::new(vec![Element::O, Element::H, Element::H], x.map(Vec3::from).to_vec()).unwrap()
+        };
+        let atom = System::new(vec![Element::O], vec![Vec3::zeros()]).unwrap();
+        let systems = [molecule(0.0), atom, molecule(0.1), molecule(0.3)];
+        let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
+        let c = Configuration { batch: &batch, positions: &positions };
+
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let distiller_sizes = DistillerHyperparameters {
+            hidden_dim: 8,
+            num_interactions: 2,
+            num_rbf: 5,
+            cutoff: 4.0,
+            max_z: 10,
+            learnable_rbf: false,
+        };
+        let painn_sizes = PainnHyperparameters {
+            hidden_dim: 8,
+            num_interactions: 2,
+            num_rbf: 5,
+            cutoff: 4.0,
+            reference_energies_ev: BTreeMap::from([("H".to_owned(), -1.0), ("O".to_owned(), -5.0)]),
+        };
+        for architecture in [Architecture::Distiller(distiller_sizes), Architecture::Painn(painn_sizes)] {
+            let weights = architecture.untrained(&mut rng);
+            let network = architecture.build_reference(&weights, Precision::F64).unwrap();
+            let evaluate = |systems: &Systems<'_>| {
+                let n = systems.ranges().count();
+                let (mut energies, mut forces) = (vec![0.0; n], vec![Vec3::zeros(); systems.positions.len()]);
+                network.evaluate(systems, &mut energies, Some(&mut forces)).unwrap();
+                (energies, forces)
+            };
+            let (energies, forces) = evaluate(&Systems::new(c, 0..4));
+            assert!(forces.iter().any(|f| f.norm() > 1e-3), "{forces:?}");
+            for (s, atoms) in batch.ranges().enumerate() {
+                let (alone, forces_alone) = evaluate(&Systems::new(c, s..s + 1));
+                assert!((alone[0] - energies[s]).abs() < 1e-11, "{s}: {alone:?}, {energies:?}");
+                for (a, b) in forces_alone.iter().zip(&forces[atoms]) {
+                    assert!((a - b).norm() < 1e-11, "{s}: {a} {b}");
+                }
+            }
+        }
+    }
 }

@@ -6,8 +6,9 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
-use md_core::{Element, Vec3};
+use md_core::{Batch, Vec3};
 
+use super::Place;
 use super::ops::{self, Format, Linear, Silu, add_rows, scale_blocks, sum_blocks};
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::{self, NORM_EPSILON, PainnHyperparameters};
@@ -415,6 +416,8 @@ pub(super) fn add_forces(
 /// A [`Painn`] for inference.
 #[derive(Debug)]
 pub(super) struct PainnNetwork<B: Backend> {
+    place: Place,
+    width: usize,
     network: Painn<B>,
     surroundings: Surroundings,
     format: Format<B>,
@@ -425,9 +428,12 @@ impl<B: Backend> PainnNetwork<B> {
         h: &PainnHyperparameters,
         weights: &Weights,
         precision: Precision,
+        place: Place,
     ) -> Result<Self, CheckpointError> {
         let format = Format { device: B::Device::default(), precision };
         Ok(PainnNetwork {
+            place,
+            width: h.hidden_dim as usize,
             network: Painn::assemble(h, |name, shape| tensor(weights, name, shape, &format))?,
             surroundings: Surroundings::new(h),
             format,
@@ -451,39 +457,35 @@ where
     Self: Send + Sync,
 {
     fn implementation(&self) -> &'static str {
-        super::IMPLEMENTATION
+        self.place.implementation()
+    }
+
+    fn atoms_at_once(&self, _: &Batch) -> usize {
+        self.place.atoms_at_once(self.width, self.network.interactions.len())
     }
 
     fn evaluate(
         &self,
         systems: &Systems<'_>,
         energies: &mut [f64],
-        forces: Option<&mut [Vec3]>,
-    ) -> Result<(), String> {
-        systems.one_by_one(energies, forces, |elements, positions, forces| {
-            self.energy_and_forces(elements, positions, forces)
-        })
-    }
-}
-
-impl<B: Backend> PainnNetwork<B> {
-    fn energy_and_forces(
-        &self,
-        elements: &[Element],
-        positions: &[Vec3],
         mut forces: Option<&mut [Vec3]>,
-    ) -> Result<f64, String> {
+    ) -> Result<(), String> {
         let around = &self.surroundings;
-        let pairs = Pairs::within(around.cutoff(), positions);
+        let elements = systems.elements();
+        let pairs = Pairs::of_systems(around.cutoff(), systems);
         let basis = around.basis(&pairs);
         let species: Vec<usize> = around.species(elements).collect();
         let graph = Graph::new(&species, &pairs, &basis, &self.format);
-        let (energies, gradient) = self.network.evaluate(&graph, forces.is_some());
+        let (of_atoms, gradient) = self.network.evaluate(&graph, forces.is_some());
         let read = |tensor| ops::read(tensor).map_err(|error| error.to_string());
-        let energy: f64 = read(energies)?.iter().sum();
+        systems.add_up(&read(of_atoms)?, energies);
         if let (Some(forces), Some(by)) = (&mut forces, gradient) {
             add_forces(&pairs, &basis, &read(by.basis)?, &read(by.directions)?, forces);
         }
-        Ok(energy + around.energy(elements, positions, forces))
+        for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
+            let forces = forces.as_deref_mut().map(|forces| &mut forces[atoms.clone()]);
+            *energy += around.energy(&elements[atoms.clone()], &systems.positions[atoms], forces);
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use super::fused::Registers;
 /// f32 or f64.
 pub(super) trait Real:
     Copy
+    + Into<f64>
     + std::fmt::Debug
     + Default
     + Send

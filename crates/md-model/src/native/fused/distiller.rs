@@ -7,7 +7,7 @@ use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, padded, vectorised};
 use super::message::{BySent, Sent};
 use super::pairs::{ByPair, add_forces};
-use super::{Form, PairMemory, add_up};
+use super::{Form, PairMemory};
 use crate::distiller::DistillerHyperparameters;
 use crate::native::matrix::Real;
 use crate::student::Systems;
@@ -145,8 +145,7 @@ impl<T: Real> Form for Distiller<T> {
         self.head[1].apply(hidden0, hidden1);
         silu(hidden1, slope1);
         self.head[2].apply(hidden1, of_atoms);
-        energies.fill(0.0);
-        add_up(systems, of_atoms, energies);
+        systems.add_up(of_atoms, energies);
     }
 
     fn add_forces(&self, memory: &mut Memory<T>, forces: &mut [Vec3]) {

@@ -16,7 +16,7 @@ mod table;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
-use md_core::Vec3;
+use md_core::{Batch, Vec3};
 
 use crate::Filters;
 use crate::student::{Network, Systems};
@@ -66,6 +66,10 @@ impl<F: Form> Network for Fused<F> {
         self.form.implementation()
     }
 
+    fn atoms_at_once(&self, batch: &Batch) -> usize {
+        batch.n_atoms().div_ceil(rayon::current_num_threads()).min(ATOMS_AT_ONCE)
+    }
+
     fn evaluate(
         &self,
         systems: &Systems<'_>,
@@ -82,6 +86,10 @@ impl<F: Form> Network for Fused<F> {
         Ok(())
     }
 }
+
+/// Systems are put together until they have this many atoms: products of matrices are fast from then on, and what is
+/// written stays in the cache.
+const ATOMS_AT_ONCE: usize = 32;
 
 /// The name of this implementation.
 fn implementation(filters: Filters) -> &'static str {
@@ -141,12 +149,5 @@ impl<T: Real> PairMemory<T> {
             let mut by_sent = BySent { m: &mut *by_sent.m, u: &mut *by_sent.u };
             message::send_back(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
         }
-    }
-}
-
-/// Adds the energies of the atoms (eV) of each system.
-fn add_up<T: Real>(systems: &Systems<'_>, of_atoms: &[T], energies: &mut [f64]) {
-    for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
-        *energy += of_atoms[atoms].iter().map(|e| e.to_f64()).sum::<f64>();
     }
 }

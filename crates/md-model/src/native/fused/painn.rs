@@ -7,7 +7,7 @@ use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components_mut, dot, padded, vectorised};
 use super::message::{BySent, Sent};
 use super::pairs::{ByPair, add_forces};
-use super::{Form, PairMemory, add_up};
+use super::{Form, PairMemory};
 use crate::native::matrix::Real;
 use crate::painn::{EMBEDDING, NORM_EPSILON, PainnHyperparameters};
 use crate::student::Systems;
@@ -174,10 +174,10 @@ impl<T: Real> Form for Painn<T> {
         self.readout[0].apply(s, hidden);
         silu(hidden, slope);
         self.readout[1].apply(hidden, of_atoms);
+        systems.add_up(of_atoms, energies);
         for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
-            *energy = self.surroundings.reference_energy(&elements[atoms]);
+            *energy += self.surroundings.reference_energy(&elements[atoms]);
         }
-        add_up(systems, of_atoms, energies);
         // Pairs come system by system.
         let mut ends = systems.ranges().map(|atoms| atoms.end);
         let (mut system, mut end) = (0, ends.next().unwrap_or(0));
