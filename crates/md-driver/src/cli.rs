@@ -14,7 +14,7 @@ use md_model::Precision;
 use crate::config::{self, Device, Implementation, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
-use crate::{campaign, dashboard, evaluate, frames, models, speed, train, verdict};
+use crate::{campaign, dashboard, evaluate, frames, in_full, models, speed, train, verdict};
 
 /// Exit status for bad input or usage.
 pub const BAD_INPUT: u8 = 2;
@@ -211,7 +211,7 @@ pub fn run_with(
     };
     done.unwrap_or_else(|error| {
         // Nothing is left to do when even this cannot be written.
-        let _ = writeln!(err, "error: {error:#}");
+        let _ = writeln!(err, "error: {}", in_full(&error));
         BAD_INPUT
     })
 }
@@ -300,7 +300,6 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
         pool = pool.num_threads(threads);
     }
     let performance = pool.build()?.install(|| -> Result<Performance> {
-        let machine = speed::machine();
         let mut rows = Vec::new();
         for argument in &a.model {
             let measured = molecules.len() * a.batch.len() * a.implementation.len();
@@ -309,13 +308,15 @@ fn bench(a: &Bench, out: &mut dyn Write, progress: Progress) -> Result<u8> {
                 let mut model = load_model(argument, a.precision, (implementation, a.device), &named)?;
                 for (name, system) in &molecules {
                     for &batch in &a.batch {
-                        rows.push(speed::measure(&mut model, name, system, batch, &machine)?);
+                        rows.push(speed::measure(&mut model, name, system, batch)?);
                         ticker.tick();
                     }
                 }
             }
         }
         speed::relate(&mut rows, &a.model[0].name);
+        let machine = speed::machine();
+        speed::relate_to_machine(&mut rows, &machine);
         Ok(Performance { machine, speed: rows })
     })?;
     if let Some(folder) = &a.out {

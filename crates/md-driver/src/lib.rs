@@ -23,3 +23,29 @@ pub mod speed;
 mod statistics;
 mod train;
 pub mod verdict;
+
+/// An error with its causes, but for those that it has named already.
+pub(crate) fn in_full(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let checkpoint = md_model::Checkpoint::load(std::path::Path::new("/nowhere")).unwrap_err();
+        let error = anyhow::Error::from(checkpoint).context("model 'm'");
+        let text = in_full(&error);
+        assert!(text.starts_with("model 'm': checkpoint /nowhere: cannot be read: "), "{text}");
+        assert_eq!(text.matches("cannot be read").count(), 1, "{text}");
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+    }
+}

@@ -8,7 +8,6 @@ use md_bench::Protocol;
 use md_core::{Integrator, State, System, neighbours};
 use md_dynamics::VelocityVerlet;
 use md_io::results::{Machine, Performance, Results, Speed};
-use md_model::Precision;
 
 use crate::models::LoadedModel;
 use crate::verdict::number;
@@ -22,7 +21,8 @@ const TIMESTEP_FS: f64 = 0.5;
 const FS_PER_NS: f64 = 1e6;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// What one thread of this machine can do, and all of them together.
+/// What one thread of this machine can do, and all of them together. To be asked last: it fills memory, of which the
+/// measurements of models say how much was used so far.
 pub fn machine() -> Vec<Machine> {
     let all = rayon::current_num_threads();
     let mut rates: Vec<Machine> = vec![record(&md_bench::machine(1))];
@@ -46,13 +46,7 @@ pub fn performance(results: &Results) -> Performance {
 ///
 /// # Errors
 /// What the potential returns.
-pub fn measure(
-    model: &mut LoadedModel,
-    molecule: &str,
-    system: &System,
-    batch: usize,
-    machine: &[Machine],
-) -> Result<Speed> {
+pub fn measure(model: &mut LoadedModel, molecule: &str, system: &System, batch: usize) -> Result<Speed> {
     let cold_steps_s = cold_steps_s(model, system)?;
     let replicas = vec![system.clone(); batch];
     let timing = md_bench::measure(model.potential.as_mut(), &replicas, &Protocol::default())?;
@@ -66,11 +60,6 @@ pub fn measure(
     });
     let gflop_per_s = gflop_per_call.map(|gflop| gflop / (1e-3 * timing.ms_per_call_p50));
     let device = model.record.device.clone().unwrap_or_else(|| "cpu".to_owned());
-    // The rates are the processor's.
-    let rate = machine.iter().filter(|_| device == "cpu").find(|m| m.threads == threads).map(|m| {
-        let single = model.record.precision == Precision::F32.to_string();
-        if single { m.gemm_f32_gflop_per_s } else { m.gemm_f64_gflop_per_s }
-    });
     Ok(Speed {
         model: model.record.name.clone(),
         molecule: molecule.to_owned(),
@@ -88,7 +77,7 @@ pub fn measure(
         ns_per_day: Some(molecule_steps_per_s * TIMESTEP_FS * SECONDS_PER_DAY / FS_PER_NS),
         gflop_per_call,
         gflop_per_s,
-        fraction_of_gemm_rate: gflop_per_s.zip(rate).map(|(achieved, rate)| achieved / rate),
+        fraction_of_gemm_rate: None,
         cold_100_steps_s: model.load_s + cold_steps_s,
         peak_memory_mib: timing.peak_memory_mib,
         speedup_vs_first: 1.0,
@@ -106,6 +95,16 @@ fn cold_steps_s(model: &mut LoadedModel, system: &System) -> Result<f64> {
         verlet.step(&mut state, potential)?;
     }
     Ok(start.elapsed().as_secs_f64())
+}
+
+/// Fills in what the rows make of the machine.
+pub fn relate_to_machine(rows: &mut [Speed], machine: &[Machine]) {
+    for row in rows {
+        let rates = machine.iter().find(|m| Some(m.threads) == row.threads);
+        let rate = rates
+            .map(|m| if row.path.ends_with("f32") { m.gemm_f32_gflop_per_s } else { m.gemm_f64_gflop_per_s });
+        row.fraction_of_gemm_rate = row.gflop_per_s.zip(rate).map(|(achieved, rate)| achieved / rate);
+    }
 }
 
 /// Fills in the speed relative to the first model that is judged (or the first of all) on the same molecule.

@@ -16,6 +16,7 @@ use super::LoadedMolecule;
 use super::stage::ModelStage;
 use crate::config::{Config, Ensemble, RunConfig};
 use crate::frames::{Visited, VisitedFrame, VisitedRun, by_run};
+use crate::in_full;
 use crate::plan::{Group, PlannedRun};
 use crate::record::Recorder;
 
@@ -83,10 +84,14 @@ impl ModelStage<'_> {
                 }
             }
             Err(error) => {
-                tracing::error!(model = self.model.record.name, "the runs could not be made: {error:#}");
+                tracing::error!(
+                    model = self.model.record.name,
+                    "the runs could not be made: {}",
+                    in_full(&error)
+                );
                 for k in started {
                     records[k].fate = RunFate::Failed;
-                    records[k].fate_reason = Some(format!("{error:#}"));
+                    records[k].fate_reason = Some(in_full(&error));
                 }
             }
         }

@@ -63,7 +63,7 @@ pub fn run(
         runs: Vec::new(),
         evaluations: Vec::new(),
         speed: Vec::new(),
-        machine: speed::machine(),
+        machine: Vec::new(),
         survival: Vec::new(),
         comparisons: Vec::new(),
         shifts: Vec::new(),
@@ -105,6 +105,9 @@ pub fn run(
         }
         finish(&mut results, out)?;
     }
+    results.machine = speed::machine();
+    speed::relate_to_machine(&mut results.speed, &results.machine);
+    finish(&mut results, out)?;
     Ok(results)
 }
 

@@ -17,7 +17,7 @@ use crate::gates::Gates;
 use crate::models::LoadedModel;
 use crate::plan::{Group, planned};
 use crate::progress::Progress;
-use crate::{compare, evaluate, minimum, shift, speed, statistics, verdict};
+use crate::{compare, evaluate, in_full, minimum, shift, speed, statistics, verdict};
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
 const GATE_FRAMES: usize = 3;
@@ -73,7 +73,7 @@ impl ModelStage<'_> {
         self.against_reference(&wanted, &visited, results);
 
         let speed = self.each("speed", Stage::Speed, &wanted, &mut results.failures, |model, molecule| {
-            speed::measure(model, &molecule.record.name, &molecule.system, 1, &results.machine)
+            speed::measure(model, &molecule.record.name, &molecule.system, 1)
         });
         results.speed.extend(speed);
     }
@@ -103,8 +103,9 @@ impl ModelStage<'_> {
     pub(super) fn failure(&self, stage: Stage, molecule: Option<&str>, error: &anyhow::Error) -> Failure {
         let model = self.model.record.name.clone();
         let molecule = molecule.map(str::to_owned);
-        tracing::error!(model, molecule, ?stage, "{error:#}");
-        Failure { model, molecule, stage, reason: format!("{error:#}") }
+        let reason = in_full(error);
+        tracing::error!(model, molecule, ?stage, "{reason}");
+        Failure { model, molecule, stage, reason }
     }
 
     fn gates_of_structures(&mut self, wanted: &[usize], gates: &mut Gates, results: &mut Results) {
