@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use md_core::{Batch, Configuration, Evaluation, System, Vec3};
+use md_core::{Batch, Configuration, Element, Evaluation, System, Vec3};
 use md_model::{
-    Architecture, Checkpoint, CheckpointError, PainnHyperparameters, Precision, Student, TrainableStudent,
-    TrainingDevice, Weights,
+    Architecture, Checkpoint, CheckpointError, DistillerHyperparameters, Filters, PainnHyperparameters,
+    Precision, Student, TrainableStudent, TrainingDevice, Weights,
 };
 use md_testkit::conformance::{self, Tolerances};
 use proptest::prelude::*;
@@ -68,6 +68,61 @@ fn both_ways_of_computing_agree() {
             }
             for (a, b) in a.forces.iter().zip(&b.forces) {
                 assert!((a - b).amax() < tolerance, "{precision}: {a} and {b} eV/Å");
+            }
+        }
+    }
+}
+
+/// Twenty Bessel functions, as the students have: forces from splines within 10⁻⁶ of those of the network, and the gradient
+/// of their own energy.
+#[test]
+fn filters_from_splines_are_those_of_the_network() {
+    let h = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(24, 3) };
+    let checkpoint = checkpoint(&h, 4);
+    let [mut exact, mut tabulated] = [Filters::Exact, Filters::Tabulated]
+        .map(|filters| Student::with_filters(&checkpoint, Precision::F64, filters).unwrap());
+    let (a, b) = (evaluate(&mut exact, &molecules()), evaluate(&mut tabulated, &molecules()));
+    let largest = a.forces.iter().map(|f| f.amax()).fold(0.0, f64::max);
+    let error = a.forces.iter().zip(&b.forces).map(|(a, b)| (a - b).amax()).fold(0.0, f64::max);
+    assert!(error < 1e-6 * largest, "{error} of {largest}");
+    assert!(error > 0.0, "the splines were not used");
+    conformance::potential(&mut tabulated, &molecules(), &Tolerances::double()).unwrap().assert_all();
+}
+
+/// Bitwise, at the sizes of real students, whatever systems are computed in one pass and on however many threads.
+#[test]
+fn systems_of_a_batch_are_as_if_alone_at_full_size() {
+    let painn = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(112, 2) };
+    let distiller = DistillerHyperparameters {
+        hidden_dim: 128,
+        num_interactions: 2,
+        num_rbf: 20,
+        cutoff: 5.0,
+        max_z: 10,
+        learnable_rbf: false,
+    };
+    let chain = |n: usize| {
+        let at = |i: usize| Vec3::new(1.1 * i as f64, (0.7 * i as f64).sin(), (1.3 * i as f64).cos());
+        System::new(vec![Element::C; n], (0..n).map(at).collect()).unwrap()
+    };
+    let systems: Vec<System> =
+        molecules().into_iter().chain([1, 2, 5, 13, 40, 3, 7].map(chain)).chain(molecules()).collect();
+    for architecture in [Architecture::Painn(painn), Architecture::Distiller(distiller)] {
+        let checkpoint = Checkpoint::untrained(&architecture, 6).unwrap();
+        for precision in [Precision::F32, Precision::F64] {
+            for filters in [Filters::Tabulated, Filters::Exact] {
+                let mut student = Student::with_filters(&checkpoint, precision, filters).unwrap();
+                let alone: Vec<_> =
+                    systems.iter().map(|s| evaluate(&mut student, std::slice::from_ref(s))).collect();
+                let energies: Vec<f64> = alone.iter().map(|e| e.energies[0]).collect();
+                let forces: Vec<Vec3> = alone.iter().flat_map(|e| e.forces.clone()).collect();
+                for threads in [1, 2, 5] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let together = pool.install(|| evaluate(&mut student, &systems));
+                    let what = format!("{architecture:?} {precision} {filters:?}, {threads} threads");
+                    assert_eq!(together.energies, energies, "{what}");
+                    assert!(together.forces == forces, "{what}");
+                }
             }
         }
     }

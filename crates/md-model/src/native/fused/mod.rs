@@ -67,7 +67,9 @@ impl<F: Form> Network for Fused<F> {
     }
 
     fn atoms_at_once(&self, batch: &Batch) -> usize {
-        batch.n_atoms().div_ceil(rayon::current_num_threads()).min(ATOMS_AT_ONCE)
+        let (atoms, threads) = (batch.n_atoms(), rayon::current_num_threads());
+        let [fewest, most] = ATOMS_AT_ONCE;
+        atoms.div_ceil(SHARES_PER_THREAD * threads).clamp(fewest, most).min(atoms.div_ceil(threads))
     }
 
     fn evaluate(
@@ -87,9 +89,12 @@ impl<F: Form> Network for Fused<F> {
     }
 }
 
-/// Systems are put together until they have this many atoms: products of matrices are fast from then on, and what is
-/// written stays in the cache.
-const ATOMS_AT_ONCE: usize = 32;
+/// Systems are put together until they have some of this many atoms: products of matrices are fast from the first number on,
+/// and up to the second what is written stays in the cache.
+const ATOMS_AT_ONCE: [usize; 2] = [12, 32];
+
+/// Shares that a thread should have, so that no other waits for it long.
+const SHARES_PER_THREAD: usize = 4;
 
 /// The name of this implementation.
 fn implementation(filters: Filters) -> &'static str {
