@@ -95,6 +95,23 @@ impl Architecture {
     /// Floating-point operations of one energy and force call: products of matrices forwards and backwards, messages, and
     /// filters as if from quintic splines, which is the least that is known. What grows neither with F² nor with pairs is
     /// left out.
+    ///
+    /// ```
+    /// use md_model::{Architecture, DistillerHyperparameters};
+    /// let student = Architecture::Distiller(DistillerHyperparameters {
+    ///     hidden_dim: 128,
+    ///     num_interactions: 3,
+    ///     num_rbf: 20,
+    ///     cutoff: 5.0,
+    ///     max_z: 100,
+    ///     learnable_rbf: false,
+    /// });
+    /// // Alanine, 13 atoms. Weights that meet an atom: 128² times 3 · 2 + 3 + 3 + 1 of the updates, 1/2 + 1/8 of the head.
+    /// let weights = 128.0 * 128.0 * (13.0 + 0.625) + 32.0;
+    /// assert_eq!(student.flops_per_call(13, 0), 13.0 * 4.0 * weights);
+    /// // A pair, by features: 106 operations in the first interaction, 185 where there are vectors to send.
+    /// assert_eq!(student.flops_per_call(0, 1), 128.0 * (106.0 + 2.0 * 185.0));
+    /// ```
     pub fn flops_per_call(&self, atoms: usize, pairs: usize) -> f64 {
         let (f, layers, products, has_m2) = match self {
             Architecture::Distiller(h) => (h.hidden_dim, h.num_interactions, h.products_per_atom(), false),
