@@ -100,8 +100,31 @@ fn test() -> Result<()> {
     } else {
         step("tests", cargo().args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]))?;
     }
+    kernels()?;
     step("doctests", cargo().args(["test", "--workspace", "--doc"]))?;
     step("docs", cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The kernels for GPUs, on whatever GPU there is; Vulkan in software will do.
+fn kernels() -> Result<()> {
+    if !has_graphics_driver() {
+        println!("== kernels: SKIPPED, there is no Vulkan driver (Debian: apt install mesa-vulkan-drivers)");
+        return Ok(());
+    }
+    let gpu = ["--package", "md-model", "--features", "wgpu"];
+    step("kernels: clippy", cargo().arg("clippy").args(gpu).args(["--all-targets", "--", "-D", "warnings"]))?;
+    step("kernels: tests", cargo().arg("test").args(gpu).args(["--lib", "device::"]))
+}
+
+/// Whether Vulkan has a driver, or the system has another interface that is always there.
+fn has_graphics_driver() -> bool {
+    let named = |name: &str| std::env::var_os(name).is_some();
+    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let any_in = |folder: &&str| std::fs::read_dir(folder).is_ok_and(|mut drivers| drivers.next().is_some());
+    !cfg!(target_os = "linux")
+        || named("VK_ICD_FILENAMES")
+        || named("VK_DRIVER_FILES")
+        || folders.iter().any(any_in)
 }
 
 fn step(name: &str, command: &mut Command) -> Result<()> {

@@ -1,6 +1,7 @@
+use md_core::Limits;
 use md_core::units::{FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, Potential, State};
-use md_dynamics::{Limits, RunOptions};
+use md_dynamics::RunOptions;
 use md_metrics::{EnergyAccumulator, Estimate, RunningStats};
 
 use crate::{AttributionError, MakeIntegrator};

@@ -1,6 +1,6 @@
+use md_core::Limits;
 use md_core::units::FS_PER_PS;
 use md_core::{Potential, State};
-use md_dynamics::Limits;
 use md_metrics::Estimate;
 
 use crate::experiment::Setting;

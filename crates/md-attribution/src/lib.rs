@@ -10,7 +10,7 @@
 //! ```
 //! use md_attribution::{Case, CauseKind, diagnose};
 //! use md_core::*;
-//! use md_dynamics::{Limits, VelocityOptions, VelocityVerlet, thermalise};
+//! use md_dynamics::{VelocityOptions, VelocityVerlet, thermalise};
 //! use md_testkit::analytic::Control;
 //! use md_testkit::defects::{Defect, Defective};
 //!
@@ -40,8 +40,9 @@ mod balance;
 mod experiment;
 mod ladder;
 
+use md_core::Limits;
 use md_core::{Divergence, Fate, Integrator, Potential, State, StepError};
-use md_dynamics::{Limits, RunError};
+use md_dynamics::RunError;
 use md_metrics::MetricError;
 use md_testkit::probe::ProbeError;
 

@@ -1,4 +1,4 @@
-use crate::{Potential, PotentialError, State};
+use crate::{Limits, Potential, PotentialError, State};
 
 /// Why a step could not be made. A system that flies apart is no error: see [`Fate`](crate::Fate).
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,24 @@ pub trait Integrator: Send {
     /// # Errors
     /// [`StepError`].
     fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError>;
+
+    /// Makes up to `steps` steps (at least 1 is asked for) that nobody wants to see in between, and returns how many: the last is
+    /// the first at which a system exceeds its limits, of which there is one set per system or none at all. A scheme that
+    /// makes one step at a time has nothing to add.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    fn steps(
+        &mut self,
+        state: &mut State,
+        potential: &mut dyn Potential,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<u64, StepError> {
+        let _ = (steps, limits);
+        self.step(state, potential)?;
+        Ok(1)
+    }
 
     /// The quantity the exact flow of this scheme conserves, eV, one per system: the total energy in NVE, an
     /// extended energy under a thermostat.

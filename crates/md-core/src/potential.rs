@@ -1,4 +1,4 @@
-use crate::{Batch, Configuration, Element, Mat3, Vec3};
+use crate::{Batch, Configuration, Element, Limits, Mat3, State, Vec3};
 
 /// What a caller wants besides the energies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,6 +137,24 @@ pub trait Potential: Send {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<(), PotentialError>;
+
+    /// Makes up to `steps` steps of velocity Verlet as [`State::kick`], [`State::drift`] and [`State::evaluate`] make them, and
+    /// returns how many: the last is the first at which a system exceeds its limits (one set per system, or none at all)
+    /// or is not finite. For potentials on a device, which need not show every step to the host. `None`: this one
+    /// cannot, or not now, and `state` is as it was.
+    ///
+    /// # Errors
+    /// As [`Potential::evaluate`].
+    fn velocity_verlet(
+        &mut self,
+        state: &mut State,
+        timestep_fs: f64,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<Option<u64>, PotentialError> {
+        let _ = (state, timestep_fs, steps, limits);
+        Ok(None)
+    }
 }
 
 impl<P: Potential + ?Sized> Potential for Box<P> {
@@ -155,6 +173,16 @@ impl<P: Potential + ?Sized> Potential for Box<P> {
         out: &mut Evaluation,
     ) -> Result<(), PotentialError> {
         (**self).evaluate(configuration, request, out)
+    }
+
+    fn velocity_verlet(
+        &mut self,
+        state: &mut State,
+        timestep_fs: f64,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<Option<u64>, PotentialError> {
+        (**self).velocity_verlet(state, timestep_fs, steps, limits)
     }
 }
 

@@ -88,6 +88,31 @@ impl State {
         self.time_fs = self.step as f64 * dt_fs;
     }
 
+    /// What [`Potential::velocity_verlet`] has made of this state in `steps` steps.
+    ///
+    /// # Errors
+    /// [`StepError::Length`] when an array does not fit the batch.
+    pub fn advance_to(
+        &mut self,
+        steps: u64,
+        dt_fs: f64,
+        positions: Vec<Vec3>,
+        velocities: Vec<Vec3>,
+        evaluation: Evaluation,
+    ) -> Result<(), StepError> {
+        let atoms = self.batch.n_atoms();
+        check_length("positions", atoms, positions.len())?;
+        check_length("velocities", atoms, velocities.len())?;
+        check_length("forces", atoms, evaluation.forces.len())?;
+        check_length("energies", self.batch.n_systems(), evaluation.energies.len())?;
+        self.positions = positions;
+        self.velocities = velocities;
+        self.evaluation = evaluation;
+        self.step += steps;
+        self.time_fs = self.step as f64 * dt_fs;
+        Ok(())
+    }
+
     /// Sets step and time back to 0: what follows is counted from here, say after a preparation.
     pub fn reset_clock(&mut self) {
         self.step = 0;

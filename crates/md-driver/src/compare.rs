@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use md_core::Limits;
 use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechanics};
-use md_dynamics::{Limits, RunOptions, VelocityVerlet};
+use md_dynamics::{RunOptions, VelocityVerlet};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_io::results::{Comparison, Distance};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};

@@ -90,6 +90,8 @@ pub enum Device {
     Cpu,
     /// On the first CUDA device; on the processor, with a warning, where there is none.
     Cuda,
+    /// On what wgpu finds: a GPU through Vulkan, Metal or Direct3D; on the processor, with a warning, where there is none.
+    Wgpu,
     /// On the first CUDA device if there is one.
     Auto,
 }

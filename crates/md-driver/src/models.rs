@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use md_core::{Batch, Element, Potential, Request, System};
 use md_io::results::{self, Envelope, Role, Verdict};
-use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Precision, Student};
+use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Gpu, Precision, Student};
 use md_testkit::analytic::Control;
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource};
@@ -109,7 +109,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
     // The function that runs, splines and all, so that the gates ask about it.
     let filters = match config.implementation {
         Implementation::Tabulated => Filters::Tabulated,
-        Implementation::Fast if precision == Precision::F32 && device == "cpu" => Filters::Tabulated,
+        Implementation::Fast if precision == Precision::F32 || device != "cpu" => Filters::Tabulated,
         Implementation::Fast | Implementation::Exact | Implementation::Plain => Filters::Exact,
     };
     let plain = Student::reference(&checkpoint, Precision::F64)?;
@@ -142,14 +142,20 @@ fn build(
 ) -> Result<(Student, &'static str, Option<String>), CheckpointError> {
     let precision = config.precision;
     let mut note = None;
-    if config.device != Device::Cpu && config.implementation == Implementation::Fast {
-        match Student::on_cuda(checkpoint, precision) {
-            Ok(student) => return Ok((student, "cuda", None)),
-            Err(absent @ CheckpointError::NoCudaDevice { .. }) => note = Some(absent.to_string()),
+    let gpu = match config.device {
+        _ if config.implementation != Implementation::Fast => None,
+        Device::Cpu => None,
+        Device::Cuda | Device::Auto => Some((Gpu::Cuda, "cuda")),
+        Device::Wgpu => Some((Gpu::Wgpu, "wgpu")),
+    };
+    if let Some((gpu, device)) = gpu {
+        match Student::on_gpu(checkpoint, precision, gpu) {
+            Ok(student) => return Ok((student, device, None)),
+            Err(absent @ CheckpointError::NoDevice { .. }) => note = Some(absent.to_string()),
             Err(other) => return Err(other),
         }
     }
-    if let (Device::Cuda, Some(note)) = (config.device, &note) {
+    if let (Device::Cuda | Device::Wgpu, Some(note)) = (config.device, &note) {
         tracing::warn!("model '{}' runs on the processor: {note}", config.name);
     }
     let student = match config.implementation {

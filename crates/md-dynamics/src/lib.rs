@@ -31,14 +31,12 @@
 
 #[cfg(test)]
 mod fixtures;
-mod limits;
 mod relax;
 mod run;
 mod thermostat;
 mod velocities;
 mod verlet;
 
-pub use limits::{BondLimit, Limits};
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{RunError, RunOptions, run};
 pub use thermostat::{Bussi, Langevin, NoseHooverChain, Target, ThermostatError, ThermostatKind};

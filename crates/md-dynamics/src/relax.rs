@@ -1,4 +1,4 @@
-use crate::Limits;
+use md_core::Limits;
 use md_core::units::EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2;
 use md_core::{Divergence, Potential, State, StepError, System, Vec3};
 use std::ops::Range;

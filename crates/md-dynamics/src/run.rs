@@ -1,5 +1,4 @@
-use crate::Limits;
-use md_core::{Fate, Frame, Integrator, Observer, ObserverError, Potential, State, StepError};
+use md_core::{Fate, Frame, Integrator, Limits, Observer, ObserverError, Potential, State, StepError};
 
 /// What [`run`] does.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -58,7 +57,7 @@ pub enum RunError {
 /// Moves a batch `options.steps` steps and returns what became of each system of it.
 ///
 /// Before the first step and after every step each system is checked: finite positions, energy, forces and
-/// velocities, then its [`Limits`]. One that fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at
+/// velocities, then its [`Limits`]; between frames by whoever makes the steps ([`Integrator::steps`]). One that fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at
 /// once, so that its numbers never reach the potential again; the others go on unchanged, bit for bit. The run
 /// ends early when none is left. Afterwards `state` holds the systems that finished, in order.
 ///
@@ -84,11 +83,10 @@ pub fn run(
     }
     let mut fates = vec![Fate::Finished; state.batch().n_systems()];
     let mut ids: Vec<usize> = (0..fates.len()).collect();
-    for done in 0..=options.steps {
-        if done > 0 {
-            integrator.step(state, potential)?;
-        }
-        remove_diverged(state, integrator, &options.limits, &mut ids, &mut fates);
+    let mut limits = options.limits.clone();
+    let mut done: u64 = 0;
+    loop {
+        remove_diverged(state, integrator, &mut limits, &mut ids, &mut fates);
         if ids.is_empty() {
             break;
         }
@@ -101,6 +99,11 @@ pub fn run(
                 }
             }
         }
+        let until_seen = strides.iter().map(|stride| stride - done % stride);
+        let Some(steps) = until_seen.chain([options.steps - done]).min().filter(|&steps| steps > 0) else {
+            break;
+        };
+        done += integrator.steps(state, potential, steps, &limits)?;
     }
     Ok(fates)
 }
@@ -109,14 +112,14 @@ pub fn run(
 fn remove_diverged(
     state: &mut State,
     integrator: &mut dyn Integrator,
-    limits: &[Limits],
+    limits: &mut Vec<Limits>,
     ids: &mut Vec<usize>,
     fates: &mut [Fate],
 ) {
     let unlimited = Limits::default();
     let mut diverged = false;
     for (k, &id) in ids.iter().enumerate() {
-        if let Some(reason) = limits.get(id).unwrap_or(&unlimited).exceeded(state, k) {
+        if let Some(reason) = limits.get(k).unwrap_or(&unlimited).exceeded(state, k) {
             tracing::info!(system = id, step = state.step(), %reason, "diverged and left the batch");
             fates[id] = Fate::Diverged { step: state.step(), reason };
             diverged = true;
@@ -126,6 +129,9 @@ fn remove_diverged(
         let keep: Vec<usize> = (0..ids.len()).filter(|&k| fates[ids[k]] == Fate::Finished).collect();
         state.retain_systems(&keep);
         integrator.retain_systems(&keep);
+        if !limits.is_empty() {
+            *limits = keep.iter().map(|&k| limits[k].clone()).collect();
+        }
         ids.retain(|&id| fates[id] == Fate::Finished);
     }
 }

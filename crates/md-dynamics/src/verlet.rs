@@ -1,4 +1,4 @@
-use md_core::{Integrator, Potential, State, StepError};
+use md_core::{Integrator, Limits, Potential, State, StepError};
 
 /// Velocity Verlet: constant energy (NVE), second order in the time step.
 ///
@@ -45,6 +45,23 @@ impl Integrator for VelocityVerlet {
         state.kick(0.5 * self.timestep_fs);
         state.advance(self.timestep_fs);
         Ok(())
+    }
+
+    /// All at once where the potential has steps of its own ([`Potential::velocity_verlet`]).
+    fn steps(
+        &mut self,
+        state: &mut State,
+        potential: &mut dyn Potential,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<u64, StepError> {
+        if steps > 1
+            && let Some(made) = potential.velocity_verlet(state, self.timestep_fs, steps, limits)?
+        {
+            return Ok(made);
+        }
+        self.step(state, potential)?;
+        Ok(1)
     }
 
     /// The total energy, potential plus kinetic, eV.

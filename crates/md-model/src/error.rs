@@ -102,9 +102,11 @@ pub enum CheckpointError {
         /// The value.
         value: f64,
     },
-    /// CUDA was asked for and is not there.
-    #[error("there is no CUDA device: {reason}; the processor can do the same")]
-    NoCudaDevice {
+    /// A GPU was asked for and is not there.
+    #[error("there is no {device} device: {reason}; the processor can do the same")]
+    NoDevice {
+        /// How it was to be reached.
+        device: &'static str,
         /// What is missing.
         reason: String,
     },

@@ -23,6 +23,7 @@
 mod architecture;
 mod burn_engine;
 mod checkpoint;
+mod device;
 mod distiller;
 mod error;
 mod formats;
@@ -37,6 +38,7 @@ mod zbl;
 
 pub use architecture::Architecture;
 pub use checkpoint::Checkpoint;
+pub use device::Gpu;
 pub use distiller::DistillerHyperparameters;
 pub use error::CheckpointError;
 pub use formats::{PickleError, TorchError};

@@ -2,12 +2,12 @@ use std::fmt;
 use std::ops::Range;
 
 use md_core::{
-    Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request, Vec3,
+    Batch, Configuration, Element, Evaluation, Limits, Potential, PotentialError, Request, State, Vec3,
     require_open_boundaries,
 };
 use rayon::prelude::*;
 
-use crate::{Checkpoint, CheckpointError, burn_engine};
+use crate::{Checkpoint, CheckpointError, Gpu, device};
 
 /// Floating-point format of a network's tensors. Positions, distances and the sums over atoms are f64 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,19 @@ impl<'a> Systems<'a> {
         })
     }
 
+    /// Sets to NaN what a network says of systems with an atom that is nowhere: no pair is within the cutoff there, and it has
+    /// seen lone atoms.
+    fn spoil(&self, energies: &mut [f64], mut forces: Option<&mut [Vec3]>) {
+        for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
+            if self.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
+                *energy = f64::NAN;
+                if let Some(forces) = &mut forces {
+                    forces[atoms].fill(Vec3::repeat(f64::NAN));
+                }
+            }
+        }
+    }
+
     /// Sets the energies of the systems to the sums of those of their atoms, eV.
     pub(crate) fn add_up<T: Copy + Into<f64>>(&self, of_atoms: &[T], energies: &mut [f64]) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
@@ -104,6 +117,27 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
         energies: &mut [f64],
         forces: Option<&mut [Vec3]>,
     ) -> Result<(), String>;
+
+    /// See [`Potential::velocity_verlet`].
+    fn velocity_verlet(
+        &self,
+        state: &State,
+        timestep_fs: f64,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<Option<Moved>, String> {
+        let _ = (state, timestep_fs, steps, limits);
+        Ok(None)
+    }
+}
+
+/// A batch some steps later.
+pub(crate) struct Moved {
+    pub(crate) steps: u64,
+    pub(crate) positions: Vec<Vec3>,
+    pub(crate) velocities: Vec<Vec3>,
+    pub(crate) forces: Vec<Vec3>,
+    pub(crate) energies: Vec<f64>,
 }
 
 /// A trained network as a potential: open boundaries, energies and forces, on the CPU.
@@ -150,20 +184,20 @@ impl Student {
 }
 
 impl Student {
-    /// The network of a checkpoint on the first CUDA device: all systems of a batch at once, as far as they fit.
+    /// The network of a checkpoint on a GPU, with [`Filters::Tabulated`]: all systems of a batch at once, as far as they fit.
     ///
     /// # Errors
-    /// As [`Student::new`]; [`CheckpointError::NoCudaDevice`].
-    pub fn on_cuda(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
+    /// As [`Student::new`]; [`CheckpointError::NoDevice`].
+    pub fn on_gpu(checkpoint: &Checkpoint, precision: Precision, gpu: Gpu) -> Result<Self, CheckpointError> {
         Ok(Student {
             name: checkpoint.architecture().model_type(),
             elements: checkpoint.elements().to_vec(),
-            network: burn_engine::on_cuda(checkpoint.architecture(), checkpoint.weights(), precision)?,
+            network: device::build(gpu, checkpoint.architecture(), checkpoint.weights(), precision)?,
         })
     }
 
     /// How it computes: `native` (loops of this crate, filters from splines), `native-exact` (the same with filters by their
-    /// networks) `burn-flex` or `burn-cuda` (burn's tensor operations on the processor and on a GPU).
+    /// networks), `burn-flex` (burn's tensor operations), `cubecl-cuda` or `cubecl-wgpu` (kernels of this crate on a GPU).
     pub fn implementation(&self) -> &'static str {
         self.network.implementation()
     }
@@ -216,6 +250,33 @@ impl Potential for Student {
             shares.into_par_iter().try_for_each(evaluate)
         }
     }
+
+    fn velocity_verlet(
+        &mut self,
+        state: &mut State,
+        timestep_fs: f64,
+        steps: u64,
+        limits: &[Limits],
+    ) -> Result<Option<u64>, PotentialError> {
+        let batch = state.batch();
+        self.check(batch, Request::FORCES)?;
+        if batch.n_atoms() > self.network.atoms_at_once(batch) {
+            return Ok(None);
+        }
+        let moved =
+            self.network.velocity_verlet(state, timestep_fs, steps, limits).unwrap_or_else(|message| {
+                tracing::warn!("{steps} steps at once failed, now one by one: {message}");
+                None
+            });
+        let Some(mut moved) = moved else { return Ok(None) };
+        let atoms = Systems::new(Configuration { batch, positions: &moved.positions }, 0..batch.n_systems());
+        atoms.spoil(&mut moved.energies, Some(&mut moved.forces));
+        let evaluation = Evaluation { energies: moved.energies, forces: moved.forces, stresses: None };
+        state.advance_to(moved.steps, timestep_fs, moved.positions, moved.velocities, evaluation).map_err(
+            |error| PotentialError::Backend { potential: self.name.to_owned(), message: error.to_string() },
+        )?;
+        Ok(Some(moved.steps))
+    }
 }
 
 /// The systems of a batch in order, as many at a time as have `at_once` atoms, and one at least.
@@ -260,15 +321,7 @@ impl Student {
             self.some_systems(&first, energies_first, forces_first)?;
             return self.some_systems(&second, energies_second, forces_second);
         }
-        // No pair of atoms is within the cutoff when one is at NaN: the network has seen lone atoms.
-        for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
-            if systems.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
-                *energy = f64::NAN;
-                if let Some(forces) = &mut forces {
-                    forces[atoms].fill(Vec3::repeat(f64::NAN));
-                }
-            }
-        }
+        systems.spoil(energies, forces);
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl TrainableStudent {
     /// The network with these sizes and weights, in f32 for training or in f64 for checks.
     ///
     /// # Errors
-    /// Missing, misshapen or superfluous tensors, numbers that are not finite; [`CheckpointError::NoCudaDevice`].
+    /// Missing, misshapen or superfluous tensors, numbers that are not finite; [`CheckpointError::NoDevice`].
     pub fn new(
         h: &PainnHyperparameters,
         weights: &Weights,

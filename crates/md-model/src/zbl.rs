@@ -9,8 +9,20 @@ use md_core::{Element, units};
 use crate::geometry::envelope;
 
 /// (coefficient, exponent) of the universal screening function.
-const SCREENING: [(f64, f64); 4] =
+pub(crate) const SCREENING: [(f64, f64); 4] =
     [(0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162)];
+
+/// The screening length of charges whose powers add up to 1.
+pub(crate) const LENGTH_ANGSTROM: f64 = 0.88534 * units::BOHR_ANGSTROM;
+
+/// e²/(4πε₀) = 1 hartree · 1 bohr.
+pub(crate) const COULOMB_EV_ANGSTROM: f64 = units::HARTREE_EV * units::BOHR_ANGSTROM;
+
+/// Z and Z^0.23.
+pub(crate) fn charge(e: Element) -> [f64; 2] {
+    let z = f64::from(e.atomic_number());
+    [z, z.powf(0.23)]
+}
 
 /// Energy (eV) and its derivative (eV/Å) at the distance `d` (Å); zero beyond the sum of the covalent radii, and for
 /// elements without one.
@@ -22,16 +34,15 @@ pub(crate) fn energy_and_slope(a: Element, b: Element, d: f64) -> (f64, f64) {
     if d >= reach {
         return (0.0, 0.0);
     }
-    let (za, zb) = (f64::from(a.atomic_number()), f64::from(b.atomic_number()));
-    let length = 0.88534 * units::BOHR_ANGSTROM / (za.powf(0.23) + zb.powf(0.23));
+    let ([za, root_a], [zb, root_b]) = (charge(a), charge(b));
+    let length = LENGTH_ANGSTROM / (root_a + root_b);
     let (mut screening, mut screening_slope) = (0.0, 0.0);
     for (c, k) in SCREENING {
         let term = c * (-k * d / length).exp();
         screening += term;
         screening_slope -= k / length * term;
     }
-    // e²/(4πε₀) = 1 hartree · 1 bohr.
-    let coulomb = units::HARTREE_EV * units::BOHR_ANGSTROM * za * zb / d;
+    let coulomb = COULOMB_EV_ANGSTROM * za * zb / d;
     let (f, f_slope) = envelope(d / reach);
     let energy = coulomb * screening * f;
     let slope = coulomb * (screening_slope * f + screening * f_slope / reach) - energy / d;

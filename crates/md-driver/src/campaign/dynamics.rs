@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use md_core::units::FS_PER_PS;
-use md_core::{Fate, Integrator, Observer, Potential, State, System};
+use md_core::{Fate, Integrator, Limits, Observer, Potential, State, System};
 use md_dynamics::{
-    Limits, RelaxOutcome, Relaxed, RunOptions, Target, ThermostatKind, VelocityOptions, VelocityVerlet,
+    RelaxOutcome, Relaxed, RunOptions, Target, ThermostatKind, VelocityOptions, VelocityVerlet,
 };
 use md_io::results::{Run, RunFate};
 use md_io::trajectory::TrajectoryWriter;

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use md_attribution::{Attribution, Case, LadderOptions, PartKind, diagnose, timestep_ladder};
+use md_core::Limits;
 use md_core::State;
 use md_core::units::FS_PER_PS;
-use md_dynamics::{Limits, VelocityVerlet};
+use md_dynamics::VelocityVerlet;
 use md_io::results::{
     self, Cause, EnergyPart, Experiment, Results, Role, Run, RunFate, Stage, Status, TimestepRung,
 };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixtures::{Well, argon_atom, at_rest, system, water};
-use crate::{BondLimit, VelocityOptions, VelocityVerlet, thermalise};
+use crate::{VelocityOptions, VelocityVerlet, thermalise};
+use md_core::{BondLimit, Limits};
 use md_core::{Divergence, Vec3};
 
 /// Keeps what it sees.

@@ -4,8 +4,6 @@
 //! `Autodiff` around the whole of PaiNN, losses in forces are differentiated by the weights (`training`); a transposed
 //! weight that is stored would be missed there.
 
-#[cfg(feature = "cuda")]
-mod cuda;
 mod distiller;
 mod message;
 mod ops;
@@ -14,42 +12,11 @@ mod training;
 
 use burn::backend::Flex;
 
-use crate::architecture::Architecture;
 use crate::distiller::DistillerHyperparameters;
 use crate::painn::PainnHyperparameters;
 use crate::student::Network;
 use crate::training::GradientEngine;
 use crate::{CheckpointError, Precision, Weights};
-
-/// Where a network is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// System by system: the reference.
-    Cpu,
-    /// As many systems at once as fit.
-    #[cfg(feature = "cuda")]
-    Cuda,
-}
-
-impl Place {
-    fn implementation(self) -> &'static str {
-        match self {
-            Place::Cpu => "burn-flex",
-            #[cfg(feature = "cuda")]
-            Place::Cuda => "burn-cuda",
-        }
-    }
-
-    /// See [`Network::atoms_at_once`].
-    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "the processor takes one system"))]
-    fn atoms_at_once(self, width: usize, interactions: usize) -> usize {
-        match self {
-            Place::Cpu => 1,
-            #[cfg(feature = "cuda")]
-            Place::Cuda => cuda::atoms_at_once(width, interactions),
-        }
-    }
-}
 
 /// The distiller form on the CPU.
 pub(crate) fn distiller(
@@ -57,7 +24,7 @@ pub(crate) fn distiller(
     weights: &Weights,
     precision: Precision,
 ) -> Result<Box<dyn Network>, CheckpointError> {
-    Ok(Box::new(distiller::Distiller::<Flex>::new(h, weights, precision, Place::Cpu)?))
+    Ok(Box::new(distiller::Distiller::<Flex>::new(h, weights, precision)?))
 }
 
 /// PaiNN on the CPU.
@@ -66,38 +33,7 @@ pub(crate) fn painn(
     weights: &Weights,
     precision: Precision,
 ) -> Result<Box<dyn Network>, CheckpointError> {
-    Ok(Box::new(painn::PainnNetwork::<Flex>::new(h, weights, precision, Place::Cpu)?))
-}
-
-/// A network on the first CUDA device.
-#[cfg(feature = "cuda")]
-pub(crate) fn on_cuda(
-    architecture: &Architecture,
-    weights: &Weights,
-    precision: Precision,
-) -> Result<Box<dyn Network>, CheckpointError> {
-    use burn::backend::Cuda;
-    cuda::require_device()?;
-    let network: Box<dyn Network> = match architecture {
-        Architecture::Distiller(h) => {
-            Box::new(distiller::Distiller::<Cuda>::new(h, weights, precision, Place::Cuda)?)
-        }
-        Architecture::Painn(h) => {
-            Box::new(painn::PainnNetwork::<Cuda>::new(h, weights, precision, Place::Cuda)?)
-        }
-    };
-    Ok(Box::new(cuda::Guarded(network)))
-}
-
-/// The same where the program was built without.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn on_cuda(
-    _: &Architecture,
-    _: &Weights,
-    _: Precision,
-) -> Result<Box<dyn Network>, CheckpointError> {
-    let reason = "this program was built without CUDA (cargo's feature `cuda`)".to_owned();
-    Err(CheckpointError::NoCudaDevice { reason })
+    Ok(Box::new(painn::PainnNetwork::<Flex>::new(h, weights, precision)?))
 }
 
 /// PaiNN for training on the CPU.
@@ -116,7 +52,7 @@ pub(crate) fn painn_gradient_on_cuda(
     weights: &Weights,
     precision: Precision,
 ) -> Result<Box<dyn GradientEngine>, CheckpointError> {
-    cuda::require_device()?;
+    crate::device::cuda::require_device()?;
     Ok(Box::new(training::PainnGradient::<burn::backend::Cuda>::new(h, weights, precision)?))
 }
 
@@ -128,9 +64,10 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::Architecture;
     use crate::student::Systems;
 
-    /// What a GPU is given: all systems in one graph. Among them one without pairs.
+    /// Among them one without pairs.
     #[test]
     fn systems_in_one_graph_are_as_they_are_alone() {
         let molecule = |shift: f64| {

@@ -8,7 +8,6 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
 use md_core::{Batch, Vec3};
 
-use super::Place;
 use super::ops::{self, Format, Linear, Silu, add_rows, scale_blocks, sum_blocks};
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::{self, NORM_EPSILON, PainnHyperparameters};
@@ -416,8 +415,6 @@ pub(super) fn add_forces(
 /// A [`Painn`] for inference.
 #[derive(Debug)]
 pub(super) struct PainnNetwork<B: Backend> {
-    place: Place,
-    width: usize,
     network: Painn<B>,
     surroundings: Surroundings,
     format: Format<B>,
@@ -428,12 +425,9 @@ impl<B: Backend> PainnNetwork<B> {
         h: &PainnHyperparameters,
         weights: &Weights,
         precision: Precision,
-        place: Place,
     ) -> Result<Self, CheckpointError> {
         let format = Format { device: B::Device::default(), precision };
         Ok(PainnNetwork {
-            place,
-            width: h.hidden_dim as usize,
             network: Painn::assemble(h, |name, shape| tensor(weights, name, shape, &format))?,
             surroundings: Surroundings::new(h),
             format,
@@ -457,11 +451,11 @@ where
     Self: Send + Sync,
 {
     fn implementation(&self) -> &'static str {
-        self.place.implementation()
+        "burn-flex"
     }
 
     fn atoms_at_once(&self, _: &Batch) -> usize {
-        self.place.atoms_at_once(self.width, self.network.interactions.len())
+        1
     }
 
     fn evaluate(

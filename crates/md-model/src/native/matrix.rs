@@ -7,7 +7,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use super::fused::Registers;
 
 /// f32 or f64.
-pub(super) trait Real:
+pub(crate) trait Real:
     Copy
     + Into<f64>
     + std::fmt::Debug

@@ -6,9 +6,9 @@
 //! the gradient of Σ_s c_s E_s + Σ_i y_i · F_i with respect to the weights is, for x displaced along −y, the derivative part
 //! of one backward pass seeded with (1, c). No tape, no second derivatives.
 
-mod fused;
+pub(crate) mod fused;
 mod kernels;
-mod matrix;
+pub(crate) mod matrix;
 mod painn;
 
 use md_core::{Configuration, Evaluation, Request, Vec3};

@@ -34,15 +34,15 @@ impl Blocks {
 
 /// A layer, or some blocks of its outputs.
 #[derive(Debug)]
-pub(super) struct Dense<T> {
-    n_in: usize,
-    n_out: usize,
+pub(crate) struct Dense<T> {
+    pub(crate) n_in: usize,
+    pub(crate) n_out: usize,
     /// \[out, in\]
-    weight: Vec<T>,
+    pub(crate) weight: Vec<T>,
     /// \[in, out\]: products are fastest with rows that are contiguous.
-    transposed: Vec<T>,
+    pub(crate) transposed: Vec<T>,
     /// \[out\], or empty.
-    bias: Vec<T>,
+    pub(crate) bias: Vec<T>,
 }
 
 impl<T: Real> Dense<T> {

@@ -17,24 +17,24 @@ use crate::{CheckpointError, Filters, Weights, tensors};
 const SMALLEST_NORM: f64 = 1e-18;
 
 #[derive(Debug)]
-pub(in crate::native) struct Distiller<T> {
+pub(crate) struct Distiller<T> {
     filters: Filters,
     cutoff: f64,
     /// F, padded.
-    width: usize,
+    pub(crate) width: usize,
     /// A row per atomic number.
-    embedding: Vec<T>,
-    interactions: Vec<Interaction<T>>,
-    head: [Dense<T>; 3],
+    pub(crate) embedding: Vec<T>,
+    pub(crate) interactions: Vec<Interaction<T>>,
+    pub(crate) head: [Dense<T>; 3],
 }
 
 #[derive(Debug)]
-struct Interaction<T> {
+pub(crate) struct Interaction<T> {
     filters: FilterSource<T>,
-    update_in: Dense<T>,
+    pub(crate) update_in: Dense<T>,
     /// a₀, a₁, a₂; in the last interaction a₀ alone, since nobody reads its vectors.
-    update_out: Dense<T>,
-    mixing: [[T; 3]; 3],
+    pub(crate) update_out: Dense<T>,
+    pub(crate) mixing: [[T; 3]; 3],
 }
 
 /// Everything that a call writes.
@@ -74,7 +74,7 @@ struct By<T> {
 }
 
 impl<T: Real> Distiller<T> {
-    pub(in crate::native) fn new(
+    pub(crate) fn new(
         h: &DistillerHyperparameters,
         weights: &Weights,
         filters: Filters,

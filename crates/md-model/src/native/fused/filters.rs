@@ -24,20 +24,19 @@ const INTERVALS: [usize; 2] = [256, 16_384];
 /// Where w₀, w₂ and, from the second interaction on, w₁ of a distance come from.
 #[derive(Debug)]
 pub(super) enum FilterSource<T> {
-    Table {
-        table: Table<T>,
-        grid: Grid,
-        /// Whether what is tabulated is to be multiplied with the polynomial envelope that ends where the grid does.
-        has_envelope: bool,
-    },
-    Gaussians {
-        basis: RadialBasis,
-        layers: Box<[Dense<T>; 2]>,
-    },
-    Bessels {
-        basis: BesselBasis,
-        layer: Dense<T>,
-    },
+    Table(Tabulated<T>),
+    Gaussians { basis: RadialBasis, layers: Box<[Dense<T>; 2]> },
+    Bessels { basis: BesselBasis, layer: Dense<T> },
+}
+
+/// Filters as splines.
+#[derive(Debug)]
+pub(crate) struct Tabulated<T> {
+    /// w₀, w₂ and perhaps w₁ side by side.
+    pub(crate) table: Table<T>,
+    pub(crate) grid: Grid,
+    /// Whether what is tabulated is to be multiplied with the polynomial envelope that ends where the grid does.
+    pub(crate) has_envelope: bool,
 }
 
 /// Where networks on pairs work.
@@ -56,29 +55,13 @@ impl<T: Real> FilterSource<T> {
         l: u32,
         filters: Filters,
     ) -> Result<Self, CheckpointError> {
-        let f = h.hidden_dim as usize;
-        let basis = RadialBasis::new(h.cutoff, h.num_rbf as usize, weights)?;
-        let source = match filters {
-            Filters::Exact => {
-                let layers = Box::new(distiller_layers::<T>(h, weights, l)?);
-                FilterSource::Gaussians { basis, layers }
-            }
-            Filters::Tabulated => {
-                let [first, second] = distiller_layers::<f64>(h, weights, l)?;
-                let intervals = INTERVALS_PER_WIDTH * h.cutoff / basis.narrowest();
-                let width = blocks(l) * Blocks::new(1, f).padded();
-                let grid = Grid { end: h.cutoff, intervals: clamped(intervals) };
-                let table = Table::new(&grid, width, |d, filters| {
-                    let (mut hidden, mut slope, mut out) = (Vec::new(), Vec::new(), Vec::new());
-                    first.apply(&basis.smooth(d), &mut hidden);
-                    silu(&mut hidden, &mut slope);
-                    second.apply(&hidden, &mut out);
-                    filters.copy_from_slice(&out);
-                });
-                FilterSource::Table { table, grid, has_envelope: false }
-            }
-        };
-        Ok(source)
+        Ok(match filters {
+            Filters::Exact => FilterSource::Gaussians {
+                basis: RadialBasis::new(h.cutoff, h.num_rbf as usize, weights)?,
+                layers: Box::new(distiller_layers::<T>(h, weights, l)?),
+            },
+            Filters::Tabulated => FilterSource::Table(Tabulated::distiller(h, weights, l)?),
+        })
     }
 
     /// Of interaction `l` of PaiNN.
@@ -88,34 +71,19 @@ impl<T: Real> FilterSource<T> {
         l: u32,
         filters: Filters,
     ) -> Result<Self, CheckpointError> {
-        let (f, k) = (h.hidden_dim as usize, h.num_rbf as usize);
-        let basis = BesselBasis::new(h.cutoff, k);
-        let name = format!("interactions.{l}.filter");
-        let (from, to) = (Blocks::exact(k + 1), Blocks::new(blocks(l), f));
-        let selected: Vec<usize> = (0..blocks(l)).collect();
         Ok(match filters {
             Filters::Exact => FilterSource::Bessels {
-                basis,
-                layer: Dense::load_matrix(weights, &name, from, to, &selected)?,
+                basis: BesselBasis::new(h.cutoff, h.num_rbf as usize),
+                layer: bessel_layer(h, weights, l)?,
             },
-            Filters::Tabulated => {
-                let layer = Dense::<f64>::load_matrix(weights, &name, from, to, &selected)?;
-                let width = blocks(l) * Blocks::new(1, f).padded();
-                let grid = Grid { end: h.cutoff, intervals: clamped(INTERVALS_PER_HALF_WAVE * k as f64) };
-                let table = Table::new(&grid, width, |d, filters| {
-                    let mut out = Vec::new();
-                    layer.apply_linear(&basis.smooth(d), &mut out);
-                    filters.copy_from_slice(&out);
-                });
-                FilterSource::Table { table, grid, has_envelope: true }
-            }
+            Filters::Tabulated => FilterSource::Table(Tabulated::painn(h, weights, l)?),
         })
     }
 
     /// Where the distances of `pairs` lie in tables: in those of all interactions of a network. Nothing where there are none.
     pub(super) fn find(&self, pairs: &[Pair<T>], places: &mut Vec<Place<T>>) {
         places.clear();
-        let FilterSource::Table { grid, has_envelope, .. } = self else { return };
+        let FilterSource::Table(Tabulated { grid, has_envelope, .. }) = self else { return };
         places.extend(pairs.iter().map(|pair| {
             let mut place = grid.place(pair.distance);
             if *has_envelope {
@@ -143,7 +111,7 @@ impl<T: Real> FilterSource<T> {
         values.clear();
         derivatives.clear();
         match self {
-            FilterSource::Table { table, .. } => {
+            FilterSource::Table(Tabulated { table, .. }) => {
                 let n = pairs.len() * table.width();
                 on.values.resize(n, T::default());
                 on.slopes.resize(if slopes { n } else { 0 }, T::default());
@@ -176,6 +144,48 @@ impl<T: Real> FilterSource<T> {
     }
 }
 
+impl<T: Real> Tabulated<T> {
+    /// Of interaction `l` of the distiller form.
+    pub(crate) fn distiller(
+        h: &DistillerHyperparameters,
+        weights: &Weights,
+        l: u32,
+    ) -> Result<Self, CheckpointError> {
+        let basis = RadialBasis::new(h.cutoff, h.num_rbf as usize, weights)?;
+        let [first, second] = distiller_layers::<f64>(h, weights, l)?;
+        let intervals = INTERVALS_PER_WIDTH * h.cutoff / basis.narrowest();
+        let width = blocks(l) * Blocks::new(1, h.hidden_dim as usize).padded();
+        let grid = Grid { end: h.cutoff, intervals: clamped(intervals) };
+        let table = Table::new(&grid, width, |d, filters| {
+            let (mut hidden, mut slope, mut out) = (Vec::new(), Vec::new(), Vec::new());
+            first.apply(&basis.smooth(d), &mut hidden);
+            silu(&mut hidden, &mut slope);
+            second.apply(&hidden, &mut out);
+            filters.copy_from_slice(&out);
+        });
+        Ok(Tabulated { table, grid, has_envelope: false })
+    }
+
+    /// Of interaction `l` of PaiNN.
+    pub(crate) fn painn(
+        h: &PainnHyperparameters,
+        weights: &Weights,
+        l: u32,
+    ) -> Result<Self, CheckpointError> {
+        let k = h.num_rbf as usize;
+        let basis = BesselBasis::new(h.cutoff, k);
+        let layer = bessel_layer::<f64>(h, weights, l)?;
+        let width = blocks(l) * Blocks::new(1, h.hidden_dim as usize).padded();
+        let grid = Grid { end: h.cutoff, intervals: clamped(INTERVALS_PER_HALF_WAVE * k as f64) };
+        let table = Table::new(&grid, width, |d, filters| {
+            let mut out = Vec::new();
+            layer.apply_linear(&basis.smooth(d), &mut out);
+            filters.copy_from_slice(&out);
+        });
+        Ok(Tabulated { table, grid, has_envelope: true })
+    }
+}
+
 /// Blocks of filters of interaction `l`: before the first there are no vectors to send.
 fn blocks(l: u32) -> usize {
     if l == 0 { 2 } else { 3 }
@@ -193,6 +203,17 @@ fn distiller_layers<T: Real>(
     let second =
         Dense::load(weights, &name(2), Blocks::new(1, f), Blocks::new(3, f), &[0, 2, 1][..blocks(l)])?;
     Ok([first, second])
+}
+
+/// The layer that makes the filters of PaiNN of the basis.
+fn bessel_layer<T: Real>(
+    h: &PainnHyperparameters,
+    weights: &Weights,
+    l: u32,
+) -> Result<Dense<T>, CheckpointError> {
+    let (from, to) = (Blocks::exact(h.num_rbf as usize + 1), Blocks::new(blocks(l), h.hidden_dim as usize));
+    let selected: Vec<usize> = (0..blocks(l)).collect();
+    Dense::load_matrix(weights, &format!("interactions.{l}.filter"), from, to, &selected)
 }
 
 fn clamped(intervals: f64) -> usize {

@@ -11,7 +11,7 @@ use pulp::Simd;
 pub(super) const LANES: usize = 16;
 
 /// `n` rounded up to whole registers.
-pub(super) fn padded(n: usize) -> usize {
+pub(crate) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
@@ -40,7 +40,7 @@ macro_rules! vectorised {
 pub(super) use vectorised;
 
 /// What pulp offers under a name for each type.
-pub(in crate::native) trait Registers: Copy {
+pub(crate) trait Registers: Copy {
     type Of<S: Simd>: Copy;
     fn registers<S: Simd>(x: &[Self]) -> &[Self::Of<S>];
     fn registers_mut<S: Simd>(x: &mut [Self]) -> &mut [Self::Of<S>];

@@ -4,14 +4,14 @@
 //! gemm crate; everything else from loops that are compiled for the widest vectors of the processor ([`lanes`]). A number
 //! depends on its own system alone, to the last bit: rows are computed as if they were alone, and pairs lie within systems.
 
-mod dense;
+pub(crate) mod dense;
 mod distiller;
-mod filters;
-mod lanes;
+pub(crate) mod filters;
+pub(crate) mod lanes;
 mod message;
 mod painn;
 mod pairs;
-mod table;
+pub(crate) mod table;
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -21,9 +21,9 @@ use md_core::{Batch, Vec3};
 use crate::Filters;
 use crate::student::{Network, Systems};
 
-pub(super) use distiller::Distiller;
-pub(super) use lanes::Registers;
-pub(super) use painn::Painn;
+pub(crate) use distiller::Distiller;
+pub(crate) use lanes::Registers;
+pub(crate) use painn::Painn;
 
 use filters::{FilterSource, Workspace};
 use message::{BySent, OnPairs, Sent};

@@ -15,26 +15,26 @@ use crate::surroundings::Surroundings;
 use crate::{CheckpointError, Filters, Weights, tensors, zbl};
 
 #[derive(Debug)]
-pub(in crate::native) struct Painn<T> {
+pub(crate) struct Painn<T> {
     filters: Filters,
     surroundings: Surroundings,
     /// F, padded.
-    width: usize,
+    pub(crate) width: usize,
     /// A row per known element.
-    embedding: Vec<T>,
+    pub(crate) embedding: Vec<T>,
     /// m₀ and m₂ of the first interaction, which depend on the element alone: a row of 2F per known element.
-    first_message: Vec<T>,
-    interactions: Vec<Interaction<T>>,
-    readout: [Dense<T>; 2],
+    pub(crate) first_message: Vec<T>,
+    pub(crate) interactions: Vec<Interaction<T>>,
+    pub(crate) readout: [Dense<T>; 2],
 }
 
 #[derive(Debug)]
-struct Interaction<T> {
+pub(crate) struct Interaction<T> {
     filters: FilterSource<T>,
-    message: [Dense<T>; 2],
+    pub(crate) message: [Dense<T>; 2],
     /// U and V.
-    mix: Dense<T>,
-    update: [Dense<T>; 2],
+    pub(crate) mix: Dense<T>,
+    pub(crate) update: [Dense<T>; 2],
 }
 
 /// Everything that a call writes.
@@ -84,7 +84,7 @@ struct By<T> {
 }
 
 impl<T: Real> Painn<T> {
-    pub(in crate::native) fn new(
+    pub(crate) fn new(
         h: &PainnHyperparameters,
         weights: &Weights,
         filters: Filters,

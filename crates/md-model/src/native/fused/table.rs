@@ -13,7 +13,17 @@ use super::lanes::{LANES, Lanes, Row, RowMut};
 use crate::native::matrix::Real;
 
 /// Rows of coefficients that a value depends on.
-const ORDER: usize = 6;
+pub(crate) const ORDER: usize = 6;
+
+/// 120 times the weights of these rows in a value, as polynomials of the place in an interval.
+pub(crate) const POLYNOMIALS: [[f64; ORDER]; ORDER] = [
+    [1.0, -5.0, 10.0, -10.0, 5.0, -1.0],
+    [26.0, -50.0, 20.0, 20.0, -20.0, 5.0],
+    [66.0, 0.0, -60.0, 0.0, 30.0, -10.0],
+    [26.0, 50.0, 20.0, -20.0, -20.0, 10.0],
+    [1.0, 5.0, 10.0, 10.0, 5.0, -5.0],
+    [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+];
 
 /// Samples beyond both ends. What is wrong at the first of them is smaller by 0.43 at each next one: 10⁻¹⁵ here.
 const MARGIN: usize = 40;
@@ -23,18 +33,18 @@ const POLES: [f64; 2] = [-0.430_575_347_099_973_8, -0.043_096_288_203_264_7];
 
 /// Functions of one distance from 0 to an end, side by side.
 #[derive(Debug, Clone)]
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     width: usize,
     /// \[intervals + 5, width\]
-    coefficients: Vec<T>,
+    pub(crate) coefficients: Vec<T>,
 }
 
 /// Equal intervals from 0 to an end.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// Å
-    pub(super) end: f64,
-    pub(super) intervals: usize,
+    pub(crate) end: f64,
+    pub(crate) intervals: usize,
 }
 
 /// Where a distance lies on a grid: the same for all tables on it.
@@ -54,21 +64,13 @@ impl Grid {
         let x = distance * scale;
         let row = (x as usize).min(self.intervals - 1);
         let t = x - row as f64;
-        let polynomials: [[f64; ORDER]; ORDER] = [
-            [1.0, -5.0, 10.0, -10.0, 5.0, -1.0],
-            [26.0, -50.0, 20.0, 20.0, -20.0, 5.0],
-            [66.0, 0.0, -60.0, 0.0, 30.0, -10.0],
-            [26.0, 50.0, 20.0, -20.0, -20.0, 10.0],
-            [1.0, 5.0, 10.0, 10.0, 5.0, -5.0],
-            [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
-        ];
         Place {
             row,
             value: array::from_fn(|k| {
-                T::of(polynomials[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
+                T::of(POLYNOMIALS[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
             }),
             slope: array::from_fn(|k| {
-                let p = &polynomials[k];
+                let p = &POLYNOMIALS[k];
                 T::of((1..ORDER).rev().fold(0.0, |sum, n| sum * t + n as f64 * p[n]) * scale / 120.0)
             }),
         }

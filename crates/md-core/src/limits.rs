@@ -1,4 +1,4 @@
-use md_core::{Divergence, State, System, Vec3, bonds};
+use crate::{Divergence, State, System, Vec3, bonds};
 
 /// How far one system may go before it counts as diverged. The default allows anything finite.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +31,9 @@ impl Limits {
     /// the temperature may rise to `max_temperature_k` K.
     ///
     /// ```
-    /// use md_core::{Element, System, Vec3};
+    /// use md_core::{Element, Limits, System, Vec3};
     /// let h2 = System::new(vec![Element::H; 2], vec![Vec3::zeros(), Vec3::new(0.7, 0.0, 0.0)]).unwrap();
-    /// let limits = md_dynamics::Limits::for_molecule(&h2, 2.0, 5000.0);
+    /// let limits = Limits::for_molecule(&h2, 2.0, 5000.0);
     /// assert_eq!(limits.bonds[0].limit_angstrom, 1.4);
     /// ```
     pub fn for_molecule(system: &System, bond_ratio: f64, max_temperature_k: f64) -> Self {
@@ -45,7 +45,7 @@ impl Limits {
     }
 
     /// What is wrong with system `s` of `state`, causes before consequences; `None` when all is well.
-    pub(crate) fn exceeded(&self, state: &State, s: usize) -> Option<Divergence> {
+    pub fn exceeded(&self, state: &State, s: usize) -> Option<Divergence> {
         let atoms = state.batch().range(s);
         let positions = &state.positions()[atoms.clone()];
         let finite = |v: &Vec3| v.iter().all(|x| x.is_finite());

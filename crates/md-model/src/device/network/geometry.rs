@@ -1,0 +1,197 @@
+//! Kernels on the geometry: neighbours, repulsion at short range, energies of systems.
+
+use cubecl::prelude::*;
+
+use super::gpu::tally;
+
+/// Numbers per edge, see [`edges`].
+pub(super) const PER_EDGE: usize = 16;
+
+/// Rows of a table that a value depends on.
+pub(super) const ORDER: usize = 6;
+
+/// Finds the neighbours of each atom (a unit's work) within its system, and where their distances lie in the tables of filters.
+///
+/// Neighbour n of atom i is edge e = i `capacity` + n: its number, the first of the six rows of a table, and in `geometry` the
+/// unit vector u = x/(d + ε) towards it, 1/(d + ε), the six weights of rows in a value and those in a derivative (1/Å). There
+/// may be more neighbours than fit: `count` has all of them. In f64, but for what is stored.
+///
+/// `parameters`: cutoff (Å), intervals per Å, ε (Å), and the coefficients of the six polynomials of a spline.
+#[cube(launch)]
+pub(super) fn edges<F: Float + CubeElement>(
+    ran: &mut Array<u32>,
+    positions: &Array<f64>,
+    first: &Array<u32>,
+    end: &Array<u32>,
+    parameters: &Array<f64>,
+    count: &mut Array<u32>,
+    neighbours: &mut Array<u32>,
+    rows: &mut Array<u32>,
+    geometry: &mut Array<F>,
+    atoms: usize,
+    capacity: usize,
+    intervals: u32,
+    #[comptime] has_envelope: bool,
+) {
+    tally(ran);
+    let i = ABSOLUTE_POS;
+    if i >= atoms {
+        terminate!();
+    }
+    let cutoff = parameters[0];
+    let scale = parameters[1];
+    let epsilon = parameters[2];
+    let x = positions[3 * i];
+    let y = positions[3 * i + 1];
+    let z = positions[3 * i + 2];
+    let mut found = 0u32;
+    for j in first[i]..end[i] {
+        let at = j as usize;
+        let dx = positions[3 * at] - x;
+        let dy = positions[3 * at + 1] - y;
+        let dz = positions[3 * at + 2] - z;
+        let d = f64::sqrt(dx * dx + dy * dy + dz * dz);
+        if at != i && d < cutoff {
+            if (found as usize) < capacity {
+                let e = i * capacity + found as usize;
+                neighbours[e] = j;
+                let place = d * scale;
+                let row = at_most(u32::cast_from(place), intervals - 1);
+                rows[e] = row;
+                let t = place - f64::cast_from(row);
+                let inverse = 1.0f64 / (d + epsilon);
+                let g = e * comptime!(PER_EDGE);
+                geometry[g] = F::cast_from(dx * inverse);
+                geometry[g + 1] = F::cast_from(dy * inverse);
+                geometry[g + 2] = F::cast_from(dz * inverse);
+                geometry[g + 3] = F::cast_from(inverse);
+                let mut factor = f64::cast_from(1u32);
+                let mut factor_slope = f64::cast_from(0u32);
+                if has_envelope {
+                    let q = d / cutoff;
+                    let q5 = q * q * q * q * q;
+                    let rest = 1.0f64 - q;
+                    factor = 1.0f64 - q5 * q * (28.0f64 - 48.0f64 * q + 21.0f64 * q * q);
+                    factor_slope = -168.0f64 * q5 * rest * rest / cutoff;
+                }
+                #[unroll]
+                for k in 0..ORDER {
+                    let c = comptime!(3 + ORDER * k);
+                    let mut value = parameters[c + ORDER - 1];
+                    let mut slope = f64::cast_from(0u32);
+                    #[unroll]
+                    for n in 1..ORDER {
+                        slope = slope * t + value;
+                        value = value * t + parameters[c + ORDER - 1 - n];
+                    }
+                    geometry[g + 4 + k] = F::cast_from(value * factor);
+                    geometry[g + 10 + k] = F::cast_from(slope * scale * factor + value * factor_slope);
+                }
+            }
+            found += 1;
+        }
+    }
+    count[i] = found;
+}
+
+#[cube]
+fn at_most(x: u32, most: u32) -> u32 {
+    let mut clamped = x;
+    if x > most {
+        clamped = most;
+    }
+    clamped
+}
+
+/// The neighbours of an atom that were stored.
+#[cube]
+pub(super) fn stored(count: u32, capacity: usize) -> usize {
+    at_most(count, capacity as u32) as usize
+}
+
+/// The repulsion of nuclei at short range ([`crate::zbl`]): adds half of each pair's to the energies of its atoms (eV) and sets
+/// the forces (eV/Å) to what follows from it. `elements` has the charge, its 0.23rd power and the covalent radius (Å, 0 for
+/// none) of each known element; `constants` a length (Å), e²/(4πε₀) (eV Å), then coefficients and exponents of the screening.
+#[cube(launch)]
+pub(super) fn repulsion<F: Float + CubeElement>(
+    ran: &mut Array<u32>,
+    count: &Array<u32>,
+    neighbours: &Array<u32>,
+    geometry: &Array<F>,
+    species: &Array<u32>,
+    elements: &Array<F>,
+    constants: &Array<F>,
+    energies: &mut Array<F>,
+    forces: &mut Array<F>,
+    atoms: usize,
+    capacity: usize,
+) {
+    tally(ran);
+    let i = ABSOLUTE_POS;
+    if i >= atoms {
+        terminate!();
+    }
+    let own = 3 * species[i] as usize;
+    let mut energy = F::new(0.0);
+    let mut fx = F::new(0.0);
+    let mut fy = F::new(0.0);
+    let mut fz = F::new(0.0);
+    for n in 0..stored(count[i], capacity) {
+        let e = i * capacity + n;
+        let other = 3 * species[neighbours[e] as usize] as usize;
+        let g = e * comptime!(PER_EDGE);
+        let inverse = geometry[g + 3];
+        let d = F::new(1.0) / inverse;
+        let reach = elements[own + 2] + elements[other + 2];
+        if elements[own + 2] > F::new(0.0) && elements[other + 2] > F::new(0.0) && d < reach {
+            let length = constants[0] / (elements[own + 1] + elements[other + 1]);
+            let mut screening = F::new(0.0);
+            let mut screening_slope = F::new(0.0);
+            #[unroll]
+            for k in 0..4usize {
+                let rate = constants[2 + 2 * k + 1] / length;
+                let term = constants[2 + 2 * k] * F::exp(-rate * d);
+                screening += term;
+                screening_slope -= rate * term;
+            }
+            let coulomb = constants[1] * elements[own] * elements[other] * inverse;
+            let q = d / reach;
+            let q5 = q * q * q * q * q;
+            let rest = F::new(1.0) - q;
+            let envelope = F::new(1.0) - q5 * q * (F::new(28.0) - F::new(48.0) * q + F::new(21.0) * q * q);
+            let envelope_slope = F::new(-168.0) * q5 * rest * rest / reach;
+            let of_pair = coulomb * screening * envelope;
+            let slope =
+                coulomb * (screening_slope * envelope + screening * envelope_slope) - of_pair * inverse;
+            energy += of_pair * F::new(0.5);
+            fx += slope * geometry[g];
+            fy += slope * geometry[g + 1];
+            fz += slope * geometry[g + 2];
+        }
+    }
+    energies[i] += energy;
+    forces[3 * i] = fx;
+    forces[3 * i + 1] = fy;
+    forces[3 * i + 2] = fz;
+}
+
+/// Adds up the energies of the atoms of each system (a unit's work), in f64. `starts`: the first atom of each, and the end.
+#[cube(launch)]
+pub(super) fn add_up<F: Float + CubeElement>(
+    ran: &mut Array<u32>,
+    of_atoms: &Array<F>,
+    starts: &Array<u32>,
+    energies: &mut Array<f64>,
+    systems: usize,
+) {
+    tally(ran);
+    let s = ABSOLUTE_POS;
+    if s >= systems {
+        terminate!();
+    }
+    let mut sum = f64::cast_from(0u32);
+    for i in starts[s]..starts[s + 1] {
+        sum += f64::cast_from(of_atoms[i as usize]);
+    }
+    energies[s] = sum;
+}
