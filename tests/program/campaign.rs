@@ -125,6 +125,7 @@ fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
             temperatures_K = [300]
             replicas = 1
             relax = false
+            record_every_fs = 0.15
             trajectory_every_fs = 0.1
         "#,
         structure.display()
@@ -142,6 +143,9 @@ fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
     assert!(relative > 0.0 && relative < 1e-5, "f32 against f64 labels: {relative}");
     let check = results.models[0].checks.iter().find(|c| c.id == "force_rmse_ev_per_angstrom").unwrap();
     assert_eq!((check.status, check.value), (Status::Pass, Some(force.rmse_ev_per_angstrom)));
+
+    // The last step is not among those that were recorded.
+    assert_eq!((results.runs[0].steps_done, results.runs[0].energy.is_some()), (50, true));
 
     let mut files = std::fs::read_dir(out.join("trajectories")).unwrap();
     let trajectory = files.next().unwrap().unwrap().path();

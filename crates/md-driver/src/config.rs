@@ -163,6 +163,8 @@ pub struct RunConfig {
     pub relax: bool,
     /// Whether initial velocities are scaled to the temperature exactly.
     pub exact_temperature: bool,
+    /// Look at energies, bonds and temperature every so many steps. Limits are watched at every step.
+    pub record_stride: u64,
     /// Write a frame every so many steps; `None` writes no trajectory.
     pub trajectory_stride: Option<u64>,
 }

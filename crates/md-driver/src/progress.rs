@@ -30,9 +30,12 @@ impl Progress {
         ticker
     }
 
-    /// A stage of so many time steps.
-    pub fn steps(self, name: &str, steps: u64) -> Ticker {
-        self.ticker(name, steps, "{prefix:<28} {bar:30} {pos}/{len} steps, {eta} left {msg}")
+    /// A stage of so many time steps, of which every `stride`-th is seen.
+    pub fn steps(self, name: &str, steps: u64, stride: u64) -> Ticker {
+        let template = "{prefix:<28} {bar:30} {pos}/{len} steps, {eta} left {msg}";
+        let mut ticker = self.ticker(name, steps, template);
+        ticker.stride = stride;
+        ticker
     }
 
     /// A bar of training steps that begins at `done`, with the remaining time and a message.
@@ -43,7 +46,7 @@ impl Progress {
     }
 
     fn ticker(self, name: &str, length: u64, template: &str) -> Ticker {
-        Ticker { bar: self.bar(name, length, template), drawn: None }
+        Ticker { bar: self.bar(name, length, template), drawn: None, stride: 1 }
     }
 
     fn bar(self, name: &str, length: u64, template: &str) -> ProgressBar {
@@ -67,6 +70,7 @@ impl Progress {
 pub struct Ticker {
     bar: ProgressBar,
     drawn: Option<Instant>,
+    stride: u64,
 }
 
 impl Ticker {
@@ -84,6 +88,10 @@ impl Drop for Ticker {
 
 /// Shows steps done and systems still running.
 impl Observer for Ticker {
+    fn stride(&self) -> u64 {
+        self.stride
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a progress bar is redrawn by the clock")]
     fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
         let now = Instant::now();

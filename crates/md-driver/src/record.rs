@@ -22,6 +22,7 @@ const ANOMALY_FLOOR_EV_PER_ATOM: f64 = 1e-3;
 
 /// An [`Observer`] that keeps one [`Record`] per system.
 pub struct Recorder {
+    stride: u64,
     records: Vec<Record>,
 }
 
@@ -30,7 +31,6 @@ pub struct Record {
     start: Vec<Vec3>,
     degrees_of_freedom: usize,
     timestep_fs: f64,
-    steps: u64,
     energy: EnergyAccumulator,
     kinetic_potential: KineticPotentialAccumulator,
     temperature: RunningStats,
@@ -71,7 +71,6 @@ impl Recorder {
                     start: state.positions()[atoms].to_vec(),
                     degrees_of_freedom,
                     timestep_fs,
-                    steps: 0,
                     energy: EnergyAccumulator::default(),
                     kinetic_potential: KineticPotentialAccumulator::default(),
                     temperature: RunningStats::default(),
@@ -83,7 +82,7 @@ impl Recorder {
                 })
             })
             .collect::<Result<_, MetricError>>()?;
-        Ok(Recorder { records })
+        Ok(Recorder { stride: grid.record_stride, records })
     }
 
     /// The records, in the order of the systems the run began with.
@@ -93,6 +92,10 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
+    fn stride(&self) -> u64 {
+        self.stride
+    }
+
     fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
         for system in frame.systems() {
             self.records[system.id].observe(&system).map_err(|source| ObserverError {
@@ -108,7 +111,6 @@ impl Observer for Recorder {
 impl Record {
     fn observe(&mut self, frame: &SystemFrame<'_>) -> Result<(), MetricError> {
         let time_ps = frame.time_fs() / FS_PER_PS;
-        self.steps = frame.step();
         self.energy.push(time_ps, frame.conserved_ev())?;
         let kinetic_ev = frame.kinetic_energy_ev();
         self.kinetic_potential.push(kinetic_ev, frame.potential_energy_ev())?;
@@ -132,14 +134,14 @@ impl Record {
         Ok(())
     }
 
-    /// Fills what was measured into `run`. Energies and temperatures are absent when the system diverged before it
+    /// Fills what was measured into `run`, which was to make `steps` steps. Energies and temperatures are absent when the system diverged before it
     /// was seen once.
     ///
     /// # Errors
     /// What the metrics return.
-    pub fn fill(&self, run: &mut Run, fate: &Fate) -> Result<(), MetricError> {
+    pub fn fill(&self, run: &mut Run, fate: &Fate, steps: u64) -> Result<(), MetricError> {
         (run.fate, run.fate_reason, run.steps_done) = match fate {
-            Fate::Finished => (RunFate::Finished, None, self.steps),
+            Fate::Finished => (RunFate::Finished, None, steps),
             Fate::Diverged { step, reason } => (RunFate::Diverged, Some(reason.to_string()), *step),
         };
         if self.temperature.count() == 0 {

@@ -133,8 +133,8 @@ impl ModelStage<'_> {
         let mut recorder =
             Recorder::new(&state, &structures, grid, &planned, self.config.limits.broken_bond_ratio)?;
         let mut visited = Visited::new(&structures, steps, self.config.frames_per_run);
-        let mut ticker =
-            self.progress.steps(&format!("{}: {} runs", self.model.record.name, planned.len()), steps);
+        let name = format!("{}: {} runs", self.model.record.name, planned.len());
+        let mut ticker = self.progress.steps(&name, steps, grid.record_stride);
         let mut observers: Vec<&mut dyn Observer> = vec![&mut recorder, &mut visited, &mut ticker];
         observers.extend(trajectories.as_mut().map(|t| t as &mut dyn Observer));
 
@@ -147,7 +147,7 @@ impl ModelStage<'_> {
         let found = alive.iter().zip(recorder.into_records()).zip(visited.into_frames()).zip(&fates);
         for (((&k, record), visited), fate) in found {
             let run = &mut records[k];
-            record.fill(run, fate)?;
+            record.fill(run, fate, steps)?;
             if let (RunFate::Finished, Some(cut)) = (run.fate, cut.filter(|_| steps < grid.steps)) {
                 run.fate = RunFate::StoppedEarly;
                 run.fate_reason = Some(cut.reason.clone());

@@ -108,6 +108,7 @@ pub(super) struct RunTable {
     pub(super) replicas: Spanned<u32>,
     pub(super) relax: Option<bool>,
     pub(super) exact_temperature: Option<bool>,
+    pub(super) record_every_fs: Option<Spanned<f64>>,
     pub(super) trajectory_every_fs: Option<Spanned<f64>>,
     pub(super) friction_per_ps: Option<Spanned<f64>>,
     pub(super) relaxation_fs: Option<Spanned<f64>>,

@@ -64,13 +64,12 @@ impl Reader<'_> {
         if *table.replicas.get_ref() == 0 {
             return Err(self.error(Some(table.replicas.span()), "replicas is 0 (expected at least 1)"));
         }
-        let trajectory_stride = table
-            .trajectory_every_fs
-            .as_ref()
-            .map(|every| {
-                Ok((self.positive("trajectory_every_fs", every)? / timestep_fs).round().max(1.0) as u64)
-            })
-            .transpose()?;
+        let stride = |key: &'static str, every: &Option<Spanned<f64>>| -> Result<Option<u64>, ConfigError> {
+            let Some(every) = every else { return Ok(None) };
+            Ok(Some((self.positive(key, every)? / timestep_fs).round().max(1.0) as u64))
+        };
+        let record_stride = stride("record_every_fs", &table.record_every_fs)?.unwrap_or(1);
+        let trajectory_stride = stride("trajectory_every_fs", &table.trajectory_every_fs)?;
         let models = match &table.models {
             Some(names) => self.indices("model", names, model_names)?,
             None => (0..model_names.len()).filter(|&m| !named_elsewhere.contains(&model_names[m])).collect(),
@@ -91,6 +90,7 @@ impl Reader<'_> {
             replicas: *table.replicas.get_ref(),
             relax: table.relax.unwrap_or(true),
             exact_temperature: table.exact_temperature.unwrap_or(false),
+            record_stride,
             trajectory_stride,
         })
     }
