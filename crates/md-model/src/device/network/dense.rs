@@ -31,7 +31,7 @@ pub(super) enum Then {
 /// c = a b, and then: a \[m, k\], b \[k, n\], c \[m, n\] row by row, `aside` as long as c.
 ///
 /// A cube computes `tall` x `wide` numbers of c (multiples of [`SIDE`]), each of its units every 16th row and column.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn product<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     a: &Array<F>,
@@ -129,7 +129,7 @@ pub(super) fn product<F: Float + CubeElement>(
 }
 
 /// Row `of[i]` of a table for each i.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn rows<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     table: &Array<F>,
@@ -146,7 +146,7 @@ pub(super) fn rows<F: Float + CubeElement>(
 }
 
 /// The energies of atoms: a layer with one output.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn last_layer<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     x: &Array<F>,
@@ -170,7 +170,7 @@ pub(super) fn last_layer<F: Float + CubeElement>(
 
 /// The gradient of the sum of all energies with respect to the input of [`last_layer`] before its activation, which has these
 /// slopes.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn last_layer_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     weight: &Array<F>,
@@ -186,7 +186,7 @@ pub(super) fn last_layer_back<F: Float + CubeElement>(
 }
 
 /// Zeros.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn clear<F: Float + CubeElement>(ran: &mut Array<u32>, x: &mut Array<F>, n: usize) {
     tally(ran);
     if ABSOLUTE_POS < n {

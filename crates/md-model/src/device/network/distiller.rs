@@ -147,25 +147,15 @@ impl Distiller {
         let sent = self.sent(interaction, &s, v.as_ref());
         let [s_out, v_received] = sent.send(gpu, edges, &s, v.as_ref().unwrap_or(gpu.none()));
         let arguments = gpu.numbers(2 * n);
-        norms::launch::<T, R>(
-            &gpu.client,
-            cubes.clone(),
-            units,
-            gpu.tally(),
-            s_out.arg(),
-            v_received.arg(),
-            arguments.arg(),
-            f,
-            n,
-        );
+        launch!(norms, gpu, cubes.clone(), units, s_out.arg(), v_received.arg(), arguments.arg(), f, n,);
         let (hidden, slopes) = interaction.update_in.apply_silu(gpu, &arguments);
         let a = interaction.update_out.apply(gpu, &hidden);
         let v_out = gpu.numbers(3 * n);
-        update::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             a.arg(),
             interaction.mixing.arg(),
             v_received.arg(),
@@ -195,11 +185,11 @@ impl Distiller {
         let blocks = trace.a.len() / n;
         let by_v = by_v.unwrap_or_else(|| gpu.numbers(3 * n));
         let by_a = gpu.numbers(trace.a.len());
-        update_back_to_a::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update_back_to_a,
+            gpu,
             cubes.clone(),
             units,
-            gpu.tally(),
             interaction.mixing.arg(),
             trace.v_received.arg(),
             by_s.arg(),
@@ -211,11 +201,11 @@ impl Distiller {
         );
         let by_hidden = interaction.update_out.pull_back_times(gpu, &by_a, &trace.slopes);
         let by_arguments = interaction.update_in.pull_back(gpu, &by_hidden);
-        update_back::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update_back,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             interaction.mixing.arg(),
             trace.a.arg(),
             trace.v_received.arg(),
@@ -236,7 +226,7 @@ impl Distiller {
 }
 
 /// \[s, |v|\] by rows of 2F.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn norms<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     s: &Array<F>,
@@ -261,7 +251,7 @@ fn norms<F: Float + CubeElement>(
 }
 
 /// s += a₀ and, where there are a₁ and a₂, v a₁ + (M v) a₂.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     a: &Array<F>,
@@ -295,7 +285,7 @@ fn update<F: Float + CubeElement>(
 }
 
 /// The gradient of [`update`] with respect to its a.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update_back_to_a<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     mixing: &Array<F>,
@@ -335,7 +325,7 @@ fn update_back_to_a<F: Float + CubeElement>(
 
 /// The gradient with respect to s and v before the update, in place of that after it, given that with respect to the arguments
 /// of its network. v/|v| is 0 for v = 0.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     mixing: &Array<F>,

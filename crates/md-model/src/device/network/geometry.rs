@@ -17,7 +17,7 @@ pub(super) const ORDER: usize = 6;
 /// may be more neighbours than fit: `count` has all of them. In f64, but for what is stored.
 ///
 /// `parameters`: cutoff (Å), intervals per Å, ε (Å), and the coefficients of the six polynomials of a spline.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn edges<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     positions: &Array<f64>,
@@ -112,15 +112,15 @@ pub(super) fn stored(count: u32, capacity: usize) -> usize {
 /// The repulsion of nuclei at short range ([`crate::zbl`]): adds half of each pair's to the energies of its atoms (eV) and sets
 /// the forces (eV/Å) to what follows from it. `elements` has the charge, its 0.23rd power and the covalent radius (Å, 0 for
 /// none) of each known element; `constants` a length (Å), e²/(4πε₀) (eV Å), then coefficients and exponents of the screening.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn repulsion<F: Float + CubeElement>(
     ran: &mut Array<u32>,
+    positions: &Array<f64>,
     count: &Array<u32>,
     neighbours: &Array<u32>,
-    geometry: &Array<F>,
     species: &Array<u32>,
-    elements: &Array<F>,
-    constants: &Array<F>,
+    elements: &Array<f64>,
+    constants: &Array<f64>,
     energies: &mut Array<F>,
     forces: &mut Array<F>,
     atoms: usize,
@@ -132,51 +132,55 @@ pub(super) fn repulsion<F: Float + CubeElement>(
         terminate!();
     }
     let own = 3 * species[i] as usize;
-    let mut energy = F::new(0.0);
-    let mut fx = F::new(0.0);
-    let mut fy = F::new(0.0);
-    let mut fz = F::new(0.0);
+    let x = positions[3 * i];
+    let y = positions[3 * i + 1];
+    let z = positions[3 * i + 2];
+    let mut energy = f64::cast_from(0u32);
+    let mut fx = f64::cast_from(0u32);
+    let mut fy = f64::cast_from(0u32);
+    let mut fz = f64::cast_from(0u32);
     for n in 0..stored(count[i], capacity) {
-        let e = i * capacity + n;
-        let other = 3 * species[neighbours[e] as usize] as usize;
-        let g = e * comptime!(PER_EDGE);
-        let inverse = geometry[g + 3];
-        let d = F::new(1.0) / inverse;
+        let j = neighbours[i * capacity + n] as usize;
+        let other = 3 * species[j] as usize;
+        let dx = positions[3 * j] - x;
+        let dy = positions[3 * j + 1] - y;
+        let dz = positions[3 * j + 2] - z;
+        let d = f64::sqrt(dx * dx + dy * dy + dz * dz);
         let reach = elements[own + 2] + elements[other + 2];
-        if elements[own + 2] > F::new(0.0) && elements[other + 2] > F::new(0.0) && d < reach {
+        if elements[own + 2] > 0.0f64 && elements[other + 2] > 0.0f64 && d < reach {
             let length = constants[0] / (elements[own + 1] + elements[other + 1]);
-            let mut screening = F::new(0.0);
-            let mut screening_slope = F::new(0.0);
+            let mut screening = f64::cast_from(0u32);
+            let mut screening_slope = f64::cast_from(0u32);
             #[unroll]
             for k in 0..4usize {
                 let rate = constants[2 + 2 * k + 1] / length;
-                let term = constants[2 + 2 * k] * F::exp(-rate * d);
+                // Shaders have no exponential function in f64.
+                let term = constants[2 + 2 * k] * f64::cast_from(F::exp(F::cast_from(-rate * d)));
                 screening += term;
                 screening_slope -= rate * term;
             }
-            let coulomb = constants[1] * elements[own] * elements[other] * inverse;
+            let coulomb = constants[1] * elements[own] * elements[other] / d;
             let q = d / reach;
             let q5 = q * q * q * q * q;
-            let rest = F::new(1.0) - q;
-            let envelope = F::new(1.0) - q5 * q * (F::new(28.0) - F::new(48.0) * q + F::new(21.0) * q * q);
-            let envelope_slope = F::new(-168.0) * q5 * rest * rest / reach;
+            let rest = 1.0f64 - q;
+            let envelope = 1.0f64 - q5 * q * (28.0f64 - 48.0f64 * q + 21.0f64 * q * q);
+            let envelope_slope = -168.0f64 * q5 * rest * rest / reach;
             let of_pair = coulomb * screening * envelope;
-            let slope =
-                coulomb * (screening_slope * envelope + screening * envelope_slope) - of_pair * inverse;
-            energy += of_pair * F::new(0.5);
-            fx += slope * geometry[g];
-            fy += slope * geometry[g + 1];
-            fz += slope * geometry[g + 2];
+            let slope = coulomb * (screening_slope * envelope + screening * envelope_slope) - of_pair / d;
+            energy += of_pair * 0.5f64;
+            fx += slope * dx / d;
+            fy += slope * dy / d;
+            fz += slope * dz / d;
         }
     }
-    energies[i] += energy;
-    forces[3 * i] = fx;
-    forces[3 * i + 1] = fy;
-    forces[3 * i + 2] = fz;
+    energies[i] += F::cast_from(energy);
+    forces[3 * i] = F::cast_from(fx);
+    forces[3 * i + 1] = F::cast_from(fy);
+    forces[3 * i + 2] = F::cast_from(fz);
 }
 
 /// Adds up the energies of the atoms of each system (a unit's work), in f64. `starts`: the first atom of each, and the end.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn add_up<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     of_atoms: &Array<F>,

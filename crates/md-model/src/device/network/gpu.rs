@@ -146,7 +146,7 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
     pub(super) fn zeros(&self, len: usize) -> Buffer {
         let zeros = self.numbers(len);
         let (cubes, units) = over(len);
-        dense::clear::launch::<T, R>(&self.client, cubes, units, self.tally(), zeros.arg(), len);
+        launch!(dense::clear, self, cubes, units, zeros.arg(), len);
         zeros
     }
 
@@ -155,17 +155,7 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         let n = of.len * width;
         let out = self.numbers(n);
         let (cubes, units) = over(n);
-        dense::rows::launch::<T, R>(
-            &self.client,
-            cubes,
-            units,
-            self.tally(),
-            table.arg(),
-            of.arg(),
-            out.arg(),
-            width,
-            n,
-        );
+        launch!(dense::rows, self, cubes, units, table.arg(), of.arg(), out.arg(), width, n,);
         out
     }
 
@@ -182,11 +172,11 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         let rows = x.len / k;
         let (tall, wide) = if rows < MANY_ROWS { (2 * SIDE, 2 * SIDE) } else { (8 * SIDE, 4 * SIDE) };
         let [bias, aside] = with;
-        dense::product::launch::<T, R>(
-            &self.client,
+        launch!(
+            dense::product,
+            self,
             cubes(rows.div_ceil(tall) * n.div_ceil(wide)),
             CubeDim::new_2d(SIDE as u32, SIDE as u32),
-            self.tally(),
             x.arg(),
             b.arg(),
             bias.arg(),
@@ -300,11 +290,11 @@ impl Layer {
         let atoms = x.len / self.n_in;
         let energies = gpu.numbers(atoms);
         let (cubes, units) = over(atoms);
-        dense::last_layer::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            dense::last_layer,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             x.arg(),
             self.backwards.arg(),
             self.bias.arg(),
@@ -319,11 +309,11 @@ impl Layer {
     pub(super) fn energies_back<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, slopes: &Buffer) -> Buffer {
         let by_x = gpu.numbers(slopes.len);
         let (cubes, units) = over(slopes.len);
-        dense::last_layer_back::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            dense::last_layer_back,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             self.backwards.arg(),
             slopes.arg(),
             by_x.arg(),

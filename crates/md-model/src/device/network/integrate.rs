@@ -82,11 +82,11 @@ impl Moving {
     pub(super) fn kick_and_drift<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, forces: &Buffer) {
         let n = self.velocities.len();
         let (cubes, units) = over(n);
-        kick_and_drift::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            kick_and_drift,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             forces.arg(),
             self.kicks.arg(),
             self.parameters.arg(),
@@ -108,11 +108,11 @@ impl Moving {
     ) {
         let n = self.velocities.len();
         let (cubes, units) = over(n);
-        kick::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            kick,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             forces.arg(),
             self.kicks.arg(),
             self.velocities.arg(),
@@ -120,11 +120,11 @@ impl Moving {
             n,
         );
         let (cubes, units) = over(atoms.systems);
-        check::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            check,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             self.positions.arg(),
             self.velocities.arg(),
             self.masses.arg(),
@@ -169,7 +169,7 @@ impl Moving {
 }
 
 /// v += ½ dt F/m, x += dt v, unless a system has left its limits. A unit per component.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn kick_and_drift<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     forces: &Array<F>,
@@ -194,7 +194,7 @@ fn kick_and_drift<F: Float + CubeElement>(
 }
 
 /// v += ½ dt F/m
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn kick<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     forces: &Array<F>,
@@ -210,7 +210,7 @@ fn kick<F: Float + CubeElement>(
 }
 
 /// Stops all where a system (a unit's work) is not finite, too hot, or has a bond too long.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn check<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     positions: &Array<f64>,

@@ -34,7 +34,7 @@ fn look_up<F: Float + CubeElement>(
 ///
 /// m \[N, `blocks` F\] and u \[N, 3F\] are what is sent, w₀, w₂, w₁ lie side by side in `table`. Before the first message there
 /// is no u, and v is 0 (neither is read). Without `has_m2`, m₂ = 1.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn send<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     count: &Array<u32>,
@@ -106,7 +106,7 @@ pub(super) fn send<F: Float + CubeElement>(
 /// The gradient of [`send`], given that with respect to s and v after it: with respect to positions, whose negative is added to
 /// `forces` \[N, 3\]; and, if there is a u, with respect to what was sent. `keeps`: what was sent is s and v themselves,
 /// whose gradients `by_s` and `by_v` go on beside. Units of a cube: a power of two, `units`.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 pub(super) fn send_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     count: &Array<u32>,
@@ -267,11 +267,11 @@ impl Sent<'_> {
     ) -> [Buffer; 2] {
         let atoms = edges.count.len();
         let (s_out, v_out) = (gpu.numbers(s.len()), gpu.numbers(3 * s.len()));
-        send::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            send,
+            gpu,
             gpu::cubes(atoms),
             CubeDim::new_1d(self.units() as u32),
-            gpu.tally(),
             edges.count.arg(),
             edges.neighbours.arg(),
             edges.rows.arg(),
@@ -306,11 +306,11 @@ impl Sent<'_> {
         let atoms = edges.count.len();
         let by_sent = self.u.map(|u| [gpu.numbers(self.m.len()), gpu.numbers(u.len())]);
         let (by_m, by_u) = by_sent.as_ref().map_or((gpu.none(), gpu.none()), |[by_m, by_u]| (by_m, by_u));
-        send_back::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            send_back,
+            gpu,
             gpu::cubes(atoms),
             CubeDim::new_1d(self.units() as u32),
-            gpu.tally(),
             edges.count.arg(),
             edges.neighbours.arg(),
             edges.rows.arg(),

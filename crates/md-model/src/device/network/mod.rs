@@ -5,6 +5,17 @@
 //! works on the messages to one atom: nothing is scattered, and no number depends on the order of cubes. Kernels are generic
 //! over the runtime, so that tests run them on Vulkan in software.
 
+/// Launches a kernel, for T and R in scope, on a device: cubes, units of a cube, arguments.
+macro_rules! launch {
+    ($($kernel:ident)::+, $gpu:expr, $cubes:expr, $units:expr, $($argument:expr),+ $(,)?) => {
+        #[expect(unsafe_code, reason = "indices are not checked once more on the device")]
+        // SAFETY: kernels stay within their arrays, which have the lengths that are passed beside them.
+        unsafe {
+            $($kernel::)+launch_unchecked::<T, R>(&$gpu.client, $cubes, $units, $gpu.tally(), $($argument),+)
+        }
+    };
+}
+
 mod dense;
 mod distiller;
 mod geometry;
@@ -74,6 +85,8 @@ struct Atoms {
 #[derive(Debug)]
 struct Edges {
     capacity: usize,
+    /// Å, in f64.
+    positions: Buffer,
     count: Buffer,
     neighbours: Buffer,
     rows: Buffer,
@@ -140,17 +153,18 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
         let slots = n * capacity;
         let edges = Edges {
             capacity,
+            positions: positions.clone(),
             count: gpu.reserve::<u32>(n),
             neighbours: gpu.reserve::<u32>(slots),
             rows: gpu.reserve::<u32>(slots),
             geometry: gpu.numbers(slots * PER_EDGE),
         };
         let (cubes, units) = gpu::over(n);
-        geometry::edges::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            geometry::edges,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             positions.arg(),
             atoms.first.arg(),
             atoms.end.arg(),
@@ -182,11 +196,11 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
         let (of_atoms, forces) = self.form.evaluate(gpu, atoms, edges, forces);
         let energies = gpu.reserve::<f64>(atoms.systems);
         let (cubes, units) = gpu::over(atoms.systems);
-        geometry::add_up::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            geometry::add_up,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             of_atoms.arg(),
             atoms.starts.arg(),
             energies.arg(),

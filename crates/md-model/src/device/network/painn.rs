@@ -92,8 +92,8 @@ impl Painn {
             first_message: gpu.upload_rounded(&host.first_message),
             interactions,
             readout: host.readout.each_ref().map(layer),
-            nuclei: gpu.upload_rounded(&nuclei),
-            repulsion: gpu.upload_rounded(&repulsion),
+            nuclei: gpu.upload(&nuclei),
+            repulsion: gpu.upload(&repulsion),
         })
     }
 }
@@ -176,17 +176,7 @@ impl Painn {
                 let m = interaction.message[1].apply(gpu, &hidden);
                 let u = gpu.numbers(3 * n);
                 let (cubes, units) = over(3 * n);
-                scale::launch::<T, R>(
-                    &gpu.client,
-                    cubes,
-                    units,
-                    gpu.tally(),
-                    v.arg(),
-                    m.arg(),
-                    u.arg(),
-                    f,
-                    3 * n,
-                );
+                launch!(scale, gpu, cubes, units, v.arg(), m.arg(), u.arg(), f, 3 * n,);
                 (m, Some(SentTrace { v, u, message_slopes }))
             }
         };
@@ -194,11 +184,11 @@ impl Painn {
         let [s, v] = self.sent(interaction, &m, u).send(gpu, edges, s, v);
         let uv = interaction.mix.apply_linear(gpu, &v);
         let (arguments, product) = (gpu.numbers(2 * n), gpu.numbers(n));
-        invariants::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            invariants,
+            gpu,
             cubes.clone(),
             units,
-            gpu.tally(),
             s.arg(),
             uv.arg(),
             arguments.arg(),
@@ -209,11 +199,11 @@ impl Painn {
         );
         let (hidden, update_slopes) = interaction.update[0].apply_silu(gpu, &arguments);
         let a = interaction.update[1].apply(gpu, &hidden);
-        update::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             a.arg(),
             uv.arg(),
             product.arg(),
@@ -242,11 +232,11 @@ impl Painn {
         let (cubes, units) = over(n);
         let blocks = trace.a.len() / n;
         let by_a = gpu.numbers(trace.a.len());
-        update_back_to_a::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update_back_to_a,
+            gpu,
             cubes.clone(),
             units,
-            gpu.tally(),
             trace.uv.arg(),
             trace.product.arg(),
             by_s.arg(),
@@ -259,11 +249,11 @@ impl Painn {
         let by_hidden = interaction.update[1].pull_back_times(gpu, &by_a, &trace.update_slopes);
         let by_arguments = interaction.update[0].pull_back(gpu, &by_hidden);
         let by_uv = gpu.numbers(trace.uv.len());
-        update_back_to_uv::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            update_back_to_uv,
+            gpu,
             cubes.clone(),
             units,
-            gpu.tally(),
             trace.a.arg(),
             trace.uv.arg(),
             trace.arguments.arg(),
@@ -285,11 +275,11 @@ impl Painn {
         let u = trace.sent.as_ref().map(|sent| &sent.u);
         let by_sent = self.sent(interaction, &trace.m, u).send_back(gpu, edges, by_s, &by_v, forces);
         let (Some([by_m, by_u]), Some(sent)) = (by_sent, &trace.sent) else { return None };
-        scale_back::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            scale_back,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
             sent.v.arg(),
             trace.m.arg(),
             by_u.arg(),
@@ -313,14 +303,14 @@ impl Painn {
     ) -> Buffer {
         let forces = gpu.numbers(3 * atoms.count);
         let (cubes, units) = over(atoms.count);
-        geometry::repulsion::launch::<T, R>(
-            &gpu.client,
+        launch!(
+            geometry::repulsion,
+            gpu,
             cubes,
             units,
-            gpu.tally(),
+            edges.positions.arg(),
             edges.count.arg(),
             edges.neighbours.arg(),
-            edges.geometry.arg(),
             atoms.species.arg(),
             self.nuclei.arg(),
             self.repulsion.arg(),
@@ -334,7 +324,7 @@ impl Painn {
 }
 
 /// u = v m₁
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn scale<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     v: &Array<F>,
@@ -351,7 +341,7 @@ fn scale<F: Float + CubeElement>(
 }
 
 /// The gradient of [`scale`]: by m₁ set in `by_m`, by v added to `by_v`.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn scale_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     v: &Array<F>,
@@ -379,7 +369,7 @@ fn scale_back<F: Float + CubeElement>(
 }
 
 /// \[s, √(|Vv|² + ε²)\] by rows of 2F, and ⟨Uv, Vv⟩.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn invariants<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     s: &Array<F>,
@@ -410,7 +400,7 @@ fn invariants<F: Float + CubeElement>(
 }
 
 /// s += a₀ + a₁ ⟨Uv, Vv⟩ and, where there is an a₂, v += a₂ Uv.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     a: &Array<F>,
@@ -438,7 +428,7 @@ fn update<F: Float + CubeElement>(
 }
 
 /// The gradient of [`update`] with respect to a.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update_back_to_a<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     uv: &Array<F>,
@@ -469,7 +459,7 @@ fn update_back_to_a<F: Float + CubeElement>(
 }
 
 /// The gradient of [`update`] and [`invariants`] together with respect to Uv and Vv; that with respect to s is added to `by_s`.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn update_back_to_uv<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     a: &Array<F>,

@@ -284,3 +284,28 @@ pub(super) fn two_rows<T>(x: &mut [T], i: usize, j: usize, width: usize) -> (&mu
     let (before, from_j) = x.split_at_mut(j * width);
     (&mut before[i * width..(i + 1) * width], &mut from_j[..width])
 }
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    vectorised! {
+        fn numbers_in_a_register<'a, T>(_simd; found: &'a mut usize, _of: &'a T) {
+            *found = size_of::<T::Of<S>>() / size_of::<T>();
+        }
+    }
+
+    /// Which kinds are compiled in is up to features of the pulp crate: without one, loops silently become slow.
+    #[test]
+    fn registers_are_as_wide_as_those_of_the_processor() {
+        let mut found = 0;
+        numbers_in_a_register(&mut found, &0.0f32);
+        let expected = if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+            16
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            8
+        } else {
+            1
+        };
+        assert_eq!(found, expected);
+    }
+}
