@@ -42,6 +42,47 @@ fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
     assert_eq!((performance.speed.len(), performance.machine), (3, results.machine));
 }
 
+/// `mdproof report`, `status` and `compare` on a campaign of a model that was rejected.
+fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
+    let files = ["report.html", "report.md", "junit.xml", "plots/time_against_size.svg"].map(|f| out.join(f));
+    let texts = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
+    for text in &texts[..3] {
+        assert!(text.contains("random") && text.contains("rotation_energy_ev"), "{}", &text[..200]);
+    }
+    let summary = &results.models.iter().find(|m| m.name == "random").unwrap().summary;
+    assert!(texts[1].contains(summary.split(',').next().unwrap()), "{}", texts[1]);
+    for id in ["energy", "temperature", "dimer", "rotation_scan", "cutoff_scan"] {
+        assert!(results.series.iter().any(|s| s.id == id && s.model == "random"), "{id}");
+    }
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let again = mdproof(["report".as_ref(), out.as_os_str()]);
+    assert_eq!((again.status, again.stderr.as_str()), (0, ""));
+    assert_eq!(files.map(|file| std::fs::read_to_string(file).unwrap()), texts);
+
+    let status = mdproof(["status".as_ref(), out.as_os_str(), "--format".as_ref(), "standup".as_ref()]);
+    assert_eq!(status.status, 0, "{}", status.stderr);
+    for heading in ["Completed", "Plan", "Blockers", "Metrics", "Next"] {
+        assert!(status.stdout.contains(heading), "{}", status.stdout);
+    }
+    let json = mdproof(["status".as_ref(), out.as_os_str(), "--format".as_ref(), "json".as_ref()]);
+    serde_json::from_str::<serde_json::Value>(&json.stdout).unwrap();
+
+    let compare = |after: &Path| mdproof(["compare".as_ref(), out.as_os_str(), after.as_os_str()]);
+    let same = compare(out);
+    assert_eq!(same.status, 0, "{}{}", same.stdout, same.stderr);
+    let mut worse = results.clone();
+    let model = worse.models.iter_mut().find(|m| m.name == "random").unwrap();
+    let passed = model.checks.iter_mut().find(|c| c.status == Status::Pass).unwrap();
+    (passed.status, passed.value) = (Status::Fail, Some(1e3 * passed.threshold));
+    let key = passed.id.clone();
+    let file = out.join("worse.json");
+    worse.write(&file).unwrap();
+    let regression = compare(&file);
+    assert_eq!(regression.status, 1, "{}{}", regression.stdout, regression.stderr);
+    assert!(regression.stdout.contains(&key), "{}", regression.stdout);
+    assert_eq!(compare(&out.join("nothing.json")).status, 2);
+}
+
 #[test]
 fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,6 +113,8 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
     let again = mdproof(["verdict".as_ref(), file.as_os_str()]);
     assert_eq!(again.status, output.status);
     assert!(output.stdout.starts_with(&again.stdout), "{}\n{}", output.stdout, again.stdout);
+
+    assert_reports_follow_from_the_records(&out, &results);
 
     let refused = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
     assert_eq!(refused.status, 2);

@@ -4,6 +4,7 @@
 mod bad_input;
 mod campaign;
 mod data;
+mod doctor;
 mod physics;
 mod support;
 mod train;

@@ -14,10 +14,13 @@ use md_model::Precision;
 use crate::config::{self, Device, Implementation, ModelArgument, ModelConfig, ModelSource};
 use crate::plan::Filter;
 use crate::progress::Progress;
-use crate::{campaign, dashboard, evaluate, frames, in_full, models, speed, train, verdict};
+use crate::{campaign, dashboard, doctor, evaluate, frames, in_full, models, reports, speed, train, verdict};
 
 /// Exit status for bad input or usage.
 pub const BAD_INPUT: u8 = 2;
+
+/// Folder of all output folders that nobody named.
+pub(crate) const OUTPUT: &str = "mdproof-out";
 
 /// May this machine-learned force field run production molecular dynamics?
 ///
@@ -42,8 +45,16 @@ enum Command {
     Verdict(VerdictArguments),
     /// Take frames that models visited in a campaign, to be labelled by a reference program.
     Frames(Frames),
+    /// What people read of a campaign: report.html, report.md, junit.xml, plots.
+    Report(reports::Report),
+    /// What changed between two results.
+    Compare(reports::Compare),
+    /// How far a running or stopped campaign is.
+    Status(reports::Status),
     /// Train a student on labelled frames.
     Train(train::Train),
+    /// What this machine can do, and whether a campaign is ready to run.
+    Doctor(doctor::Doctor),
 }
 
 #[derive(Args)]
@@ -207,7 +218,11 @@ pub fn run_with(
         Command::Bench(a) => bench(&a, out, progress),
         Command::Verdict(a) => judge_again(&a, out, colour),
         Command::Frames(a) => take_frames(&a, out),
+        Command::Report(a) => reports::report(&a, out),
+        Command::Compare(a) => reports::compare(&a, out),
+        Command::Status(a) => reports::status(&a, out),
         Command::Train(a) => train::train(&a, out, progress),
+        Command::Doctor(a) => doctor::doctor(&a, out, colour, progress),
     };
     done.unwrap_or_else(|error| {
         // Nothing is left to do when even this cannot be written.
@@ -223,22 +238,23 @@ fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress)
     }
     let folder = match &a.out {
         Some(folder) => folder.clone(),
-        None => Path::new("mdproof-out").join(format!(
-            "{}-{}",
-            config.name,
-            crate::provenance::now().replace(':', "")
-        )),
+        None => {
+            Path::new(OUTPUT).join(format!("{}-{}", config.name, crate::provenance::now().replace(':', "")))
+        }
     };
     let file = folder.join("results.json");
     if file.exists() {
         bail!("{} holds results already: choose another --out", folder.display());
     }
     let progress = if a.quiet { Progress::Quiet } else { progress };
-    let results = campaign::run(&config, &a.only, a.labels.as_deref(), &folder, &progress)?;
+    let results = campaign::run(&config, &a.only, a.labels.as_deref(), &folder, progress)?;
+    reports::write(&results, &folder)?;
     if a.json {
         out.write_all(&std::fs::read(&file)?)?;
     } else {
-        writeln!(out, "{}results: {}", dashboard::render(&results, colour), file.display())?;
+        let report = folder.join(reports::HTML);
+        let dashboard = dashboard::render(&results, colour);
+        writeln!(out, "{dashboard}results: {}\nreport: {}", file.display(), report.display())?;
     }
     Ok(verdict::outcome(&results) as u8)
 }
@@ -271,7 +287,8 @@ fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result
     for frames in &a.frames {
         let ticker = progress.stage(&stem(frames), 0);
         let source = evaluate::Source { model: &name, molecule: None, frames };
-        evaluations.push(evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?);
+        let (evaluation, _) = evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?;
+        evaluations.push(evaluation);
     }
     if a.json {
         match evaluations.as_slice() {

@@ -9,17 +9,18 @@ use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechanics};
 use md_dynamics::{RunOptions, VelocityVerlet};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
-use md_io::results::{Comparison, Distance};
+use md_io::results::{Comparison, Distance, Series};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
 
 use crate::campaign::LoadedMolecule;
 use crate::config::LimitsConfig;
+use crate::curves;
 use crate::models::LoadedModel;
 
 /// Time step of the runs beside the reference, fs; or less, to meet its frames.
 const TIMESTEP_FS: f64 = 0.5;
 
-/// Compares the dynamics of a model with the reference trajectories of a molecule.
+/// Compares the dynamics of a model with the reference trajectories of a molecule: numbers, and what they look like.
 ///
 /// # Errors
 /// Trajectories that cannot be read, have no velocities or uneven times; a model that falls apart beside its
@@ -28,7 +29,7 @@ pub fn measure(
     model: &mut LoadedModel,
     molecule: &LoadedMolecule,
     limits: &LimitsConfig,
-) -> Result<Comparison> {
+) -> Result<(Comparison, Vec<Series>)> {
     let read = |file: &PathBuf| Trajectory::read(file).with_context(|| file.display().to_string());
     let trajectories = molecule.trajectories.iter().map(read).collect::<Result<Vec<_>>>()?;
     let mut follower = Vec::new();
@@ -59,13 +60,24 @@ pub fn measure(
             Some(Distance { id: id.to_owned(), value: value?, floor: floor?, unit: unit.to_owned() })
         })
         .collect();
-    Ok(Comparison {
+    let names = [model.record.name.as_str(), &molecule.record.name];
+    let series = whole_follower.series(&whole_reference, names);
+    let comparison = Comparison {
         model: model.record.name.clone(),
         molecule: molecule.record.name.clone(),
         trajectories: molecule.trajectories.iter().map(|t| t.display().to_string()).collect(),
         duration_ps,
         distances,
-    })
+    };
+    Ok((comparison, series))
+}
+
+/// Reads a trajectory as [`measure`] does, to the end; the number of its frames.
+///
+/// # Errors
+/// One that cannot be compared with.
+pub(crate) fn check(file: &Path) -> Result<usize> {
+    Ok(Trajectory::read(file)?.frames.len())
 }
 
 /// A reference trajectory.
@@ -213,6 +225,14 @@ impl Gathered {
         }
         gathered.spectrum = spectrum.finish().ok();
         Ok(gathered)
+    }
+
+    /// What the distances look like.
+    fn series(&self, reference: &Self, names: [&str; 2]) -> Vec<Series> {
+        let bonds =
+            curves::bond_lengths(names, &self.bonds.values_angstrom(), &reference.bonds.values_angstrom());
+        let spectra = self.spectrum.as_ref().zip(reference.spectrum.as_ref());
+        bonds.into_iter().chain(spectra.map(|(a, b)| curves::spectra(names, a, b))).collect()
     }
 
     /// Id, unit and distance of everything; `None` for what has no value (bonds of an atom).

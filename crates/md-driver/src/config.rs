@@ -16,8 +16,7 @@ use serde::Deserialize;
 
 use reader::{Reader, is_name};
 
-/// The use whose every check must pass for APPROVED. Its criteria cannot be waived.
-pub const PRODUCTION: &str = "production";
+pub use md_report::PRODUCTION;
 
 /// What is wrong with a campaign file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, Color, Table, presets};
-use md_io::results::{Check, Evaluation, Model, Results, Role, Stage, Status, Verdict};
+use md_io::results::{Model, Results, Role, Stage, Status, Verdict};
+use md_report::{envelope, error_against_time, first_use, place, threshold, told, use_lines, value};
 
-use crate::config::PRODUCTION;
 use crate::criteria;
-use crate::verdict::{ENGINE, most_telling, number, with_unit, worst};
 
 /// The dashboard of `results`; escape codes only where `colour` is set.
 pub fn render(results: &Results, colour: bool) -> String {
@@ -53,61 +52,22 @@ fn findings(results: &Results) -> String {
     text
 }
 
-/// Force error along the model's own runs.
-fn error_against_time(evaluation: &Evaluation) -> Option<String> {
-    evaluation.by_time.first()?;
-    let mut kelvins: Vec<f64> = evaluation.by_time.iter().map(|b| b.temperature_k).collect();
-    kelvins.dedup();
-    let rows: Vec<String> = kelvins
-        .iter()
-        .map(|k| {
-            let bins = evaluation.by_time.iter().filter(|b| b.temperature_k == *k);
-            let errors: Vec<String> = bins
-                .map(|b| format!("{} to {} ps", number(b.rmse_ev_per_angstrom), number(b.to_ps)))
-                .collect();
-            format!("{k} K {}", errors.join(", "))
-        })
-        .collect();
-    let molecule = evaluation.molecule.as_deref().unwrap_or_default();
-    Some(format!("force RMSE (eV/Å) along its own runs of {molecule}: {}", rows.join("; ")))
-}
-
-fn envelope(model: &Model) -> Option<String> {
-    let envelope = &model.envelope;
-    let [fewest, most] = envelope.atoms?;
-    envelope.temperatures_k.first()?;
-    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
-    let mut parts = vec![
-        format!("{} of {fewest} to {most} atoms", envelope.elements.join(" ")),
-        format!("{} K", kelvins.join(", ")),
-    ];
-    parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
-    parts.extend(envelope.timestep_fs.map(|fs| format!("run at {} fs", number(fs))));
-    parts.extend(envelope.largest_safe_timestep_fs.map(|fs| format!("safe up to {} fs", number(fs))));
-    Some(format!("seen to run: {}", parts.join("; ")))
-}
-
 fn model_table(results: &Results, model: &Model, colour: bool) -> String {
-    let use_name = match model.role {
-        Role::Candidate => PRODUCTION,
-        Role::Control => ENGINE,
-    };
+    let use_name = first_use(model);
     if results.failures.iter().any(|f| f.model == model.name && f.stage == Stage::Load) {
         let checks = model.checks.len();
         return format!("{}: all {checks} checks SKIPPED: {}\n", model.name, model.summary);
     }
     let mut table = new_table(colour);
     table.set_header(["criterion", "worst value", "threshold", "status", "where"]);
-    for criterion in criteria::ALL {
-        let of_criterion = || model.checks.iter().filter(|c| c.id == criterion.key && c.use_name == use_name);
-        let Some(check) = most_telling(of_criterion()) else { continue };
-        let threshold = format!("{} {}", criterion.bound.sign(), with_unit(check.threshold, &check.unit));
+    let definitions = criteria::definitions();
+    for told in told(&definitions, model, use_name) {
         table.add_row([
-            Cell::new(criterion.title),
-            Cell::new(value(check)),
-            Cell::new(threshold),
-            status_cell(check.status),
-            Cell::new(place(check, of_criterion().count())),
+            Cell::new(told.title),
+            Cell::new(value(told.check)),
+            Cell::new(threshold(told.check)),
+            status_cell(told.check.status),
+            Cell::new(place(told.check, told.of)),
         ]);
     }
     let parameters = model.parameters.map_or(String::new(), |n| format!(", {n} parameters"));
@@ -124,27 +84,6 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
         "{} ({}{parameters}, {}), {runs} runs, {kind}\n{device}{table}\n",
         model.name, model.architecture, model.precision
     )
-}
-
-/// The value with half the width of its interval.
-fn value(check: &Check) -> String {
-    match (check.value, check.interval) {
-        (Some(value), Some([low, high])) => format!("{} ± {:.1e}", number(value), 0.5 * (high - low)),
-        (Some(value), None) => number(value),
-        (None, _) => "-".to_owned(),
-    }
-}
-
-fn place(check: &Check, molecules: usize) -> String {
-    if let Some(to_decide) = &check.to_decide {
-        return format!("{}: {to_decide}", check.molecule);
-    }
-    let shown = if check.status == Status::Pass && molecules > 1 {
-        format!("{} (worst of {molecules})", check.molecule)
-    } else {
-        check.molecule.clone()
-    };
-    if check.reason.is_empty() { shown } else { format!("{shown}: {}", check.reason) }
 }
 
 fn verdict_lines(results: &Results, colour: bool) -> String {
@@ -167,30 +106,12 @@ fn verdict_lines(results: &Results, colour: bool) -> String {
     if table.row_count() == 0 {
         return format!("{controls}no model was judged: give one with --model NAME=CHECKPOINT\n");
     }
-    format!("{table}\n{controls}{}", use_lines(results))
+    let uses: String = use_lines(results).into_iter().map(|line| line + "\n").collect();
+    format!("{table}\n{controls}{uses}")
 }
 
-/// A line for every further use of the campaign.
-fn use_lines(results: &Results) -> String {
-    let mut text = String::new();
-    for set in results.criteria.iter().filter(|s| s.name != PRODUCTION) {
-        for model in results.models.iter().filter(|m| m.role == Role::Candidate) {
-            let checks = || model.checks.iter().filter(|c| c.use_name == set.name);
-            let bad = checks().filter(|c| c.status != Status::Pass).count();
-            let status = status_label(worst(checks()));
-            let _ = writeln!(
-                text,
-                "use {} / {}: {status} ({bad} of {} checks do not pass)",
-                set.name,
-                model.name,
-                checks().count()
-            );
-        }
-    }
-    text
-}
-
-fn new_table(colour: bool) -> Table {
+/// A table with borders; escape codes only where `colour` is set.
+pub(crate) fn new_table(colour: bool) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
@@ -203,22 +124,13 @@ fn new_table(colour: bool) -> Table {
     table
 }
 
-fn status_label(status: Status) -> &'static str {
-    match status {
-        Status::Pass => "PASS",
-        Status::Fail => "FAIL",
-        Status::Undecided => "UNDECIDED",
-        Status::Skipped => "SKIPPED",
-    }
-}
-
 fn status_cell(status: Status) -> Cell {
     let colour = match status {
         Status::Pass => Color::Green,
         Status::Fail => Color::Red,
         Status::Undecided | Status::Skipped => Color::Yellow,
     };
-    coloured(status_label(status), colour)
+    coloured(status.label(), colour)
 }
 
 fn verdict_colour(verdict: Verdict) -> Color {
@@ -229,6 +141,6 @@ fn verdict_colour(verdict: Verdict) -> Color {
     }
 }
 
-fn coloured(text: &str, colour: Color) -> Cell {
+pub(crate) fn coloured(text: &str, colour: Color) -> Cell {
     Cell::new(text).fg(colour).add_attribute(Attribute::Bold)
 }

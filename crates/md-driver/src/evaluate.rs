@@ -7,10 +7,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request, System};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
-use md_io::results::{EnergyErrors, Evaluation, ForceErrors};
+use md_io::results::{EnergyErrors, Evaluation, ForceErrors, Series};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
 
-use crate::verdict::number;
+use md_report::number;
+
+use crate::curves;
 
 /// What is compared with what.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,7 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
     Ok(())
 }
 
-/// Errors of `potential` over the frames of `source`; `seen` is called after every frame.
+/// Errors of `potential` over the frames of `source`, and what they look like; `seen` is called after every frame.
 ///
 /// Frames stream: memory grows by a few numbers per atom, not by frames.
 ///
@@ -60,7 +62,7 @@ pub fn evaluate(
     potential: &mut dyn Potential,
     keys: &LabelKeys,
     seen: impl Fn(),
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Vec<Series>)> {
     let mut errors = Errors::default();
     for frame in extxyz::open(source.frames, keys.clone())? {
         let n = errors.n_frames;
@@ -77,7 +79,7 @@ pub fn evaluate(
             keys.forces
         );
     }
-    errors.evaluation(source)
+    Ok((errors.evaluation(source)?, errors.series(source)))
 }
 
 /// Errors over frames, pushed one by one.
@@ -89,6 +91,8 @@ pub struct Errors {
     energies: Vec<FrameEnergies>,
     /// Sums over force components: predicted², predicted x reference, reference², and how many.
     sums: [f64; 4],
+    /// Predicted and reference force components, eV/Å.
+    pairs: Vec<[f64; 2]>,
     answer: md_core::Evaluation,
 }
 
@@ -114,6 +118,7 @@ impl Errors {
             self.forces.push(elements, &self.answer.forces, reference)?;
             self.n_with_forces += 1;
             for (p, r) in self.answer.forces.iter().zip(reference) {
+                self.pairs.extend(p.iter().zip(r.iter()).map(|(&p, &r)| [p, r]));
                 for (sum, term) in
                     self.sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared(), 3.0])
                 {
@@ -123,6 +128,12 @@ impl Errors {
         }
         self.n_frames += 1;
         Ok(())
+    }
+
+    /// What the force errors look like.
+    pub fn series(&self, source: Source<'_>) -> Vec<Series> {
+        let file = source.frames.file_name().unwrap_or_default().to_string_lossy();
+        curves::force_errors([source.model, source.molecule.unwrap_or_default(), &file], &self.pairs)
     }
 
     /// The forces predicted for the last frame, eV/Å.

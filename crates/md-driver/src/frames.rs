@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, Potential, System, Vec3};
 use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame, write_frame};
-use md_io::results::{Evaluation, Run, TimeBin};
+use md_io::results::{Evaluation, Run, Series, TimeBin};
 use md_metrics::ForceErrorAccumulator;
 
 use crate::evaluate::{Errors, Source};
@@ -232,7 +232,11 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
 ///
 /// # Errors
 /// Labels that are the model's own answers, and what the potential returns.
-pub fn evaluate(source: Source<'_>, labels: &[&Label], potential: &mut dyn Potential) -> Result<Evaluation> {
+pub fn evaluate(
+    source: Source<'_>,
+    labels: &[&Label],
+    potential: &mut dyn Potential,
+) -> Result<(Evaluation, Vec<Series>)> {
     let longest_ps = labels.iter().map(|l| l.time_ps).fold(0.0, f64::max);
     let span_ps = longest_ps / TIME_BINS as f64;
     let bin_of = |time_ps: f64| match (time_ps / span_ps).ceil() {
@@ -256,16 +260,16 @@ pub fn evaluate(source: Source<'_>, labels: &[&Label], potential: &mut dyn Poten
             source.frames.display()
         );
     }
-    for ((kelvins, bin), (n_frames, errors)) in bins {
+    for ((kelvins, bin), (n_frames, in_bin)) in bins {
         evaluation.by_time.push(TimeBin {
             temperature_k: f64::from_bits(kelvins),
             from_ps: bin as f64 * span_ps,
             to_ps: (bin + 1) as f64 * span_ps,
             n_frames,
-            rmse_ev_per_angstrom: errors.errors()?.rmse_ev_per_angstrom,
+            rmse_ev_per_angstrom: in_bin.errors()?.rmse_ev_per_angstrom,
         });
     }
-    Ok(evaluation)
+    Ok((evaluation, errors.series(source)))
 }
 
 /// Keeps what a group of runs visited, run by run.

@@ -9,13 +9,14 @@
 use anyhow::Result;
 use md_core::{Element, Integrator, Potential, PotentialError, State, System};
 use md_dynamics::{VelocityOptions, VelocityVerlet};
-use md_io::results::{ELEMENT_PAIRS, Gate};
+use md_io::results::{ELEMENT_PAIRS, Gate, Series};
 use md_metrics::EnergyAccumulator;
 use md_testkit::probe::{self, Deviation, ProbeError};
 use md_testkit::random::SplitMix64;
 
+use crate::curves;
 use crate::models::LoadedModel;
-use crate::verdict::number;
+use md_report::number;
 
 /// Random rotations, translations and permutations per geometry.
 const SAMPLES: usize = 32;
@@ -54,12 +55,13 @@ const PRECISION_RUN: (f64, f64, usize) = (300.0, 0.5, 500);
 pub struct Gates {
     model: String,
     gates: Vec<Gate>,
+    series: Vec<Series>,
 }
 
 impl Gates {
     /// None yet.
     pub fn new(model: &str) -> Self {
-        Gates { model: model.to_owned(), gates: Vec::new() }
+        Gates { model: model.to_owned(), gates: Vec::new(), series: Vec::new() }
     }
 
     /// What was measured so far.
@@ -67,9 +69,9 @@ impl Gates {
         &self.gates
     }
 
-    /// What was measured.
-    pub fn into_records(self) -> Vec<Gate> {
-        self.gates
+    /// What was measured, and what it looks like.
+    pub fn into_records(self) -> (Vec<Gate>, Vec<Series>) {
+        (self.gates, self.series)
     }
 
     /// Adds a measurement; of several on one molecule the largest stays.
@@ -122,7 +124,9 @@ impl Gates {
             system.positions().iter().map(|x| x + random.in_cube(DISPLACEMENT_ANGSTROM)).collect();
         let displaced = system.clone().with_positions(positions)?;
         self.of_geometry(model, molecule, "a displaced structure", &displaced, false)?;
-        self.of_rays(model.oracle.as_mut(), molecule, &displaced)?;
+        let potential = model.oracle.as_mut();
+        self.series.extend(curves::scans(potential, [&self.model, molecule], system, REACH_ANGSTROM)?);
+        self.of_rays(potential, molecule, &displaced)?;
         self.of_rounding(model, molecule, &displaced)
     }
 
@@ -241,6 +245,7 @@ impl Gates {
                 let radii = a.covalent_radius_angstrom().zip(b.covalent_radius_angstrom());
                 let Some(contact) = radii.map(|(a, b)| a + b) else { continue };
                 let scan = probe::dimer_scan(potential, a, b, DIMER_FROM_RADII * contact, DIMER_TO_ANGSTROM)?;
+                self.series.extend(curves::dimer(&self.model, [a, b], &scan));
                 let jumps = probe::dimer_jumps(potential, a, b, DIMER_TO_ANGSTROM)?;
                 let at = |at: f64| format!("{pair} at {at:.3} Å");
                 let (energy, force) = (jumps.energy, jumps.force);

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use md_core::{Frame, Observer, ObserverError};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +35,19 @@ impl Progress {
         let mut ticker = self.ticker(name, steps, template);
         ticker.stride = stride;
         ticker
+    }
+
+    /// A line that stays, above the bars; elsewhere in the log.
+    pub fn say(self, line: &str) {
+        match self {
+            Progress::Bars => {
+                let bar = ProgressBar::new_spinner();
+                bar.println(line);
+                bar.finish_and_clear();
+            }
+            Progress::Lines => tracing::info!("{line}"),
+            Progress::Quiet => {}
+        }
     }
 
     /// A bar of training steps that begins at `done`, with the remaining time and a message.
@@ -78,28 +90,29 @@ impl Ticker {
     pub fn tick(&self) {
         self.bar.inc(1);
     }
+
+    /// Time steps of which every so many-th is seen.
+    pub fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    /// Whether it is time to draw it again.
+    #[expect(clippy::disallowed_methods, reason = "a progress bar is redrawn by the clock")]
+    pub fn is_due(&self) -> bool {
+        self.drawn.is_none_or(|drawn| Instant::now() - drawn > REDRAW)
+    }
+
+    /// Draws it with so many parts done and a note.
+    #[expect(clippy::disallowed_methods, reason = "a progress bar is redrawn by the clock")]
+    pub fn show(&mut self, done: u64, note: &str) {
+        self.drawn = Some(Instant::now());
+        self.bar.set_message(note.to_owned());
+        self.bar.set_position(done);
+    }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-    }
-}
-
-/// Shows steps done and systems still running.
-impl Observer for Ticker {
-    fn stride(&self) -> u64 {
-        self.stride
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a progress bar is redrawn by the clock")]
-    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
-        let now = Instant::now();
-        if self.drawn.is_none_or(|drawn| now - drawn > REDRAW) {
-            self.drawn = Some(now);
-            self.bar.set_message(format!("({} alive)", frame.ids.len()));
-            self.bar.set_position(frame.state.step());
-        }
-        Ok(())
     }
 }

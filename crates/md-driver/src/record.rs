@@ -2,13 +2,16 @@
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
-use md_io::results::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
+use md_io::results::{
+    Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Series,
+};
 use md_metrics::{
     Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator,
     MetricError, RunningStats, ThermalAccumulator, find_anomalies, rmsd_aligned_angstrom,
 };
 
 use crate::config::{Ensemble, RunConfig};
+use crate::curves::EnergyTrace;
 use crate::plan::PlannedRun;
 
 /// Alignment costs more than the rest of a record: it is done every so many steps.
@@ -40,6 +43,7 @@ pub struct Record {
     max_drift_angstrom_per_fs: f64,
     thermal: Option<ThermalAccumulator>,
     max_rmsd_angstrom: f64,
+    trace: EnergyTrace,
 }
 
 impl Recorder {
@@ -79,6 +83,7 @@ impl Recorder {
                     max_angular_momentum_change: 0.0,
                     max_drift_angstrom_per_fs: 0.0,
                     max_rmsd_angstrom: 0.0,
+                    trace: EnergyTrace::default(),
                 })
             })
             .collect::<Result<_, MetricError>>()?;
@@ -113,7 +118,9 @@ impl Record {
         let time_ps = frame.time_fs() / FS_PER_PS;
         self.energy.push(time_ps, frame.conserved_ev())?;
         let kinetic_ev = frame.kinetic_energy_ev();
-        self.kinetic_potential.push(kinetic_ev, frame.potential_energy_ev())?;
+        let potential_ev = frame.potential_energy_ev();
+        self.kinetic_potential.push(kinetic_ev, potential_ev)?;
+        self.trace.push(time_ps, frame.conserved_ev(), kinetic_ev, potential_ev);
         self.temperature.push(mechanics::temperature_k(kinetic_ev, self.degrees_of_freedom))?;
         self.bonds.observe(time_ps, frame.positions())?;
         let spin = frame.angular_momentum();
@@ -175,6 +182,12 @@ impl Record {
         }
         run.anomalies = self.in_words(&anomalies);
         Ok(())
+    }
+
+    /// The run for pictures.
+    pub fn series(&self, run: &Run) -> Vec<Series> {
+        let names = [run.model.as_str(), &run.molecule, &run.id];
+        self.trace.series(names, self.start.len(), self.degrees_of_freedom)
     }
 
     fn energy_record(&self) -> Result<RunEnergy, MetricError> {

@@ -10,7 +10,7 @@ use md_dynamics::VelocityVerlet;
 use md_io::results::{Machine, Performance, Results, Speed};
 
 use crate::models::LoadedModel;
-use crate::verdict::number;
+use md_report::number;
 
 /// Steps of the cold start.
 const COLD_STEPS: usize = 100;

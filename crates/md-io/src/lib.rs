@@ -3,9 +3,11 @@
 //! - [`extxyz`]: molecules and labelled frames, read and written.
 //! - [`trajectory`]: an observer that writes a run to disk while it runs.
 //! - [`results`]: the results of a campaign, `results.json`.
+//! - [`progress`]: how far a campaign is, `progress.json`.
 //! - [`files`]: writing without half-written files, and checksums.
 
 pub mod extxyz;
 pub mod files;
+pub mod progress;
 pub mod results;
 pub mod trajectory;

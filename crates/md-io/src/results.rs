@@ -14,6 +14,7 @@ mod evaluation;
 mod findings;
 mod model;
 mod run;
+mod series;
 
 pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Machine, Performance, Speed, TimeBin};
 pub use findings::{
@@ -22,6 +23,7 @@ pub use findings::{
 };
 pub use model::{Check, Envelope, FailureMode, Model, Role, Status, Verdict};
 pub use run::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
+pub use series::{Column, Series, series_id};
 
 /// Stands for a molecule where pairs of elements were looked at, which need no molecule.
 pub const ELEMENT_PAIRS: &str = "element pairs";
@@ -78,6 +80,9 @@ pub struct Results {
     /// What could not be measured because something failed.
     #[serde(default)]
     pub failures: Vec<Failure>,
+    /// Numbers to be drawn.
+    #[serde(default)]
+    pub series: Vec<Series>,
 }
 
 /// A stage that failed for one model (and molecule). What it would have measured is missing, which is never a pass.
@@ -306,10 +311,8 @@ impl Results {
     /// # Errors
     /// [`ResultsError`] names the file.
     pub fn read(path: &Path) -> Result<Self, ResultsError> {
-        let io = |source| ResultsError::Io { path: path.to_owned(), source };
         let json = |source| ResultsError::Json { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(io)?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(json)?;
+        let value: serde_json::Value = read_json(path)?;
         if let Some(found) = value.get("schema_version").and_then(serde_json::Value::as_u64)
             && found != u64::from(SCHEMA_VERSION)
         {
@@ -325,6 +328,16 @@ impl Results {
     pub fn write(&self, path: &Path) -> Result<(), ResultsError> {
         write_json(path, self)
     }
+}
+
+/// Reads any JSON file that [`write_json`] wrote.
+///
+/// # Errors
+/// [`ResultsError`] names the file.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ResultsError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|source| ResultsError::Json { path: path.to_owned(), source })
 }
 
 /// Writes any part of the results (such as the array `speed`) as a JSON file, whole or not at all.

@@ -50,6 +50,22 @@ pub fn wasserstein_weighted(a: &[(f64, f64)], b: &[(f64, f64)]) -> Result<f64, M
     Ok(sum)
 }
 
+/// How many of `values` lie in each of `bins` equal bins from the first to the second number of `range`; the last bin has its
+/// upper end, too. What lies outside is not counted.
+///
+/// ```
+/// assert_eq!(md_metrics::histogram([0.0, 0.9, 1.0, 2.0, 2.1], (0.0, 2.0), 2), [2, 2]);
+/// ```
+pub fn histogram(values: impl IntoIterator<Item = f64>, range: (f64, f64), bins: usize) -> Vec<u64> {
+    let (low, high) = range;
+    let mut counts = vec![0; bins];
+    for value in values.into_iter().filter(|v| (low..=high).contains(v)) {
+        let bin = ((value - low) / (high - low) * bins as f64) as usize;
+        counts[bin.min(bins - 1)] += 1;
+    }
+    counts
+}
+
 /// Distances (Å) between chosen pairs of atoms over the frames of a trajectory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairDistances {
@@ -74,6 +90,11 @@ impl PairDistances {
             sample.push(length);
         }
         Ok(())
+    }
+
+    /// All distances seen, pair by pair, Å.
+    pub fn values_angstrom(&self) -> Vec<f64> {
+        self.samples.concat()
     }
 
     /// Mean over the pairs of the [`wasserstein`] distance between a pair's distribution here and there, Å.

@@ -49,7 +49,7 @@ mod thermal;
 
 pub use anomaly::{Anomaly, AnomalyKind, AnomalyOptions, find_anomalies};
 pub use bonds::{BondRecord, BondTracker, BrokenBond, bond_lengths_angstrom};
-pub use distribution::{PairDistances, wasserstein, wasserstein_weighted};
+pub use distribution::{PairDistances, histogram, wasserstein, wasserstein_weighted};
 pub use drift::{DriftRate, LineFit};
 pub use energy::{
     EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV, mean_absolute_deviation_ev,

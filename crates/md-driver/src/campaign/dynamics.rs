@@ -9,7 +9,7 @@ use md_core::{Fate, Integrator, Limits, Observer, Potential, State, System};
 use md_dynamics::{
     RelaxOutcome, Relaxed, RunOptions, Target, ThermostatKind, VelocityOptions, VelocityVerlet,
 };
-use md_io::results::{Run, RunFate};
+use md_io::results::{Results, Run, RunFate, Series};
 use md_io::trajectory::TrajectoryWriter;
 
 use super::LoadedMolecule;
@@ -42,6 +42,29 @@ pub(super) struct Start<'a> {
     pub(super) limits: Limits,
 }
 
+/// What came of a group of runs.
+pub(super) struct Ran {
+    runs: Vec<Run>,
+    visited: Vec<VisitedRun>,
+    series: Vec<Series>,
+}
+
+impl Ran {
+    /// Adds it to what there is.
+    pub(super) fn keep(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
+        results.runs.extend(self.runs);
+        results.series.extend(self.series);
+        visited.extend(self.visited);
+    }
+}
+
+/// What came of the runs of one batch, in their order.
+struct RanBatch {
+    runs: Vec<Run>,
+    frames: Vec<Vec<VisitedFrame>>,
+    series: Vec<Series>,
+}
+
 impl ModelStage<'_> {
     /// Runs one group in lock step, and keeps some of the frames it visits. `relaxed` holds every molecule that is to
     /// start relaxed.
@@ -51,7 +74,7 @@ impl ModelStage<'_> {
         group: &Group<'_>,
         relaxed: &RelaxedMolecules,
         cut: Option<&Cut>,
-    ) -> (Vec<Run>, Vec<VisitedRun>) {
+    ) -> Ran {
         let mut records: Vec<Run> = group.runs.iter().map(|r| self.blank_record(group.config, r)).collect();
         let mut frames = vec![Vec::new(); records.len()];
         let mut started: Vec<usize> = Vec::new();
@@ -69,16 +92,18 @@ impl ModelStage<'_> {
             }
         }
         if starts.is_empty() {
-            return (records, Vec::new());
+            return Ran { runs: records, visited: Vec::new(), series: Vec::new() };
         }
         let planned: Vec<&PlannedRun> = started.iter().map(|&k| &group.runs[k]).collect();
         let begin = Instant::now();
+        let mut series = Vec::new();
         let ran = self.run_batch(group.config, &planned, &starts, cut);
         let wall_ms = begin.elapsed().as_secs_f64() * 1000.0;
         match ran {
-            Ok((done, visited)) => {
-                let system_steps: u64 = done.iter().map(|d| d.steps_done).sum();
-                for ((&k, done), visited) in started.iter().zip(done).zip(visited) {
+            Ok(done) => {
+                let system_steps: u64 = done.runs.iter().map(|d| d.steps_done).sum();
+                series = done.series;
+                for ((&k, done), visited) in started.iter().zip(done.runs).zip(done.frames) {
                     records[k] = Run { ms_per_step: Some(wall_ms / system_steps.max(1) as f64), ..done };
                     frames[k] = visited;
                 }
@@ -96,7 +121,7 @@ impl ModelStage<'_> {
             }
         }
         let visited = by_run(&records, frames);
-        (records, visited)
+        Ran { runs: records, visited, series }
     }
 
     fn run_batch(
@@ -105,7 +130,7 @@ impl ModelStage<'_> {
         planned: &[&PlannedRun],
         starts: &[Start<'_>],
         cut: Option<&Cut>,
-    ) -> Result<(Vec<Run>, Vec<Vec<VisitedFrame>>)> {
+    ) -> Result<RanBatch> {
         let steps = cut.map_or(grid.steps, |cut| {
             let allowed = (cut.duration_ps * FS_PER_PS / grid.timestep_fs).ceil().max(1.0) as u64;
             grid.steps.min(allowed)
@@ -121,7 +146,7 @@ impl ModelStage<'_> {
         }
         let alive: Vec<usize> = (0..planned.len()).filter(|&k| prepared[k] == Fate::Finished).collect();
         if alive.is_empty() {
-            return Ok((records, frames));
+            return Ok(RanBatch { runs: records, frames, series: Vec::new() });
         }
         let planned: Vec<&PlannedRun> = alive.iter().map(|&k| planned[k]).collect();
         let starts: Vec<&Start<'_>> = alive.iter().map(|&k| &starts[k]).collect();
@@ -133,8 +158,8 @@ impl ModelStage<'_> {
         let mut recorder =
             Recorder::new(&state, &structures, grid, &planned, self.config.limits.broken_bond_ratio)?;
         let mut visited = Visited::new(&structures, steps, self.config.frames_per_run);
-        let name = format!("{}: {} runs", self.model.record.name, planned.len());
-        let mut ticker = self.progress.steps(&name, steps, grid.record_stride);
+        let title = format!("{} runs", planned.len());
+        let mut ticker = self.watch.steps(&self.model.record.name, &title, steps, grid.record_stride);
         let mut observers: Vec<&mut dyn Observer> = vec![&mut recorder, &mut visited, &mut ticker];
         observers.extend(trajectories.as_mut().map(|t| t as &mut dyn Observer));
 
@@ -144,17 +169,19 @@ impl ModelStage<'_> {
         if let Some(trajectories) = trajectories {
             trajectories.finish()?;
         }
+        let mut series = Vec::new();
         let found = alive.iter().zip(recorder.into_records()).zip(visited.into_frames()).zip(&fates);
         for (((&k, record), visited), fate) in found {
             let run = &mut records[k];
             record.fill(run, fate, steps)?;
+            series.extend(record.series(run));
             if let (RunFate::Finished, Some(cut)) = (run.fate, cut.filter(|_| steps < grid.steps)) {
                 run.fate = RunFate::StoppedEarly;
                 run.fate_reason = Some(cut.reason.clone());
             }
             frames[k] = visited;
         }
-        Ok((records, frames))
+        Ok(RanBatch { runs: records, frames, series })
     }
 
     fn trajectories(&self, stride: Option<u64>, planned: &[&PlannedRun]) -> Result<Option<TrajectoryWriter>> {

@@ -13,6 +13,7 @@ use md_testkit::analytic::Control;
 
 use super::dynamics::{RelaxedMolecules, prepare, start};
 use super::stage::ModelStage;
+use super::watch::StageTicker;
 use crate::config::{Ensemble, PRODUCTION};
 use crate::criteria::{self, Theme};
 use crate::plan::{Group, PlannedRun, planned};
@@ -38,9 +39,9 @@ impl ModelStage<'_> {
         results: &mut Results,
     ) {
         let failing = self.failing(results);
-        let ticker = self
-            .progress
-            .stage(&format!("{}: causes", self.model.record.name), failing.len().min(MOST_MOLECULES) as u64);
+        let causes = failing.len().min(MOST_MOLECULES) as u64;
+        let watch = self.watch;
+        let mut ticker = (causes > 0).then(|| watch.stage(&self.model.record.name, "causes", causes));
         for (molecule, trigger) in failing.iter().take(MOST_MOLECULES) {
             match self.attribute(groups, relaxed, molecule, trigger, results) {
                 Ok(found) => results.attributions.extend(found),
@@ -48,14 +49,14 @@ impl ModelStage<'_> {
                     results.failures.push(self.failure(Stage::Attribution, Some(molecule), &error));
                 }
             }
-            ticker.tick();
+            ticker.iter_mut().for_each(StageTicker::tick);
         }
+        drop(ticker);
         if hopeless {
             return;
         }
         let nve: Vec<&&Group<'_>> = groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve).collect();
-        let ticker =
-            self.progress.stage(&format!("{}: time steps", self.model.record.name), nve.len() as u64);
+        let mut ticker = self.watch.stage(&self.model.record.name, "time steps", nve.len() as u64);
         for group in nve {
             for run in hottest_of_each_molecule(&group.runs) {
                 match self.ladder(group, run, relaxed) {

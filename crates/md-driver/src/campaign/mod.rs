@@ -3,6 +3,7 @@
 mod dynamics;
 mod explain;
 mod stage;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::plan::{Filter, Group, only, plan};
 use crate::progress::Progress;
 use crate::{evaluate, frames, models, provenance, speed, verdict};
 use stage::{Labels, ModelStage};
+use watch::Watch;
 
 /// Runs `config` and writes what it measures to `out`: `results.json`, `md_performance_results.json` and, where the
 /// campaign asks for them, `trajectories/`. `labels` are frames of earlier runs with the forces of a reference
@@ -28,7 +30,7 @@ pub fn run(
     filters: &[Filter],
     labels: Option<&Path>,
     out: &Path,
-    progress: &Progress,
+    progress: Progress,
 ) -> Result<Results> {
     let started = provenance::now();
     let whole_plan = plan(config)?;
@@ -71,8 +73,13 @@ pub fn run(
         timesteps: Vec::new(),
         economy: Vec::new(),
         failures: Vec::new(),
+        series: Vec::new(),
     };
     std::fs::create_dir_all(out).with_context(|| format!("cannot create the folder {}", out.display()))?;
+    finish(&mut results, out)?;
+    let named = (0..config.models.len()).filter(|&index| groups.iter().any(|g| g.model == index));
+    let named: Vec<String> = named.map(|index| config.models[index].name.clone()).collect();
+    let watch = Watch::new(progress, &results, &named, out);
     for (index, (model, slot)) in config.models.iter().zip(&mut loaded).enumerate() {
         let of_model: Vec<&Group<'_>> = groups.iter().filter(|g| g.model == index).collect();
         if of_model.is_empty() {
@@ -99,20 +106,24 @@ pub fn run(
                 labels: &labels,
                 model: loaded,
                 out,
-                progress,
+                watch: &watch,
             };
             stage.measure(&of_model, &mut results);
         }
         finish(&mut results, out)?;
+        if let Some(model) = results.models.last() {
+            watch.model_is_done(model);
+        }
     }
     results.machine = speed::machine();
     speed::relate_to_machine(&mut results.speed, &results.machine);
     finish(&mut results, out)?;
+    watch.finish();
     Ok(results)
 }
 
 /// The molecules that these groups run, in the order of the campaign.
-fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
+pub(crate) fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
     let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
     molecules.into_iter().collect()
 }
@@ -141,7 +152,11 @@ fn load_molecules(config: &Config) -> Result<Vec<LoadedMolecule>> {
     config.molecules.iter().map(load).collect()
 }
 
-fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
+/// Reads the structure of a molecule, and checks that its other files are about the same atoms.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
     let system = md_io::extxyz::read_system(&config.structure)?;
     for reference in &config.references {
         evaluate::check_reference(reference, &system, true)?;

@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use md_core::System;
 use md_dynamics::RelaxOptions;
 use md_io::extxyz::LabelKeys;
-use md_io::results::{ELEMENT_PAIRS, Failure, Results, Role, Run, Stage, Status};
+use md_io::results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage, Status};
 
 use super::dynamics::{Cut, RelaxedMolecules};
+use super::watch::Watch;
 use super::{LoadedMolecule, molecules_of};
 use crate::config::{Config, Ensemble};
 use crate::criteria::REPLICAS;
@@ -16,8 +17,8 @@ use crate::frames::{self, Label, VisitedRun};
 use crate::gates::Gates;
 use crate::models::LoadedModel;
 use crate::plan::{Group, planned};
-use crate::progress::Progress;
 use crate::{compare, evaluate, in_full, minimum, shift, speed, statistics, verdict};
+use md_report::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
 const GATE_FRAMES: usize = 3;
@@ -31,7 +32,7 @@ pub(super) struct ModelStage<'a> {
     pub(super) labels: &'a Labels,
     pub(super) model: &'a mut LoadedModel,
     pub(super) out: &'a Path,
-    pub(super) progress: &'a Progress,
+    pub(super) watch: &'a Watch,
 }
 
 /// Labelled frames of earlier runs, and the file they come from.
@@ -56,9 +57,8 @@ impl ModelStage<'_> {
         if let Some(relaxed) = relaxed {
             let cut = self.cut(results);
             for group in groups {
-                let (runs, frames) = self.dynamics(group, &relaxed, cut.as_ref());
-                results.runs.extend(runs);
-                visited.extend(frames);
+                let ran = self.dynamics(group, &relaxed, cut.as_ref());
+                ran.keep(results, &mut visited);
             }
             if cut.is_none() {
                 self.more_replicas(groups, &relaxed, results, &mut visited);
@@ -69,7 +69,9 @@ impl ModelStage<'_> {
         self.keep(&visited, results);
         self.gates_of_frames(&visited, &mut gates, results);
         results.gates.retain(|g| g.model != self.model.record.name);
-        results.gates.extend(gates.into_records());
+        let (records, series) = gates.into_records();
+        results.gates.extend(records);
+        results.series.extend(series);
         self.against_reference(&wanted, &visited, results);
 
         let speed = self.each("speed", Stage::Speed, &wanted, &mut results.failures, |model, molecule| {
@@ -87,8 +89,10 @@ impl ModelStage<'_> {
         failures: &mut Vec<Failure>,
         mut measure: impl FnMut(&mut LoadedModel, &LoadedMolecule) -> Result<T>,
     ) -> Vec<T> {
-        let ticker =
-            self.progress.stage(&format!("{}: {title}", self.model.record.name), wanted.len() as u64);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let mut ticker = self.watch.stage(&self.model.record.name, title, wanted.len() as u64);
         let mut measured = Vec::new();
         for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
             match measure(self.model, molecule) {
@@ -116,7 +120,7 @@ impl ModelStage<'_> {
         if self.model.record.role == Role::Candidate {
             let systems = wanted.iter().map(|&m| &self.molecules[m].system);
             let elements = self.model.elements_to_pair(systems);
-            let _ticker = self.progress.stage(&format!("{}: element pairs", self.model.record.name), 0);
+            let _ticker = self.watch.stage(&self.model.record.name, "element pairs", 0);
             if let Err(error) = gates.of_element_pairs(self.model, &elements) {
                 failures.push(self.failure(Stage::Gates, Some(ELEMENT_PAIRS), &error));
             }
@@ -131,7 +135,7 @@ impl ModelStage<'_> {
         gates: &mut Gates,
         results: &mut Results,
     ) -> Option<RelaxedMolecules> {
-        let ticker = self.progress.stage(&format!("{}: minima", self.model.record.name), wanted.len() as u64);
+        let mut ticker = self.watch.stage(&self.model.record.name, "minima", wanted.len() as u64);
         let systems: Vec<System> = wanted.iter().map(|&m| self.molecules[m].system.clone()).collect();
         let options =
             RelaxOptions { max_bond_ratio: self.config.limits.bond_ratio, ..RelaxOptions::default() };
@@ -171,7 +175,7 @@ impl ModelStage<'_> {
             };
             molecule.references.iter().map(on).collect::<Result<Vec<_>>>()
         });
-        results.evaluations.extend(references.into_iter().flatten());
+        keep_evaluations(results, references.into_iter().flatten());
         let Labels { file, labels } = self.labels;
         let name = &self.model.record.name;
         let own = |m: &usize| {
@@ -185,7 +189,7 @@ impl ModelStage<'_> {
                 labels.iter().filter(|l| l.model == *name && l.molecule == *molecule_name).collect();
             frames::evaluate(source(name, molecule, file), &own, model.potential.as_mut())
         });
-        results.evaluations.extend(along);
+        keep_evaluations(results, along);
     }
 
     /// How long runs may be: a model that no dynamics can save has short ones.
@@ -259,9 +263,7 @@ impl ModelStage<'_> {
                     undecided.join(", ")
                 ));
                 let more = Group { config: group.config, model: group.model, runs };
-                let (runs, frames) = self.dynamics(&more, relaxed, None);
-                results.runs.extend(runs);
-                visited.extend(frames);
+                self.dynamics(&more, relaxed, None).keep(results, visited);
             }
         }
     }
@@ -317,9 +319,7 @@ impl ModelStage<'_> {
         let mut names: Vec<&String> = visited.iter().map(|run| &run.molecule).collect();
         names.sort();
         names.dedup();
-        let ticker = self
-            .progress
-            .stage(&format!("{}: gates on its frames", self.model.record.name), names.len() as u64);
+        let mut ticker = self.watch.stage(&self.model.record.name, "gates on its frames", names.len() as u64);
         for molecule in names {
             for (label, system) in hottest(visited, molecule) {
                 if let Err(error) = gates.of_frame(self.model, molecule, &label, &system) {
@@ -355,7 +355,17 @@ impl ModelStage<'_> {
             failures,
             |model, molecule| compare::measure(model, molecule, &limits),
         );
-        results.comparisons.extend(comparisons);
+        for (comparison, series) in comparisons {
+            results.comparisons.push(comparison);
+            results.series.extend(series);
+        }
+    }
+}
+
+fn keep_evaluations(results: &mut Results, found: impl IntoIterator<Item = (Evaluation, Vec<Series>)>) {
+    for (evaluation, series) in found {
+        results.evaluations.push(evaluation);
+        results.series.extend(series);
     }
 }
 
@@ -372,8 +382,7 @@ fn hottest(visited: &[VisitedRun], molecule: &str) -> Vec<(String, System)> {
         .take(GATE_FRAMES)
         .filter_map(|run| {
             let frame = run.frames.last()?;
-            let label =
-                format!("its own frame at {} K, {} ps", run.temperature_k, verdict::number(frame.time_ps));
+            let label = format!("its own frame at {} K, {} ps", run.temperature_k, number(frame.time_ps));
             Some((label, frame.system.clone()))
         })
         .collect()

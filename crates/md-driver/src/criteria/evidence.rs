@@ -228,7 +228,7 @@ pub(super) fn comparison(s: &Subject<'_>, id: &str) -> Finding {
             detail: format!(
                 "{:.1} ps; halves of the reference differ by {}",
                 comparison.duration_ps,
-                crate::verdict::number(distance.floor)
+                md_report::number(distance.floor)
             ),
         },
         None => missing(s, Stage::Comparison, || {

@@ -1,12 +1,13 @@
 //! What a model is judged by: one [`Criterion`] per row, from recorded evidence to one number.
 //!
-//! To add a criterion of your own, add a row to [`ALL`]. It is then a key of every `[criteria.USE]` table, appears
-//! in the dashboard and in `results.json`, and takes part in the verdict.
+//! To add a criterion of your own, add a row to one of the tables behind [`ALL`] (`criteria/table`). It is then a key
+//! of every `[criteria.USE]` table, appears in the dashboard and in `results.json`, and takes part in the verdict.
 
 mod evidence;
 mod table;
 
 use md_io::results::{CriteriaSet, Results, Run};
+use md_report::Definition;
 
 pub use table::ALL;
 
@@ -80,12 +81,14 @@ pub struct Uncertainty {
 }
 
 /// One criterion.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Criterion {
     /// Key in the campaign file and `id` in the results. Ends in the unit.
     pub key: &'static str,
     /// Words for the dashboard.
     pub title: &'static str,
+    /// What is measured, and how: a sentence with the formula.
+    pub definition: &'static str,
     /// Unit of value and threshold.
     pub unit: &'static str,
     /// Good side.
@@ -200,6 +203,17 @@ impl<'a> Subject<'a> {
 }
 
 impl Criterion {
+    /// What it says to people.
+    pub fn define(&self) -> Definition {
+        Definition {
+            key: self.key,
+            title: self.title,
+            definition: self.definition,
+            unit: self.unit,
+            source: self.source,
+        }
+    }
+
     /// The number for one subject.
     pub fn measure(&self, subject: &Subject<'_>) -> Finding {
         match self.evidence {
@@ -209,7 +223,31 @@ impl Criterion {
     }
 }
 
+/// What [`ALL`] says to people.
+pub fn definitions() -> Vec<Definition> {
+    ALL.iter().map(Criterion::define).collect()
+}
+
 /// The criterion with this key.
 pub fn find(key: &str) -> Option<&'static Criterion> {
     ALL.iter().find(|c| c.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_criterion_says_what_it_measures_in_words_of_its_own() {
+        let mut seen = BTreeSet::new();
+        for Definition { key, definition, .. } in definitions() {
+            assert!(definition.chars().count() >= 20, "{key}: {definition:?}");
+            assert!(!definition.ends_with('.'), "{key}: {definition:?}");
+            assert!(!definition.contains("  "), "{key}: {definition:?}");
+            assert!(seen.insert(definition), "{key} has the words of another: {definition:?}");
+        }
+        assert_eq!(seen.len(), ALL.len());
+    }
 }

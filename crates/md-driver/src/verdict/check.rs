@@ -2,8 +2,8 @@
 
 use md_io::results::{Check, CriteriaSet, Status, Threshold};
 
-use super::words::{number, with_unit};
 use crate::criteria::{Bound, Criterion, Finding, REPLICAS, Uncertainty};
+use md_report::{number, with_unit};
 
 /// What `finding` means for `threshold`.
 pub(super) fn check(
@@ -22,6 +22,7 @@ pub(super) fn check(
         standard_error: None,
         interval: None,
         threshold: threshold.value,
+        at_least: criterion.bound == Bound::AtLeast,
         unit: criterion.unit.to_owned(),
         molecule: molecule.to_owned(),
         reason: String::new(),

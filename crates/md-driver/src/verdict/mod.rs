@@ -26,11 +26,9 @@ use md_io::results::{
 
 use crate::config::PRODUCTION;
 use crate::criteria::{self, Criterion, Evidence, Scope, Subject};
+use md_report::worst;
 
-pub use words::{number, with_unit};
-
-/// Name of the use that a control is checked for.
-pub const ENGINE: &str = "engine";
+pub use md_report::ENGINE;
 
 /// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is
 /// measured is the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
@@ -107,37 +105,6 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
         thresholds.insert("stable_ps".to_owned(), default(planned));
     }
     CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
-}
-
-/// The worst of some checks: a failure beats a skip beats an undecided check beats a pass. Skipped if there are none.
-pub fn worst<'a>(checks: impl Iterator<Item = &'a Check>) -> Status {
-    checks.map(|c| c.status).max_by_key(|s| severity(*s)).unwrap_or(Status::Skipped)
-}
-
-fn severity(status: Status) -> u8 {
-    match status {
-        Status::Pass => 0,
-        Status::Undecided => 1,
-        Status::Skipped => 2,
-        Status::Fail => 3,
-    }
-}
-
-/// The check to show for a group of checks of one criterion: the worst, and among failures the one furthest off.
-pub fn most_telling<'a>(checks: impl Iterator<Item = &'a Check>) -> Option<&'a Check> {
-    checks.max_by(|a, b| {
-        severity(a.status).cmp(&severity(b.status)).then_with(|| excess(a).total_cmp(&excess(b)))
-    })
-}
-
-/// How far a value lies on the bad side, as a ratio (1 is at the threshold).
-fn excess(check: &Check) -> f64 {
-    let Some(value) = check.value else { return f64::INFINITY };
-    let ratio = value / check.threshold;
-    match criteria::find(&check.id).map(|c| c.bound) {
-        Some(criteria::Bound::AtLeast) => 1.0 / ratio,
-        _ => ratio,
-    }
 }
 
 fn judge_model(results: &Results, model: &Model) -> Model {

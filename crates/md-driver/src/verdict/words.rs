@@ -2,9 +2,9 @@
 
 use md_io::results::{Cause, Check, FailureMode, Model, Results, Status, Verdict};
 
-use super::{most_telling, worst};
 use crate::config::PRODUCTION;
 use crate::criteria::{self, Criterion, Theme};
+use md_report::{most_telling, number, with_unit, worst};
 
 /// One sentence with the reason of a verdict (or, without one, of a control).
 pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
@@ -235,24 +235,5 @@ fn gaps(checks: &[Check]) -> String {
             let one = |(reason, titles): &(String, Vec<&str>)| format!("{}: {reason}", titles.join(", "));
             all.iter().map(one).collect::<Vec<_>>().join("; ")
         }
-    }
-}
-
-/// A number and its unit, if it has one.
-pub fn with_unit(value: f64, unit: &str) -> String {
-    format!("{} {unit}", number(value)).trim_end().to_owned()
-}
-
-/// A number with four significant digits, as people write it.
-pub fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if value == 0.0 {
-        "0".to_owned()
-    } else if (1e-3..1e5).contains(&magnitude) {
-        let digits = usize::try_from(3 - magnitude.log10().floor() as i32).unwrap_or(0);
-        let text = format!("{value:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{value:.1e}").replace(".0e", "e")
     }
 }

@@ -135,6 +135,25 @@ pub enum Status {
     Skipped,
 }
 
+impl Status {
+    /// The status in capitals, as printed.
+    pub fn label(self) -> &'static str {
+        match self {
+            Status::Pass => "PASS",
+            Status::Fail => "FAIL",
+            Status::Undecided => "UNDECIDED",
+            Status::Skipped => "SKIPPED",
+        }
+    }
+}
+
+impl Check {
+    /// `<=` or `>=`: the value stands before it, the threshold after it.
+    pub fn sign(&self) -> &'static str {
+        if self.at_least { ">=" } else { "<=" }
+    }
+}
+
 /// One check of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
@@ -156,6 +175,9 @@ pub struct Check {
     pub interval: Option<[f64; 2]>,
     /// The threshold.
     pub threshold: f64,
+    /// Whether the value must reach the threshold; otherwise it must not exceed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
     /// Unit of value and threshold.
     pub unit: String,
     /// Molecule it was measured on.

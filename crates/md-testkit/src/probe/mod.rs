@@ -7,11 +7,13 @@
 mod dimer;
 mod hessian;
 mod jumps;
+mod scan;
 mod work;
 
 pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
 pub use hessian::{Hessian, hessian};
 pub use jumps::{EnergyJump, ForceJump, Jumps, largest_jumps, ray_jumps};
+pub use scan::{leaving_scan, rotation_scan};
 pub use work::{LoopWork, loop_work};
 
 use std::ops::Range;

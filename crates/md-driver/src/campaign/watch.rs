@@ -1,0 +1,213 @@
+//! What is seen of a campaign while it runs: bars or lines, verdicts as they come, and `progress.json`.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use md_core::units::MEV_PER_EV;
+use md_core::{Frame, Observer, ObserverError};
+use md_io::progress::{self, CampaignProgress, ModelProgress, StageProgress};
+use md_io::results::{Model, Results, Verdict};
+use md_report::number;
+
+use crate::progress::{Progress, Ticker};
+use crate::provenance;
+
+/// Time between two writings of the file, at least.
+const REWRITE: Duration = Duration::from_secs(1);
+
+/// Watches a campaign.
+pub(crate) struct Watch {
+    progress: Progress,
+    journal: Mutex<Journal>,
+}
+
+struct Journal {
+    file: PathBuf,
+    state: CampaignProgress,
+    written: Option<Instant>,
+    refused: bool,
+}
+
+impl Watch {
+    /// For a campaign with these models, whose folder is `out`.
+    pub(crate) fn new(
+        progress: Progress,
+        results: &Results,
+        models: &[String],
+        out: &std::path::Path,
+    ) -> Self {
+        let model = |name: &String| ModelProgress { name: name.clone(), done: false, stages: Vec::new() };
+        let state = CampaignProgress {
+            campaign: results.campaign.name.clone(),
+            pid: std::process::id(),
+            started: results.campaign.started.clone(),
+            updated: String::new(),
+            finished: false,
+            models: models.iter().map(model).collect(),
+        };
+        let mut journal = Journal { file: out.join(progress::FILE), state, written: None, refused: false };
+        journal.write();
+        Watch { progress, journal: Mutex::new(journal) }
+    }
+
+    /// A stage of `length` parts (0: unknown) of a model.
+    pub(super) fn stage(&self, model: &str, title: &str, length: u64) -> StageTicker<'_> {
+        let bar = self.progress.stage(&format!("{model}: {title}"), length);
+        self.begin(model, title, length, bar)
+    }
+
+    /// A stage of so many time steps, of which every `stride`-th is seen.
+    pub(super) fn steps(&self, model: &str, title: &str, steps: u64, stride: u64) -> StageTicker<'_> {
+        let bar = self.progress.steps(&format!("{model}: {title}"), steps, stride);
+        self.begin(model, title, steps, bar)
+    }
+
+    /// A model has gone through all its stages.
+    pub(super) fn model_is_done(&self, model: &Model) {
+        let mut journal = self.journal();
+        if let Some(of_model) = journal.state.models.iter_mut().find(|m| m.name == model.name) {
+            of_model.done = true;
+        }
+        journal.write();
+        let verdict = model.verdict.map_or("control", Verdict::label);
+        self.progress.say(&format!("{}: {verdict}: {}", model.name, model.summary));
+    }
+
+    /// The campaign is over.
+    pub(super) fn finish(&self) {
+        let mut journal = self.journal();
+        journal.state.finished = true;
+        journal.write();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the time that is left follows from that which has passed")]
+    fn begin(&self, model: &str, title: &str, total: u64, bar: Ticker) -> StageTicker<'_> {
+        let mut journal = self.journal();
+        let of = journal.state.models.iter().position(|m| m.name == model).unwrap_or(0);
+        let mut place = (of, 0);
+        if let Some(model) = journal.state.models.get_mut(of) {
+            place.1 = model.stages.len();
+            model.stages.push(StageProgress {
+                name: title.to_owned(),
+                done: 0,
+                total,
+                over: false,
+                elapsed_s: 0.0,
+                note: String::new(),
+            });
+        }
+        journal.write();
+        StageTicker { watch: self, bar, place, begun: Instant::now(), done: 0, first_ev: Vec::new() }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal {
+    /// Nothing that is measured depends on the file: a disk that refuses it ends no campaign.
+    #[expect(clippy::disallowed_methods, reason = "the file is written about once a second")]
+    fn write(&mut self) {
+        self.state.updated = provenance::now();
+        self.written = Some(Instant::now());
+        if let Err(error) = self.state.write(&self.file)
+            && !self.refused
+        {
+            self.refused = true;
+            tracing::warn!("mdproof status will not see this campaign: {error}");
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the file is written about once a second")]
+    fn is_due(&self) -> bool {
+        self.written.is_none_or(|written| Instant::now() - written > REWRITE)
+    }
+}
+
+/// The progress of one stage of one model; over when dropped.
+pub(super) struct StageTicker<'a> {
+    watch: &'a Watch,
+    bar: Ticker,
+    /// Number of the model and of its stage.
+    place: (usize, usize),
+    begun: Instant,
+    done: u64,
+    /// Conserved energy of each system when it was first seen, eV.
+    first_ev: Vec<Option<f64>>,
+}
+
+impl StageTicker<'_> {
+    /// One more part is done.
+    pub(super) fn tick(&mut self) {
+        self.bar.tick();
+        self.done += 1;
+        let mut journal = self.watch.journal();
+        if journal.is_due() {
+            self.enter(&mut journal, None, false);
+            journal.write();
+        }
+    }
+
+    fn enter(&self, journal: &mut Journal, note: Option<String>, over: bool) {
+        let (model, stage) = self.place;
+        let Some(stage) = journal.state.models.get_mut(model).and_then(|m| m.stages.get_mut(stage)) else {
+            return;
+        };
+        stage.done = self.done;
+        stage.over = over;
+        stage.elapsed_s = self.begun.elapsed().as_secs_f64();
+        if let Some(note) = note {
+            stage.note = note;
+        }
+    }
+}
+
+impl Drop for StageTicker<'_> {
+    fn drop(&mut self) {
+        let mut journal = self.watch.journal();
+        self.enter(&mut journal, None, true);
+        journal.write();
+    }
+}
+
+/// Shows steps done, systems still running, and how far their conserved energies are from where they began.
+impl Observer for StageTicker<'_> {
+    fn stride(&self) -> u64 {
+        self.bar.stride()
+    }
+
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        let step = frame.state.step();
+        if self.first_ev.is_empty() {
+            for system in frame.systems() {
+                self.first_ev.resize(self.first_ev.len().max(system.id + 1), None);
+                self.first_ev[system.id] = Some(system.conserved_ev());
+            }
+        }
+        let due = self.watch.journal().is_due();
+        self.done = step;
+        if due || self.bar.is_due() {
+            let note = self.note(&frame);
+            self.bar.show(step, &note);
+            if due {
+                let mut journal = self.watch.journal();
+                self.enter(&mut journal, Some(note), false);
+                journal.write();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StageTicker<'_> {
+    fn note(&self, frame: &Frame<'_>) -> String {
+        let change = |system: &md_core::SystemFrame<'_>| {
+            let first = (*self.first_ev.get(system.id)?)?;
+            Some((system.conserved_ev() - first).abs() * MEV_PER_EV / system.positions().len() as f64)
+        };
+        let largest = frame.systems().filter_map(|system| change(&system)).fold(0.0, f64::max);
+        format!("{} alive, energy changed by {} meV/atom at most", frame.ids.len(), number(largest))
+    }
+}

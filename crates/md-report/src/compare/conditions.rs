@@ -1,0 +1,60 @@
+use std::collections::BTreeSet;
+
+use md_io::results::{CriteriaSet, Results};
+use serde::{Deserialize, Serialize};
+
+use crate::words::number;
+
+/// Something other than a measurement that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What.
+    pub what: String,
+    /// In the first.
+    pub before: String,
+    /// In the second.
+    pub after: String,
+}
+
+/// What two campaigns did not have in common.
+pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
+    let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    let mut found = Vec::new();
+    let mut compare = |what: String, before: String, after: String| {
+        if before != after {
+            found.push(Condition { what, before, after });
+        }
+    };
+    for (what, of) in [
+        ("version of mdproof", (|r| r.provenance.mdproof_version.clone()) as fn(&Results) -> String),
+        ("campaign file, SHA-256", |r| r.campaign.config_sha256.clone()),
+        ("seed", |r| r.campaign.seed.to_string()),
+        ("only", |r| r.campaign.only.join(", ")),
+        ("threads", |r| r.provenance.threads.to_string()),
+        ("device", |r| r.provenance.device_used.clone()),
+    ] {
+        compare(what.to_owned(), of(a), of(b));
+    }
+    compare("commit".to_owned(), unknown(&a.provenance.git_commit), unknown(&b.provenance.git_commit));
+    compare("processor".to_owned(), unknown(&a.provenance.cpu), unknown(&b.provenance.cpu));
+    let names: BTreeSet<&str> = a.criteria.iter().chain(&b.criteria).map(|s| s.name.as_str()).collect();
+    for name in names {
+        let find = |results: &'_ Results| results.criteria.iter().find(|s| s.name == name).cloned();
+        let (Some(x), Some(y)) = (find(a), find(b)) else { continue };
+        let keys: BTreeSet<&String> = x.thresholds.keys().chain(y.thresholds.keys()).collect();
+        for key in keys {
+            compare(format!("threshold of {key} for {name}"), bound(&x, key), bound(&y, key));
+        }
+        let hottest = |set: &CriteriaSet| set.max_temperature_k.map_or("none".to_owned(), number);
+        compare(format!("highest temperature (K) for {name}"), hottest(&x), hottest(&y));
+    }
+    found
+}
+
+fn bound(set: &CriteriaSet, key: &str) -> String {
+    match set.thresholds.get(key).map(|t| (t.value, t.bad)) {
+        None => "none".to_owned(),
+        Some((value, None)) => number(value),
+        Some((value, Some(bad))) => format!("{} (bad: {})", number(value), number(bad)),
+    }
+}

@@ -1,0 +1,160 @@
+use md_io::results::{Check, Model, Status};
+use serde::{Deserialize, Serialize};
+
+use super::{CheckKey, Direction, rank_of_status, same_check};
+use crate::checks::PRODUCTION;
+
+/// Standard errors that 95 % of normal deviates lie within.
+const NORMAL_95: f64 = 1.96;
+
+/// Without a known uncertainty, differences within this fraction of the larger value are none.
+const WITHIN: f64 = 0.1;
+
+/// What passes by this factor is not told apart.
+const FAR_BETTER: f64 = 100.0;
+
+/// A check that ended otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flip {
+    /// Which.
+    #[serde(flatten)]
+    pub key: CheckKey,
+    /// In the first.
+    pub before: Check,
+    /// In the second.
+    pub after: Check,
+    /// Better or worse.
+    pub direction: Direction,
+}
+
+impl Flip {
+    /// Whether it passed and does not any more.
+    pub fn is_regression(&self) -> bool {
+        self.before.status == Status::Pass && self.after.status != Status::Pass
+    }
+}
+
+/// A measurement that changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasurementChange {
+    /// Key of the criterion.
+    pub id: String,
+    /// The uses whose checks it serves.
+    pub uses: Vec<String>,
+    /// The check of the first use, in the first.
+    pub before: Check,
+    /// The check of the first use, in the second.
+    pub after: Check,
+    /// Better or worse.
+    pub direction: Direction,
+    /// Difference over the larger of the two values.
+    pub relative: f64,
+    /// Whether the uncertainty is known on both sides; then the change is beyond it.
+    pub uncertainty_known: bool,
+}
+
+impl MeasurementChange {
+    /// Whether it got worse for production, by more than its uncertainty.
+    pub fn is_regression(&self) -> bool {
+        self.direction == Direction::Worse
+            && self.uncertainty_known
+            && self.uses.iter().any(|u| u == PRODUCTION)
+    }
+}
+
+/// What the checks of two models say.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) flips: Vec<Flip>,
+    pub(super) changes: Vec<MeasurementChange>,
+    pub(super) compared: usize,
+    pub(super) with_uncertainty: usize,
+}
+
+/// Every check that two models have in common.
+pub(super) fn compare(before: &Model, after: &Model) -> Found {
+    let mut found = Found::default();
+    let mut seen: Vec<(&Check, &Check)> = Vec::new();
+    for x in &before.checks {
+        let Some(y) = after.checks.iter().find(|y| same_check(x, y)) else { continue };
+        if let Some(direction) = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status)) {
+            found.flips.push(Flip { key: CheckKey::of(x), before: x.clone(), after: y.clone(), direction });
+        }
+        if x.value.is_none() || y.value.is_none() {
+            continue;
+        }
+        if !seen.iter().any(|(p, q)| same_measurement(p, x) && same_measurement(q, y)) {
+            found.compared += 1;
+            found.with_uncertainty += usize::from(uncertainties(x, y).is_some());
+            seen.push((x, y));
+        }
+        let Some(change) = change(x, y) else { continue };
+        let known = found
+            .changes
+            .iter_mut()
+            .find(|c| same_measurement(&c.before, x) && same_measurement(&c.after, y));
+        match known {
+            Some(known) => known.uses.extend(change.uses),
+            None => found.changes.push(change),
+        }
+    }
+    found
+}
+
+/// Whether two checks, perhaps of two uses, rest on one measurement.
+fn same_measurement(a: &Check, b: &Check) -> bool {
+    (&a.id, &a.molecule, a.value, a.standard_error, a.interval)
+        == (&b.id, &b.molecule, b.value, b.standard_error, b.interval)
+}
+
+/// How the values of two checks differ, if they do.
+fn change(x: &Check, y: &Check) -> Option<MeasurementChange> {
+    let (before, after) = (x.value?, y.value?);
+    if far_better(x) && far_better(y) {
+        return None;
+    }
+    let difference = (after - before).abs();
+    let larger = before.abs().max(after.abs());
+    let uncertainties = uncertainties(x, y);
+    let least = match uncertainties {
+        Some([p, q]) => p.hypot(q),
+        None => WITHIN * larger,
+    };
+    if difference <= least {
+        return None;
+    }
+    let sign = if x.at_least { 1.0 } else { -1.0 };
+    Some(MeasurementChange {
+        id: x.id.clone(),
+        uses: vec![x.use_name.clone()],
+        direction: Direction::from_to(sign * before, sign * after)?,
+        relative: difference / larger,
+        uncertainty_known: uncertainties.is_some(),
+        before: x.clone(),
+        after: y.clone(),
+    })
+}
+
+/// The 95 % uncertainties of both values, where both are known.
+fn uncertainties(x: &Check, y: &Check) -> Option<[f64; 2]> {
+    Some([uncertainty(x)?, uncertainty(y)?])
+}
+
+fn uncertainty(check: &Check) -> Option<f64> {
+    let normal = check.standard_error.map(|e| NORMAL_95 * e);
+    let value = check.value?;
+    let reach = check.interval.map(|[low, high]| (high - value).max(value - low));
+    normal.into_iter().chain(reach).reduce(f64::max)
+}
+
+/// Whether a value passes by far.
+fn far_better(check: &Check) -> bool {
+    let far = |value: f64| {
+        if check.at_least {
+            value >= FAR_BETTER * check.threshold
+        } else {
+            FAR_BETTER * value <= check.threshold
+        }
+    };
+    check.status == Status::Pass && check.value.is_some_and(far)
+}

@@ -1,0 +1,244 @@
+use super::{
+    Changes, CheckKey, Direction, Flip, MeasurementChange, ModelChanges, OneSided, SpeedChange, VerdictChange,
+};
+use crate::checks::{place, threshold, value};
+use crate::document::{Document, Tone, Words};
+use crate::words::number;
+
+/// For a terminal, without colours.
+pub fn text(changes: &Changes) -> String {
+    document(changes).text()
+}
+
+/// For a pull request: GitHub-flavoured Markdown.
+pub fn markdown(changes: &Changes) -> String {
+    document(changes).markdown()
+}
+
+/// A page that needs nothing else, light or dark as the reader's system is.
+pub fn html(changes: &Changes) -> String {
+    document(changes).html()
+}
+
+/// The words of all formats.
+fn document(changes: &Changes) -> Document {
+    let (before, after) = (&changes.before, &changes.after);
+    let mut page = Document::new(format!(
+        "{} of {} -> {} of {}",
+        before.campaign, before.started, after.campaign, after.started
+    ));
+    let worse: Vec<(&str, usize)> = changes
+        .models
+        .iter()
+        .map(|m| (m.after.as_str(), regressions(m).len()))
+        .filter(|(_, n)| *n > 0)
+        .collect();
+    page.paragraph(if changes.regression {
+        let names: Vec<String> = worse.iter().map(|(name, n)| format!("{name} ({n})")).collect();
+        Words { text: format!("REGRESSION: {}", names.join(", ")), tone: Tone::Bad }
+    } else if changes.is_empty() {
+        "no change".into()
+    } else {
+        Words { text: "no regression".to_owned(), tone: Tone::Good }
+    });
+    for model in &changes.models {
+        one_model(&mut page, model);
+    }
+    let alone =
+        |names: &[String], which| names.iter().map(|n| format!("{n}: in the {which} alone")).collect();
+    let mut models: Vec<String> = alone(&changes.models_only_before, "first");
+    models.extend::<Vec<String>>(alone(&changes.models_only_after, "second"));
+    if !models.is_empty() {
+        page.heading("models without a counterpart");
+    }
+    page.list(models);
+    if !changes.conditions.is_empty() {
+        page.heading("what else differs");
+    }
+    let row = |c: &super::Condition| [c.what.clone().into(), c.before.clone().into(), c.after.clone().into()];
+    page.table(["what", "before", "after"], changes.conditions.iter().map(row));
+    page
+}
+
+/// What got worse and counts, of one model; each once.
+fn regressions(model: &ModelChanges) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.extend(model.verdict.iter().filter(|v| v.is_regression()).map(verdict_line));
+    let flips = || model.flips.iter().filter(|f| f.is_regression());
+    lines.extend(flips().map(flip_line));
+    let is_told =
+        |m: &MeasurementChange| flips().any(|f| f.key.id == m.id && f.key.molecule == m.after.molecule);
+    let measurements = model.measurements.iter().filter(|m| m.is_regression() && !is_told(m));
+    lines.extend(measurements.map(measurement_line));
+    lines
+}
+
+fn one_model(page: &mut Document, model: &ModelChanges) {
+    page.heading(if model.before == model.after {
+        model.after.clone()
+    } else {
+        format!("{} -> {}", model.before, model.after)
+    });
+    let mut lines: Vec<Words> = Vec::new();
+    lines.extend(
+        model.same_weights.map(|same| if same { "the same weights" } else { "other weights" }.into()),
+    );
+    let other_verdict = model.verdict.iter().filter(|v| !v.is_regression());
+    lines.extend(other_verdict.map(|v| toned(verdict_line(v), v.direction)));
+    if model.is_empty() {
+        lines.push("no change".into());
+    }
+    page.list(lines);
+    let regressions = regressions(model);
+    if !regressions.is_empty() {
+        page.subheading("regression");
+    }
+    page.list(regressions.into_iter().map(|text| Words { text, tone: Tone::Bad }));
+    let other_flips: Vec<&Flip> = model.flips.iter().filter(|f| !f.is_regression()).collect();
+    if !other_flips.is_empty() {
+        page.subheading("other checks that ended otherwise");
+    }
+    page.list(other_flips.iter().map(|flip| toned(flip_line(flip), flip.direction)));
+    if !model.measurements.is_empty() {
+        page.subheading("measurements that changed");
+    }
+    page.table(
+        ["criterion", "molecule", "uses", "before", "after", "threshold", "change"],
+        model.measurements.iter().map(|m| {
+            [
+                m.id.as_str().into(),
+                m.after.molecule.as_str().into(),
+                m.uses.join(", ").into(),
+                value(&m.before).into(),
+                value(&m.after).into(),
+                threshold(&m.after).into(),
+                toned(change_words(m), m.direction),
+            ]
+        }),
+    );
+    page.list([format!(
+        "{} measurements compared, {} of them with a known uncertainty: of these one in 20 changes by chance",
+        model.compared, model.compared_with_uncertainty
+    )]);
+    if !model.speeds.is_empty() {
+        page.subheading("speed");
+    }
+    page.table(
+        ["molecule", "batch", "threads", "before, ms/step", "after, ms/step", "change"],
+        model.speeds.iter().map(|speed| {
+            let words = speed_words(speed);
+            [
+                speed.molecule.as_str().into(),
+                speed.batch.to_string().into(),
+                speed.threads.map_or("-".to_owned(), |n| n.to_string()).into(),
+                number(speed.before_ms_per_step).into(),
+                number(speed.after_ms_per_step).into(),
+                speed.direction.map_or(words.as_str().into(), |d| toned(words.clone(), d)),
+            ]
+        }),
+    );
+    let mut lines: Vec<String> = model.speeds_not_comparable.iter().cloned().collect();
+    lines.extend(only(&model.only_before, "first"));
+    lines.extend(only(&model.only_after, "second"));
+    page.list(lines);
+}
+
+fn toned(text: String, direction: Direction) -> Words {
+    let tone = match direction {
+        Direction::Better => Tone::Good,
+        Direction::Worse => Tone::Bad,
+    };
+    Words { text, tone }
+}
+
+fn verdict_line(change: &VerdictChange) -> String {
+    let (before, after) = (change.before.label(), change.after.label());
+    format!("verdict {before} -> {after} ({}): {}", change.direction.label(), change.reason)
+}
+
+fn flip_line(flip: &Flip) -> String {
+    let (before, after) = (&flip.before, &flip.after);
+    let asked = if before.threshold == after.threshold {
+        threshold(after)
+    } else {
+        format!("{} -> {}", threshold(before), threshold(after))
+    };
+    format!(
+        "{} ({}): {} -> {} ({}): {} -> {}, {asked} asked, {}",
+        flip.key.id,
+        flip.key.use_name,
+        before.status.label(),
+        after.status.label(),
+        flip.direction.label(),
+        value(before),
+        value(after),
+        place(after, 1)
+    )
+}
+
+fn measurement_line(change: &MeasurementChange) -> String {
+    format!(
+        "{} on {} ({}): {} -> {} {}: {}",
+        change.id,
+        change.after.molecule,
+        change.uses.join(", "),
+        value(&change.before),
+        value(&change.after),
+        change.after.unit,
+        change_words(change)
+    )
+}
+
+/// Which way a measurement changed, by how much, and whether that may be chance.
+fn change_words(change: &MeasurementChange) -> String {
+    let certainty =
+        if change.uncertainty_known { "more than the uncertainty" } else { "no uncertainty known" };
+    let by = match (change.before.value, change.after.value) {
+        (Some(a), Some(b)) if a * b > 0.0 && change.relative > 0.5 => {
+            format!("a factor of {}", number((a / b).max(b / a)))
+        }
+        _ => format!("{:.0} %", 100.0 * change.relative),
+    };
+    format!("{} by {by}, {certainty}", change.direction.label())
+}
+
+fn speed_words(speed: &SpeedChange) -> String {
+    match speed.direction {
+        Some(Direction::Better) => format!("{} times as fast", number(speed.ratio)),
+        Some(Direction::Worse) => format!("{} times as slow", number(1.0 / speed.ratio)),
+        None => "as fast".to_owned(),
+    }
+}
+
+/// What one of the two alone has: checks of one criterion in one line.
+fn only(alone: &OneSided, which: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut list = |what: &str, names: &[String]| {
+        if !names.is_empty() {
+            lines.push(format!("in the {which} alone: {what} {}", names.join(", ")));
+        }
+    };
+    list("the molecules", &alone.molecules);
+    list("the uses", &alone.uses);
+    let mut criteria: Vec<(&str, Vec<&CheckKey>)> = Vec::new();
+    for key in &alone.checks {
+        match criteria.iter_mut().find(|(id, _)| *id == key.id) {
+            Some((_, keys)) => keys.push(key),
+            None => criteria.push((&key.id, vec![key])),
+        }
+    }
+    for (id, keys) in criteria {
+        let distinct = |of: fn(&CheckKey) -> &str| {
+            let mut names: Vec<&str> = Vec::new();
+            for name in keys.iter().map(|k| of(k)) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            names.join(", ")
+        };
+        let (molecules, uses) = (distinct(|k| &k.molecule), distinct(|k| &k.use_name));
+        lines.push(format!("measured in the {which} alone: {id} on {molecules} ({uses})"));
+    }
+    lines
+}

@@ -1,0 +1,69 @@
+use md_io::results::{Model, Results, Speed};
+use serde::{Deserialize, Serialize};
+
+use super::Direction;
+
+/// Times of a step differ by chance by this fraction; their uncertainty is not known.
+const WITHIN: f64 = 0.1;
+
+/// Speed on one molecule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpeedChange {
+    /// Molecule.
+    pub molecule: String,
+    /// Systems evaluated together.
+    pub batch: usize,
+    /// Threads that could take part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Time of a step in the first, ms.
+    pub before_ms_per_step: f64,
+    /// Time of a step in the second, ms.
+    pub after_ms_per_step: f64,
+    /// The first time over the second: above 1 the second is faster.
+    pub ratio: f64,
+    /// Better or worse; absent for times within 10 % of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+}
+
+/// The speeds that both models have, or why they cannot be compared.
+pub(super) fn compare(
+    a: &Results,
+    before: &Model,
+    b: &Results,
+    after: &Model,
+) -> Result<Vec<SpeedChange>, String> {
+    let rows = |results: &'_ Results, name: &str| -> Vec<Speed> {
+        results.speed.iter().filter(|s| s.model == name).cloned().collect()
+    };
+    let (xs, ys) = (rows(a, &before.name), rows(b, &after.name));
+    let mut changes = Vec::new();
+    for x in &xs {
+        let key = |s: &Speed| (s.molecule.clone(), s.batch, s.threads);
+        let Some(y) = ys.iter().find(|y| key(x) == key(y)) else { continue };
+        let processor = |results: &Results| results.provenance.cpu.clone();
+        match (processor(a), processor(b)) {
+            (Some(p), Some(q)) if p == q => {}
+            (p, q) => {
+                let [p, q] = [p, q].map(|name| name.unwrap_or_else(|| "an unknown processor".to_owned()));
+                return Err(format!("speeds are not comparable: measured on {p} and on {q}"));
+            }
+        }
+        if x.device != y.device {
+            return Err(format!("speeds are not comparable: measured on {} and on {}", x.device, y.device));
+        }
+        let ratio = x.ms_per_step / y.ms_per_step;
+        let within = (y.ms_per_step - x.ms_per_step).abs() <= WITHIN * x.ms_per_step.max(y.ms_per_step);
+        changes.push(SpeedChange {
+            molecule: x.molecule.clone(),
+            batch: x.batch,
+            threads: x.threads,
+            before_ms_per_step: x.ms_per_step,
+            after_ms_per_step: y.ms_per_step,
+            ratio,
+            direction: Direction::from_to(1.0, ratio).filter(|_| !within),
+        });
+    }
+    Ok(changes)
+}

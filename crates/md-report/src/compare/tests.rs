@@ -1,0 +1,372 @@
+use md_io::results::{CriteriaSet, Threshold, ThresholdSource};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures;
+
+/// A check with a value, a standard error if there is one, and a threshold.
+fn check(id: &str, value: f64, error: Option<f64>, threshold: f64) -> Value {
+    let mut check = fixtures::check(id, "pass", Some(value), threshold);
+    check["standard_error"] = json!(error);
+    check["interval"] = json!(error.map(|e| [value - 1.96 * e, value + 1.96 * e]));
+    check
+}
+
+fn campaign() -> Results {
+    let mut control = fixtures::model("control", json!([check("drift", 1e-9, None, 1.0)]));
+    control.role = Role::Control;
+    control.verdict = None;
+    let checks = json!([
+        check("rmse", 0.1, Some(0.003), 0.2),
+        check("wall", 1.0, None, 2.0),
+        check("kink", 1e-12, None, 1e-3),
+        check("stable", 10.0, None, 10.0),
+    ]);
+    let mut tiny = fixtures::model("tiny", checks);
+    tiny.checks[3].at_least = true;
+    let mut screening = tiny.checks[0].clone();
+    screening.use_name = "screening".to_owned();
+    screening.threshold = 0.5;
+    tiny.checks.push(screening);
+    let mut results = fixtures::results(vec![control, tiny, fixtures::model("big", json!([]))]);
+    results.speed = vec![fixtures::speed("tiny", "water", 0.2), fixtures::speed("tiny", "methane", 0.4)];
+    results
+}
+
+/// What changes when `edit` is applied to the campaign; all but the models and the conditions, which must be empty.
+fn planted(edit: impl Fn(&mut Results)) -> Changes {
+    let mut edited = campaign();
+    edit(&mut edited);
+    compare(&campaign(), &edited)
+}
+
+fn tiny(changes: &Changes) -> &ModelChanges {
+    changes.models.iter().find(|m| m.before == "tiny").unwrap()
+}
+
+/// The changes without those of `tiny` that `take` removes: they must be none.
+fn nothing_else(mut changes: Changes, take: impl Fn(&mut ModelChanges)) {
+    changes.models.iter_mut().filter(|m| m.before == "tiny").for_each(take);
+    assert!(changes.is_empty(), "{changes:?}");
+    assert!(changes.conditions.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn equal_results_do_not_differ() {
+    let changes = planted(|_| ());
+    assert!(changes.is_empty() && !changes.regression, "{changes:?}");
+    assert_eq!(changes.models.len(), 3);
+    let tiny = tiny(&changes);
+    assert_eq!((tiny.compared, tiny.compared_with_uncertainty), (4, 1), "each once, whatever uses it serves");
+    assert_eq!((tiny.same_weights, tiny.speeds.len()), (Some(true), 2));
+    for text in [text(&changes), markdown(&changes), html(&changes)] {
+        assert!(text.contains("no change") && !text.contains("REGRESSION"), "{text}");
+    }
+}
+
+#[test]
+fn a_verdict_that_got_worse_is_a_regression() {
+    let changes = planted(|r| {
+        r.models[1].verdict = Some(Verdict::Restricted);
+        r.models[1].summary = "holds for screening".to_owned();
+    });
+    assert!(changes.regression);
+    let sentence = "verdict APPROVED -> RESTRICTED (worse): holds for screening";
+    assert!(text(&changes).contains(sentence), "{}", text(&changes));
+    nothing_else(changes, |m| m.verdict = None);
+
+    let mut worse = campaign();
+    worse.models[1].verdict = Some(Verdict::Incomplete);
+    let better = compare(&worse, &campaign());
+    assert!(!better.regression);
+    assert_eq!(tiny(&better).verdict.as_ref().map(|v| v.direction), Some(Direction::Better));
+}
+
+#[test]
+fn verdicts_have_an_order() {
+    let order = [Verdict::Approved, Verdict::Restricted, Verdict::Incomplete, Verdict::Rejected];
+    for pair in order.windows(2) {
+        let [before, after] = [0, 1].map(|n| {
+            let mut results = campaign();
+            results.models[1].verdict = Some(pair[n]);
+            results
+        });
+        assert!(compare(&before, &after).regression, "{pair:?}");
+        assert!(!compare(&after, &before).regression, "{pair:?}");
+    }
+}
+
+#[test]
+fn a_check_that_does_not_pass_any_more_is_a_regression_for_any_use() {
+    for status in [Status::Fail, Status::Undecided, Status::Skipped] {
+        let changes = planted(|r| r.models[1].checks[4].status = status);
+        assert!(changes.regression, "{status:?}");
+        let flip = &tiny(&changes).flips[0];
+        assert_eq!((flip.key.use_name.as_str(), flip.direction), ("screening", Direction::Worse));
+        nothing_else(changes, |m| m.flips.clear());
+    }
+    let mut failed = campaign();
+    failed.models[1].checks[4].status = Status::Fail;
+    let mut skipped = campaign();
+    skipped.models[1].checks[4].status = Status::Skipped;
+    let changes = compare(&skipped, &failed);
+    assert_eq!(tiny(&changes).flips[0].direction, Direction::Worse);
+    assert!(!changes.regression, "it had not passed");
+}
+
+#[test]
+fn a_measurement_must_differ_by_more_than_both_uncertainties() {
+    let rmse = |value: f64| {
+        move |r: &mut Results| {
+            for n in [0, 4] {
+                let check = &mut r.models[1].checks[n];
+                check.value = Some(value);
+                check.interval = None;
+            }
+        }
+    };
+    // 1.96 sqrt(2) 0.003 = 0.0083
+    assert!(planted(rmse(0.108)).is_empty());
+    let changes = planted(rmse(0.109));
+    assert!(changes.regression);
+    let change = &tiny(&changes).measurements[0];
+    assert_eq!(change.uses, ["production", "screening"], "one measurement, two uses");
+    assert_eq!((change.direction, change.uncertainty_known), (Direction::Worse, true));
+    let sentence = "rmse on water (production, screening): \
+                    0.1 ± 5.9e-3 -> 0.109 eV: worse by 8 %, more than the uncertainty";
+    for text in [text(&changes), markdown(&changes), html(&changes)] {
+        let shown = text.replace("&gt;", ">");
+        assert!(shown.contains("REGRESSION: tiny (1)") && shown.contains(sentence), "{text}");
+    }
+    nothing_else(changes, |m| m.measurements.clear());
+    assert!(text(&planted(rmse(0.3))).contains("worse by a factor of 3, more than the uncertainty"));
+
+    let changes = planted(rmse(0.09));
+    assert_eq!(tiny(&changes).measurements[0].direction, Direction::Better);
+    assert!(!changes.regression);
+}
+
+#[test]
+fn an_interval_wider_than_normal_counts() {
+    let wide = |r: &mut Results| {
+        for n in [0, 4] {
+            let check = &mut r.models[1].checks[n];
+            check.value = Some(0.12);
+            check.interval = Some([0.05, 0.19]);
+        }
+    };
+    assert!(planted(wide).is_empty());
+}
+
+#[test]
+fn for_other_uses_alone_a_worse_measurement_is_no_regression() {
+    let mut before = campaign();
+    before.models[1].checks.remove(0);
+    let mut after = before.clone();
+    after.models[1].checks[3].value = Some(0.15);
+    after.models[1].checks[3].interval = None;
+    let changes = compare(&before, &after);
+    assert_eq!(tiny(&changes).measurements[0].uses, ["screening"]);
+    assert!(!changes.regression);
+}
+
+#[test]
+fn without_a_known_uncertainty_a_tenth_is_a_change_and_marked() {
+    assert!(planted(|r| r.models[1].checks[1].value = Some(1.1)).is_empty());
+    let changes = planted(|r| r.models[1].checks[1].value = Some(1.2));
+    let change = &tiny(&changes).measurements[0];
+    assert_eq!((change.direction, change.uncertainty_known), (Direction::Worse, false));
+    assert!(!changes.regression, "it may be chance");
+    assert!(text(&changes).contains("worse by 17 %, no uncertainty known"), "{}", text(&changes));
+    nothing_else(changes, |m| m.measurements.clear());
+
+    let changes = planted(|r| r.models[1].checks[3].value = Some(20.0));
+    assert_eq!(tiny(&changes).measurements[0].direction, Direction::Better, "the more the better");
+}
+
+#[test]
+fn values_far_from_their_thresholds_are_not_told_apart() {
+    assert!(planted(|r| r.models[1].checks[2].value = Some(9e-6)).is_empty());
+    assert!(!planted(|r| r.models[1].checks[2].value = Some(2e-5)).is_empty());
+}
+
+#[test]
+fn what_one_alone_has_is_listed() {
+    let changes = planted(|r| {
+        r.models[1].checks.remove(1);
+    });
+    let only = &tiny(&changes).only_before;
+    assert_eq!(only.checks.iter().map(|k| k.id.as_str()).collect::<Vec<_>>(), ["wall"]);
+    assert!(!changes.regression);
+    let line = "measured in the first alone: wall on water (production)";
+    assert!(text(&changes).contains(line), "{}", text(&changes));
+    nothing_else(changes, |m| m.only_before = OneSided::default());
+
+    let changes = planted(|r| r.models[1].checks[1].value = None);
+    let only: Vec<_> = tiny(&changes).only_before.checks.iter().map(|k| k.id.as_str()).collect();
+    assert_eq!(only, ["wall"], "it was not measured any more");
+    nothing_else(changes, |m| m.only_before = OneSided::default());
+
+    let changes = planted(|r| r.models[1].molecules = vec!["water".to_owned()]);
+    assert_eq!(tiny(&changes).only_before.molecules, ["methane"]);
+    let changes = planted(|r| {
+        r.models[1].checks.pop();
+    });
+    assert_eq!(tiny(&changes).only_before.uses, ["screening"]);
+
+    let changes = planted(|r| r.models[2].name = "bigger".to_owned());
+    assert_eq!((changes.models_only_before.len(), changes.models_only_after.len()), (1, 1));
+    assert!(text(&changes).contains("bigger: in the second alone"), "{}", text(&changes));
+}
+
+#[test]
+fn only_candidates_are_matched_whatever_their_names() {
+    let mut before = campaign();
+    before.models.pop();
+    let mut after = before.clone();
+    after.models[1].name = "tiny-2".to_owned();
+    let changes = compare(&before, &after);
+    assert_eq!(changes.models[1].after, "tiny-2");
+    assert!(changes.models_only_after.is_empty());
+    assert!(text(&changes).contains("tiny -> tiny-2"), "{}", text(&changes));
+}
+
+#[test]
+fn speeds_are_compared_on_one_machine_only() {
+    let faster = |r: &mut Results| r.speed[0].ms_per_step = 0.1;
+    let changes = planted(faster);
+    let speeds = &tiny(&changes).speeds;
+    assert_eq!((speeds[0].ratio, speeds[0].direction), (2.0, Some(Direction::Better)));
+    assert_eq!(speeds[1].direction, None);
+    assert!(text(&changes).contains("2 times as fast"), "{}", text(&changes));
+    nothing_else(changes, |m| m.speeds.clear());
+
+    let changes = planted(|r| {
+        faster(r);
+        r.provenance.cpu = None;
+    });
+    assert!(tiny(&changes).speeds.is_empty());
+    let why = "speeds are not comparable: measured on a processor and on an unknown processor";
+    assert!(text(&changes).contains(why), "{}", text(&changes));
+    let changes = planted(|r| r.speed[0].device = "cuda".to_owned());
+    let why = tiny(&changes).speeds_not_comparable.as_deref();
+    assert_eq!(why, Some("speeds are not comparable: measured on cpu and on cuda"));
+}
+
+#[test]
+fn other_conditions_are_told_and_are_no_change() {
+    let with_threshold = |value: f64| {
+        move |r: &mut Results| {
+            let thresholds = [("rmse".to_owned(), Threshold::new(value, ThresholdSource::Campaign))];
+            let thresholds = thresholds.into_iter().collect();
+            r.criteria =
+                vec![CriteriaSet { name: "production".to_owned(), max_temperature_k: None, thresholds }];
+        }
+    };
+    let (mut before, mut after) = (campaign(), campaign());
+    with_threshold(0.2)(&mut before);
+    with_threshold(0.3)(&mut after);
+    after.provenance.git_commit = None;
+    let changes = compare(&before, &after);
+    assert!(changes.is_empty());
+    let told: Vec<_> = changes.conditions.iter().map(|c| (c.what.as_str(), c.after.as_str())).collect();
+    assert_eq!(told, [("commit", "unknown"), ("threshold of rmse for production", "0.3")]);
+    assert!(text(&changes).contains("threshold of rmse for production"), "{}", text(&changes));
+}
+
+#[test]
+fn changes_are_written_and_read_as_json() {
+    let changes = planted(|r| {
+        r.models[1].checks[0].value = Some(0.19);
+        r.models[1].checks[1].status = Status::Fail;
+        r.models[1].verdict = Some(Verdict::Rejected);
+    });
+    let json = serde_json::to_string(&changes).unwrap();
+    assert_eq!(serde_json::from_str::<Changes>(&json).unwrap(), changes);
+}
+
+#[test]
+fn a_check_that_fails_and_measures_worse_is_told_once() {
+    let changes = planted(|r| {
+        let check = &mut r.models[1].checks[0];
+        (check.value, check.interval, check.status) = (Some(0.4), None, Status::Fail);
+    });
+    let text = text(&changes);
+    let line =
+        "rmse (production): PASS -> FAIL (worse): 0.1 ± 5.9e-3 -> 0.4, <= 0.2 eV asked, water: the structure";
+    assert!(text.contains("REGRESSION: tiny (1)"), "{text}");
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+    assert_eq!(tiny(&changes).measurements.len(), 1);
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    prop::sample::select(vec![Status::Pass, Status::Fail, Status::Undecided, Status::Skipped])
+}
+
+/// The campaign with other values, errors, outcomes and speeds; some checks without a value, some left out.
+fn campaigns() -> impl Strategy<Value = Results> {
+    let value = prop::option::of(prop_oneof![-1.0..1.0, 1e-9..1e-3, Just(0.0)]);
+    let error = prop::option::of(0.0..0.1);
+    let checks = prop::collection::vec((value, error, status(), prop::bool::weighted(0.9)), 5);
+    let verdict = prop::sample::select(vec![
+        Verdict::Approved,
+        Verdict::Restricted,
+        Verdict::Rejected,
+        Verdict::Incomplete,
+    ]);
+    (checks, verdict, 0.1..0.5).prop_map(|(checks, verdict, ms)| {
+        let mut results = campaign();
+        let model = &mut results.models[1];
+        model.verdict = Some(verdict);
+        for (check, (value, error, status, _)) in model.checks.iter_mut().zip(&checks) {
+            (check.value, check.standard_error, check.status) = (*value, *error, *status);
+            check.interval = None;
+        }
+        let mut keep = checks.iter().map(|c| c.3);
+        model.checks.retain(|_| keep.next().unwrap_or(true));
+        results.speed[0].ms_per_step = ms;
+        results
+    })
+}
+
+fn mirrored(direction: Direction) -> Direction {
+    match direction {
+        Direction::Better => Direction::Worse,
+        Direction::Worse => Direction::Better,
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_differs_from_itself(a in campaigns()) {
+        let changes = compare(&a, &a);
+        prop_assert!(changes.is_empty() && !changes.regression && changes.conditions.is_empty());
+    }
+
+    #[test]
+    fn better_one_way_is_worse_the_other(a in campaigns(), b in campaigns()) {
+        let (there, back) = (compare(&a, &b), compare(&b, &a));
+        let (there, back) = (tiny(&there), tiny(&back));
+        prop_assert_eq!(
+            there.verdict.as_ref().map(|v| v.direction),
+            back.verdict.as_ref().map(|v| mirrored(v.direction))
+        );
+        let flips = |m: &ModelChanges, turn: fn(Direction) -> Direction| {
+            m.flips.iter().map(|f| (f.key.clone(), turn(f.direction))).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(flips(there, |d| d), flips(back, mirrored));
+        let changes = |m: &ModelChanges, turn: fn(Direction) -> Direction| {
+            let all = m.measurements.iter();
+            all.map(|c| (c.id.clone(), c.uses.clone(), turn(c.direction), c.uncertainty_known)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(changes(there, |d| d), changes(back, mirrored));
+        let speeds = |m: &ModelChanges, turn: fn(Direction) -> Direction| {
+            m.speeds.iter().map(|s| s.direction.map(turn)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(speeds(there, |d| d), speeds(back, mirrored));
+        prop_assert_eq!(&there.only_before, &back.only_after);
+        prop_assert_eq!(&there.only_after, &back.only_before);
+        prop_assert_eq!(there.compared, back.compared);
+    }
+}

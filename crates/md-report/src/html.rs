@@ -1,0 +1,131 @@
+//! `report.html`: a campaign in one file that needs nothing else, not even a network.
+//!
+//! Tables are written here, by templates. Curves are embedded as JSON in the form that [Plotly] draws, each in a
+//! `<script>` of its own, and drawn when the section around it is opened: hundreds of them cost nothing until then.
+//! What was not measured is named, with the reason, in the place where it would be.
+//!
+//! [Plotly]: https://plotly.com/javascript/
+
+mod causes;
+mod comparison;
+mod criteria;
+mod figure;
+mod findings;
+mod forces;
+mod panels;
+mod runs;
+mod scans;
+mod trajectories;
+
+use md_io::extxyz::XyzError;
+use md_io::results::{Results, Role};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use serde::Serialize;
+
+use crate::checks::Definition;
+use figure::Figures;
+pub use trajectories::{Trajectory, trajectories};
+
+const PAGE: &str = include_str!("../assets/report.html");
+const MACROS: &str = include_str!("../assets/macros.html");
+const STYLE: &str = include_str!("../assets/report.css");
+const SCRIPTS: [&str; 4] = [
+    include_str!("../assets/tables.js"),
+    include_str!("../assets/plots.js"),
+    include_str!("../assets/viewer.js"),
+    include_str!("../assets/page.js"),
+];
+const PLOTLY: &str = include_str!("../assets/vendor/plotly-basic-4.1.1.min.js");
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A fault of the templates.
+    #[error("the report cannot be laid out: {0:#}")]
+    Template(#[from] minijinja::Error),
+    /// Data that cannot be embedded.
+    #[error("the report cannot hold its data: {0}")]
+    Data(#[from] serde_json::Error),
+    /// Frames that cannot be read.
+    #[error(transparent)]
+    Frames(#[from] XyzError),
+    /// A frame that does not say where it comes from.
+    #[error("{path}: frame {frame}: {problem}")]
+    Frame {
+        /// The file.
+        path: String,
+        /// Number of the frame, from 0.
+        frame: usize,
+        /// What is missing or wrong.
+        problem: String,
+    },
+}
+
+/// The report of `results`, as HTML. `definitions` explains the criteria; their order is that of the tables.
+/// `frames` are shown moving; without any, the report says so.
+///
+/// # Errors
+/// [`ReportError::Template`] and [`ReportError::Data`], which no results should cause.
+pub fn html(
+    results: &Results,
+    definitions: &[Definition],
+    frames: &[Trajectory],
+) -> Result<String, ReportError> {
+    let mut figures = Figures::default();
+    let pareto = comparison::pareto(results, &mut figures);
+    let panels = panels::of_models(results, &mut figures);
+    let plotted = figures
+        .into_iter()
+        .map(|(id, figure)| Ok(context! { id, json => embedded(&figure)? }))
+        .collect::<Result<Vec<Value>, ReportError>>()?;
+    let models: Vec<String> = results.models.iter().map(|m| m.name.clone()).collect();
+    let molecules: Vec<String> = results.molecules.iter().map(|m| m.name.clone()).collect();
+    let context = context! {
+        style => Value::from_safe_string(STYLE.to_owned()),
+        scripts => Value::from_safe_string(SCRIPTS.join("\n")),
+        plotly => Value::from_safe_string(PLOTLY.to_owned()),
+        campaign => Value::from(Serde(&results.campaign)),
+        provenance => Value::from(Serde(findings::provenance(results))),
+        machine => Value::from(Serde(findings::machine(results))),
+        checkpoints => Value::from(Serde(findings::checkpoints(results))),
+        verdicts => Value::from(Serde(findings::verdicts(results))),
+        findings => Value::from(Serde(findings::findings(results))),
+        economy => Value::from(Serde(&results.economy)),
+        failures => Value::from(Serde(findings::failures(results))),
+        models,
+        molecules,
+        candidates => results.models.iter().filter(|m| m.role == Role::Candidate).count(),
+        uses => Value::from(Serde(criteria::uses(results))),
+        tables => Value::from(Serde(criteria::tables(results, definitions))),
+        seed => Value::from(Serde(comparison::seed_table(results))),
+        outcomes => Value::from(Serde(comparison::outcomes(results))),
+        pareto => Value::from(Serde(pareto)),
+        panels => Value::from(Serde(panels)),
+        trajectories => frames.len(),
+        trajectory_data => embedded(&trajectories::for_viewer(results, frames))?,
+        figures => plotted,
+    };
+    Ok(environment()?.get_template("report.html")?.render(context)?)
+}
+
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_template("macros.html", MACROS)?;
+    environment.add_template("report.html", PAGE)?;
+    Ok(environment)
+}
+
+/// JSON for a `<script>`: in JSON a `<` stands in strings alone, where it may be written as an escape.
+fn embedded(value: &impl Serialize) -> Result<Value, serde_json::Error> {
+    Ok(Value::from_safe_string(serde_json::to_string(value)?.replace('<', "\\u003c")))
+}
+
+/// The last part of a path, which names it for people.
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}

@@ -1,0 +1,148 @@
+//! Models beside each other.
+
+use md_io::results::{Evaluation, Results, RunFate, Status, Verdict};
+use serde::Serialize;
+use serde_json::json;
+
+use super::figure::{Axis, Figure, Figures, colour, points, with};
+use super::file_name;
+use super::panels::{Item, Table};
+use crate::side_by_side::{SideBySide, candidates, side_by_side, speed, timed_on};
+use crate::words::{number, with_unit};
+
+/// The table of models, and the molecule that its speeds are of.
+#[derive(Debug, Serialize)]
+pub(super) struct SeedTable {
+    /// What the speeds are of, in words.
+    speed_of: Option<String>,
+    table: Option<Table>,
+}
+
+/// The evaluation with the largest force error, of one molecule or of all.
+fn worst_forces<'a>(
+    results: &'a Results,
+    model: &str,
+    molecule: Option<&str>,
+) -> Option<(f64, &'a Evaluation)> {
+    let of_model = results.evaluations.iter().filter(|e| e.model == model);
+    of_model
+        .filter(|e| molecule.is_none() || e.molecule.as_deref() == molecule)
+        .filter_map(|e| Some((e.force.as_ref()?.rmse_ev_per_angstrom, e)))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// Size, speed, accuracy and verdict of the candidates. Speeds are of the largest molecule that was timed.
+pub(super) fn seed_table(results: &Results) -> SeedTable {
+    let rows = side_by_side(results).map(|SideBySide { model: m, compression, speed }| {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "not measured".to_owned());
+        let compression = compression.map(|ratio| format!("{}x", number(ratio)));
+        let forces = worst_forces(results, &m.name, None)
+            .map(|(rmse, e)| format!("{} ({})", with_unit(rmse, "eV/Å"), file_name(&e.frames)));
+        vec![
+            m.name.clone(),
+            m.parameters.map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
+            compression.unwrap_or_else(|| "unknown".to_owned()),
+            or_none(speed.map(|s| number(s.ms_per_step))),
+            or_none(speed.map(|s| format!("{}x", number(s.speedup_vs_first)))),
+            or_none(speed.and_then(|s| s.peak_memory_mib).map(|mib| with_unit(mib, "MiB"))),
+            or_none(forces),
+            m.verdict.map_or("-", Verdict::label).to_owned(),
+        ]
+    });
+    let head = [
+        "model",
+        "parameters",
+        "compression",
+        "inference, ms/step",
+        "speedup",
+        "memory",
+        "worst force RMSE",
+        "verdict",
+    ];
+    SeedTable {
+        speed_of: timed_on(results).map(|(molecule, atoms)| format!("{molecule} ({atoms} atoms)")),
+        table: Table::new(head, rows),
+    }
+}
+
+/// How the runs and checks of each model ended.
+pub(super) fn outcomes(results: &Results) -> Option<Table> {
+    let rows = results.models.iter().map(|m| {
+        let runs = || results.runs.iter().filter(|r| r.model == m.name);
+        let fate = |fate| runs().filter(|r| r.fate == fate).count().to_string();
+        let checks = |status| m.checks.iter().filter(|c| c.status == status).count().to_string();
+        let all = results.survival.iter().find(|s| s.model == m.name && s.molecule.is_none());
+        vec![
+            m.name.clone(),
+            runs().count().to_string(),
+            fate(RunFate::Finished),
+            fate(RunFate::Diverged),
+            fate(RunFate::StoppedEarly),
+            fate(RunFate::Failed),
+            all.map_or_else(|| "not measured".to_owned(), |s| number(s.rate_upper_per_ns)),
+            m.envelope.largest_safe_timestep_fs.map_or_else(|| "none".to_owned(), number),
+            checks(Status::Pass),
+            checks(Status::Fail),
+            checks(Status::Undecided),
+            checks(Status::Skipped),
+        ]
+    });
+    let head = [
+        "model",
+        "runs",
+        "finished",
+        "diverged",
+        "stopped early",
+        "failed",
+        "failures below, per ns (95 %)",
+        "safe time step, fs",
+        Status::Pass.label(),
+        Status::Fail.label(),
+        Status::Undecided.label(),
+        Status::Skipped.label(),
+    ];
+    Table::new(head, rows)
+}
+
+/// Force error against time per step, molecule by molecule; a line joins the models that no other beats in both.
+pub(super) fn pareto(results: &Results, figures: &mut Figures) -> Vec<Item> {
+    let items = results.molecules.iter().map(|molecule| {
+        let title = molecule.name.as_str();
+        let mut measured: Vec<(usize, &str, f64, f64)> = candidates(results)
+            .enumerate()
+            .filter_map(|(n, m)| {
+                let (rmse, _) = worst_forces(results, &m.name, Some(&molecule.name))?;
+                let speed = speed(results, &m.name, &molecule.name)?;
+                Some((n, m.name.as_str(), speed.ms_per_step, rmse))
+            })
+            .collect();
+        if measured.is_empty() {
+            return Item::missing(title, "no model has both a force error and a speed on it");
+        }
+        let mut figure = Figure::new(
+            "accuracy against speed",
+            title,
+            Axis::log("time per NVE step", "ms"),
+            Axis::log("force RMSE", "eV/Å"),
+        );
+        for (n, name, ms, rmse) in &measured {
+            let point = points(name, &[*ms], &[*rmse], colour(*n));
+            figure.push(with(point, "marker", json!({ "color": colour(*n), "size": 12 })));
+        }
+        measured.sort_by(|a, b| a.2.total_cmp(&b.2));
+        let mut best = f64::INFINITY;
+        measured.retain(|m| {
+            m.3 < best && {
+                best = m.3;
+                true
+            }
+        });
+        let (ms, rmse): (Vec<f64>, Vec<f64>) = measured.iter().map(|m| (m.2, m.3)).unzip();
+        figure.push(json!({
+            "type": "scatter", "mode": "lines", "name": "Pareto front", "x": ms, "y": rmse,
+            "line": { "dash": "dot", "width": 1.5, "color": "#888888" },
+        }));
+        Item::figure(figures, figure, "of its files of frames the one with the largest error")
+    });
+    items.collect()
+}

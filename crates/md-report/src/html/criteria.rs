@@ -1,0 +1,162 @@
+//! Tables of criteria: a line for each, with a line for each molecule below it.
+
+use std::collections::BTreeSet;
+
+use md_io::results::{Check, CriteriaSet, Model, Results, Role, Status, ThresholdSource};
+use serde::Serialize;
+
+use crate::checks::{Definition, PRODUCTION, most_telling, place, threshold, title, value, worst};
+use crate::words::with_unit;
+
+/// A use that can be chosen.
+#[derive(Debug, Serialize)]
+pub(super) struct Use<'a> {
+    name: &'a str,
+    selected: bool,
+}
+
+/// The checks of a model for one use.
+#[derive(Debug, Serialize)]
+pub(super) struct CriteriaTable<'a> {
+    model: &'a str,
+    /// The use.
+    use_name: &'a str,
+    /// Shown whatever use is chosen: there is no choice for a control.
+    always: bool,
+    /// Whether its use is the one chosen first.
+    selected: bool,
+    status: &'static str,
+    /// How many checks do not pass, and of how many.
+    bad: usize,
+    of: usize,
+    max_temperature: Option<String>,
+    rows: Vec<Row<'a>>,
+}
+
+/// A criterion.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    key: &'a str,
+    title: &'a str,
+    definition: Option<&'a str>,
+    unit: &'a str,
+    source: Option<&'a str>,
+    set_by: Option<&'static str>,
+    /// Where the value lies between a good and a bad threshold nothing is decided.
+    bad: Option<String>,
+    most_telling: Line<'a>,
+    lines: Vec<Line<'a>>,
+}
+
+/// A check.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    molecule: &'a str,
+    value: String,
+    /// For sorting.
+    raw: Option<f64>,
+    threshold: String,
+    limit: f64,
+    status: &'static str,
+    place: String,
+}
+
+/// The uses of a campaign, `production` chosen where it is one of them.
+pub(super) fn uses(results: &Results) -> Vec<Use<'_>> {
+    let first = first_use(results);
+    let uses = results.criteria.iter();
+    uses.map(|set| Use { name: &set.name, selected: Some(set.name.as_str()) == first }).collect()
+}
+
+fn first_use(results: &Results) -> Option<&str> {
+    let mut names = results.criteria.iter().map(|s| s.name.as_str());
+    names.clone().find(|n| *n == PRODUCTION).or_else(|| names.next())
+}
+
+/// The tables of all models and uses.
+pub(super) fn tables<'a>(results: &'a Results, definitions: &'a [Definition]) -> Vec<CriteriaTable<'a>> {
+    let first = first_use(results);
+    let mut tables = Vec::new();
+    for model in &results.models {
+        let of_model: BTreeSet<&str> = model.checks.iter().map(|c| c.use_name.as_str()).collect();
+        let known = results.criteria.iter().map(|s| s.name.as_str()).filter(|n| of_model.contains(n));
+        let others = of_model.iter().copied().filter(|n| results.criteria.iter().all(|s| s.name != *n));
+        for use_name in known.chain(others) {
+            let set = results.criteria.iter().find(|s| s.name == use_name);
+            let always = model.role == Role::Control || set.is_none();
+            let selected = always || Some(use_name) == first;
+            tables.push(table(model, use_name, set, definitions, always, selected));
+        }
+    }
+    tables
+}
+
+fn table<'a>(
+    model: &'a Model,
+    use_name: &'a str,
+    set: Option<&'a CriteriaSet>,
+    definitions: &'a [Definition],
+    always: bool,
+    selected: bool,
+) -> CriteriaTable<'a> {
+    let checks: Vec<&Check> = model.checks.iter().filter(|c| c.use_name == use_name).collect();
+    let mut keys: Vec<&str> = Vec::new();
+    for check in &checks {
+        if !keys.contains(&check.id.as_str()) {
+            keys.push(&check.id);
+        }
+    }
+    // In the order of the definitions; what none defines comes last, in the order of the records.
+    keys.sort_by_key(|k| definitions.iter().position(|d| d.key == *k).unwrap_or(usize::MAX));
+    let rows = keys.iter().filter_map(|key| row(key, &checks, set, definitions)).collect();
+    CriteriaTable {
+        model: &model.name,
+        use_name,
+        always,
+        selected,
+        status: worst(checks.iter().copied()).label(),
+        bad: checks.iter().filter(|c| c.status != Status::Pass).count(),
+        of: checks.len(),
+        max_temperature: set.and_then(|s| s.max_temperature_k).map(|k| with_unit(k, "K")),
+        rows,
+    }
+}
+
+fn row<'a>(
+    key: &'a str,
+    checks: &[&'a Check],
+    set: Option<&'a CriteriaSet>,
+    definitions: &'a [Definition],
+) -> Option<Row<'a>> {
+    let of_criterion = || checks.iter().copied().filter(|c| c.id == key);
+    let telling = most_telling(of_criterion())?;
+    let definition = definitions.iter().find(|d| d.key == key);
+    let asked = set.and_then(|s| s.thresholds.get(key));
+    let n = of_criterion().count();
+    Some(Row {
+        key,
+        title: title(definitions, key),
+        definition: definition.map(|d| d.definition),
+        unit: &telling.unit,
+        source: definition.map(|d| d.source),
+        set_by: asked.map(|t| match t.source {
+            ThresholdSource::Campaign => "the campaign file",
+            ThresholdSource::Default => "the default of the program",
+        }),
+        bad: asked.and_then(|t| t.bad).map(|bad| with_unit(bad, &telling.unit)),
+        most_telling: line(telling, n),
+        lines: of_criterion().map(|c| line(c, 1)).collect(),
+    })
+}
+
+fn line(check: &Check, of: usize) -> Line<'_> {
+    Line {
+        molecule: &check.molecule,
+        value: value(check),
+        raw: check.value,
+        threshold: threshold(check),
+        limit: check.threshold,
+        status: check.status.label(),
+        place: place(check, of),
+    }
+}

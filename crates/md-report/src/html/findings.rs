@@ -1,0 +1,151 @@
+//! What was found, in the words of the records, and where it comes from.
+
+use md_io::results::{Envelope, FailureMode, Model, Results, Role, Verdict};
+use serde::Serialize;
+
+use super::panels::Table;
+use crate::words::{number, stage, with_unit};
+
+/// The verdict on a model.
+#[derive(Debug, Serialize)]
+pub(super) struct VerdictCard<'a> {
+    model: &'a str,
+    verdict: Option<&'static str>,
+    expected: Option<&'static str>,
+    uses: &'a [String],
+    summary: &'a str,
+    about: String,
+    device_note: Option<&'a str>,
+}
+
+/// The verdicts, candidates first.
+pub(super) fn verdicts(results: &Results) -> Vec<VerdictCard<'_>> {
+    let mut models: Vec<&Model> = results.models.iter().collect();
+    models.sort_by_key(|m| m.role == Role::Control);
+    models
+        .into_iter()
+        .map(|m| {
+            let mut about = vec![m.architecture.clone()];
+            about.extend(m.parameters.map(|n| format!("{n} parameters")));
+            about.push(m.precision.clone());
+            about.extend(m.device.clone());
+            VerdictCard {
+                model: &m.name,
+                verdict: m.verdict.map(Verdict::label),
+                expected: m.expected.map(Verdict::label),
+                uses: &m.uses,
+                summary: &m.summary,
+                about: about.join(", "),
+                device_note: m.device_note.as_deref(),
+            }
+        })
+        .collect()
+}
+
+/// What was found about a model.
+#[derive(Debug, Serialize)]
+pub(super) struct Found<'a> {
+    model: &'a str,
+    control: bool,
+    modes: &'a [FailureMode],
+    uses: &'a [String],
+    envelope: Vec<(&'static str, String)>,
+    survival: Vec<(&'a str, &'a str)>,
+}
+
+/// The findings about every model.
+pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
+    let of = |m: &Model| {
+        let survival = results.survival.iter().filter(|s| s.model == m.name);
+        survival
+            .map(|s| (s.molecule.as_deref().unwrap_or("all molecules"), s.statement.as_str()))
+            .collect::<Vec<_>>()
+    };
+    results
+        .models
+        .iter()
+        .map(|m| Found {
+            model: &m.name,
+            control: m.role == Role::Control,
+            modes: &m.failure_modes,
+            uses: &m.uses,
+            envelope: envelope(&m.envelope),
+            survival: of(m),
+        })
+        .collect()
+}
+
+fn envelope(envelope: &Envelope) -> Vec<(&'static str, String)> {
+    let joined = |parts: &[String]| Some(parts.join(" ")).filter(|t| !t.is_empty());
+    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
+    let rows = [
+        ("molecules of which every run finished", joined(&envelope.molecules)),
+        ("elements", joined(&envelope.elements)),
+        ("atoms", envelope.atoms.map(|[fewest, most]| format!("{fewest} to {most}"))),
+        (
+            "temperatures at which every run finished",
+            Some(kelvins.join(", ")).filter(|t| !t.is_empty()).map(|t| t + " K"),
+        ),
+        ("longest finished run", envelope.duration_ps.map(|ps| with_unit(ps, "ps"))),
+        ("longest time step of a finished run", envelope.timestep_fs.map(|fs| with_unit(fs, "fs"))),
+        ("longest safe time step", envelope.largest_safe_timestep_fs.map(|fs| with_unit(fs, "fs"))),
+    ];
+    rows.into_iter().map(|(name, text)| (name, text.unwrap_or_else(|| "none".to_owned()))).collect()
+}
+
+/// What could not be measured.
+pub(super) fn failures(results: &Results) -> Option<Table> {
+    let rows = results.failures.iter().map(|f| {
+        let molecule = f.molecule.clone().unwrap_or_else(|| "all".to_owned());
+        vec![f.model.clone(), molecule, stage(f.stage).to_owned(), f.reason.clone()]
+    });
+    Table::new(["model", "molecule", "stage", "reason"], rows)
+}
+
+/// Campaign, program and machine.
+pub(super) fn provenance(results: &Results) -> Vec<(&'static str, String)> {
+    let (campaign, made) = (&results.campaign, &results.provenance);
+    let unknown = || "unknown".to_owned();
+    let mut rows = vec![
+        ("campaign", campaign.name.clone()),
+        ("SHA-256 of the campaign file", campaign.config_sha256.clone()),
+        ("seed", campaign.seed.to_string()),
+        ("started", campaign.started.clone()),
+        ("finished", campaign.finished.clone()),
+        ("mdproof", made.mdproof_version.clone()),
+        ("git commit", made.git_commit.clone().unwrap_or_else(unknown)),
+        ("cpu", made.cpu.clone().unwrap_or_else(unknown)),
+        ("threads", made.threads.to_string()),
+        ("device asked for", made.device_requested.clone()),
+        ("device used", made.device_used.clone()),
+    ];
+    if !campaign.only.is_empty() {
+        rows.push(("restricted to", campaign.only.join(", ")));
+    }
+    rows
+}
+
+/// What the processor can do.
+pub(super) fn machine(results: &Results) -> Option<Table> {
+    let rows = results.machine.iter().map(|m| {
+        let rates = [m.gemm_f32_gflop_per_s, m.gemm_f64_gflop_per_s, m.memory_gb_per_s];
+        [m.threads.to_string()].into_iter().chain(rates.map(number)).collect()
+    });
+    Table::new(
+        ["threads", "matrix products f32, GFLOP/s", "matrix products f64, GFLOP/s", "memory, GB/s"],
+        rows,
+    )
+}
+
+/// Checkpoints and structures, by their SHA-256.
+pub(super) fn checkpoints(results: &Results) -> Option<Table> {
+    let models = results.models.iter().map(|m| {
+        let sha256 = m.checkpoint_sha256.clone().unwrap_or_else(|| "closed form".to_owned());
+        vec!["model".to_owned(), m.name.clone(), sha256]
+    });
+    let molecules = results
+        .molecules
+        .iter()
+        .map(|m| vec!["structure".to_owned(), m.name.clone(), m.structure_sha256.clone()]);
+    Table::new(["kind", "name", "SHA-256"], models.chain(molecules))
+}

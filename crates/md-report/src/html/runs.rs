@@ -1,0 +1,290 @@
+//! Runs: energy, temperature, bonds, survival.
+
+use md_io::results::{Run, RunFate, Series, Stage, series_id};
+use serde_json::{Value, json};
+
+use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
+use super::panels::{Item, Pair, Table};
+use super::trajectories::{broke, ended};
+use crate::checks::PRODUCTION;
+use crate::words::{number, with_unit};
+
+/// Criterion with the bound on a drift.
+const DRIFT: &str = "energy_drift_meV_per_atom_per_ps";
+const ENERGY: &str = "meV/atom";
+/// Stages without which there are no runs.
+const BEFORE: [Stage; 1] = [Stage::Relaxation];
+
+fn runs<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Run> + Clone {
+    let (model, molecule) = (pair.model.name.as_str(), pair.molecule);
+    pair.results.runs.iter().filter(move |r| r.model == model && r.molecule == molecule)
+}
+
+/// Whether a run diverged or a bond broke.
+pub(super) fn any_broke(pair: Pair<'_>) -> bool {
+    runs(pair).any(broke)
+}
+
+/// What is shown of runs.
+pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
+    let mut items = vec![
+        energy(pair, figures),
+        drift(pair, figures),
+        of_runs(pair, figures, series_id::TEMPERATURE, "kinetic temperature", "K", temperature),
+        of_runs(pair, figures, series_id::ENERGY, "kinetic and potential energy", ENERGY, balance),
+        survival(pair, figures),
+    ];
+    items.push(Item::table("every run", table(pair), &pair.why(&BEFORE, "no runs")));
+    items
+}
+
+/// A run in a few words: its temperature, its replica, and what else tells it from the others of its pair.
+fn label(pair: Pair<'_>, run: &Run) -> String {
+    let short = words(pair, run);
+    let alike = runs(pair).filter(|r| words(pair, r) == short).count();
+    if alike > 1 { format!("{short} ({})", run.id) } else { short }
+}
+
+fn words(pair: Pair<'_>, run: &Run) -> String {
+    let differs = |of: fn(&Run) -> f64| runs(pair).any(|r| of(r) != of(run));
+    let mut words = vec![match run.ramp_to_k {
+        Some(k) => format!("{} to {}", with_unit(run.temperature_k, "K"), with_unit(k, "K")),
+        None => with_unit(run.temperature_k, "K"),
+    }];
+    if run.ensemble != "nve" {
+        words.push(run.ensemble.clone());
+    }
+    if differs(|r| r.timestep_fs) {
+        words.push(format!("steps of {}", with_unit(run.timestep_fs, "fs")));
+    }
+    if differs(Run::planned_ps) {
+        words.push(with_unit(run.planned_ps(), "ps"));
+    }
+    if !run.relaxed {
+        words.push("as given".to_owned());
+    }
+    words.push(format!("replica {}", run.replica));
+    if run.fate == RunFate::Diverged {
+        words.push("diverged".to_owned());
+    }
+    words.join(", ")
+}
+
+/// The bound on a drift, for production where it has one.
+fn drift_bound(pair: Pair<'_>) -> Option<(f64, &str)> {
+    let sets = &pair.results.criteria;
+    let set = sets.iter().find(|s| s.name == PRODUCTION).or_else(|| sets.first())?;
+    Some((set.thresholds.get(DRIFT)?.value, set.name.as_str()))
+}
+
+/// The change of the conserved energy of each run, its least-squares line and what the bound on the drift allows.
+fn energy(pair: Pair<'_>, figures: &mut Figures) -> Item {
+    let title = "energy against time";
+    let mut figure = new(pair, title, "change of energy", ENERGY);
+    let mut longest = 0.0_f64;
+    let mut range = [0.0_f64; 2];
+    for (n, (run, series)) in with_series(pair, series_id::ENERGY).enumerate() {
+        let (x, Some(y)) = (&series.x.values, series.y.first()) else { continue };
+        figure.push(group(line(&label(pair, run), x, &y.values, colour(n)), n));
+        range = y.values.iter().fold(range, |[low, high], e| [low.min(*e), high.max(*e)]);
+        let slope = run.energy.as_ref().and_then(|e| e.drift_mev_per_atom_per_ps);
+        if let (Some(slope), Some(first), Some(last)) = (slope, x.first(), x.last()) {
+            longest = longest.max(*last);
+            let at = |t: f64| mean(&y.values) + slope * (t - mean(x));
+            let name = format!("fit: {}", with_unit(slope, "meV/atom/ps"));
+            let fit = group(line(&name, &[*first, *last], &[at(*first), at(*last)], colour(n)), n);
+            figure.push(with(fit, "line", json!({ "color": colour(n), "dash": "dash", "width": 2 })));
+        }
+    }
+    if figure.data.is_empty() {
+        return none(pair, title);
+    }
+    let mut note = "dashed: least-squares fit by the recorded drift".to_owned();
+    if let Some((bound, use_name)) = drift_bound(pair) {
+        figure.data.insert(0, band(longest, bound));
+        let [low, high] = range;
+        // A band that is much wider than the curves would make lines of them.
+        if bound * longest > 3.0 * low.abs().max(high) && high > low {
+            let margin = 0.1 * (high - low);
+            figure.range("yaxis", [low - margin, high + margin]);
+        }
+        note = format!("{note}; shaded: at most {} for {use_name}", with_unit(bound, "meV/atom/ps"));
+    }
+    Item::figure(figures, figure, note)
+}
+
+/// What a drift of at most `bound` allows up to `longest`.
+fn band(longest: f64, bound: f64) -> Value {
+    json!({
+        "type": "scatter", "mode": "lines", "name": "allowed drift", "fill": "toself",
+        "x": [0.0, longest, longest, 0.0], "y": [0.0, bound * longest, -bound * longest, 0.0],
+        "line": { "width": 0 }, "fillcolor": "rgba(0,158,115,0.15)", "hoverinfo": "skip",
+    })
+}
+
+fn drift(pair: Pair<'_>, figures: &mut Figures) -> Item {
+    let title = "drift by replica";
+    let measured: Vec<(String, Option<f64>, Option<f64>)> = runs(pair)
+        .filter_map(|r| {
+            let energy = r.energy.as_ref()?;
+            let slope = energy.drift_mev_per_atom_per_ps?;
+            Some((label(pair, r), Some(slope), energy.drift_standard_error))
+        })
+        .collect();
+    if measured.is_empty() {
+        return Item::missing(title, pair.why(&BEFORE, "no run was long enough"));
+    }
+    let (names, rest): (Vec<String>, Vec<_>) = measured.into_iter().map(|(n, s, e)| (n, (s, e))).unzip();
+    let (slopes, errors): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
+    let mut figure =
+        Figure::new(&pair.name(), title, Axis::names(""), Axis::linear("least-squares drift", "meV/atom/ps"));
+    figure.push(bars("drift", &names, &slopes, &errors, colour(0)));
+    let mut note = "error bars: one standard error, autocorrelation included".to_owned();
+    if let Some((bound, use_name)) = drift_bound(pair) {
+        let largest = slopes.iter().flatten().fold(0.0_f64, |a, x| a.max(x.abs()));
+        // A bound far above all bars would leave nothing of them to be seen.
+        if bound <= 10.0 * largest {
+            figure.level(bound, use_name);
+            figure.level(-bound, "");
+        }
+        note = format!("{note}; at most {} for {use_name}", with_unit(bound, "meV/atom/ps"));
+    }
+    Item::figure(figures, figure, note)
+}
+
+/// A figure of all runs with series of a kind.
+fn of_runs(
+    pair: Pair<'_>,
+    figures: &mut Figures,
+    id: &'static str,
+    title: &str,
+    unit: &str,
+    traces: impl Fn(&str, usize, &Series) -> Vec<Value>,
+) -> Item {
+    let y = if unit == ENERGY { "change of energy" } else { "temperature" };
+    let mut figure = new(pair, title, y, unit);
+    for (n, (run, series)) in with_series(pair, id).enumerate() {
+        figure.data.extend(traces(&label(pair, run), n, series));
+    }
+    if figure.data.is_empty() { none(pair, title) } else { Item::figure(figures, figure, "") }
+}
+
+fn temperature(label: &str, n: usize, series: &Series) -> Vec<Value> {
+    let columns = series.y.iter();
+    columns.map(|y| line(label, &series.x.values, &y.values, colour(n))).collect()
+}
+
+/// Kinetic and potential energy of the first run; the others are a tap away.
+fn balance(label: &str, n: usize, series: &Series) -> Vec<Value> {
+    let parts = series.y.iter().skip(1).enumerate();
+    parts
+        .map(|(part, y)| {
+            let name = format!("{}: {}", y.name, label);
+            let trace = line(&name, &series.x.values, &y.values, colour(2 * n + part));
+            with(group(trace, n), "visible", if n == 0 { json!(true) } else { json!("legendonly") })
+        })
+        .collect()
+}
+
+fn survival(pair: Pair<'_>, figures: &mut Figures) -> Item {
+    let title = "runs that survive";
+    let records = &pair.results.survival;
+    let is = |molecule: &Option<String>| molecule.as_deref() == Some(pair.molecule);
+    let Some(survival) = records.iter().find(|s| s.model == pair.model.name && is(&s.molecule)) else {
+        return Item::missing(title, pair.why(&BEFORE, "no runs"));
+    };
+    if survival.curve.is_empty() {
+        return Item::missing(title, survival.statement.clone());
+    }
+    let end = runs(pair).map(Run::done_ps).fold(0.0, f64::max);
+    let mut points = vec![[0.0, 1.0, 1.0, 1.0]];
+    points.extend(&survival.curve);
+    if let Some([t, rest @ ..]) = survival.curve.last().copied().filter(|_| end > 0.0) {
+        points.extend((end > t).then(|| [end, rest[0], rest[1], rest[2]]));
+    }
+    let column = |n: usize| points.iter().map(|p| p[n]).collect::<Vec<f64>>();
+    let mut figure = new(pair, title, "surviving fraction", "");
+    figure.range("yaxis", [0.0, 1.05]);
+    for (n, name) in [(2, "lower bound (95 %)"), (3, "upper bound (95 %)"), (1, "Kaplan-Meier estimate")] {
+        let width = if n == 1 { 2.5 } else { 0.5 };
+        let style = json!({ "shape": "hv", "color": colour(0), "width": width });
+        let mut trace = with(line(name, &column(0), &column(n), colour(0)), "line", style);
+        if n == 3 {
+            trace = with(trace, "fill", json!("tonexty"));
+            trace = with(trace, "fillcolor", json!("rgba(0,114,178,0.15)"));
+        }
+        figure.push(trace);
+    }
+    Item::figure(figures, figure, survival.statement.clone())
+}
+
+fn table(pair: Pair<'_>) -> Option<Table> {
+    let rows = runs(pair).map(|r| {
+        let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
+        let energy = r.energy.as_ref();
+        let drift = match energy.map(|e| (e.drift_mev_per_atom_per_ps, e.drift_standard_error)) {
+            Some((Some(slope), Some(error))) => format!("{} ± {error:.1e}", number(slope)),
+            Some((slope, _)) => or_none(slope),
+            None => "-".to_owned(),
+        };
+        let temperature = r.temperature.as_ref();
+        vec![
+            label(pair, r),
+            format!("{} of {} ps", number(r.done_ps()), number(r.planned_ps())),
+            ended(r),
+            drift,
+            or_none(energy.and_then(|e| e.max_jump_mev_per_atom)),
+            temperature
+                .map_or_else(|| "-".to_owned(), |t| format!("{} ± {}", number(t.mean_k), number(t.std_k))),
+            or_none(r.stability.as_ref().and_then(|s| s.max_bond_ratio)),
+            or_none(r.ms_per_step),
+            anomalies(r),
+        ]
+    });
+    let head = [
+        "run",
+        "time done",
+        "end",
+        "drift, meV/atom/ps",
+        "largest jump, meV/atom",
+        "temperature, K (mean ± std)",
+        "longest bond / reference",
+        "ms/step",
+        "anomalies",
+    ];
+    Table::new(head, rows)
+}
+
+/// The first of them, and how many there are.
+fn anomalies(run: &Run) -> String {
+    match run.anomalies.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first}; {} more", rest.len()),
+    }
+}
+
+/// The runs of a pair that have a series of a kind, in the order of the runs.
+fn with_series<'a>(pair: Pair<'a>, id: &'a str) -> impl Iterator<Item = (&'a Run, &'a Series)> {
+    runs(pair).filter_map(move |run| {
+        let series = pair.series(id).find(|s| s.of.as_deref() == Some(run.id.as_str()))?;
+        Some((run, series))
+    })
+}
+
+fn new(pair: Pair<'_>, title: &str, y: &str, unit: &str) -> Figure {
+    Figure::new(&pair.name(), title, Axis::linear("time", "ps"), Axis::linear(y, unit))
+}
+
+fn none(pair: Pair<'_>, title: &str) -> Item {
+    let reason = if runs(pair).next().is_none() { pair.why(&BEFORE, "no runs") } else { pair.no_curve(&[]) };
+    Item::missing(title, reason)
+}
+
+fn group(trace: Value, n: usize) -> Value {
+    with(trace, "legendgroup", json!(n))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}

@@ -1,0 +1,172 @@
+//! Curves as the records hold them.
+
+use md_io::results::{ELEMENT_PAIRS, Model, Relaxation, Results, Series, Shift, Stage, series_id};
+use serde_json::json;
+
+use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
+use super::file_name;
+use super::panels::{Item, Pair, Table};
+use crate::words::{number, with_unit};
+
+/// Energies beyond this are the wall, or the hole behind it: far from what two atoms meet.
+const DIMER_RANGE_EV: f64 = 20.0;
+
+/// Distributions and spectra, of the model and of reference dynamics.
+pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
+    let comparison =
+        pair.results.comparisons.iter().find(|c| c.model == pair.model.name && c.molecule == pair.molecule);
+    let kinds = [
+        (series_id::BOND_LENGTHS, "bond lengths", "bond_length"),
+        (series_id::SPECTRUM, "velocity spectrum", "spectrum"),
+    ];
+    let items = kinds.map(|(id, title, distance)| {
+        let distance = comparison.and_then(|c| c.distances.iter().find(|d| d.id == distance));
+        let note = distance.map_or_else(String::new, |d| {
+            let (value, floor) = (with_unit(d.value, &d.unit), number(d.floor));
+            format!("Wasserstein distance {value}; halves of the reference differ by {floor}")
+        });
+        let reason = match comparison {
+            Some(_) => pair.no_curve(&[Stage::Comparison]),
+            None => pair.why(&[Stage::Comparison], "no reference trajectories"),
+        };
+        curves(&pair.name(), title, pair.series(id), figures, &reason).noted(note)
+    });
+    let mut items: Vec<Item> = items.into();
+    let head = ["distribution", "Wasserstein distance", "between halves of the reference", "unit"];
+    let rows = comparison
+        .iter()
+        .flat_map(|c| &c.distances)
+        .map(|d| vec![d.id.replace('_', " "), number(d.value), number(d.floor), d.unit.clone()]);
+    let reason = pair.why(&[Stage::Comparison], "no reference trajectories");
+    let note = comparison.map_or_else(String::new, |c| {
+        let n = c.trajectories.len();
+        format!("{n} reference trajectories, {} together", with_unit(c.duration_ps, "ps"))
+    });
+    items.push(Item::table("distances from reference dynamics", Table::new(head, rows), &reason).noted(note));
+    items.push(shift(pair));
+    items
+}
+
+/// How far its own runs lead from the reference frames.
+fn shift(pair: Pair<'_>) -> Item {
+    let is = |s: &&Shift| s.model == pair.model.name && s.molecule == pair.molecule;
+    let rows = pair.results.shifts.iter().filter(is).map(|s| {
+        let beyond = format!("{} %", number(100.0 * s.fraction_beyond));
+        let ratios = [s.median_ratio, s.max_ratio].map(number);
+        let counts = [s.n_visited, s.n_reference].map(|n| n.to_string());
+        counts.into_iter().chain(ratios).chain([beyond]).collect()
+    });
+    let head = ["frames visited", "reference frames", "median ratio", "largest ratio", "beyond 95 %"];
+    let reason = pair.why(&[Stage::Shift], "no reference frames, or no runs");
+    let note = "distance to the nearest reference frame, over the median of that between reference frames";
+    let item = Item::table("distance of visited from reference frames", Table::new(head, rows), &reason);
+    if item.is_missing() { item } else { item.noted(note.to_owned()) }
+}
+
+/// Scans of the energy surface.
+pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
+    let kinds = [
+        (series_id::CUTOFF_SCAN, "energy as an atom leaves"),
+        (series_id::ROTATION_SCAN, "energy as the molecule is turned"),
+    ];
+    let measured =
+        pair.results.gates.iter().any(|g| g.model == pair.model.name && g.molecule == pair.molecule);
+    let reason = match measured {
+        true => pair.no_curve(&[Stage::Gates]),
+        false => pair.why(&[Stage::Gates], "the physics gates were not measured"),
+    };
+    let curves = kinds.map(|(id, title)| curves(&pair.name(), title, pair.series(id), figures, &reason));
+    curves.into_iter().chain([minimum(pair)]).collect()
+}
+
+/// The minimum that the runs start from, and the vibrations about it.
+fn minimum(pair: Pair<'_>) -> Item {
+    let is = |r: &&Relaxation| r.model == pair.model.name && r.molecule == pair.molecule;
+    let rows = pair.results.relaxations.iter().filter(is).map(|r| {
+        let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
+        let list = |values: &[f64]| match values {
+            [] => "-".to_owned(),
+            values => values.iter().map(|x| format!("{x:.0}")).collect::<Vec<_>>().join(" "),
+        };
+        vec![
+            r.reason.as_ref().map_or_else(|| r.outcome.clone(), |reason| format!("{}: {reason}", r.outcome)),
+            r.steps.to_string(),
+            or_none(r.max_force_ev_per_angstrom),
+            or_none(r.rmsd_angstrom),
+            or_none(r.max_bond_error_angstrom),
+            list(&r.frequencies_per_cm),
+            list(&r.reference_frequencies_per_cm),
+        ]
+    });
+    let head = [
+        "outcome",
+        "steps",
+        "force left, eV/Å",
+        "RMSD from the structure, Å",
+        "largest bond error, Å",
+        "frequencies, 1/cm",
+        "reference, 1/cm",
+    ];
+    let reason = pair.why(&[Stage::Relaxation], "it was not relaxed");
+    Item::table("the minimum", Table::new(head, rows), &reason)
+}
+
+/// The energy of every pair of elements.
+pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) -> Item {
+    let title = "energy of two atoms alone";
+    let pair = Pair { results, model, molecule: ELEMENT_PAIRS };
+    let measured = results.gates.iter().any(|g| g.model == model.name && g.molecule == ELEMENT_PAIRS);
+    let reason = match measured {
+        true => pair.no_curve(&[Stage::Gates]),
+        false => pair.why(&[Stage::Gates], "pairs of elements were not measured"),
+    };
+    let series = results.series.iter().filter(|s| s.id == series_id::DIMER && s.model == model.name);
+    curves(&model.name, title, series, figures, &reason)
+}
+
+/// All columns of some series in one figure.
+fn curves<'a>(
+    of: &str,
+    title: &str,
+    series: impl Iterator<Item = &'a Series> + Clone,
+    figures: &mut Figures,
+    reason: &str,
+) -> Item {
+    let Some((first, y)) = series.clone().find_map(|s| Some((s, s.y.first()?))) else {
+        return Item::missing(title, reason);
+    };
+    let several_columns = series.clone().any(|s| s.y.len() > 1);
+    let y_name = if several_columns { title } else { y.name.as_str() };
+    let mut figure =
+        Figure::new(of, title, Axis::linear(&first.x.name, &first.x.unit), Axis::linear(y_name, &y.unit));
+    for s in series.clone() {
+        for y in &s.y {
+            let of = s.of.as_deref().map(file_name);
+            let of = of.or_else(|| Some(s.molecule.as_str()).filter(|_| s.id == series_id::DIMER));
+            let name = match of {
+                Some(of) if several_columns => format!("{of}: {}", y.name),
+                Some(of) => of.to_owned(),
+                None => y.name.clone(),
+            };
+            let (n, reference) = (figure.data.len(), y.name.contains("reference"));
+            let trace = line(&name, &s.x.values, &y.values, colour(n));
+            // Where colours come round again, another dash tells curves apart.
+            let dash = match n / COLOURS.len() {
+                _ if reference => "dash",
+                0 => "solid",
+                _ => "dashdot",
+            };
+            figure.push(with(trace, "line", json!({ "color": colour(n), "dash": dash, "width": 1.5 })));
+        }
+    }
+    let range = series
+        .flat_map(|s| s.y.iter().flat_map(|y| &y.values))
+        .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], e| [low.min(*e), high.max(*e)]);
+    if first.id == series_id::DIMER && range.iter().any(|e| e.abs() > DIMER_RANGE_EV) {
+        let [low, high] = range.map(|e| e.clamp(-DIMER_RANGE_EV, DIMER_RANGE_EV));
+        figure.range("yaxis", [low - 0.5, high + 0.5]);
+        let note = format!("the axis ends at {}: there is more beyond", with_unit(DIMER_RANGE_EV, "eV"));
+        return Item::figure(figures, figure, note);
+    }
+    Item::figure(figures, figure, "")
+}

@@ -1,0 +1,137 @@
+//! Frames of runs: read from `frames.extxyz`, and packed for the viewer.
+
+use std::path::Path;
+
+use md_io::extxyz::{self, LabelKeys, LabelledFrame};
+use md_io::results::{Results, Run, RunFate};
+use serde::Serialize;
+
+use super::ReportError;
+
+/// The frames of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trajectory {
+    /// Model.
+    pub model: String,
+    /// Molecule.
+    pub molecule: String,
+    /// Id of the run.
+    pub run: String,
+    /// Temperature of the initial velocities, K.
+    pub temperature_k: Option<f64>,
+    /// Symbols of the elements, atom by atom.
+    pub symbols: Vec<String>,
+    /// Covalent radii, atom by atom, Å; absent where none is known.
+    pub radii: Vec<Option<f64>>,
+    /// Time (ps) and positions (Å) of each frame, in the order of the file.
+    pub frames: Vec<(f64, Vec<[f64; 3]>)>,
+}
+
+/// Reads the frames that a campaign wrote (`frames.extxyz`), run by run in the order of the file.
+///
+/// # Errors
+/// A file that cannot be read; a frame without the keys `model`, `molecule`, `run` and `time_ps`, or with other atoms
+/// than the frames of its run before it.
+pub fn trajectories(path: &Path) -> Result<Vec<Trajectory>, ReportError> {
+    let mut all: Vec<Trajectory> = Vec::new();
+    for (n, frame) in extxyz::open(path, LabelKeys::default())?.enumerate() {
+        push(&mut all, &frame?).map_err(|problem| ReportError::Frame {
+            path: path.display().to_string(),
+            frame: n,
+            problem,
+        })?;
+    }
+    Ok(all)
+}
+
+fn push(all: &mut Vec<Trajectory>, frame: &LabelledFrame) -> Result<(), String> {
+    let text = |key: &str| frame.info.get(key).cloned().ok_or_else(|| format!("no key '{key}'"));
+    let (model, run) = (text("model")?, text("run")?);
+    let time = text("time_ps")?;
+    let time_ps = time.parse().map_err(|_| format!("time_ps = '{time}' is no number"))?;
+    let elements = frame.system.elements();
+    let symbols: Vec<String> = elements.iter().map(|e| e.symbol().to_owned()).collect();
+    let positions = frame.system.positions().iter().map(|p| [p[0], p[1], p[2]]).collect();
+    // Frames of a run stand together: the last one is where to look first.
+    if let Some(known) = all.iter_mut().rev().find(|t| t.model == model && t.run == run) {
+        if known.symbols != symbols {
+            return Err(format!("other atoms than the frames of {run} before it"));
+        }
+        known.frames.push((time_ps, positions));
+        return Ok(());
+    }
+    all.push(Trajectory {
+        model,
+        molecule: text("molecule")?,
+        run,
+        temperature_k: frame.info.get("temperature_K").and_then(|t| t.parse().ok()),
+        symbols,
+        radii: elements.iter().map(|e| e.covalent_radius_angstrom()).collect(),
+        frames: vec![(time_ps, positions)],
+    });
+    Ok(())
+}
+
+/// A run as the viewer takes it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    model: &'a str,
+    molecule: &'a str,
+    run: &'a str,
+    /// Whether it diverged or a bond of it broke.
+    broke: bool,
+    /// How it ended.
+    ended: String,
+    symbols: &'a [String],
+    radii: &'a [Option<f64>],
+    times_ps: Vec<f64>,
+    /// x, y, z of each atom in turn, in thousandths of an Å, frame by frame.
+    frames: Vec<Vec<i64>>,
+}
+
+/// Trajectories for the viewer; those of runs that ended badly come first.
+pub(super) fn for_viewer<'a>(results: &'a Results, frames: &'a [Trajectory]) -> Vec<Shown<'a>> {
+    let mut shown: Vec<Shown<'a>> = frames
+        .iter()
+        .map(|t| {
+            let run = results.runs.iter().find(|r| r.id == t.run && r.model == t.model);
+            Shown {
+                model: &t.model,
+                molecule: &t.molecule,
+                run: &t.run,
+                broke: run.is_some_and(broke),
+                ended: run.map_or_else(String::new, ended),
+                symbols: &t.symbols,
+                radii: &t.radii,
+                times_ps: t.frames.iter().map(|(ps, _)| *ps).collect(),
+                frames: t.frames.iter().map(|(_, p)| milliangstroms(p)).collect(),
+            }
+        })
+        .collect();
+    shown.sort_by_key(|s| !s.broke);
+    shown
+}
+
+fn milliangstroms(positions: &[[f64; 3]]) -> Vec<i64> {
+    positions.iter().flatten().map(|x| (x * 1000.0).round() as i64).collect()
+}
+
+/// Whether a run diverged or a bond of it broke.
+pub(super) fn broke(run: &Run) -> bool {
+    run.fate == RunFate::Diverged || run.stability.as_ref().is_some_and(|s| s.first_broken_bond_ps.is_some())
+}
+
+/// How a run ended, in the words of its record.
+pub(super) fn ended(run: &Run) -> String {
+    let fate = match run.fate {
+        RunFate::Finished => "finished",
+        RunFate::Diverged => "diverged",
+        RunFate::StoppedEarly => "stopped early",
+        RunFate::Failed => "failed",
+    };
+    match (&run.fate_reason, run.stability.as_ref().and_then(|s| s.first_broken_bond.as_deref())) {
+        (Some(reason), _) => format!("{fate}: {reason}"),
+        (None, Some(bond)) => format!("{fate}: bond {bond} broke"),
+        (None, None) => fate.to_owned(),
+    }
+}

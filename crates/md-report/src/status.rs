@@ -1,0 +1,305 @@
+//! How far a campaign is, what it has found so far, and what is in its way.
+
+use std::time::Duration;
+
+use md_io::progress::{CampaignProgress, ModelProgress, StageProgress};
+use md_io::results::{self, Model, Results, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::checks::{Definition, PRODUCTION, first_use, place, threshold, title, told, value};
+use crate::words::with_unit;
+
+mod obstacles;
+mod render;
+#[cfg(test)]
+mod tests;
+
+pub use obstacles::{Blocker, BlockerKind};
+pub use render::{standup, text};
+
+/// The criteria whose numbers are shown side by side: drift, force error, time of a step.
+const METRICS: [&str; 3] =
+    ["energy_drift_meV_per_atom_per_ps", "force_rmse_ev_per_angstrom", "inference_ms_per_step"];
+
+/// The state of a campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignStatus {
+    /// Its name; absent where nothing was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// What it does.
+    pub state: State,
+    /// When it began, RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// From its begin to now, or to its end, s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_s: Option<f64>,
+    /// Since its files were last written, s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_s: Option<f64>,
+    /// Its models, in the order of the plan.
+    pub models: Vec<ModelStatus>,
+    /// What is in the way of a verdict, or speaks against one.
+    pub blockers: Vec<Blocker>,
+    /// What is to be done.
+    pub next: Vec<String>,
+}
+
+/// What a campaign does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// There is none.
+    Absent,
+    /// Its process is alive.
+    Running,
+    /// It came to its end.
+    Finished,
+    /// Its process is not alive, and it did not come to its end.
+    Stopped,
+}
+
+impl State {
+    /// The word.
+    pub fn label(self) -> &'static str {
+        match self {
+            State::Absent => "not begun",
+            State::Running => "running",
+            State::Finished => "finished",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
+/// The state of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// What is done with it; [`State::Absent`] before it begins.
+    pub state: State,
+    /// Its verdict, once it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The reason of that, or what a control says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Its stages, as far as they have begun.
+    pub stages: Vec<StageStatus>,
+    /// Every criterion of its first use.
+    pub criteria: Vec<CriterionStatus>,
+    /// Drift, force error and time of a step; those that were measured.
+    pub metrics: Vec<Metric>,
+}
+
+/// One stage of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageStatus {
+    /// The stage.
+    #[serde(flatten)]
+    pub stage: StageProgress,
+    /// Part that is done, 0 to 1; absent where the whole is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// Seconds left at the speed so far; absent where nobody knows and where nobody works on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_s: Option<f64>,
+}
+
+/// One criterion of a model: pending until it is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CriterionStatus {
+    /// Key of the criterion.
+    pub key: String,
+    /// A few words.
+    pub title: String,
+    /// What is asked; absent as long as no results say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The worst value with its uncertainty; absent as long as it is pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The outcome; absent as long as it is pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<results::Status>,
+    /// Where it was measured, or why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+/// One number of a model: the worst of its molecules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Key of the criterion.
+    pub key: String,
+    /// A few words.
+    pub title: String,
+    /// In `unit`.
+    pub value: f64,
+    /// The value with its uncertainty.
+    pub words: String,
+    /// Unit.
+    pub unit: String,
+    /// The molecule it is worst on.
+    pub molecule: String,
+}
+
+/// The state of the campaign that wrote `progress` and `results`, at the time `now` (RFC 3339); `alive` says whether
+/// its process is. Results of another campaign, by their name or because they ended before this one began, are left
+/// aside, and reported.
+pub fn status(
+    progress: Option<&CampaignProgress>,
+    results: Option<&Results>,
+    definitions: &[Definition],
+    now: &str,
+    alive: bool,
+) -> CampaignStatus {
+    let belongs = |r: &&Results| {
+        let older = |p: &CampaignProgress| is_before(&r.campaign.finished, &p.started);
+        progress.is_none_or(|p| p.campaign == r.campaign.name && !older(p))
+    };
+    let foreign = results.filter(|r| !belongs(r));
+    let results = results.filter(belongs);
+    let state = match (progress, results) {
+        (None, None) => State::Absent,
+        (None, Some(_)) => State::Finished,
+        (Some(p), _) if p.finished => State::Finished,
+        (Some(_), _) if alive => State::Running,
+        (Some(_), _) => State::Stopped,
+    };
+    let campaign = progress.map(|p| &p.campaign).or(results.map(|r| &r.campaign.name)).cloned();
+    let started = progress.map(|p| &p.started).or(results.map(|r| &r.campaign.started)).cloned();
+    let written = progress.map(|p| &p.updated).or(results.map(|r| &r.campaign.finished));
+    let end = if state == State::Running { Some(now) } else { written.map(String::as_str) };
+    let models: Vec<ModelStatus> = names(progress, results)
+        .into_iter()
+        .map(|name| {
+            let planned = progress.and_then(|p| p.models.iter().find(|m| m.name == name));
+            let measured = results.and_then(|r| r.models.iter().find(|m| m.name == name));
+            one_model(&name, planned, measured, results, definitions, state)
+        })
+        .collect();
+    let silent_s = written.and_then(|written| seconds_between(written, now));
+    let blockers = obstacles::blockers(progress, results, foreign, definitions, state, silent_s);
+    let next = obstacles::next(results, &models, definitions, state);
+    CampaignStatus {
+        campaign,
+        state,
+        elapsed_s: started.as_deref().zip(end).and_then(|(start, end)| seconds_between(start, end)),
+        started,
+        silent_s,
+        models,
+        blockers,
+        next,
+    }
+}
+
+/// The models of the plan, then those that only the results know.
+fn names(progress: Option<&CampaignProgress>, results: Option<&Results>) -> Vec<String> {
+    let mut names: Vec<String> = progress.iter().flat_map(|p| &p.models).map(|m| m.name.clone()).collect();
+    for model in results.iter().flat_map(|r| &r.models) {
+        if !names.contains(&model.name) {
+            names.push(model.name.clone());
+        }
+    }
+    names
+}
+
+/// `None` where one of the two is no RFC 3339, or the second is the earlier.
+fn seconds_between(earlier: &str, later: &str) -> Option<f64> {
+    let [earlier, later] = [earlier, later].map(humantime::parse_rfc3339_weak);
+    later.ok()?.duration_since(earlier.ok()?).ok().as_ref().map(Duration::as_secs_f64)
+}
+
+/// Not where one of the two is no RFC 3339.
+fn is_before(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(humantime::parse_rfc3339_weak);
+    matches!((a, b), (Ok(a), Ok(b)) if a < b)
+}
+
+fn one_model(
+    name: &str,
+    planned: Option<&ModelProgress>,
+    measured: Option<&Model>,
+    results: Option<&Results>,
+    definitions: &[Definition],
+    campaign: State,
+) -> ModelStatus {
+    let state = match (planned, measured) {
+        (Some(p), None) if !p.done && p.stages.is_empty() => State::Absent,
+        (Some(p), None) if !p.done => campaign,
+        _ => State::Finished,
+    };
+    let stage = |stage: &StageProgress| StageStatus {
+        stage: stage.clone(),
+        fraction: (stage.total > 0).then(|| stage.done.min(stage.total) as f64 / stage.total as f64),
+        remaining_s: stage.remaining_s().filter(|_| state == State::Running),
+    };
+    let criteria = match measured {
+        Some(model) => measured_criteria(model, definitions),
+        None => pending_criteria(results, definitions),
+    };
+    ModelStatus {
+        name: name.to_owned(),
+        state,
+        verdict: measured.and_then(|m| m.verdict),
+        summary: measured.map(|m| m.summary.clone()),
+        stages: planned.iter().flat_map(|p| &p.stages).map(stage).collect(),
+        criteria,
+        metrics: measured.map_or(Vec::new(), |model| metrics(model, definitions)),
+    }
+}
+
+fn measured_criteria(model: &Model, definitions: &[Definition]) -> Vec<CriterionStatus> {
+    let lines = told(definitions, model, first_use(model));
+    let criterion = |line: &crate::Told<'_>| CriterionStatus {
+        key: line.check.id.clone(),
+        title: line.title.to_owned(),
+        target: Some(threshold(line.check)),
+        value: Some(value(line.check)),
+        status: Some(line.check.status),
+        place: Some(place(line.check, line.of)),
+    };
+    lines.iter().map(criterion).collect()
+}
+
+/// What production will ask: all that is defined as long as nothing says what the campaign asks.
+fn pending_criteria(results: Option<&Results>, definitions: &[Definition]) -> Vec<CriterionStatus> {
+    let asked = results.and_then(|r| r.criteria.iter().find(|s| s.name == PRODUCTION));
+    let target = |definition: &Definition| {
+        let mut checks = results?.models.iter().flat_map(|m| &m.checks);
+        let of_another = checks.find(|c| c.id == definition.key && c.use_name == PRODUCTION).map(threshold);
+        // The side of the threshold is known to checks alone.
+        of_another.or_else(|| Some(with_unit(asked?.thresholds.get(definition.key)?.value, definition.unit)))
+    };
+    let is_asked = |d: &&Definition| asked.is_none_or(|set| set.thresholds.contains_key(d.key));
+    definitions
+        .iter()
+        .filter(is_asked)
+        .map(|definition| CriterionStatus {
+            key: definition.key.to_owned(),
+            title: definition.title.to_owned(),
+            target: target(definition),
+            value: None,
+            status: None,
+            place: None,
+        })
+        .collect()
+}
+
+fn metrics(model: &Model, definitions: &[Definition]) -> Vec<Metric> {
+    let lines = told(definitions, model, first_use(model));
+    let metric = |key: &&str| {
+        let check = lines.iter().find(|line| line.check.id == *key)?.check;
+        Some(Metric {
+            key: check.id.clone(),
+            title: title(definitions, &check.id).to_owned(),
+            value: check.value?,
+            words: value(check),
+            unit: check.unit.clone(),
+            molecule: check.molecule.clone(),
+        })
+    };
+    METRICS.iter().filter_map(metric).collect()
+}

@@ -1,0 +1,141 @@
+use md_io::progress::CampaignProgress;
+use md_io::results::{self, Results, Role, Run, RunFate, Stage, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelStatus, State};
+use crate::checks::{Definition, first_use, title, worst};
+use crate::words::{duration, failure, skipped};
+
+/// Something in the way of a verdict, or against one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// What kind.
+    pub kind: BlockerKind,
+    /// In words, with the reason.
+    pub words: String,
+}
+
+/// What is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockerKind {
+    /// The campaign stopped before its end.
+    Stopped,
+    /// The results beside it are of another campaign.
+    OtherCampaign,
+    /// A control fails, so that no verdict can be trusted, or it could not be checked.
+    Engine,
+    /// A model has no checkpoint that can be read.
+    Checkpoint,
+    /// A stage failed.
+    Stage,
+    /// Runs diverged or could not be made.
+    Runs,
+    /// Checks that were skipped, such as for want of a reference.
+    Skipped,
+}
+
+/// Everything in the way, the gravest first.
+pub(super) fn blockers(
+    progress: Option<&CampaignProgress>,
+    results: Option<&Results>,
+    foreign: Option<&Results>,
+    definitions: &[Definition],
+    state: State,
+    silent_s: Option<f64>,
+) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let mut add = |kind, words| found.push(Blocker { kind, words });
+    if let (State::Stopped, Some(progress)) = (state, progress) {
+        let ago = silent_s.map_or(String::new(), |s| format!(", {} ago", duration(s)));
+        let (pid, updated) = (progress.pid, &progress.updated);
+        let words =
+            format!("the campaign stopped before its end: process {pid} is gone, last seen {updated}{ago}");
+        add(BlockerKind::Stopped, words);
+    }
+    if let Some(foreign) = foreign {
+        let other = &foreign.campaign;
+        let words = format!("the results are of another campaign: {} of {}", other.name, other.started);
+        add(BlockerKind::OtherCampaign, words);
+    }
+    let Some(results) = results else { return found };
+    for control in results.models.iter().filter(|m| m.role == Role::Control) {
+        if worst(control.checks.iter()) != results::Status::Pass {
+            add(BlockerKind::Engine, format!("control potential '{}': {}", control.name, control.summary));
+        }
+    }
+    for kind in [BlockerKind::Checkpoint, BlockerKind::Stage] {
+        let of_kind = |stage| (stage == Stage::Load) == (kind == BlockerKind::Checkpoint);
+        results.failures.iter().filter(|f| of_kind(f.stage)).for_each(|f| add(kind, failure(f)));
+    }
+    failed_runs(&results.runs).into_iter().for_each(|words| add(BlockerKind::Runs, words));
+    for model in &results.models {
+        let checks = model.checks.iter().filter(|c| c.use_name == first_use(model));
+        for line in skipped(checks, |key| title(definitions, key)) {
+            add(BlockerKind::Skipped, format!("{}: {line}", model.name));
+        }
+    }
+    found
+}
+
+/// A line for every model, molecule and kind of failure, with the reason of the first.
+fn failed_runs(runs: &[Run]) -> Vec<String> {
+    let mut groups: Vec<(&Run, usize)> = Vec::new();
+    let alike = |a: &Run, b: &Run| a.model == b.model && a.molecule == b.molecule;
+    for run in runs.iter().filter(|r| matches!(r.fate, RunFate::Diverged | RunFate::Failed)) {
+        match groups.iter_mut().find(|(first, _)| alike(first, run) && first.fate == run.fate) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((run, 1)),
+        }
+    }
+    let words = |(run, count): (&Run, usize)| {
+        let all = runs.iter().filter(|r| alike(r, run)).count();
+        let what = if run.fate == RunFate::Diverged { "diverged" } else { "could not be made" };
+        let reason = run.fate_reason.as_deref().unwrap_or("no reason is known");
+        format!(
+            "{} on {}: {count} of {all} runs {what}, such as at {} K: {reason}",
+            run.model, run.molecule, run.temperature_k
+        )
+    };
+    groups.into_iter().map(words).collect()
+}
+
+/// What is to be done: to finish, to decide, to mend.
+pub(super) fn next(
+    results: Option<&Results>,
+    models: &[ModelStatus],
+    definitions: &[Definition],
+    state: State,
+) -> Vec<String> {
+    let open: Vec<&str> =
+        models.iter().filter(|m| m.state != State::Finished).map(|m| m.name.as_str()).collect();
+    let mut lines = Vec::new();
+    match state {
+        State::Absent => lines.push("run a campaign".to_owned()),
+        State::Running if !open.is_empty() => lines.push(format!("wait for {}", open.join(", "))),
+        State::Stopped => {
+            lines.push(format!("run the campaign again: {} not measured", list_or_all(&open)));
+        }
+        State::Running | State::Finished => {}
+    }
+    for model in results.iter().flat_map(|r| &r.models).filter(|m| m.role == Role::Candidate) {
+        for mode in model.failure_modes.iter().filter(|_| model.verdict != Some(Verdict::Approved)) {
+            lines.push(format!("{}: {}: {}", model.name, mode.id, mode.remedy));
+        }
+        for check in model.checks.iter().filter(|c| c.use_name == first_use(model)) {
+            if let Some(to_decide) = &check.to_decide {
+                let title = title(definitions, &check.id);
+                lines.push(format!("{}: {title} on {}: {to_decide}", model.name, check.molecule));
+            }
+        }
+    }
+    lines
+}
+
+fn list_or_all(open: &[&str]) -> String {
+    match open {
+        [] => "its end was".to_owned(),
+        [one] => format!("{one} is"),
+        many => format!("{} are", many.join(", ")),
+    }
+}

@@ -1,0 +1,225 @@
+//! Numbers and findings as people write them: the same in every format.
+
+use std::time::Duration;
+
+use md_io::results::{Check, Evaluation, Failure, Model, Results, Role, Stage, Status};
+
+use crate::checks::{PRODUCTION, worst};
+
+/// A number and its unit, if it has one.
+pub fn with_unit(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value)).trim_end().to_owned()
+}
+
+/// A number with four significant digits, as people write it.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e5).contains(&magnitude) {
+        let digits = usize::try_from(3 - magnitude.log10().floor() as i32).unwrap_or(0);
+        let text = format!("{value:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{value:.1e}").replace(".0e", "e")
+    }
+}
+
+/// A time in whole seconds, as `1h 5m 3s`; `unknown` for what is no time.
+pub fn duration(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds.round()) {
+        Ok(duration) => humantime::format_duration(duration).to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// What a stage measures.
+pub fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Load => "checkpoint",
+        Stage::Gates => "physics gates",
+        Stage::Relaxation => "relaxation",
+        Stage::Evaluation => "force errors",
+        Stage::Speed => "speed",
+        Stage::Minimum => "stability of the minimum",
+        Stage::Comparison => "dynamics against reference trajectories",
+        Stage::Shift => "distance from the reference frames",
+        Stage::Attribution => "causes of energy loss",
+        Stage::Timesteps => "safe time steps",
+    }
+}
+
+/// A stage that failed, and why.
+pub fn failure(failure: &Failure) -> String {
+    let molecule = failure.molecule.as_deref().map_or(String::new(), |m| format!(" on {m}"));
+    format!("{}: {}{molecule}: {}", failure.model, stage(failure.stage), failure.reason)
+}
+
+/// Conditions under which a model was run to the end; `None` without any.
+pub fn envelope(model: &Model) -> Option<String> {
+    let envelope = &model.envelope;
+    let [fewest, most] = envelope.atoms?;
+    envelope.temperatures_k.first()?;
+    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
+    let mut parts = vec![
+        format!("{} of {fewest} to {most} atoms", envelope.elements.join(" ")),
+        format!("{} K", kelvins.join(", ")),
+    ];
+    parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
+    parts.extend(envelope.timestep_fs.map(|fs| format!("run at {} fs", number(fs))));
+    parts.extend(envelope.largest_safe_timestep_fs.map(|fs| format!("safe up to {} fs", number(fs))));
+    Some(format!("seen to run: {}", parts.join("; ")))
+}
+
+/// Force error along the model's own runs; `None` where it was not measured.
+pub fn error_against_time(evaluation: &Evaluation) -> Option<String> {
+    evaluation.by_time.first()?;
+    let mut kelvins: Vec<f64> = evaluation.by_time.iter().map(|b| b.temperature_k).collect();
+    kelvins.dedup();
+    let rows: Vec<String> = kelvins
+        .iter()
+        .map(|k| {
+            let bins = evaluation.by_time.iter().filter(|b| b.temperature_k == *k);
+            let errors: Vec<String> = bins
+                .map(|b| format!("{} to {} ps", number(b.rmse_ev_per_angstrom), number(b.to_ps)))
+                .collect();
+            format!("{k} K {}", errors.join(", "))
+        })
+        .collect();
+    let molecule = evaluation.molecule.as_deref().unwrap_or_default();
+    Some(format!("force RMSE (eV/Å) along its own runs of {molecule}: {}", rows.join("; ")))
+}
+
+/// A line for every further use of the campaign and every candidate.
+pub fn use_lines(results: &Results) -> Vec<String> {
+    let mut lines = Vec::new();
+    for set in results.criteria.iter().filter(|s| s.name != PRODUCTION) {
+        for model in results.models.iter().filter(|m| m.role == Role::Candidate) {
+            let checks = || model.checks.iter().filter(|c| c.use_name == set.name);
+            let bad = checks().filter(|c| c.status != Status::Pass).count();
+            let (status, all) = (worst(checks()).label(), checks().count());
+            lines.push(format!(
+                "use {} / {}: {status} ({bad} of {all} checks do not pass)",
+                set.name, model.name
+            ));
+        }
+    }
+    lines
+}
+
+/// Every reason for which checks of a use were skipped, with the titles of the criteria that wait for it.
+pub fn skipped<'a>(
+    checks: impl Iterator<Item = &'a Check>,
+    title: impl Fn(&'a str) -> &'a str,
+) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for check in checks.filter(|c| c.status == Status::Skipped) {
+        let title = title(&check.id);
+        match reasons.iter_mut().find(|(reason, _)| *reason == check.reason) {
+            Some((_, titles)) if titles.contains(&title) => {}
+            Some((_, titles)) => titles.push(title),
+            None => reasons.push((&check.reason, vec![title])),
+        }
+    }
+    reasons.into_iter().map(|(reason, titles)| format!("{} SKIPPED: {reason}", titles.join(", "))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn findings_are_said_with_their_numbers() {
+        let mut model = fixtures::model("tiny", json!([]));
+        assert_eq!(envelope(&model), None);
+        model.envelope = serde_json::from_value(json!({
+            "molecules": ["water"], "temperatures_K": [100.0, 300.0], "timestep_fs": 0.5, "duration_ps": 10.0,
+            "elements": ["H", "O"], "atoms": [3, 13], "largest_safe_timestep_fs": 1.0,
+        }))
+        .unwrap();
+        let words = "seen to run: H O of 3 to 13 atoms; 100, 300 K; 10 ps; run at 0.5 fs; safe up to 1 fs";
+        assert_eq!(envelope(&model).as_deref(), Some(words));
+        let broken = Failure {
+            model: "tiny".to_owned(),
+            molecule: Some("water".to_owned()),
+            stage: Stage::Evaluation,
+            reason: "no such file".to_owned(),
+        };
+        assert_eq!(failure(&broken), "tiny: force errors on water: no such file");
+        assert_eq!((duration(3903.4), duration(f64::NAN)), ("1h 5m 3s".to_owned(), "unknown".to_owned()));
+    }
+
+    #[test]
+    fn errors_against_time_go_by_temperature() {
+        let bin = |kelvin: f64, to: f64, rmse: f64| {
+            let mut bin = json!({ "temperature_K": kelvin, "from_ps": 0.0, "to_ps": to });
+            bin["n_frames"] = json!(4);
+            bin["rmse_eV_per_A"] = json!(rmse);
+            bin
+        };
+        let mut evaluation: Evaluation = serde_json::from_value(json!({
+            "model": "tiny", "molecule": "water", "frames": "own.extxyz", "sha256": "", "n_frames": 12,
+            "by_time": [bin(300.0, 1.0, 0.05), bin(300.0, 2.0, 0.06), bin(500.0, 1.0, 0.1)],
+        }))
+        .unwrap();
+        let words = "force RMSE (eV/Å) along its own runs of water: \
+                     300 K 0.05 to 1 ps, 0.06 to 2 ps; 500 K 0.1 to 1 ps";
+        assert_eq!(error_against_time(&evaluation).as_deref(), Some(words));
+        evaluation.by_time.clear();
+        assert_eq!(error_against_time(&evaluation), None);
+    }
+
+    #[test]
+    fn a_reason_is_said_once_for_all_criteria_that_wait_for_it() {
+        let check = |id: &str, status: &str, reason: &str| {
+            json!({ "id": id, "use": "production", "status": status, "threshold": 1.0, "unit": "", "molecule": "water",
+                "reason": reason })
+        };
+        let model = fixtures::model(
+            "tiny",
+            json!([
+                check("rmse", "skipped", "no reference"),
+                check("mae", "skipped", "no reference"),
+                check("rmse", "skipped", "no reference"),
+                check("drift", "skipped", "no run"),
+                check("kink", "pass", ""),
+            ]),
+        );
+        let title = |key| if key == "mae" { "mean error" } else { key };
+        let lines = skipped(model.checks.iter(), title);
+        assert_eq!(lines, ["rmse, mean error SKIPPED: no reference", "drift SKIPPED: no run"]);
+    }
+
+    #[test]
+    fn further_uses_have_a_line_each() {
+        let check = |use_name: &str, status: &str| {
+            json!({ "id": "rmse", "use": use_name, "status": status, "threshold": 1.0, "unit": "", "molecule": "water",
+                "reason": "" })
+        };
+        let checks =
+            json!([check("production", "pass"), check("screening", "pass"), check("screening", "fail")]);
+        let mut results = fixtures::results(vec![fixtures::model("tiny", checks)]);
+        let sets = ["production", "screening"].map(|n| json!({ "use": n, "thresholds": {} }));
+        results.criteria = serde_json::from_value(json!(sets)).unwrap();
+        assert_eq!(use_lines(&results), ["use screening / tiny: FAIL (1 of 2 checks do not pass)"]);
+    }
+
+    #[test]
+    fn numbers_are_written_as_people_write_them() {
+        for (value, text) in [
+            (0.0, "0"),
+            (10.0, "10"),
+            (0.2, "0.2"),
+            (1.23456, "1.235"),
+            (-0.05, "-0.05"),
+            (12345.6, "12346"),
+            (1e-4, "1e-4"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!((with_unit(0.5, ""), with_unit(0.5, "eV")), ("0.5".to_owned(), "0.5 eV".to_owned()));
+    }
+}
