@@ -71,8 +71,8 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let html = md_report::html(results, &definitions, &trajectories)?;
     for (name, text) in [
         (HTML, html),
-        ("report.md", md_report::markdown(results, &definitions)),
-        ("junit.xml", md_report::junit(results, &definitions)),
+        ("report.md", md_report::markdown(results, &definitions)?),
+        ("junit.xml", md_report::junit(results, &definitions)?),
     ] {
         save(&folder.join(name), &text)?;
     }
@@ -115,8 +115,8 @@ pub fn compare(a: &Compare, out: &mut dyn Write) -> Result<u8> {
     let changes = md_report::compare(&read(&a.before)?, &read(&a.after)?);
     match a.format {
         CompareFormat::Text => write!(out, "{}", md_report::compare::text(&changes))?,
-        CompareFormat::Markdown => write!(out, "{}", md_report::compare::markdown(&changes))?,
-        CompareFormat::Html => write!(out, "{}", md_report::compare::html(&changes))?,
+        CompareFormat::Markdown => write!(out, "{}", md_report::compare::markdown(&changes)?)?,
+        CompareFormat::Html => write!(out, "{}", md_report::compare::html(&changes)?)?,
         CompareFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &changes)?;
             writeln!(out)?;
@@ -146,7 +146,7 @@ pub fn status(a: &Status, out: &mut dyn Write) -> Result<u8> {
         md_report::status(progress.as_ref(), results.as_ref(), &definitions, &provenance::now(), alive);
     match a.format {
         StatusFormat::Text => write!(out, "{}", md_report::status::text(&status))?,
-        StatusFormat::Standup => write!(out, "{}", md_report::status::standup(&status))?,
+        StatusFormat::Standup => write!(out, "{}", md_report::status::standup(&status)?)?,
         StatusFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &status)?;
             writeln!(out)?;

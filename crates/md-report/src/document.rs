@@ -6,6 +6,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde::Serialize;
 
+use crate::ReportError;
+
 /// Columns of the plain text.
 const WIDTH: u16 = 140;
 
@@ -152,23 +154,21 @@ impl Document {
     }
 
     /// Markdown as GitHub reads it.
-    pub(crate) fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> Result<String, ReportError> {
         self.render("report.md", include_str!("document/report.md.jinja"))
     }
 
     /// A page that needs nothing else.
-    pub(crate) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> Result<String, ReportError> {
         self.render("report.html", include_str!("document/report.html.jinja"))
     }
 
-    /// The template's text; what is wrong with it, if anything is.
-    fn render(&self, name: &str, template: &str) -> String {
+    fn render(&self, name: &str, template: &str) -> Result<String, ReportError> {
         let mut environment = Environment::new();
         environment.add_filter("escape_markdown", |text: String| escape_markdown(&text));
         let tables: Vec<String> = self.blocks.iter().map(markdown_table).collect();
-        environment
-            .render_named_str(name, template, context! { document => Serde(self), tables => tables })
-            .unwrap_or_else(|error| format!("this report cannot be written: {error:#}\n"))
+        let context = context! { document => Serde(self), tables => tables };
+        Ok(environment.render_named_str(name, template, context)?)
     }
 }
 
@@ -241,12 +241,12 @@ a\\|b &lt;script>x&lt;/script>
 |-----------------|----------|
 | m\\|1 and &lt;b> | **FAIL** |
 ";
-        assert_eq!(document().markdown(), expected);
+        assert_eq!(document().markdown().unwrap(), expected);
     }
 
     #[test]
     fn html_is_escaped_and_coloured() {
-        let page = document().html();
+        let page = document().html().unwrap();
         assert!(page.starts_with("<!doctype html>"), "{page}");
         for part in [
             "<title>models &amp; &lt;molecules&gt;</title>",

@@ -17,13 +17,13 @@ mod runs;
 mod scans;
 mod trajectories;
 
-use md_io::extxyz::XyzError;
 use md_io::results::{Results, Role};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
+use crate::ReportError;
 use crate::checks::Definition;
 use figure::Figures;
 pub use trajectories::{Trajectory, trajectories};
@@ -38,30 +38,6 @@ const SCRIPTS: [&str; 4] = [
     include_str!("../assets/page.js"),
 ];
 const PLOTLY: &str = include_str!("../assets/vendor/plotly-basic-4.1.1.min.js");
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// A fault of the templates.
-    #[error("the report cannot be laid out: {0:#}")]
-    Template(#[from] minijinja::Error),
-    /// Data that cannot be embedded.
-    #[error("the report cannot hold its data: {0}")]
-    Data(#[from] serde_json::Error),
-    /// Frames that cannot be read.
-    #[error(transparent)]
-    Frames(#[from] XyzError),
-    /// A frame that does not say where it comes from.
-    #[error("{path}: frame {frame}: {problem}")]
-    Frame {
-        /// The file.
-        path: String,
-        /// Number of the frame, from 0.
-        frame: usize,
-        /// What is missing or wrong.
-        problem: String,
-    },
-}
 
 /// The report of `results`, as HTML. `definitions` explains the criteria; their order is that of the tables.
 /// `frames` are shown moving; without any, the report says so.

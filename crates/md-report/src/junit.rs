@@ -5,13 +5,17 @@ use std::time::Duration;
 use md_io::results::{Check, Results, Status};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
+use crate::ReportError;
 use crate::checks::{Definition, place, threshold, title, value};
 
 /// JUnit XML: a suite for every model and use, a case for every check, named by key and molecule.
 ///
 /// An undecided check is a failure of type `undecided`, since it is no pass; a skipped one is skipped, with the reason.
 /// Cases take no time: what took time is the campaign, whose length is in the reports of the campaign itself.
-pub fn junit(results: &Results, definitions: &[Definition]) -> String {
+///
+/// # Errors
+/// [`ReportError::Junit`].
+pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, ReportError> {
     let mut report = Report::new(format!("mdproof {}", results.campaign.name));
     for model in &results.models {
         let mut uses: Vec<&str> = Vec::new();
@@ -30,8 +34,7 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> String {
             report.add_test_suite(suite);
         }
     }
-    // What is said instead is no XML, and no reader takes it for a pass.
-    report.to_string().unwrap_or_else(|error| format!("this report cannot be written: {error}\n"))
+    Ok(report.to_string()?)
 }
 
 fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
@@ -88,7 +91,7 @@ mod tests {
         let definitions =
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];
 
-        let report = Report::deserialize_from_str(&junit(&results, &definitions)).unwrap();
+        let report = Report::deserialize_from_str(&junit(&results, &definitions).unwrap()).unwrap();
         assert_eq!((report.tests, report.failures, report.errors), (5, 2, 0));
         let counts: Vec<_> =
             report.test_suites.iter().map(|s| (s.name.as_str(), s.tests, s.failures, s.skipped)).collect();

@@ -3,6 +3,7 @@
 mod checks;
 pub mod compare;
 mod document;
+mod error;
 #[cfg(test)]
 mod fixtures;
 mod html;
@@ -18,7 +19,8 @@ pub use checks::{
     worst,
 };
 pub use compare::compare;
-pub use html::{ReportError, Trajectory, html, trajectories};
+pub use error::ReportError;
+pub use html::{Trajectory, html, trajectories};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use performance::{Plot, PlotError, performance};

@@ -2,6 +2,7 @@
 
 use md_io::results::{FailureMode, Model, Results, Role, Status, Verdict};
 
+use crate::ReportError;
 use crate::checks::{Definition, first_use, place, threshold, title, told, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
@@ -10,7 +11,10 @@ use crate::words::{envelope, error_against_time, failure, number, skipped, use_l
 /// `report.md`: verdicts with reasons, the models side by side, every criterion by its worst check, what is wrong and
 /// what would mend it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
 /// up as plain text.
-pub fn markdown(results: &Results, definitions: &[Definition]) -> String {
+///
+/// # Errors
+/// [`ReportError::Template`], which no records should cause.
+pub fn markdown(results: &Results, definitions: &[Definition]) -> Result<String, ReportError> {
     let mut report = Document::new(format!("mdproof: {}", results.campaign.name));
     verdicts(&mut report, results);
     models_side_by_side(&mut report, results);
@@ -224,7 +228,7 @@ mod tests {
     fn a_report_has_what_decides_and_what_is_missing() {
         let definitions =
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];
-        let text = markdown(&campaign(), &definitions);
+        let text = markdown(&campaign(), &definitions).unwrap();
         for line in [
             "# mdproof: demo",
             "- big: APPROVED: every check for production passes",
@@ -250,7 +254,7 @@ mod tests {
 
     #[test]
     fn tables_line_up_as_plain_text() {
-        let text = markdown(&campaign(), &[]);
+        let text = markdown(&campaign(), &[]).unwrap();
         let mut tables = 0;
         for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
             let widths: Vec<usize> = table.trim_end().lines().map(|l| l.chars().count()).collect();
@@ -262,9 +266,9 @@ mod tests {
 
     #[test]
     fn without_gaps_it_says_so() {
-        let text = markdown(&fixtures::results(vec![fixtures::model("big", json!([]))]), &[]);
+        let text = markdown(&fixtures::results(vec![fixtures::model("big", json!([]))]), &[]).unwrap();
         assert!(text.contains("Nothing: every check was made."), "{text}");
-        let text = markdown(&fixtures::results(Vec::new()), &[]);
+        let text = markdown(&fixtures::results(Vec::new()), &[]).unwrap();
         assert!(text.contains("no model was judged"), "{text}");
     }
 }

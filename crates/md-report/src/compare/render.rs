@@ -1,6 +1,7 @@
 use super::{
     Changes, CheckKey, Direction, Flip, MeasurementChange, ModelChanges, OneSided, SpeedChange, VerdictChange,
 };
+use crate::ReportError;
 use crate::checks::{place, threshold, value};
 use crate::document::{Document, Tone, Words};
 use crate::words::number;
@@ -11,12 +12,18 @@ pub fn text(changes: &Changes) -> String {
 }
 
 /// For a pull request: GitHub-flavoured Markdown.
-pub fn markdown(changes: &Changes) -> String {
+///
+/// # Errors
+/// [`ReportError::Template`], which no records should cause.
+pub fn markdown(changes: &Changes) -> Result<String, ReportError> {
     document(changes).markdown()
 }
 
 /// A page that needs nothing else, light or dark as the reader's system is.
-pub fn html(changes: &Changes) -> String {
+///
+/// # Errors
+/// [`ReportError::Template`], which no records should cause.
+pub fn html(changes: &Changes) -> Result<String, ReportError> {
     document(changes).html()
 }
 

@@ -60,7 +60,7 @@ fn equal_results_do_not_differ() {
     let tiny = tiny(&changes);
     assert_eq!((tiny.compared, tiny.compared_with_uncertainty), (4, 1), "each once, whatever uses it serves");
     assert_eq!((tiny.same_weights, tiny.speeds.len()), (Some(true), 2));
-    for text in [text(&changes), markdown(&changes), html(&changes)] {
+    for text in [text(&changes), markdown(&changes).unwrap(), html(&changes).unwrap()] {
         assert!(text.contains("no change") && !text.contains("REGRESSION"), "{text}");
     }
 }
@@ -134,8 +134,8 @@ fn a_measurement_must_differ_by_more_than_both_uncertainties() {
     assert_eq!(change.uses, ["production", "screening"], "one measurement, two uses");
     assert_eq!((change.direction, change.uncertainty_known), (Direction::Worse, true));
     let sentence = "rmse on water (production, screening): \
-                    0.1 ± 5.9e-3 -> 0.109 eV: worse by 8 %, more than the uncertainty";
-    for text in [text(&changes), markdown(&changes), html(&changes)] {
+                    0.1 ± 5.9e-3 -> 0.109 (s.e. 3.0e-3) eV: worse by 8 %, more than the uncertainty";
+    for text in [text(&changes), markdown(&changes).unwrap(), html(&changes).unwrap()] {
         let shown = text.replace("&gt;", ">");
         assert!(shown.contains("REGRESSION: tiny (1)") && shown.contains(sentence), "{text}");
     }
@@ -293,8 +293,7 @@ fn a_check_that_fails_and_measures_worse_is_told_once() {
         (check.value, check.interval, check.status) = (Some(0.4), None, Status::Fail);
     });
     let text = text(&changes);
-    let line =
-        "rmse (production): PASS -> FAIL (worse): 0.1 ± 5.9e-3 -> 0.4, <= 0.2 eV asked, water: the structure";
+    let line = "rmse (production): PASS -> FAIL (worse): 0.1 ± 5.9e-3 -> 0.4 (s.e. 3.0e-3), <= 0.2 eV asked, water: the structure";
     assert!(text.contains("REGRESSION: tiny (1)"), "{text}");
     assert_eq!(text.matches(line).count(), 1, "{text}");
     assert_eq!(tiny(&changes).measurements.len(), 1);

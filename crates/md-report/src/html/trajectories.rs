@@ -6,7 +6,7 @@ use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_io::results::{Results, Run, RunFate};
 use serde::Serialize;
 
-use super::ReportError;
+use crate::ReportError;
 
 /// The frames of one run.
 #[derive(Debug, Clone, PartialEq)]

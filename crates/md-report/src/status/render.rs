@@ -1,4 +1,5 @@
 use super::{CampaignStatus, CriterionStatus, METRICS, ModelStatus, StageStatus, State};
+use crate::ReportError;
 use crate::document::{Document, Tone, Words};
 use crate::words::duration;
 
@@ -26,7 +27,10 @@ pub fn text(status: &CampaignStatus) -> String {
 }
 
 /// For a stand-up meeting: Markdown with the headings Completed, Plan, Blockers, Metrics and Next.
-pub fn standup(status: &CampaignStatus) -> String {
+///
+/// # Errors
+/// [`ReportError::Template`], which no records should cause.
+pub fn standup(status: &CampaignStatus) -> Result<String, ReportError> {
     let mut page = Document::new(headline(status));
     let or_none = |lines: Vec<String>| if lines.is_empty() { vec!["none".to_owned()] } else { lines };
     page.heading("Completed");

@@ -230,12 +230,16 @@ fn what_mends_and_what_decides_is_next() {
         r.models[0].checks.pop();
     });
     assert!(approved.next.is_empty());
-    assert!(standup(&approved).contains("## Next\n\n- nothing\n"), "{}", standup(&approved));
+    assert!(
+        standup(&approved).unwrap().contains("## Next\n\n- nothing\n"),
+        "{}",
+        standup(&approved).unwrap()
+    );
 }
 
 #[test]
 fn a_standup_has_its_five_headings_and_their_lines() {
-    let text = standup(&at_work(true));
+    let text = standup(&at_work(true)).unwrap();
     let headings: Vec<&str> = text.lines().filter(|l| l.starts_with("## ")).collect();
     assert_eq!(headings, ["## Completed", "## Plan", "## Blockers", "## Metrics", "## Next"]);
     for part in [
