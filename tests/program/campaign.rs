@@ -59,6 +59,12 @@ fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
     assert_eq!((again.status, again.stderr.as_str()), (0, ""));
     assert_eq!(files.map(|file| std::fs::read_to_string(file).unwrap()), texts);
 
+    let alone = tempfile::tempdir().unwrap();
+    std::fs::copy(out.join("results.json"), alone.path().join("results.json")).unwrap();
+    let report = mdproof(["report".as_ref(), alone.path().as_os_str()]);
+    assert_eq!((report.status, report.stderr.as_str()), (0, ""));
+    assert!(alone.path().join("report.html").exists());
+
     let status = mdproof(["status".as_ref(), out.as_os_str(), "--format".as_ref(), "standup".as_ref()]);
     assert_eq!(status.status, 0, "{}", status.stderr);
     for heading in ["Completed", "Plan", "Blockers", "Metrics", "Next"] {

@@ -58,7 +58,7 @@ enum StatusFormat {
     Json,
 }
 
-/// The files that people read of a campaign.
+/// The report to open first.
 pub const HTML: &str = "report.html";
 
 /// Writes everything that can be read of `results` to `folder`.
@@ -67,7 +67,9 @@ pub const HTML: &str = "report.html";
 /// A file that cannot be written, frames that cannot be read.
 pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let definitions = criteria::definitions();
-    let trajectories = md_report::trajectories(&folder.join(frames::FILE))?;
+    // Without frames the report says so: results can be sent around alone.
+    let moving = folder.join(frames::FILE);
+    let trajectories = if moving.exists() { md_report::trajectories(&moving)? } else { Vec::new() };
     let html = md_report::html(results, &definitions, &trajectories)?;
     for (name, text) in [
         (HTML, html),
