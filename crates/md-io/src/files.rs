@@ -1,4 +1,4 @@
-//! Whole files: atomic writes and checksums. Errors do not name the file; the caller does.
+//! Whole files: atomic writes and checksums. Errors of the file system do not name the file; the caller does.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -6,27 +6,39 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+mod checked;
+
+pub use checked::{CheckedError, read_checked, write_checked};
+
 /// Writes a file such that at every moment, also after a crash, `path` holds either its old content or all of
 /// `bytes`: a temporary file beside it is written, synced and renamed over it.
 ///
 /// # Errors
 /// Those of the file system. `path` is then unchanged, unless the last thing, to sync the folder, failed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     // `create_new` rather than a private temporary file: the result is readable as any new file is.
     let mut temporary = tempfile::Builder::new()
         .prefix(".unfinished-")
-        .make_in(folder, |path| File::options().write(true).create_new(true).open(path))?;
+        .make_in(folder_of(path), |path| File::options().write(true).create_new(true).open(path))?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
+    sync_folder_of(path)
+}
+
+/// Makes sure that a file or folder that was created or renamed is found again after a power cut.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        File::open(folder)?.sync_all()?; // the rename itself; other systems do not open folders
+        File::open(folder_of(path))?.sync_all()?; // other systems do not open folders
     }
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// SHA-256 of these bytes, as 64 lower-case hexadecimal digits.
