@@ -1,0 +1,137 @@
+//! One file of a trajectory, which is written to in whole frames.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use flate2::write::GzEncoder;
+
+use super::{Compression, TrajectoryError};
+use crate::extxyz::{FrameToWrite, write_frame};
+
+/// A system's frames go to disk when so many bytes of them have gathered.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+/// And at the latest after so many frames.
+pub(super) const BUFFER_FRAMES: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct BufferedFile {
+    path: PathBuf,
+    compression: Compression,
+    pub(super) buffer: Vec<u8>,
+    frames: usize,
+    /// Bytes on disk. What is behind them is the rest of a write that failed, or of an interrupted run.
+    length: u64,
+    synced: bool,
+}
+
+impl BufferedFile {
+    pub(super) fn create(path: PathBuf, compression: Compression) -> Result<Self, TrajectoryError> {
+        if let Err(source) = File::create(&path) {
+            return Err(TrajectoryError::Io { path, source });
+        }
+        Ok(BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length: 0, synced: false })
+    }
+
+    /// A file that is there and has at least this length, bytes; it is not changed yet.
+    pub(super) fn reopen(
+        path: PathBuf,
+        compression: Compression,
+        length: u64,
+    ) -> Result<Self, TrajectoryError> {
+        let file = BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length, synced: false };
+        file.open()?;
+        Ok(file)
+    }
+
+    /// Cuts off what is behind the file's length.
+    pub(super) fn cut(&self) -> Result<(), TrajectoryError> {
+        self.open()?.set_len(self.length).map_err(|source| self.io(source))
+    }
+
+    pub(super) fn append(&mut self, frame: &FrameToWrite<'_>) -> Result<(), TrajectoryError> {
+        write_frame(&mut self.buffer, frame)
+            .map_err(|source| TrajectoryError::Frame { path: self.path.clone(), source })?;
+        self.frames += 1;
+        if self.buffer.len() >= BUFFER_BYTES || self.frames >= BUFFER_FRAMES { self.flush() } else { Ok(()) }
+    }
+
+    /// The buffer holds whole frames, so the file does after each flush. When it fails, the frames stay in
+    /// the buffer and the next one tries again.
+    pub(super) fn flush(&mut self) -> Result<(), TrajectoryError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.synced = false;
+        let compressed;
+        let bytes = match self.compression {
+            Compression::None => &self.buffer,
+            Compression::Gzip => {
+                compressed = gzip(&self.buffer).map_err(|source| self.io(source))?;
+                &compressed
+            }
+        };
+        let mut file = self.open()?;
+        if let Err(source) = write_at(&mut file, self.length, bytes) {
+            let _ = file.set_len(self.length); // else the next flush does it
+            return Err(self.io(source));
+        }
+        self.length += bytes.len() as u64;
+        self.buffer.clear();
+        self.frames = 0;
+        Ok(())
+    }
+
+    /// Waits until what was written is on the disk. Returns the length of the file, bytes.
+    pub(super) fn sync(&mut self) -> Result<u64, TrajectoryError> {
+        if !self.synced {
+            self.open()?.sync_data().map_err(|source| self.io(source))?;
+            self.synced = true;
+        }
+        Ok(self.length)
+    }
+
+    /// The file, which has at least its length.
+    fn open(&self) -> Result<File, TrajectoryError> {
+        let (path, expected) = (self.path.clone(), self.length);
+        let file = match File::options().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(TrajectoryError::Missing { path, expected });
+            }
+            file => file.map_err(|source| self.io(source))?,
+        };
+        let found = file.metadata().map_err(|source| self.io(source))?.len();
+        if found < expected {
+            return Err(TrajectoryError::Shorter { path, expected, found });
+        }
+        Ok(file)
+    }
+
+    fn io(&self, source: io::Error) -> TrajectoryError {
+        TrajectoryError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for BufferedFile {
+    /// Saves the last frames of a run that ended in an error or a panic.
+    fn drop(&mut self) {
+        if let Err(error) = self.flush() {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Makes `bytes` the end of the file, from `offset` on.
+fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    file.set_len(offset)?;
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
+/// A whole gzip member. It has no name and no time in it. Coordinates become half as long; a higher level of
+/// compression takes several times as long and makes them a few percent shorter.
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
