@@ -70,10 +70,10 @@ fn crate_table(root: &Path) -> Result<Vec<String>> {
                 "{name}: ARCHITECTURE.md says it depends on {named:?}, Cargo.toml says {real:?}"
             ));
         }
-        let reached = closure(&metadata, package);
+        let reached = closure(root, name)?;
         for forbidden in absent.iter().filter(|a| reached.contains(**a)) {
             faults.push(format!(
-                "{name} must not know {forbidden}, but depends on it (cargo tree -p {name} -i {forbidden})"
+                "{name} must not know {forbidden}, but depends on it (cargo tree -p {name} -e normal -i {forbidden})"
             ));
         }
     }
@@ -99,24 +99,22 @@ fn direct(package: &Value) -> impl Iterator<Item = &str> {
     array(&package["dependencies"]).filter(|d| d["kind"].is_null()).map(|d| text(&d["name"]))
 }
 
-/// Names of all packages that `package` needs to be built for use, as resolved.
-fn closure<'a>(metadata: &'a Value, package: &'a Value) -> BTreeSet<&'a str> {
-    let names: BTreeMap<&str, &str> =
-        array(&metadata["packages"]).map(|p| (text(&p["id"]), text(&p["name"]))).collect();
-    let nodes: BTreeMap<&str, &Value> =
-        array(&metadata["resolve"]["nodes"]).map(|n| (text(&n["id"]), n)).collect();
-    let mut reached = BTreeSet::new();
-    let mut open = vec![text(&package["id"])];
-    while let Some(id) = open.pop() {
-        let Some(node) = nodes.get(id) else { continue };
-        for dep in array(&node["deps"]) {
-            let normal = array(&dep["dep_kinds"]).any(|k| k["kind"].is_null());
-            if normal && reached.insert(text(&dep["pkg"])) {
-                open.push(text(&dep["pkg"]));
-            }
-        }
+/// Names of all packages that `package` needs to be built for use, alone and with its default features: what others ask
+/// of it beyond is theirs.
+fn closure(root: &Path, package: &str) -> Result<BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args(["--package", package])
+        .current_dir(root)
+        .output()
+        .context("cargo tree")?;
+    if !output.status.success() {
+        bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     }
-    reached.into_iter().filter_map(|id| names.get(id).copied()).collect()
+    let tree = String::from_utf8(output.stdout)?;
+    let names = tree.lines().skip(1).filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// The rows `| `folder/` | what |` of ARCHITECTURE.md: each exists, and each top-level folder has one.

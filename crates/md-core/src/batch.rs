@@ -15,6 +15,7 @@ use crate::{Cell, Element, System, Vec3};
 /// assert_eq!(batch.range(1), 1..3);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Batch {
     elements: Vec<Element>,
     masses_amu: Vec<f64>,

@@ -4,6 +4,7 @@ use crate::{System, neighbours};
 
 /// A bond between atoms `i < j` and its length in the geometry it was found in.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bond {
     /// Index of one atom.
     pub i: usize,

@@ -12,6 +12,7 @@ use crate::element_table::{Row, TABLE};
 /// assert_eq!(carbon.mass_amu(), 12.011);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Element(u8);
 
 /// What was given names no element.

@@ -3,6 +3,7 @@ use std::fmt;
 
 /// What became of one system in a run.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Fate {
     /// It did every step.
     Finished,
@@ -17,6 +18,7 @@ pub enum Fate {
 
 /// Why a system left the batch. Atoms are counted from 0 within the system.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Divergence {
     /// Its energy is NaN or infinite.
     NonFiniteEnergy,

@@ -57,6 +57,9 @@ pub fn inertia(masses_amu: &[f64], positions: &[Vec3]) -> Mat3 {
 ///
 /// 'On one line' means that the smallest principal moment of inertia is below 1e-6 of the largest.
 pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
+    if positions.len() < 2 {
+        return 0; // whatever rounding leaves of its distance from its own centre
+    }
     let moments = inertia(masses_amu, positions).symmetric_eigenvalues();
     let (smallest, largest) = (moments.min(), moments.max());
     if largest <= 0.0 {
@@ -71,6 +74,14 @@ pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_atom_does_not_turn_wherever_it_is() {
+        // Of 1.9 * 39.95 / 39.95 rounding leaves a distance from 1.9.
+        for x in [0.0, 1.9, -1.9, 1e3] {
+            assert_eq!(rotational_degrees_of_freedom(&[39.95], &[Vec3::new(x, 0.3, 0.0)]), 0);
+        }
+    }
 
     #[test]
     fn a_rigid_rotor_has_the_textbook_moments() {

@@ -20,6 +20,7 @@ impl Request {
 
 /// What a potential says about a configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluation {
     /// Potential energy of each system, eV.
     pub energies: Vec<f64>,

@@ -8,6 +8,7 @@ use crate::{
 /// Invariant: `evaluation` belongs to `positions` except between [`State::drift`] and [`State::evaluate`],
 /// which are the bricks integrators are built of.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct State {
     batch: Batch,
     positions: Vec<Vec3>,

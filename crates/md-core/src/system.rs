@@ -14,6 +14,7 @@ pub const COINCIDENT_ANGSTROM: f64 = 0.05;
 /// assert_eq!(oh.masses_amu(), &[15.999, 1.008]);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct System {
     elements: Vec<Element>,
     masses_amu: Vec<f64>,
@@ -23,6 +24,7 @@ pub struct System {
 
 /// Why a list of atoms is no [`System`]. Atoms are counted from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SystemError {
     /// No atoms.
     #[error("the system has no atoms")]
@@ -35,7 +37,7 @@ pub enum SystemError {
         /// Length of the other array.
         found: usize,
         /// What the other array holds.
-        what: &'static str,
+        what: String,
     },
     /// A coordinate that is NaN or infinite.
     #[error("atom {atom} ({element}) has the position ({}, {}, {}), which is not finite", position.x, position.y, position.z)]
@@ -160,12 +162,17 @@ impl System {
     }
 }
 
-fn check_length(elements: usize, found: usize, what: &'static str) -> Result<(), SystemError> {
-    if elements == found { Ok(()) } else { Err(SystemError::Length { elements, found, what }) }
+fn check_length(elements: usize, found: usize, what: &str) -> Result<(), SystemError> {
+    if elements == found {
+        Ok(())
+    } else {
+        Err(SystemError::Length { elements, found, what: what.to_owned() })
+    }
 }
 
 /// Lattice of a periodic system: the rows are the lattice vectors in Å, with a flag per direction.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Cell {
     vectors: Mat3,
     periodic: [bool; 3],

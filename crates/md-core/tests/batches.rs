@@ -147,7 +147,10 @@ fn what_is_no_system_is_refused_with_the_atom_at_fault() {
     let at = |x: f64| Vec3::new(x, 0.0, 0.0);
     let new = |n: usize, positions: Vec<Vec3>| System::new(vec![Element::H; n], positions).unwrap_err();
     assert_eq!(new(0, vec![]), SystemError::Empty);
-    assert_eq!(new(2, vec![at(0.0)]), SystemError::Length { elements: 2, found: 1, what: "positions" });
+    assert_eq!(
+        new(2, vec![at(0.0)]),
+        SystemError::Length { elements: 2, found: 1, what: "positions".to_owned() }
+    );
     assert!(matches!(new(2, vec![at(0.0), at(f64::NAN)]), SystemError::NonFinitePosition { atom: 1, .. }));
     let coincident = new(3, vec![at(0.0), at(1.0), at(1.01)]);
     assert!(matches!(coincident, SystemError::Coincident { first: 1, second: 2, .. }));
@@ -155,7 +158,9 @@ fn what_is_no_system_is_refused_with_the_atom_at_fault() {
 
     let h2 = System::new(vec![Element::H; 2], vec![at(0.0), at(0.74)]).unwrap();
     assert_eq!(bonds::find(&h2, bonds::DEFAULT_SCALE).len(), 1);
-    assert!(matches!(h2.clone().with_masses_amu(vec![1.0]), Err(SystemError::Length { what: "masses", .. })));
+    assert!(
+        matches!(h2.clone().with_masses_amu(vec![1.0]), Err(SystemError::Length { what, .. }) if what == "masses")
+    );
     for bad in [0.0, -1.0, f64::NAN] {
         assert!(matches!(h2.clone().with_masses_amu(vec![1.0, bad]), Err(SystemError::Mass { atom: 1, .. })));
     }

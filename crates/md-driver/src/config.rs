@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use md_dynamics::ThermostatKind;
 use md_io::results::{CriteriaSet, Verdict};
+use md_io::trajectory::Compression;
 use md_model::Precision;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use reader::{Reader, is_name};
 
@@ -63,6 +64,28 @@ pub struct Config {
     pub criteria: Vec<CriteriaSet>,
 }
 
+impl Config {
+    /// Computes all models there, if somewhere.
+    pub fn use_device(&mut self, device: Option<Device>) {
+        for model in &mut self.models {
+            model.device = device.unwrap_or(model.device);
+        }
+    }
+
+    /// The same campaign without some of its molecules.
+    #[must_use]
+    pub fn without_molecules(&self, without: &[usize]) -> Self {
+        let left: Vec<usize> = (0..self.molecules.len()).filter(|m| !without.contains(m)).collect();
+        let mut config = self.clone();
+        config.molecules = left.iter().map(|&m| self.molecules[m].clone()).collect();
+        for run in &mut config.runs {
+            run.molecules =
+                run.molecules.iter().filter_map(|m| left.iter().position(|kept| kept == m)).collect();
+        }
+        config
+    }
+}
+
 /// One model of a campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
@@ -81,7 +104,7 @@ pub struct ModelConfig {
 }
 
 /// Where a network is computed, as far as its implementation is [`Implementation::Fast`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// On the processor.
@@ -93,6 +116,18 @@ pub enum Device {
     Wgpu,
     /// On the first CUDA device if there is one.
     Auto,
+}
+
+impl Device {
+    /// Its name in the campaign file, on the command line and in the results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Cpu => "cpu",
+            Device::Cuda => "cuda",
+            Device::Wgpu => "wgpu",
+            Device::Auto => "auto",
+        }
+    }
 }
 
 /// How a network is computed.
@@ -166,6 +201,8 @@ pub struct RunConfig {
     pub record_stride: u64,
     /// Write a frame every so many steps; `None` writes no trajectory.
     pub trajectory_stride: Option<u64>,
+    /// How trajectories are stored.
+    pub trajectory_compression: Compression,
 }
 
 /// What the dynamics of a run samples.

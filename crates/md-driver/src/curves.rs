@@ -6,6 +6,7 @@ use md_core::{Element, Potential, System, mechanics};
 use md_io::results::{Column, Series, series_id};
 use md_metrics::{DecimatedSeries, Spectrum, histogram};
 use md_testkit::probe::{self, DimerScan};
+use serde::{Deserialize, Serialize};
 
 /// Samples of a run, at most.
 const SAMPLES_OF_RUN: usize = 240;
@@ -25,6 +26,7 @@ const LEAVING_POINTS: usize = 240;
 const SPECTRUM_TO_PER_CM: f64 = 4500.0;
 
 /// Energies of a run, thinned as it goes on.
+#[derive(Serialize, Deserialize)]
 pub struct EnergyTrace {
     conserved_ev: DecimatedSeries,
     kinetic_ev: DecimatedSeries,

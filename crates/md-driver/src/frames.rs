@@ -13,8 +13,9 @@ use anyhow::{Context, Result, bail};
 use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, Potential, System, Vec3};
 use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame, write_frame};
-use md_io::results::{Evaluation, Run, Series, TimeBin};
+use md_io::results::{Evaluation, Series, TimeBin};
 use md_metrics::ForceErrorAccumulator;
+use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Errors, Source};
 
@@ -28,7 +29,7 @@ const TIME_BINS: usize = 5;
 const OWN_FORCES_EV_PER_ANGSTROM: f64 = 1e-6;
 
 /// A frame of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VisitedFrame {
     /// Time since the start of the run, ps.
     pub time_ps: f64,
@@ -41,6 +42,7 @@ pub struct VisitedFrame {
 }
 
 /// Keeps a few frames of every run, evenly spaced, and the last one before a system left the batch.
+#[derive(Serialize, Deserialize)]
 pub struct Visited {
     stride: u64,
     systems: Vec<System>,
@@ -97,6 +99,14 @@ pub struct VisitedRun {
     pub temperature_k: f64,
     /// Frames, in order of time.
     pub frames: Vec<VisitedFrame>,
+}
+
+/// Begins a file without frames.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn begin(path: &Path) -> Result<()> {
+    File::create(path).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Appends the frames of a model to a file.
@@ -270,17 +280,4 @@ pub fn evaluate(
         });
     }
     Ok((evaluation, errors.series(source)))
-}
-
-/// Keeps what a group of runs visited, run by run.
-pub fn by_run(runs: &[Run], frames: Vec<Vec<VisitedFrame>>) -> Vec<VisitedRun> {
-    runs.iter()
-        .zip(frames)
-        .map(|(run, frames)| VisitedRun {
-            run: run.id.clone(),
-            molecule: run.molecule.clone(),
-            temperature_k: run.temperature_k,
-            frames,
-        })
-        .collect()
 }

@@ -13,6 +13,7 @@ use md_io::results::{ELEMENT_PAIRS, Gate, Series};
 use md_metrics::EnergyAccumulator;
 use md_testkit::probe::{self, Deviation, ProbeError};
 use md_testkit::random::SplitMix64;
+use serde::{Deserialize, Serialize};
 
 use crate::curves;
 use crate::models::LoadedModel;
@@ -52,6 +53,7 @@ const DIMER_TO_ANGSTROM: f64 = 8.0;
 const PRECISION_RUN: (f64, f64, usize) = (300.0, 0.5, 500);
 
 /// The gates of one model as they are measured.
+#[derive(Serialize, Deserialize)]
 pub struct Gates {
     model: String,
     gates: Vec<Gate>,
@@ -74,6 +76,12 @@ impl Gates {
         (self.gates, self.series)
     }
 
+    /// Adds what was measured apart: as if it had been measured here.
+    pub fn absorb(&mut self, apart: Gates) {
+        apart.gates.into_iter().for_each(|gate| self.enter(gate));
+        self.series.extend(apart.series);
+    }
+
     /// Adds a measurement; of several on one molecule the largest stays.
     pub fn record(&mut self, id: &str, molecule: &str, value: f64, unit: &str, detail: &str) {
         self.record_resolved(id, molecule, value, f64::NAN, unit, detail);
@@ -89,7 +97,7 @@ impl Gates {
         unit: &str,
         detail: &str,
     ) {
-        let new = Gate {
+        self.enter(Gate {
             id: id.to_owned(),
             model: self.model.clone(),
             molecule: molecule.to_owned(),
@@ -97,8 +105,11 @@ impl Gates {
             standard_error: Some(resolution).filter(|r| r.is_finite()),
             unit: unit.to_owned(),
             detail: detail.to_owned(),
-        };
-        match self.gates.iter_mut().find(|g| g.id == id && g.molecule == molecule) {
+        });
+    }
+
+    fn enter(&mut self, new: Gate) {
+        match self.gates.iter_mut().find(|g| g.id == new.id && g.molecule == new.molecule) {
             // No value means that it was not finite, which is the worst.
             Some(known) if new.value.is_none() || (known.value.is_some() && new.value > known.value) => {
                 *known = new;

@@ -14,6 +14,7 @@ mod doctor;
 pub mod evaluate;
 pub mod frames;
 pub mod gates;
+mod interrupt;
 mod minimum;
 pub mod models;
 pub mod plan;

@@ -83,6 +83,7 @@ pub fn unloaded(config: &ModelConfig) -> results::Model {
         precision: config.precision.to_string(),
         parameters: None,
         device: None,
+        device_requested: None,
         device_note: None,
         checkpoint_sha256: None,
         weight_bits: None,
@@ -121,6 +122,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
             weight_bits: Some(checkpoint.significant_bits()),
             elements: symbols(checkpoint.elements()),
             device: Some(device.to_owned()),
+            device_requested: Some(config.device.name().to_owned()),
             device_note,
             ..unloaded(config)
         },

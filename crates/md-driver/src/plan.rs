@@ -78,6 +78,33 @@ impl fmt::Display for Filter {
     }
 }
 
+/// `I/N` of `--shard`: the I-th of N shares of a plan, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which share, from 1.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
+            _ => Err(format!("'{text}': expected I/N with I from 1 to N, such as 1/4")),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -90,6 +117,14 @@ pub enum PlanError {
     /// Nothing is left.
     #[error("no run is left by --only {0}")]
     Empty(String),
+    /// More shares than runs.
+    #[error("--shard {shard}: the plan has {runs} runs, so at most as many shares")]
+    TooManyShards {
+        /// What was asked for.
+        shard: Shard,
+        /// Runs there are.
+        runs: usize,
+    },
 }
 
 /// The runs of a campaign, grouped as they are stepped together.
@@ -141,6 +176,41 @@ pub fn only<'a>(
         ));
     }
     Ok(groups)
+}
+
+/// A share of a plan, model by model: runs that follow each other, of about as many steps of as many atoms as any other
+/// share. `atoms` are those of each molecule. Every run is in exactly one share.
+///
+/// # Errors
+/// [`PlanError::TooManyShards`].
+pub fn share<'a>(groups: &[Group<'a>], atoms: &[usize], shard: Shard) -> Result<Vec<Group<'a>>, PlanError> {
+    let runs: usize = groups.iter().map(|g| g.runs.len()).sum();
+    if shard.of > runs {
+        return Err(PlanError::TooManyShards { shard, runs });
+    }
+    let cost = |group: &Group<'_>, run: &PlannedRun| {
+        (group.config.equilibration_steps + group.config.steps) as f64 * atoms[run.molecule] as f64
+    };
+    let mut by_model: Vec<&Group<'a>> = groups.iter().collect();
+    by_model.sort_by_key(|g| g.model);
+    let total: f64 = by_model.iter().flat_map(|g| g.runs.iter().map(|run| cost(g, run))).sum();
+    let mut before = 0.0;
+    let mut mine = BTreeSet::new();
+    for group in by_model {
+        for run in &group.runs {
+            let cost = cost(group, run);
+            let share = ((before + 0.5 * cost) / total * shard.of as f64) as usize;
+            if share.min(shard.of - 1) == shard.index - 1 {
+                mine.insert(run.id.as_str());
+            }
+            before += cost;
+        }
+    }
+    let kept = |group: &Group<'a>| Group {
+        runs: group.runs.iter().filter(|run| mine.contains(run.id.as_str())).cloned().collect(),
+        ..group.clone()
+    };
+    Ok(groups.iter().map(kept).filter(|g| !g.runs.is_empty()).collect())
 }
 
 /// One run of a grid. `replica` may lie beyond those that the grid asks for.

@@ -9,6 +9,7 @@ use md_metrics::{
     Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator,
     MetricError, RunningStats, ThermalAccumulator, find_anomalies, rmsd_aligned_angstrom,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Ensemble, RunConfig};
 use crate::curves::EnergyTrace;
@@ -24,12 +25,14 @@ const THERMAL_STRIDE: u64 = 4;
 const ANOMALY_FLOOR_EV_PER_ATOM: f64 = 1e-3;
 
 /// An [`Observer`] that keeps one [`Record`] per system.
+#[derive(Serialize, Deserialize)]
 pub struct Recorder {
     stride: u64,
     records: Vec<Record>,
 }
 
 /// The accumulators of one system.
+#[derive(Serialize, Deserialize)]
 pub struct Record {
     start: Vec<Vec3>,
     degrees_of_freedom: usize,

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use md_model::TrainingDevice;
 use md_train::{Event, Outcome, Trainer, TrainingConfig, ValidationErrors};
 
+use crate::interrupt;
 use crate::progress::Progress;
 
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub fn train(a: &Train, out: &mut dyn Write, progress: Progress) -> Result<u8> {
         split.validation.len()
     );
 
-    listen_for_interrupts()?;
+    interrupt::listen()?;
     let bar = if a.quiet { Progress::Quiet } else { progress }.training(&name, trainer.step(), steps);
     let best = trainer.best().map_or_else(String::new, |b| describe_best(b.force_rmse_ev_per_angstrom));
     bar.set_message(best);
@@ -79,7 +79,7 @@ pub fn train(a: &Train, out: &mut dyn Write, progress: Progress) -> Result<u8> {
             Event::Improved(best) => bar.set_message(describe_best(best.force_rmse_ev_per_angstrom)),
             Event::Saved => {}
         }
-        if INTERRUPTED.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     bar.finish_and_clear();
 
@@ -126,21 +126,4 @@ fn describe(errors: &ValidationErrors) -> String {
         errors.all.energy_rmse_mev_per_atom,
         molecules.join(", ")
     )
-}
-
-/// Set when the user or the system asks the program to stop.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From now on a first Ctrl-C (or SIGTERM) sets [`INTERRUPTED`]; a second ends the program at once.
-fn listen_for_interrupts() -> Result<()> {
-    let handler = || {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    match ctrlc::set_handler(handler) {
-        // Listening already: the handler is one for the whole process.
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(error) => Err(error).context("cannot listen for Ctrl-C"),
-    }
 }

@@ -33,12 +33,14 @@
 mod fixtures;
 mod relax;
 mod run;
+mod scheme;
 mod thermostat;
 mod velocities;
 mod verlet;
 
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
-pub use run::{RunError, RunOptions, run};
+pub use run::{Course, RunError, RunOptions, advance, run};
+pub use scheme::Scheme;
 pub use thermostat::{Bussi, Langevin, NoseHooverChain, Target, ThermostatError, ThermostatKind};
 pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
 pub use verlet::VelocityVerlet;

@@ -24,6 +24,7 @@ impl Default for RelaxOptions {
 
 /// One system after [`relax`].
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Relaxed {
     /// The system in its last geometry; in the one it started from when it diverged.
     pub system: System,
@@ -39,6 +40,7 @@ pub struct Relaxed {
 
 /// How the relaxation of one system ended.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RelaxOutcome {
     /// All forces are below the threshold.
     Converged,

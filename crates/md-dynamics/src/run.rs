@@ -54,12 +54,33 @@ pub enum RunError {
     },
 }
 
+/// Where a run stands: what there is to know beside state, integrator and observers to go on with it.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Course {
+    /// Steps done.
+    pub done: u64,
+    /// Numbers, in the batch the run began with, of the systems that are still in it.
+    pub ids: Vec<usize>,
+    /// What became of each system of that batch so far.
+    pub fates: Vec<Fate>,
+}
+
+impl Course {
+    /// Of a run that has not begun.
+    pub fn new(state: &State) -> Self {
+        let n = state.batch().n_systems();
+        Course { done: 0, ids: (0..n).collect(), fates: vec![Fate::Finished; n] }
+    }
+}
+
 /// Moves a batch `options.steps` steps and returns what became of each system of it.
 ///
 /// Before the first step and after every step each system is checked: finite positions, energy, forces and
-/// velocities, then its [`Limits`]; between frames by whoever makes the steps ([`Integrator::steps`]). One that fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at
-/// once, so that its numbers never reach the potential again; the others go on unchanged, bit for bit. The run
-/// ends early when none is left. Afterwards `state` holds the systems that finished, in order.
+/// velocities, then its [`Limits`]; between frames by whoever makes the steps ([`Integrator::steps`]). One that
+/// fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at once, so that its numbers never reach the
+/// potential again; the others go on unchanged, bit for bit. The run ends early when none is left. Afterwards
+/// `state` holds the systems that finished, in order.
 ///
 /// Observers see the state the run begins with and every `stride`-th step after it, always after the check: no
 /// frame holds a system that has diverged, and there is no frame without systems.
@@ -76,36 +97,63 @@ pub fn run(
     observers: &mut [&mut dyn Observer],
     options: &RunOptions,
 ) -> Result<Vec<Fate>, RunError> {
-    check_limits(state, &options.limits)?;
+    let mut course = Course::new(state);
+    advance(state, integrator, potential, observers, options, &mut course, u64::MAX)?;
+    Ok(course.fates)
+}
+
+/// [`run`] in parts: goes on from `course`, and pauses after `steps` more steps. Returns whether the run is over.
+///
+/// A run is the same, bit for bit, in however many parts it is made: it pauses right after a step, and what is due
+/// then, the check and the observers, comes first in the next part. State, integrator, observers and `course` are
+/// all that the next part needs: restored from copies, they go on as if nothing had happened.
+///
+/// # Errors
+/// As [`run`].
+pub fn advance(
+    state: &mut State,
+    integrator: &mut dyn Integrator,
+    potential: &mut dyn Potential,
+    observers: &mut [&mut dyn Observer],
+    options: &RunOptions,
+    course: &mut Course,
+    steps: u64,
+) -> Result<bool, RunError> {
+    check_limits(state, &course.ids, course.fates.len(), &options.limits)?;
     let strides: Vec<u64> = observers.iter().map(|o| o.stride()).collect();
     if let Some(observer) = strides.iter().position(|&stride| stride == 0) {
         return Err(RunError::Stride { observer });
     }
-    let mut fates = vec![Fate::Finished; state.batch().n_systems()];
-    let mut ids: Vec<usize> = (0..fates.len()).collect();
-    let mut limits = options.limits.clone();
-    let mut done: u64 = 0;
+    let Course { done, ids, fates } = course;
+    let mut limits: Vec<Limits> = match options.limits.as_slice() {
+        [] => Vec::new(),
+        all => ids.iter().map(|&id| all[id].clone()).collect(),
+    };
+    let pause = done.saturating_add(steps).min(options.steps);
     loop {
-        remove_diverged(state, integrator, &mut limits, &mut ids, &mut fates);
+        if *done == pause && pause < options.steps {
+            return Ok(false);
+        }
+        remove_diverged(state, integrator, &mut limits, ids, fates);
         if ids.is_empty() {
-            break;
+            return Ok(true);
         }
         if strides.iter().any(|&stride| done.is_multiple_of(stride)) {
             let conserved_ev = integrator.conserved_ev(state);
-            let frame = Frame { state, ids: &ids, conserved_ev: &conserved_ev };
+            let frame = Frame { state, ids, conserved_ev: &conserved_ev };
             for (observer, &stride) in observers.iter_mut().zip(&strides) {
                 if done.is_multiple_of(stride) {
                     observer.observe(frame)?;
                 }
             }
         }
-        let until_seen = strides.iter().map(|stride| stride - done % stride);
-        let Some(steps) = until_seen.chain([options.steps - done]).min().filter(|&steps| steps > 0) else {
-            break;
-        };
-        done += integrator.steps(state, potential, steps, &limits)?;
+        if *done == options.steps {
+            return Ok(true);
+        }
+        let until_seen = strides.iter().map(|stride| stride - *done % stride);
+        let steps = until_seen.fold(pause - *done, u64::min);
+        *done += integrator.steps(state, potential, steps, &limits)?;
     }
-    Ok(fates)
 }
 
 /// Takes the systems that fail their check out of the batch and writes down their fates.
@@ -136,12 +184,16 @@ fn remove_diverged(
     }
 }
 
-fn check_limits(state: &State, limits: &[Limits]) -> Result<(), RunError> {
-    let batch = state.batch();
-    if !limits.is_empty() && limits.len() != batch.n_systems() {
-        return Err(RunError::Limits { expected: batch.n_systems(), found: limits.len() });
+/// `ids` are the systems that are left of `n_systems`.
+fn check_limits(state: &State, ids: &[usize], n_systems: usize, limits: &[Limits]) -> Result<(), RunError> {
+    if limits.is_empty() {
+        return Ok(());
     }
-    for (system, (limits, atoms)) in limits.iter().zip(batch.ranges()).enumerate() {
+    if limits.len() != n_systems {
+        return Err(RunError::Limits { expected: n_systems, found: limits.len() });
+    }
+    for (&system, atoms) in ids.iter().zip(state.batch().ranges()) {
+        let limits = &limits[system];
         for bond in &limits.bonds {
             let atom = bond.i.max(bond.j);
             if atom >= atoms.len() {

@@ -11,6 +11,7 @@ use md_core::{Integrator, Limits, Potential, State, StepError};
 ///
 /// Source: W. C. Swope, H. C. Andersen, P. H. Berens, K. R. Wilson, J. Chem. Phys. 76, 637 (1982).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct VelocityVerlet {
     timestep_fs: f64,
 }

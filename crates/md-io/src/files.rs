@@ -10,6 +10,9 @@ mod checked;
 
 pub use checked::{CheckedError, read_checked, write_checked};
 
+/// How the names begin of files that an interrupted [`write_atomically`] leaves behind.
+pub const UNFINISHED: &str = ".unfinished-";
+
 /// Writes a file such that at every moment, also after a crash, `path` holds either its old content or all of
 /// `bytes`: a temporary file beside it is written, synced and renamed over it.
 ///
@@ -18,7 +21,7 @@ pub use checked::{CheckedError, read_checked, write_checked};
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // `create_new` rather than a private temporary file: the result is readable as any new file is.
     let mut temporary = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .make_in(folder_of(path), |path| File::options().write(true).create_new(true).open(path))?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;

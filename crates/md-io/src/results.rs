@@ -141,6 +141,9 @@ pub struct Campaign {
     /// What the plan was restricted to (`--only`), such as `molecule=water`; empty for the whole campaign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// The share of the plan that was run (`--shard`), such as `1/4`; absent for the whole plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
 }
 
 /// The program and the machine.

@@ -24,6 +24,7 @@ fn length(positions: &[Vec3], i: usize, j: usize) -> Result<f64, MetricError> {
 
 /// What [`BondTracker`] knows of one bond.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BondRecord {
     /// The bond, with its reference length.
     pub bond: Bond,
@@ -59,6 +60,7 @@ pub struct BrokenBond {
 /// # Ok::<(), md_metrics::MetricError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BondTracker {
     records: Vec<BondRecord>,
     broken_ratio: f64,

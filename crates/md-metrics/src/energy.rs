@@ -183,6 +183,7 @@ pub fn mean_absolute_deviation_ev(energies_ev: &[f64]) -> Result<f64, MetricErro
 /// # Ok::<(), md_metrics::MetricError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EnergyAccumulator {
     stats: RunningStats,
     moments: PairMoments,

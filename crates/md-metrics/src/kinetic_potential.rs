@@ -38,6 +38,7 @@ impl KineticPotential {
 
 /// [`KineticPotential`] of a stream, in constant memory.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KineticPotentialAccumulator {
     moments: PairMoments,
 }

@@ -3,6 +3,7 @@
 /// Counting from the first pair makes small fluctuations of a large number exact: total energies of -10⁴ eV lose
 /// no digits to their size. The updates are Welford's (Technometrics 4, 419 (1962)).
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PairMoments {
     pub count: u64,
     first: (f64, f64),

@@ -12,6 +12,7 @@
 /// assert_eq!((series.stride(), series.last()), (4, Some((9.0, 0.0))));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DecimatedSeries {
     capacity: usize,
     stride: u64,

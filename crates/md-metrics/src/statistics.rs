@@ -38,6 +38,7 @@ pub struct Summary {
 /// # Ok::<(), md_metrics::MetricError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RunningStats {
     count: u64,
     first: f64,

@@ -22,6 +22,7 @@ const NO_SHARE: f64 = 1e-6;
 /// Needs the velocities of a run at constant temperature. At constant energy a small molecule has neither the
 /// distribution nor, where its vibrations hardly mix, equipartition, and no model is to blame.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThermalAccumulator {
     masses_amu: Vec<f64>,
     degrees_of_freedom: usize,

@@ -13,6 +13,7 @@ use md_testkit::analytic::Control;
 
 use super::dynamics::{RelaxedMolecules, prepare, start};
 use super::stage::ModelStage;
+use super::store::Halt;
 use super::watch::StageTicker;
 use crate::config::{Ensemble, PRODUCTION};
 use crate::criteria::{self, Theme};
@@ -29,21 +30,22 @@ const MOST_MOLECULES: usize = 3;
 const RUNG_FS: f64 = 250.0;
 
 impl ModelStage<'_> {
-    /// Takes the worst run of every molecule that fails a check of conservation or stability apart, and climbs
-    /// the ladder of time steps with the others, unless the model is hopeless anyway.
-    pub(super) fn explain(
+    /// Takes the worst run of every molecule that fails a check of conservation or stability apart.
+    pub(super) fn causes(
         &mut self,
-        groups: &[&Group<'_>],
+        groups: &[Group<'_>],
         relaxed: &RelaxedMolecules,
-        hopeless: bool,
         results: &mut Results,
-    ) {
+    ) -> Result<(), Halt> {
         let failing = self.failing(results);
         let causes = failing.len().min(MOST_MOLECULES) as u64;
         let watch = self.watch;
         let mut ticker = (causes > 0).then(|| watch.stage(&self.model.record.name, "causes", causes));
         for (molecule, trigger) in failing.iter().take(MOST_MOLECULES) {
-            match self.attribute(groups, relaxed, molecule, trigger, results) {
+            let Some(worst) = self.worst(molecule, results).cloned() else { continue };
+            let store = self.store;
+            let part = self.part("causes", &worst.id);
+            match store.part(&part, || self.attribute(groups, relaxed, &worst, trigger, results))? {
                 Ok(found) => results.attributions.extend(found),
                 Err(error) => {
                     results.failures.push(self.failure(Stage::Attribution, Some(molecule), &error));
@@ -51,15 +53,24 @@ impl ModelStage<'_> {
             }
             ticker.iter_mut().for_each(StageTicker::tick);
         }
-        drop(ticker);
-        if hopeless {
-            return;
-        }
-        let nve: Vec<&&Group<'_>> = groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve).collect();
+        Ok(())
+    }
+
+    /// Climbs the ladder of time steps from the start of the hottest run of every molecule, if it is `mine` to do.
+    pub(super) fn ladders(
+        &mut self,
+        groups: &[Group<'_>],
+        relaxed: &RelaxedMolecules,
+        mine: impl Fn(&PlannedRun) -> bool,
+        results: &mut Results,
+    ) -> Result<(), Halt> {
+        let nve: Vec<&Group<'_>> = groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve).collect();
         let mut ticker = self.watch.stage(&self.model.record.name, "time steps", nve.len() as u64);
         for group in nve {
-            for run in hottest_of_each_molecule(&group.runs) {
-                match self.ladder(group, run, relaxed) {
+            for run in hottest_of_each_molecule(&group.runs).into_iter().filter(|run| mine(run)) {
+                let store = self.store;
+                let part = self.part("time steps", &run.id);
+                match store.part(&part, || self.ladder(group, run, relaxed))? {
                     Ok(found) => results.timesteps.extend(found),
                     Err(error) => {
                         let molecule = &self.molecules[run.molecule].record.name;
@@ -69,6 +80,7 @@ impl ModelStage<'_> {
             }
             ticker.tick();
         }
+        Ok(())
     }
 
     /// Molecules that fail a check of conservation or stability for production (a control: for the engine), and
@@ -91,20 +103,24 @@ impl ModelStage<'_> {
         failing
     }
 
-    /// Repeats the worst run of a molecule under experiments. `None` where no run of it began.
-    fn attribute(
-        &mut self,
-        groups: &[&Group<'_>],
-        relaxed: &RelaxedMolecules,
-        molecule: &str,
-        trigger: &str,
-        results: &Results,
-    ) -> Result<Option<results::Attribution>> {
+    /// The worst run of a molecule that began.
+    fn worst<'r>(&self, molecule: &str, results: &'r Results) -> Option<&'r Run> {
         let name = &self.model.record.name;
         let runs = results.runs.iter().filter(|r| {
             r.model == *name && r.molecule == molecule && r.ensemble == "nve" && r.steps_done > 0
         });
-        let Some(worst) = runs.max_by(|a, b| badness(a).total_cmp(&badness(b))) else { return Ok(None) };
+        runs.max_by(|a, b| badness(a).total_cmp(&badness(b)))
+    }
+
+    /// Repeats a run under experiments. `None` where it cannot begin.
+    fn attribute(
+        &mut self,
+        groups: &[Group<'_>],
+        relaxed: &RelaxedMolecules,
+        worst: &Run,
+        trigger: &str,
+        results: &Results,
+    ) -> Result<Option<results::Attribution>> {
         let Some((group, run)) = self.find(groups, worst) else { return Ok(None) };
         let Some((state, limits)) = self.begin(group, &run, relaxed)? else { return Ok(None) };
         let timestep_fs = group.config.timestep_fs;
@@ -131,13 +147,13 @@ impl ModelStage<'_> {
     }
 
     /// The group and plan of a run that was made.
-    fn find<'g, 'c>(&self, groups: &[&'g Group<'c>], run: &Run) -> Option<(&'g Group<'c>, PlannedRun)> {
+    fn find<'g, 'c>(&self, groups: &'g [Group<'c>], run: &Run) -> Option<(&'g Group<'c>, PlannedRun)> {
         groups.iter().find_map(|group| {
             let molecule = self.molecules.iter().position(|m| m.record.name == run.molecule)?;
             // Made anew, since a replica may have been added to the plan.
             let again =
                 planned(self.config, group.config, self.index, molecule, run.temperature_k, run.replica);
-            (again.id == run.id).then_some((*group, again))
+            (again.id == run.id).then_some((group, again))
         })
     }
 
@@ -151,9 +167,8 @@ impl ModelStage<'_> {
         let Ok(start) = start(self.config, self.molecules, group.config, run, relaxed) else {
             return Ok(None);
         };
-        let limits = start.limits.clone();
-        let (state, _) = prepare(group.config, &[run], &[start], self.model.potential.as_mut())?;
-        Ok((state.batch().n_systems() == 1).then_some((state, limits)))
+        let state = prepare(group.config, run, &start, self.model.potential.as_mut())?;
+        Ok(state.map(|state| (state, start.limits)))
     }
 
     fn ladder(

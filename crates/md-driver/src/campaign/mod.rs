@@ -1,60 +1,193 @@
 //! Runs a campaign: every stage of every model, written to the output folder as it is measured.
 
+mod batch;
 mod dynamics;
 mod explain;
+mod identity;
+mod merge;
 mod stage;
+mod store;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use md_core::{System, bonds, mechanics};
 use md_io::results::{self, Failure, Molecule, Results, SCHEMA_VERSION, Stage};
 
-use crate::config::{Config, MoleculeConfig};
-use crate::plan::{Filter, Group, only, plan};
+use crate::config::{Config, Device, ModelArgument, MoleculeConfig};
+use crate::models::LoadedModel;
+use crate::plan::{Filter, Group, Shard, only, plan, share};
 use crate::progress::Progress;
-use crate::{evaluate, frames, models, provenance, speed, verdict};
+use crate::{evaluate, frames, in_full, models, provenance, speed, verdict};
+use identity::Identity;
 use stage::{Labels, ModelStage};
+use store::Store;
 use watch::Watch;
 
-/// Runs `config` and writes what it measures to `out`: `results.json`, `md_performance_results.json` and, where the
-/// campaign asks for them, `trajectories/`. `labels` are frames of earlier runs with the forces of a reference
-/// program.
+pub use merge::merge;
+pub use store::{Halt, SAVE_EVERY};
+
+/// What is asked for beside the campaign file's content.
+pub struct Request<'a> {
+    /// The campaign file.
+    pub config_file: &'a Path,
+    /// Models added or replaced on the command line.
+    pub models: &'a [ModelArgument],
+    /// Device of all models, whatever the campaign file says.
+    pub device: Option<Device>,
+    /// Only what matches is run.
+    pub only: &'a [Filter],
+    /// Frames of earlier runs with the forces of a reference program.
+    pub labels: Option<&'a Path>,
+    /// Only this share of the plan is run.
+    pub shard: Option<Shard>,
+    /// A model or molecule that cannot be read is reported, and the others go on.
+    pub keep_going: bool,
+    /// How often the runs in progress are kept.
+    pub save_every: Duration,
+}
+
+/// How a campaign begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// In a folder that holds no results yet.
+    New,
+    /// Where it stands, if it has begun in that folder.
+    Resume,
+    /// Anew, beside what the folder may hold.
+    Beside,
+}
+
+/// A campaign in its output folder.
+pub struct Campaign {
+    /// The folder.
+    pub out: PathBuf,
+    store: Store,
+    identity: Identity,
+}
+
+impl Campaign {
+    /// Opens `out` for the campaign `config`, or a folder beside it.
+    ///
+    /// # Errors
+    /// A folder with results that must not be overwritten, with those of other inputs, or that another process works in.
+    pub fn open(config: &Config, request: &Request<'_>, out: &Path, begin: Begin) -> Result<Self> {
+        let identity = Identity::of(config, request)?;
+        let folder = out.join(store::FOLDER);
+        let begun = Identity::read(&folder)?;
+        let holds_results = out.join(RESULTS).exists();
+        match (begin, begun) {
+            (Begin::Resume, Some(begun)) => {
+                let differences = begun.differences(&identity);
+                if !differences.is_empty() {
+                    bail!(
+                        "{}: its results were begun with other inputs:\n  {}\ngive it these back to go on, or begin anew beside it \
+                         with --force-new",
+                        out.display(),
+                        differences.join("\n  ")
+                    );
+                }
+                if begun.cpu != identity.cpu {
+                    let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
+                    tracing::warn!(
+                        "the campaign began on a processor called {}, this is {}: last digits may differ",
+                        name(&begun.cpu),
+                        name(&identity.cpu)
+                    );
+                }
+                let store = Store::resume(out, request.save_every)?;
+                tracing::info!("going on in {}: {} parts are done", out.display(), store.n_parts());
+                Ok(Campaign { out: out.to_owned(), store, identity: begun })
+            }
+            (Begin::New | Begin::Resume, None) if holds_results => {
+                bail!(
+                    "{} holds results already, of which nothing is kept to go on with: choose another --out",
+                    out.display()
+                )
+            }
+            (Begin::New, Some(_)) => bail!(
+                "{} holds results already: go on with them by --resume, begin anew beside them by --force-new, or choose another \
+                 --out",
+                out.display()
+            ),
+            (Begin::Beside, begun) if holds_results || begun.is_some() => {
+                let beside = beside(out);
+                tracing::info!("{} holds results already: beginning in {}", out.display(), beside.display());
+                let store = Store::create(&beside, &identity, request.save_every)?;
+                Ok(Campaign { out: beside, store, identity })
+            }
+            _ => {
+                let store = Store::create(out, &identity, request.save_every)?;
+                Ok(Campaign { out: out.to_owned(), store, identity })
+            }
+        }
+    }
+
+    /// The folder of the campaign called `name` that began last in `parent`; `None` where there is none.
+    pub fn latest(parent: &Path, name: &str) -> Option<PathBuf> {
+        let folders = std::fs::read_dir(parent).ok()?.flatten().map(|entry| entry.path());
+        let begun = folders.filter_map(|folder| {
+            let identity = Identity::read(&folder.join(store::FOLDER)).ok()??;
+            (identity.campaign == name).then_some((identity.started, folder))
+        });
+        begun.max().map(|(_, folder)| folder)
+    }
+}
+
+/// The first of `out-2`, `out-3`, ... that does not exist.
+fn beside(out: &Path) -> PathBuf {
+    let name = |n: usize| {
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-{n}"));
+        out.with_file_name(name)
+    };
+    let mut n = 2;
+    while name(n).exists() {
+        n += 1;
+    }
+    name(n)
+}
+
+/// Name of the file with the results.
+pub const RESULTS: &str = "results.json";
+
+/// Runs a campaign and writes what it measures to its folder: `results.json`, `md_performance_results.json` and, where it
+/// asks for them, `trajectories/`.
 ///
 /// # Errors
-/// Bad input is found before anything runs. A model that fails in one run does not stop the others.
+/// Bad input is found before anything runs. A model that fails in one run does not stop the others. [`Halt`] when the
+/// campaign was interrupted, or what it measures cannot be kept.
 pub fn run(
     config: &Config,
-    filters: &[Filter],
-    labels: Option<&Path>,
-    out: &Path,
+    request: &Request<'_>,
+    campaign: Campaign,
     progress: Progress,
 ) -> Result<Results> {
-    let started = provenance::now();
+    let Campaign { out, store, mut identity } = campaign;
+    let out = out.as_path();
+    let Inputs { config, molecules, models: mut loaded, labels, asked, failures } =
+        Inputs::read(config, request)?;
+    let config = &config;
     let whole_plan = plan(config)?;
-    let groups = only(config, whole_plan.clone(), filters)?;
-    let molecules = load_molecules(config)?;
-    let labels = labels.map(|file| load_labels(config, file)).transpose()?.unwrap_or_default();
-    let asked: Vec<Vec<usize>> = (0..config.models.len())
+    let loaded_for: Vec<Vec<usize>> = (0..config.models.len())
         .map(|model| molecules_of(whole_plan.iter().filter(|g| g.model == model)))
         .collect();
-    let mut loaded = Vec::new();
-    for (model, asked) in config.models.iter().zip(&asked) {
-        let named: Vec<(&str, &System)> =
-            asked.iter().map(|&m| (molecules[m].record.name.as_str(), &molecules[m].system)).collect();
-        loaded.push(models::load(model, &named)?);
-    }
+    let groups = only(config, whole_plan, request.only)?;
+    let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
+    let own = request.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         campaign: results::Campaign {
             name: config.name.clone(),
             config_sha256: config.sha256.clone(),
             seed: config.seed,
-            finished: started.clone(),
-            started,
-            only: filters.iter().map(Filter::to_string).collect(),
+            finished: identity.started.clone(),
+            started: identity.started.clone(),
+            only: request.only.iter().map(Filter::to_string).collect(),
+            shard: request.shard.map(|shard| shard.to_string()),
         },
         provenance: provenance::provenance(),
         criteria: config.criteria.clone(),
@@ -72,54 +205,165 @@ pub fn run(
         attributions: Vec::new(),
         timesteps: Vec::new(),
         economy: Vec::new(),
-        failures: Vec::new(),
+        failures,
         series: Vec::new(),
     };
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create the folder {}", out.display()))?;
+    frames::begin(&out.join(frames::FILE))?; // what a campaign that goes on has visited is kept elsewhere
     finish(&mut results, out)?;
-    let named = (0..config.models.len()).filter(|&index| groups.iter().any(|g| g.model == index));
-    let named: Vec<String> = named.map(|index| config.models[index].name.clone()).collect();
-    let watch = Watch::new(progress, &results, &named, out);
-    for (index, (model, slot)) in config.models.iter().zip(&mut loaded).enumerate() {
-        let of_model: Vec<&Group<'_>> = groups.iter().filter(|g| g.model == index).collect();
-        if of_model.is_empty() {
-            continue; // left out by --only
-        }
+    let is_run = |index: usize| own.as_ref().unwrap_or(&groups).iter().any(|g| g.model == index);
+    let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
+    let names: Vec<String> = named.iter().map(|&index| config.models[index].name.clone()).collect();
+    results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
+    let watch = Watch::new(progress, &results, &names, out);
+    for index in named {
+        let model = &config.models[index];
+        let slot = &mut loaded[index];
         results.models.push(results::Model {
-            molecules: asked[index].iter().map(|&m| config.molecules[m].name.clone()).collect(),
+            molecules: asked[index].clone(),
             ..slot.as_ref().map_or_else(|| models::unloaded(model), |m| m.record.clone())
         });
-        if slot.is_none() {
-            let reason = format!("no checkpoint: give --model {}=CHECKPOINT", model.name);
-            results.failures.push(Failure {
-                model: model.name.clone(),
-                molecule: None,
-                stage: Stage::Load,
-                reason,
-            });
-        }
         if let Some(loaded) = slot {
+            let whole = groups_of(index, &groups);
+            let share = own.as_ref().map(|own| groups_of(index, own));
             let mut stage = ModelStage {
                 config,
                 index,
+                loaded_for: &loaded_for[index],
                 molecules: &molecules,
                 labels: &labels,
                 model: loaded,
+                store: &store,
                 out,
                 watch: &watch,
             };
-            stage.measure(&of_model, &mut results);
+            stage.measure(&whole, share.as_deref(), &mut results)?;
+            if let Some(record) = results.models.last_mut() {
+                // A device may have failed on the way.
+                record.device.clone_from(&loaded.record.device);
+                record.device_note.clone_from(&loaded.record.device_note);
+            }
         }
         finish(&mut results, out)?;
         if let Some(model) = results.models.last() {
             watch.model_is_done(model);
         }
     }
-    results.machine = speed::machine();
+    results.machine = store.part("machine", || Ok(speed::machine()))??;
     speed::relate_to_machine(&mut results.speed, &results.machine);
     finish(&mut results, out)?;
+    identity.finished = true;
+    identity.write(&out.join(store::FOLDER))?;
     watch.finish();
+    store.finish();
     Ok(results)
+}
+
+/// All that a campaign reads.
+struct Inputs {
+    /// The campaign, without what could not be read.
+    config: Config,
+    molecules: Vec<LoadedMolecule>,
+    models: Vec<Option<LoadedModel>>,
+    labels: Labels,
+    /// Names of the molecules that each model was to run, those that could not be read included.
+    asked: Vec<Vec<String>>,
+    failures: Vec<Failure>,
+}
+
+impl Inputs {
+    fn read(config: &Config, request: &Request<'_>) -> Result<Self> {
+        let keep_going = request.keep_going;
+        let whole_plan = plan(config)?;
+        let asked_for =
+            |groups: &[Group<'_>], model| molecules_of(groups.iter().filter(|g| g.model == model));
+        let asked = (0..config.models.len())
+            .map(|model| asked_for(&whole_plan, model))
+            .map(|molecules| molecules.into_iter().map(|m| config.molecules[m].name.clone()).collect())
+            .collect();
+        let mut failures = Vec::new();
+        let mut molecules = Vec::new();
+        let mut unread = Vec::new();
+        for (m, molecule) in config.molecules.iter().enumerate() {
+            let context = || format!("molecule '{}'", molecule.name);
+            match load_molecule(molecule, keep_going).with_context(context) {
+                Ok((loaded, without)) => {
+                    molecules.push(loaded);
+                    failures.extend(
+                        without
+                            .iter()
+                            .flat_map(|error| failures_of(config, &whole_plan, m, Stage::Evaluation, error)),
+                    );
+                }
+                Err(error) if keep_going => {
+                    failures.extend(failures_of(config, &whole_plan, m, Stage::Load, &error));
+                    unread.push(m);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let config = config.without_molecules(&unread);
+        if molecules.is_empty() {
+            bail!("no molecule is left: none of them can be read");
+        }
+        let whole_plan = plan(&config)?;
+        let mut loaded = Vec::new();
+        for (index, model) in config.models.iter().enumerate() {
+            let asked = asked_for(&whole_plan, index);
+            let named: Vec<(&str, &System)> =
+                asked.iter().map(|&m| (molecules[m].record.name.as_str(), &molecules[m].system)).collect();
+            let failure = |reason: String| Failure {
+                model: model.name.clone(),
+                molecule: None,
+                stage: Stage::Load,
+                reason,
+            };
+            let found = store::isolated(|| models::load(model, &named));
+            match found {
+                Ok(Some(found)) => loaded.push(Some(found)),
+                Ok(None) => {
+                    let reason = format!("no checkpoint: give --model {}=CHECKPOINT", model.name);
+                    failures.push(failure(reason));
+                    loaded.push(None);
+                }
+                Err(error) if keep_going => {
+                    tracing::error!("{}", in_full(&error));
+                    failures.push(failure(in_full(&error)));
+                    loaded.push(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let labels = request.labels.map(|file| load_labels(&config, file)).transpose()?.unwrap_or_default();
+        Ok(Inputs { config, molecules, models: loaded, labels, asked, failures })
+    }
+}
+
+/// That a molecule, or a file of it, cannot be read, for every model that was to run it.
+fn failures_of(
+    config: &Config,
+    groups: &[Group<'_>],
+    molecule: usize,
+    stage: Stage,
+    error: &anyhow::Error,
+) -> Vec<Failure> {
+    let reason = in_full(error);
+    tracing::error!("{reason}");
+    let runs_it = |model: &usize| {
+        groups.iter().any(|g| g.model == *model && g.runs.iter().any(|run| run.molecule == molecule))
+    };
+    (0..config.models.len())
+        .filter(runs_it)
+        .map(|model| Failure {
+            model: config.models[model].name.clone(),
+            molecule: Some(config.molecules[molecule].name.clone()),
+            stage,
+            reason: reason.clone(),
+        })
+        .collect()
+}
+
+fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
+    groups.iter().filter(|g| g.model == model).cloned().collect()
 }
 
 /// The molecules that these groups run, in the order of the campaign.
@@ -131,9 +375,15 @@ pub(crate) fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
 fn finish(results: &mut Results, out: &Path) -> Result<()> {
     results.campaign.finished = provenance::now();
+    let devices = |of: fn(&results::Model) -> Option<&String>| {
+        let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
+        if named.is_empty() { "cpu".to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
+    };
+    results.provenance.device_requested = devices(|m| m.device_requested.as_ref());
+    results.provenance.device_used = devices(|m| m.device.as_ref());
     speed::relate_to_first(results);
     verdict::judge(results);
-    results.write(&out.join("results.json"))?;
+    results.write(&out.join(RESULTS))?;
     results::write_json(&out.join("md_performance_results.json"), &speed::performance(results))?;
     Ok(())
 }
@@ -147,23 +397,30 @@ pub(crate) struct LoadedMolecule {
     pub(crate) frequencies_per_cm: Vec<f64>,
 }
 
-fn load_molecules(config: &Config) -> Result<Vec<LoadedMolecule>> {
-    let load = |m: &MoleculeConfig| load_molecule(m).with_context(|| format!("molecule '{}'", m.name));
-    config.molecules.iter().map(load).collect()
-}
-
-/// Reads the structure of a molecule, and checks that its other files are about the same atoms.
+/// Reads the structure of a molecule, and checks that its other files are about the same atoms. With `keep_going` it
+/// goes without those that are not, and says why.
 ///
 /// # Errors
 /// What is wrong with them.
-pub(crate) fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
+pub(crate) fn load_molecule(
+    config: &MoleculeConfig,
+    keep_going: bool,
+) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {
     let system = md_io::extxyz::read_system(&config.structure)?;
-    for reference in &config.references {
-        evaluate::check_reference(reference, &system, true)?;
-    }
-    for trajectory in &config.trajectories {
-        evaluate::check_reference(trajectory, &system, false)?;
-    }
+    let mut without = Vec::new();
+    let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<PathBuf>> {
+        let mut sound = Vec::new();
+        for file in files {
+            match evaluate::check_reference(file, &system, with_forces) {
+                Ok(()) => sound.push(file.clone()),
+                Err(error) if keep_going => without.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sound)
+    };
+    let references = sound(&config.references, true)?;
+    let trajectories = sound(&config.trajectories, false)?;
     let modes = 3 * system.n_atoms()
         - 3
         - mechanics::rotational_degrees_of_freedom(system.masses_amu(), system.positions());
@@ -172,7 +429,7 @@ pub(crate) fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
         bail!("frequencies_per_cm has {given} numbers, the molecule has {modes} vibrations");
     }
     let elements: BTreeSet<_> = system.elements().iter().copied().collect();
-    Ok(LoadedMolecule {
+    let loaded = LoadedMolecule {
         record: Molecule {
             name: config.name.clone(),
             atoms: system.n_atoms(),
@@ -181,10 +438,11 @@ pub(crate) fn load_molecule(config: &MoleculeConfig) -> Result<LoadedMolecule> {
             bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
         },
         system,
-        references: config.references.clone(),
-        trajectories: config.trajectories.clone(),
+        references,
+        trajectories,
         frequencies_per_cm: config.frequencies_per_cm.clone(),
-    })
+    };
+    Ok((loaded, without))
 }
 
 fn load_labels(config: &Config, file: &Path) -> Result<Labels> {

@@ -4,20 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use md_core::System;
-use md_dynamics::RelaxOptions;
+use md_dynamics::{RelaxOptions, Relaxed};
 use md_io::extxyz::LabelKeys;
 use md_io::results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::dynamics::{Cut, RelaxedMolecules};
+use super::store::{Halt, Store, isolated};
 use super::watch::Watch;
 use super::{LoadedMolecule, molecules_of};
-use crate::config::{Config, Ensemble};
+use crate::config::{Config, Device, Ensemble, ModelConfig};
 use crate::criteria::REPLICAS;
 use crate::frames::{self, Label, VisitedRun};
 use crate::gates::Gates;
 use crate::models::LoadedModel;
-use crate::plan::{Group, planned};
-use crate::{compare, evaluate, in_full, minimum, shift, speed, statistics, verdict};
+use crate::plan::{Group, PlannedRun, planned};
+use crate::{compare, evaluate, in_full, minimum, models, shift, speed, statistics, verdict};
 use md_report::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
@@ -28,9 +31,12 @@ pub(super) struct ModelStage<'a> {
     pub(super) config: &'a Config,
     /// Index of the model.
     pub(super) index: usize,
+    /// The molecules it was loaded for.
+    pub(super) loaded_for: &'a [usize],
     pub(super) molecules: &'a [LoadedMolecule],
     pub(super) labels: &'a Labels,
     pub(super) model: &'a mut LoadedModel,
+    pub(super) store: &'a Store,
     pub(super) out: &'a Path,
     pub(super) watch: &'a Watch,
 }
@@ -45,63 +51,194 @@ pub(super) struct Labels {
 impl ModelStage<'_> {
     /// Measures everything on the molecules of `groups`. What needs no dynamics comes first: a model that fails every
     /// use by then has short runs.
-    pub(super) fn measure(&mut self, groups: &[&Group<'_>], results: &mut Results) {
-        let wanted = molecules_of(groups.iter().copied());
+    ///
+    /// `share` are the runs of this share of the campaign, where it is one. It measures what can be known of it alone;
+    /// what needs all runs of the model is left to whoever joins the shares.
+    ///
+    /// # Errors
+    /// [`Halt`]; `results` has what was measured until then.
+    pub(super) fn measure(
+        &mut self,
+        groups: &[Group<'_>],
+        share: Option<&[Group<'_>]>,
+        results: &mut Results,
+    ) -> Result<(), Halt> {
+        self.fall_back_again();
+        let wanted = molecules_of(groups.iter());
         let mut gates = Gates::new(&self.model.record.name);
-        self.gates_of_structures(&wanted, &mut gates, results);
-        let relaxed = self.minima(&wanted, groups, &mut gates, results);
+        self.gates_of_structures(&wanted, &mut gates, results)?;
+        let relaxed = self.minima(&wanted, &mut gates, results)?;
         results.gates.extend(gates.records().iter().cloned());
-        self.forces(&wanted, results);
+        self.forces(&wanted, results)?;
 
         let mut visited = Vec::new();
-        if let Some(relaxed) = relaxed {
-            let cut = self.cut(results);
-            for group in groups {
-                let ran = self.dynamics(group, &relaxed, cut.as_ref());
-                ran.keep(results, &mut visited);
-            }
+        let cut = self.cut(results);
+        for group in share.unwrap_or(groups) {
+            let ran = self.dynamics(group, &relaxed, cut.as_ref())?;
+            ran.keep(results, &mut visited);
+        }
+        if share.is_none() {
             if cut.is_none() {
-                self.more_replicas(groups, &relaxed, results, &mut visited);
+                self.more_replicas(groups, &relaxed, results, &mut visited)?;
             }
             self.survival(results);
-            self.explain(groups, &relaxed, cut.is_some(), results);
+            self.causes(groups, &relaxed, results)?;
         }
-        self.keep(&visited, results);
-        self.gates_of_frames(&visited, &mut gates, results);
+        // What is asked once per molecule belongs to the share with its first run.
+        let mine = |run: &PlannedRun| {
+            let of_molecule = |group: &&Group<'_>| group.runs.iter().any(|r| r.molecule == run.molecule);
+            let first = groups
+                .iter()
+                .find(of_molecule)
+                .and_then(|g| g.runs.iter().find(|r| r.molecule == run.molecule));
+            share.is_none_or(|share| {
+                share.iter().flat_map(|g| &g.runs).any(|own| first.is_some_and(|first| own.id == first.id))
+            })
+        };
+        if cut.is_none() {
+            self.ladders(groups, &relaxed, mine, results)?;
+        }
+        self.keep(&visited)?;
+        if share.is_none() {
+            self.gates_of_frames(&visited, &mut gates, results)?;
+        }
         results.gates.retain(|g| g.model != self.model.record.name);
         let (records, series) = gates.into_records();
         results.gates.extend(records);
         results.series.extend(series);
-        self.against_reference(&wanted, &visited, results);
+        if share.is_none() {
+            self.shifts(&wanted, &visited, results)?;
+        }
+        let runs = || groups.iter().flat_map(|g| &g.runs);
+        let wanted: Vec<usize> =
+            wanted.into_iter().filter(|&m| runs().find(|run| run.molecule == m).is_some_and(mine)).collect();
+        self.against_reference(&wanted, results)?;
 
         let speed = self.each("speed", Stage::Speed, &wanted, &mut results.failures, |model, molecule| {
             speed::measure(model, &molecule.record.name, &molecule.system, 1)
-        });
+        })?;
         results.speed.extend(speed);
+        Ok(())
     }
 
-    /// Measures something on each of the molecules `wanted`. What fails is recorded, and the rest goes on.
-    pub(super) fn each<T>(
+    /// Measures something on each of the molecules `wanted`, a part of the campaign each. What fails is recorded, and
+    /// the rest goes on.
+    pub(super) fn each<T: Serialize + DeserializeOwned>(
         &mut self,
         title: &str,
         stage: Stage,
         wanted: &[usize],
         failures: &mut Vec<Failure>,
         mut measure: impl FnMut(&mut LoadedModel, &LoadedMolecule) -> Result<T>,
-    ) -> Vec<T> {
+    ) -> Result<Vec<T>, Halt> {
         if wanted.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let mut ticker = self.watch.stage(&self.model.record.name, title, wanted.len() as u64);
         let mut measured = Vec::new();
         for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
-            match measure(self.model, molecule) {
+            let name = self.part(title, &molecule.record.name);
+            match self.store.part(&name, || measure(self.model, molecule))? {
                 Ok(value) => measured.push(value),
                 Err(error) => failures.push(self.failure(stage, Some(&molecule.record.name), &error)),
             }
             ticker.tick();
         }
-        measured
+        Ok(measured)
+    }
+
+    /// Loads the model anew: one that panicked may be left in any state.
+    pub(super) fn renew(&mut self) {
+        let mut config = self.config.models[self.index].clone();
+        if self.get_device().is_some() {
+            config.device = Device::Cpu;
+        }
+        if let Some(model) = self.load(&config) {
+            let record = std::mem::replace(&mut self.model.record, models::unloaded(&config));
+            *self.model = LoadedModel { record, ..model };
+        }
+    }
+
+    fn load(&self, config: &ModelConfig) -> Option<LoadedModel> {
+        let named: Vec<(&str, &System)> = self
+            .loaded_for
+            .iter()
+            .map(|&m| (self.molecules[m].record.name.as_str(), &self.molecules[m].system))
+            .collect();
+        match isolated(|| models::load(config, &named)) {
+            Ok(model) => model,
+            Err(error) => {
+                tracing::error!("model '{}' cannot be loaded again: {}", config.name, in_full(&error));
+                None
+            }
+        }
+    }
+
+    /// Why the model is computed on the processor since some part of the campaign.
+    fn get_device(&self) -> Option<String> {
+        self.store.get(&self.part("device", "cpu"))
+    }
+
+    /// From here on the processor computes a model that a GPU could not, and the results say so; whether there was
+    /// anything to fall back on.
+    pub(super) fn fall_back(&mut self, reason: &str) -> Result<bool, Halt> {
+        if self.model.record.device.as_deref().is_none_or(|device| device == "cpu") {
+            return Ok(false);
+        }
+        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
+        let Some(model) = self.load(&config) else { return Ok(false) };
+        let failed = self.model.record.device.clone().unwrap_or_default();
+        let note = format!("{failed} failed ({reason}), and the processor went on");
+        tracing::warn!("model '{}': {note}", config.name);
+        self.store.put(&[(&self.part("device", "cpu"), &note)])?;
+        self.use_processor(model, note);
+        Ok(true)
+    }
+
+    fn use_processor(&mut self, model: LoadedModel, note: String) {
+        let requested = self.model.record.device_requested.take();
+        *self.model = model;
+        self.model.record.device_requested = requested;
+        self.model.record.device_note = Some(note);
+    }
+
+    /// A campaign that goes on has fallen back already.
+    fn fall_back_again(&mut self) {
+        let Some(note) = self.get_device() else { return };
+        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
+        if let Some(model) = self.load(&config) {
+            self.use_processor(model, note);
+        }
+    }
+
+    /// Name of a part of the campaign that is about this model.
+    pub(super) fn part(&self, what: &str, of: &str) -> String {
+        format!("{}/{what}/{of}", self.model.record.name)
+    }
+
+    /// Gates as a part of the campaign. What was measured before a failure stays.
+    fn measure_gates(
+        &mut self,
+        (title, of, molecule): (&str, &str, &str),
+        gates: &mut Gates,
+        results: &mut Results,
+        measure: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>,
+    ) -> Result<(), Halt> {
+        let model = self.model.record.name.clone();
+        let mut apart = Gates::new(&model);
+        let name = self.part(title, of);
+        let measured = self.store.part(&name, || {
+            measure(&mut apart, self.model)?;
+            Ok(std::mem::replace(&mut apart, Gates::new(&model)))
+        })?;
+        match measured {
+            Ok(measured) => gates.absorb(measured),
+            Err(error) => {
+                gates.absorb(apart);
+                results.failures.push(self.failure(Stage::Gates, Some(molecule), &error));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn failure(&self, stage: Stage, molecule: Option<&str>, error: &anyhow::Error) -> Failure {
@@ -112,60 +249,109 @@ impl ModelStage<'_> {
         Failure { model, molecule, stage, reason }
     }
 
-    fn gates_of_structures(&mut self, wanted: &[usize], gates: &mut Gates, results: &mut Results) {
-        let failures = &mut results.failures;
-        self.each("physics gates", Stage::Gates, wanted, failures, |model, molecule| {
-            gates.of_structure(model, &molecule.record.name, &molecule.system)
-        });
+    fn gates_of_structures(
+        &mut self,
+        wanted: &[usize],
+        gates: &mut Gates,
+        results: &mut Results,
+    ) -> Result<(), Halt> {
+        let (watch, title) = (self.watch, "physics gates");
+        let mut ticker = watch.stage(&self.model.record.name, title, wanted.len() as u64);
+        for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
+            let name = molecule.record.name.as_str();
+            self.measure_gates((title, name, name), gates, results, |gates, model| {
+                gates.of_structure(model, name, &molecule.system)
+            })?;
+            ticker.tick();
+        }
+        drop(ticker);
         if self.model.record.role == Role::Candidate {
             let systems = wanted.iter().map(|&m| &self.molecules[m].system);
             let elements = self.model.elements_to_pair(systems);
-            let _ticker = self.watch.stage(&self.model.record.name, "element pairs", 0);
-            if let Err(error) = gates.of_element_pairs(self.model, &elements) {
-                failures.push(self.failure(Stage::Gates, Some(ELEMENT_PAIRS), &error));
-            }
+            let of: Vec<&str> = elements.iter().map(|e| e.symbol()).collect();
+            let _ticker = watch.stage(&self.model.record.name, ELEMENT_PAIRS, 0);
+            let part = (ELEMENT_PAIRS, of.join("-"), ELEMENT_PAIRS);
+            self.measure_gates((part.0, &part.1, part.2), gates, results, |gates, model| {
+                gates.of_element_pairs(model, &elements)
+            })?;
         }
+        Ok(())
     }
 
-    /// Relaxes the molecules `wanted`, all in one batch, and looks at the minima.
+    /// Relaxes the molecules `wanted`, all in one batch, and looks at the minima. A molecule that cannot be relaxed is
+    /// not among them.
     fn minima(
         &mut self,
         wanted: &[usize],
-        groups: &[&Group<'_>],
         gates: &mut Gates,
         results: &mut Results,
-    ) -> Option<RelaxedMolecules> {
+    ) -> Result<RelaxedMolecules, Halt> {
         let mut ticker = self.watch.stage(&self.model.record.name, "minima", wanted.len() as u64);
-        let systems: Vec<System> = wanted.iter().map(|&m| self.molecules[m].system.clone()).collect();
-        let options =
-            RelaxOptions { max_bond_ratio: self.config.limits.bond_ratio, ..RelaxOptions::default() };
-        let relaxed = match md_dynamics::relax(&systems, self.model.potential.as_mut(), &options)
-            .with_context(|| format!("relaxation with the model '{}'", self.model.record.name))
-        {
-            Ok(relaxed) => relaxed,
-            Err(error) => {
-                results.failures.push(self.failure(Stage::Relaxation, None, &error));
-                // Runs that begin at the given structure can be made nevertheless.
-                return groups.iter().all(|g| !g.config.relax).then(RelaxedMolecules::new);
-            }
-        };
-        for (&m, relaxed) in wanted.iter().zip(&relaxed) {
+        let relaxed = self.relax(wanted, results)?;
+        for (&m, relaxed) in &relaxed {
             let molecule = &self.molecules[m];
-            match minimum::look(self.model, molecule, relaxed, gates) {
-                Ok(record) => results.relaxations.push(record),
+            let name = molecule.record.name.as_str();
+            let model = self.model.record.name.clone();
+            let mut apart = Gates::new(&model);
+            let part = self.part("minimum", name);
+            let looked = self.store.part(&part, || {
+                let record = minimum::look(self.model, molecule, relaxed, &mut apart)?;
+                Ok((record, std::mem::replace(&mut apart, Gates::new(&model))))
+            })?;
+            match looked {
+                Ok((record, apart)) => {
+                    gates.absorb(apart);
+                    results.relaxations.push(record);
+                }
                 Err(error) => {
-                    results.failures.push(self.failure(Stage::Minimum, Some(&molecule.record.name), &error));
+                    gates.absorb(apart);
+                    results.failures.push(self.failure(Stage::Minimum, Some(name), &error));
                 }
             }
             ticker.tick();
         }
-        Some(wanted.iter().copied().zip(relaxed).collect())
+        Ok(relaxed)
+    }
+
+    fn relax(&mut self, wanted: &[usize], results: &mut Results) -> Result<RelaxedMolecules, Halt> {
+        let part = |stage: &Self, m: usize| stage.part("relaxation", &stage.molecules[m].record.name);
+        let mut relaxed = RelaxedMolecules::new();
+        for &m in wanted {
+            relaxed.extend(self.store.get::<Relaxed>(&part(self, m)).map(|known| (m, known)));
+        }
+        let mut open: Vec<Vec<usize>> =
+            vec![wanted.iter().copied().filter(|m| !relaxed.contains_key(m)).collect()];
+        let options =
+            RelaxOptions { max_bond_ratio: self.config.limits.bond_ratio, ..RelaxOptions::default() };
+        while let Some(batch) = open.pop().filter(|batch| !batch.is_empty()) {
+            self.store.keep_going()?;
+            let systems: Vec<System> = batch.iter().map(|&m| self.molecules[m].system.clone()).collect();
+            let found = isolated(|| {
+                md_dynamics::relax(&systems, self.model.potential.as_mut(), &options)
+                    .with_context(|| format!("relaxation with the model '{}'", self.model.record.name))
+            });
+            match found {
+                Ok(found) => {
+                    let names: Vec<String> = batch.iter().map(|&m| part(self, m)).collect();
+                    let parts: Vec<(&str, &Relaxed)> = names.iter().map(String::as_str).zip(&found).collect();
+                    self.store.put(&parts)?;
+                    relaxed.extend(batch.into_iter().zip(found));
+                }
+                Err(error) if batch.len() == 1 => {
+                    let name = &self.molecules[batch[0]].record.name;
+                    results.failures.push(self.failure(Stage::Relaxation, Some(name), &error));
+                }
+                // One of them is to blame: the others are relaxed without it.
+                Err(_) => open.extend(batch.into_iter().rev().map(|m| vec![m])),
+            }
+        }
+        Ok(relaxed)
     }
 
     /// Errors on labelled frames: those of the campaign, and those of the model's own earlier runs.
-    fn forces(&mut self, wanted: &[usize], results: &mut Results) {
+    fn forces(&mut self, wanted: &[usize], results: &mut Results) -> Result<(), Halt> {
         if self.model.record.role == Role::Control {
-            return;
+            return Ok(());
         }
         let failures = &mut results.failures;
         let references = self.each("forces", Stage::Evaluation, wanted, failures, |model, molecule| {
@@ -174,12 +360,12 @@ impl ModelStage<'_> {
                 evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
             };
             molecule.references.iter().map(on).collect::<Result<Vec<_>>>()
-        });
+        })?;
         keep_evaluations(results, references.into_iter().flatten());
         let Labels { file, labels } = self.labels;
-        let name = &self.model.record.name;
+        let name = self.model.record.name.clone();
         let own = |m: &usize| {
-            labels.iter().any(|l| l.model == *name && l.molecule == self.molecules[*m].record.name)
+            labels.iter().any(|l| l.model == name && l.molecule == self.molecules[*m].record.name)
         };
         let labelled: Vec<usize> = wanted.iter().copied().filter(own).collect();
         let failures = &mut results.failures;
@@ -188,8 +374,9 @@ impl ModelStage<'_> {
             let own: Vec<&Label> =
                 labels.iter().filter(|l| l.model == *name && l.molecule == *molecule_name).collect();
             frames::evaluate(source(name, molecule, file), &own, model.potential.as_mut())
-        });
+        })?;
         keep_evaluations(results, along);
+        Ok(())
     }
 
     /// How long runs may be: a model that no dynamics can save has short ones.
@@ -208,16 +395,16 @@ impl ModelStage<'_> {
     /// Adds replicas to the molecules whose checks need them, one at each temperature at a time, within the budget.
     fn more_replicas(
         &mut self,
-        groups: &[&Group<'_>],
+        groups: &[Group<'_>],
         relaxed: &RelaxedMolecules,
         results: &mut Results,
         visited: &mut Vec<VisitedRun>,
-    ) {
+    ) -> Result<(), Halt> {
         let mut spent_ps = 0.0;
         for extra in 0..self.config.economy.extra_replicas {
             let undecided = self.undecided_for_replicas(results);
             if undecided.is_empty() {
-                return;
+                return Ok(());
             }
             for group in groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve) {
                 let mut runs = Vec::new();
@@ -253,7 +440,7 @@ impl ModelStage<'_> {
                         cost_ps,
                         self.config.economy.budget_ps
                     ));
-                    return;
+                    return Ok(());
                 }
                 spent_ps += cost_ps;
                 results.economy.push(format!(
@@ -263,9 +450,10 @@ impl ModelStage<'_> {
                     undecided.join(", ")
                 ));
                 let more = Group { config: group.config, model: group.model, runs };
-                self.dynamics(&more, relaxed, None).keep(results, visited);
+                self.dynamics(&more, relaxed, None)?.keep(results, visited);
             }
         }
+        Ok(())
     }
 
     /// Molecules with a check that more replicas would decide.
@@ -308,32 +496,42 @@ impl ModelStage<'_> {
     }
 
     /// Writes the frames that were visited.
-    fn keep(&self, visited: &[VisitedRun], results: &mut Results) {
-        if let Err(error) = frames::append(&self.out.join(frames::FILE), &self.model.record.name, visited) {
-            results.failures.push(self.failure(Stage::Shift, None, &error));
-        }
+    fn keep(&self, visited: &[VisitedRun]) -> Result<(), Halt> {
+        frames::append(&self.out.join(frames::FILE), &self.model.record.name, visited).map_err(Halt::Storage)
     }
 
     /// The gates once more where the model's own runs went: at the hottest frames of each molecule.
-    fn gates_of_frames(&mut self, visited: &[VisitedRun], gates: &mut Gates, results: &mut Results) {
+    fn gates_of_frames(
+        &mut self,
+        visited: &[VisitedRun],
+        gates: &mut Gates,
+        results: &mut Results,
+    ) -> Result<(), Halt> {
         let mut names: Vec<&String> = visited.iter().map(|run| &run.molecule).collect();
         names.sort();
         names.dedup();
-        let mut ticker = self.watch.stage(&self.model.record.name, "gates on its frames", names.len() as u64);
+        let (watch, title) = (self.watch, "gates on its frames");
+        let mut ticker = watch.stage(&self.model.record.name, title, names.len() as u64);
         for molecule in names {
-            for (label, system) in hottest(visited, molecule) {
-                if let Err(error) = gates.of_frame(self.model, molecule, &label, &system) {
-                    results.failures.push(self.failure(Stage::Gates, Some(molecule), &error));
-                }
+            for (run, label, system) in hottest(visited, molecule) {
+                self.measure_gates((title, run, molecule), gates, results, |gates, model| {
+                    gates.of_frame(model, molecule, &label, &system)
+                })?;
             }
             ticker.tick();
         }
+        Ok(())
     }
 
-    /// How far the model went from its reference frames, and its dynamics beside the reference's.
-    fn against_reference(&mut self, wanted: &[usize], visited: &[VisitedRun], results: &mut Results) {
+    /// How far the model went from its reference frames.
+    fn shifts(
+        &mut self,
+        wanted: &[usize],
+        visited: &[VisitedRun],
+        results: &mut Results,
+    ) -> Result<(), Halt> {
         if self.model.record.role == Role::Control {
-            return;
+            return Ok(());
         }
         let with_frames: Vec<usize> =
             wanted.iter().copied().filter(|&m| !self.molecules[m].references.is_empty()).collect();
@@ -341,9 +539,16 @@ impl ModelStage<'_> {
         let shifts =
             self.each("distribution shift", Stage::Shift, &with_frames, failures, |model, molecule| {
                 shift::measure(&model.record.name, molecule, visited)
-            });
+            })?;
         results.shifts.extend(shifts.into_iter().flatten());
+        Ok(())
+    }
 
+    /// The dynamics of the model beside the reference's.
+    fn against_reference(&mut self, wanted: &[usize], results: &mut Results) -> Result<(), Halt> {
+        if self.model.record.role == Role::Control {
+            return Ok(());
+        }
         let with_trajectory: Vec<usize> =
             wanted.iter().copied().filter(|&m| !self.molecules[m].trajectories.is_empty()).collect();
         let limits = self.config.limits;
@@ -354,11 +559,12 @@ impl ModelStage<'_> {
             &with_trajectory,
             failures,
             |model, molecule| compare::measure(model, molecule, &limits),
-        );
+        )?;
         for (comparison, series) in comparisons {
             results.comparisons.push(comparison);
             results.series.extend(series);
         }
+        Ok(())
     }
 }
 
@@ -373,8 +579,8 @@ fn source<'a>(model: &'a str, molecule: &'a LoadedMolecule, frames: &'a Path) ->
     evaluate::Source { model, molecule: Some(&molecule.record.name), frames }
 }
 
-/// The last frames of the hottest runs of a molecule, each with its place in words.
-fn hottest(visited: &[VisitedRun], molecule: &str) -> Vec<(String, System)> {
+/// The last frames of the hottest runs of a molecule, each with its run and its place in words.
+fn hottest<'v>(visited: &'v [VisitedRun], molecule: &str) -> Vec<(&'v str, String, System)> {
     let mut runs: Vec<&VisitedRun> =
         visited.iter().filter(|run| run.molecule == molecule && !run.frames.is_empty()).collect();
     runs.sort_by(|a, b| b.temperature_k.total_cmp(&a.temperature_k).then_with(|| a.run.cmp(&b.run)));
@@ -383,7 +589,7 @@ fn hottest(visited: &[VisitedRun], molecule: &str) -> Vec<(String, System)> {
         .filter_map(|run| {
             let frame = run.frames.last()?;
             let label = format!("its own frame at {} K, {} ps", run.temperature_k, number(frame.time_ps));
-            Some((label, frame.system.clone()))
+            Some((run.run.as_str(), label, frame.system.clone()))
         })
         .collect()
 }

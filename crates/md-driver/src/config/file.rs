@@ -110,6 +110,7 @@ pub(super) struct RunTable {
     pub(super) exact_temperature: Option<bool>,
     pub(super) record_every_fs: Option<Spanned<f64>>,
     pub(super) trajectory_every_fs: Option<Spanned<f64>>,
+    pub(super) trajectory_gzip: Option<Spanned<bool>>,
     pub(super) friction_per_ps: Option<Spanned<f64>>,
     pub(super) relaxation_fs: Option<Spanned<f64>>,
     #[serde(rename = "ramp_to_K")]

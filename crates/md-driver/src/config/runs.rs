@@ -2,6 +2,7 @@
 
 use md_core::units::FS_PER_PS;
 use md_dynamics::ThermostatKind;
+use md_io::trajectory::Compression;
 use toml::Spanned;
 
 use super::file::RunTable;
@@ -70,6 +71,15 @@ impl Reader<'_> {
         };
         let record_stride = stride("record_every_fs", &table.record_every_fs)?.unwrap_or(1);
         let trajectory_stride = stride("trajectory_every_fs", &table.trajectory_every_fs)?;
+        let trajectory_compression = match &table.trajectory_gzip {
+            Some(gzip) if trajectory_stride.is_none() => {
+                let message =
+                    "trajectory_gzip means nothing without trajectory_every_fs: add that, or remove this";
+                return Err(self.error(Some(gzip.span()), message));
+            }
+            Some(gzip) if *gzip.get_ref() => Compression::Gzip,
+            Some(_) | None => Compression::None,
+        };
         let models = match &table.models {
             Some(names) => self.indices("model", names, model_names)?,
             None => (0..model_names.len()).filter(|&m| !named_elsewhere.contains(&model_names[m])).collect(),
@@ -92,6 +102,7 @@ impl Reader<'_> {
             exact_temperature: table.exact_temperature.unwrap_or(false),
             record_stride,
             trajectory_stride,
+            trajectory_compression,
         })
     }
 

@@ -100,8 +100,8 @@ fn read_molecule(molecule: &MoleculeConfig) -> (Molecule, Option<LoadedMolecule>
         .chain(trajectories.iter().map(|path| (path, Kind::Trajectory)))
         .map(|(path, kind)| DataFile { path: path.display().to_string(), kind, frames: frames(path, kind) })
         .collect();
-    let (atoms, usable) = match load_molecule(molecule) {
-        Ok(loaded) => (Reading::Count(loaded.system.n_atoms()), Some(loaded)),
+    let (atoms, usable) = match load_molecule(molecule, false) {
+        Ok((loaded, _)) => (Reading::Count(loaded.system.n_atoms()), Some(loaded)),
         Err(error) => (Reading::Failed(in_full(&error)), None),
     };
     (Molecule { name: molecule.name.clone(), atoms, files }, usable)

@@ -24,6 +24,7 @@ fn sound() -> Results {
             started: String::new(),
             finished: String::new(),
             only: Vec::new(),
+            shard: None,
         },
         provenance: Provenance {
             mdproof_version: String::new(),
@@ -51,6 +52,7 @@ fn sound() -> Results {
             precision: "f64".into(),
             parameters: None,
             device: None,
+            device_requested: None,
             device_note: None,
             checkpoint_sha256: None,
             weight_bits: None,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixtures::{Well, argon_atom, at_rest, system, water};
-use crate::{VelocityOptions, VelocityVerlet, thermalise};
+use crate::{Scheme, Target, ThermostatKind, VelocityOptions, VelocityVerlet, thermalise};
 use md_core::{BondLimit, Limits};
 use md_core::{Divergence, Vec3};
 
@@ -266,4 +266,59 @@ fn an_observer_that_fails_ends_the_run() {
     let error = run(&mut state, &mut verlet(), &mut Well::bottomless(), &mut [&mut FullDisk], &steps(9));
     assert_eq!(error.unwrap_err().to_string(), "trajectory failed at step 3: disk full");
     assert_eq!(state.step(), 3);
+}
+
+/// Systems that leave at different steps, observers with different strides: wherever it is cut, a run is the same.
+#[test]
+fn a_run_in_parts_is_the_whole_run() {
+    let systems = [argon_atom(0.5), argon_atom(1.9), water(), argon_atom(-1.9)];
+    let seeds = [5, 6, 7, 8];
+    let kinds = [
+        None,
+        Some(ThermostatKind::Langevin { friction_per_ps: 5.0 }),
+        Some(ThermostatKind::Bussi { relaxation_fs: 50.0 }),
+        Some(ThermostatKind::NoseHoover { relaxation_fs: 50.0 }),
+    ];
+    for kind in kinds {
+        let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 2.0 };
+        let mut start = at_rest(&systems);
+        thermalise(&mut start, &[300.0; 4], &seeds, &VelocityOptions::default()).unwrap();
+        for (atom, velocity) in [(1, 0.01), (5, -0.02)] {
+            start.velocities_mut()[atom] = Vec3::new(velocity, 0.0, 0.0);
+        }
+        let scheme = match kind {
+            None => Scheme::VelocityVerlet(verlet()),
+            Some(kind) => kind.build(1.0, &[Target::Constant(300.0); 4], &seeds, &start).unwrap(),
+        };
+        let options = RunOptions { steps: 60, limits: vec![Limits::default(); 4] };
+        let mut whole = (start.clone(), scheme.clone(), [Notebook::new(1), Notebook::new(7)]);
+        let [every, some] = &mut whole.2;
+        let fates = run(&mut whole.0, &mut whole.1, &mut well, &mut [every, some], &options).unwrap();
+        assert!(fates.iter().any(|f| *f != Fate::Finished) && fates.contains(&Fate::Finished), "{kind:?}");
+
+        for part in [1, 2, 13, 60] {
+            let (mut state, mut scheme) = (start.clone(), scheme.clone());
+            let (mut every, mut some) = (Notebook::new(1), Notebook::new(7));
+            let mut course = Course::new(&state);
+            let mut parts = 1;
+            loop {
+                let observers: &mut [&mut dyn Observer] = &mut [&mut every, &mut some];
+                let over =
+                    advance(&mut state, &mut scheme, &mut well, observers, &options, &mut course, part);
+                if over.unwrap() {
+                    break;
+                }
+                parts += 1;
+                (state, scheme, course) = (state.clone(), scheme.clone(), course.clone());
+            }
+            assert_eq!(parts, 60_u64.div_ceil(part));
+            assert_eq!((&state, &scheme, &course.fates), (&whole.0, &whole.1, &fates), "{kind:?}, {part}");
+            for (found, expected) in [(every, &whole.2[0]), (some, &whole.2[1])] {
+                assert_eq!(found.steps(), expected.steps());
+                for (a, b) in found.pages.iter().zip(&expected.pages) {
+                    assert_eq!((&a.ids, &a.energies, &a.positions), (&b.ids, &b.energies, &b.positions));
+                }
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::velocities::remove_rigid_motion;
 ///
 /// Source: G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bussi {
     timestep_fs: f64,
     /// c of the relaxation.

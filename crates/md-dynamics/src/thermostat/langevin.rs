@@ -22,6 +22,7 @@ use crate::velocities::remove_rigid_motion;
 ///
 /// Source: B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34 (2013).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Langevin {
     timestep_fs: f64,
     /// c of the friction.

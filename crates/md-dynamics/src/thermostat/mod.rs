@@ -19,13 +19,15 @@ pub use langevin::Langevin;
 pub use nose_hoover::NoseHooverChain;
 
 use md_core::units::BOLTZMANN_EV_PER_K;
-use md_core::{Integrator, State, StepError};
+use md_core::{State, StepError};
 use rand_chacha::ChaCha12Rng;
 
+use crate::Scheme;
 use crate::velocities::stream;
 
 /// The temperature that a thermostat holds a system at.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Target {
     /// Always this, K.
     Constant(f64),
@@ -132,16 +134,16 @@ impl ThermostatKind {
         targets: &[Target],
         seeds: &[u64],
         state: &State,
-    ) -> Result<Box<dyn Integrator>, ThermostatError> {
+    ) -> Result<Scheme, ThermostatError> {
         Ok(match self {
             ThermostatKind::Langevin { friction_per_ps } => {
-                Box::new(Langevin::new(timestep_fs, friction_per_ps, targets, seeds, state)?)
+                Scheme::Langevin(Langevin::new(timestep_fs, friction_per_ps, targets, seeds, state)?)
             }
             ThermostatKind::Bussi { relaxation_fs } => {
-                Box::new(Bussi::new(timestep_fs, relaxation_fs, targets, seeds, state)?)
+                Scheme::Bussi(Bussi::new(timestep_fs, relaxation_fs, targets, seeds, state)?)
             }
             ThermostatKind::NoseHoover { relaxation_fs } => {
-                Box::new(NoseHooverChain::new(timestep_fs, relaxation_fs, targets, state)?)
+                Scheme::NoseHooverChain(NoseHooverChain::new(timestep_fs, relaxation_fs, targets, state)?)
             }
         })
     }
@@ -149,6 +151,7 @@ impl ThermostatKind {
 
 /// What every thermostat holds of a system.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Bath {
     target: Target,
     random: ChaCha12Rng,

@@ -19,6 +19,7 @@ const WEIGHTS: [f64; 3] = [1.351207191959657, -1.702414383919315, 1.351207191959
 ///
 /// Source: G. J. Martyna, M. E. Tuckerman, D. J. Tobias, M. L. Klein, Mol. Phys. 87, 1117 (1996).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NoseHooverChain {
     timestep_fs: f64,
     relaxation_fs: f64,
@@ -26,6 +27,7 @@ pub struct NoseHooverChain {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Chain {
     kt_ev: f64,
     /// Positions of the thermostats, without unit.

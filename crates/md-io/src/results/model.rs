@@ -50,6 +50,9 @@ pub struct Model {
     /// `cpu` or `cuda`: where its runs were computed. Absent for what is no network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The device that was asked for: `cpu`, `cuda`, `wgpu` or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_requested: Option<String>,
     /// Why they were not computed on the device that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_note: Option<String>,

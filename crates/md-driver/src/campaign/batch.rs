@@ -1,0 +1,306 @@
+//! Runs in lock step, in parts: they are kept at intervals, and go on from there as if nothing had happened.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use md_core::{Fate, Limits, Observer, Potential, State, System};
+use md_dynamics::{Course, RunError, RunOptions, Scheme, advance};
+use md_io::results::{Run, RunFate, Series};
+use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
+use serde::{Deserialize, Serialize};
+
+use super::dynamics::{Cut, Start, integrator, set_out};
+use super::stage::ModelStage;
+use super::store::{Halt, isolated};
+use super::watch::StageTicker;
+use crate::config::RunConfig;
+use crate::frames::{Visited, VisitedFrame};
+use crate::plan::PlannedRun;
+use crate::record::Recorder;
+
+/// Steps are made for about so long before anybody asks whether to stop: an interrupt is noticed within it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Folder of trajectories in the output folder.
+pub(super) const TRAJECTORIES: &str = "trajectories";
+
+/// What came of one run.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Ran {
+    pub(super) run: Run,
+    pub(super) frames: Vec<VisitedFrame>,
+    pub(super) series: Vec<Series>,
+}
+
+/// Runs in progress, with all that there is to know to go on with them.
+#[derive(Serialize, Deserialize)]
+struct InProgress {
+    /// Time they took so far, s.
+    wall_s: f64,
+    phase: Phase,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Phase {
+    /// With the thermostat that prepares them.
+    Preparing(Moving),
+    Running(Box<Running>),
+}
+
+/// Systems that move.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Moving {
+    pub(super) state: State,
+    pub(super) scheme: Scheme,
+    pub(super) course: Course,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Running {
+    moving: Moving,
+    /// What became of each run before it began.
+    prepared: Vec<Fate>,
+    /// Numbers of the runs that began.
+    alive: Vec<usize>,
+    recorder: Recorder,
+    visited: Visited,
+    /// Bytes of each trajectory.
+    trajectories: Vec<u64>,
+}
+
+/// How many steps are made before anybody asks whether to stop, and when runs were kept last.
+struct Pace {
+    steps: u64,
+    kept: Instant,
+}
+
+impl<'a> ModelStage<'a> {
+    /// Makes the runs `planned` of `grid`, of so many steps, in lock step.
+    ///
+    /// # Errors
+    /// [`Halt`], and why they cannot be made.
+    #[expect(clippy::disallowed_methods, reason = "runs are kept at intervals of time")]
+    pub(super) fn batch(
+        &mut self,
+        grid: &RunConfig,
+        planned: &[&PlannedRun],
+        starts: &[&Start<'_>],
+        steps: u64,
+        cut: Option<&Cut>,
+    ) -> Result<Vec<Ran>> {
+        let ids: Vec<&str> = planned.iter().map(|run| run.id.as_str()).collect();
+        let name = format!("{steps} steps of {}", ids.join(", "));
+        let (mut progress, mut writer) = match self.restore(grid, planned, &name) {
+            Some(kept) => kept,
+            None => (
+                InProgress {
+                    wall_s: 0.0,
+                    phase: Phase::Preparing(set_out(grid, planned, starts, self.model.potential.as_mut())?),
+                },
+                None,
+            ),
+        };
+        let preparation =
+            RunOptions { steps: grid.equilibration_steps, limits: limits(starts, 0..starts.len()) };
+        let mut pace = Pace { steps: 1, kept: Instant::now() };
+        let mut ticker = self.ticker(grid, &progress, steps);
+        loop {
+            let InProgress { wall_s, phase } = &mut progress;
+            let over = match phase {
+                Phase::Preparing(_) if preparation.steps == 0 => true,
+                Phase::Preparing(moving) => {
+                    let potential = self.model.potential.as_mut();
+                    move_on(moving, potential, &mut [&mut ticker], &preparation, wall_s, &mut pace)?
+                }
+                Phase::Running(running) => {
+                    let Running { moving, alive, recorder, visited, .. } = running.as_mut();
+                    let mut observers: Vec<&mut dyn Observer> = vec![recorder, visited, &mut ticker];
+                    observers.extend(writer.as_mut().map(|w| w as &mut dyn Observer));
+                    let options = RunOptions { steps, limits: limits(starts, alive.iter().copied()) };
+                    let potential = self.model.potential.as_mut();
+                    move_on(moving, potential, &mut observers, &options, wall_s, &mut pace)?
+                }
+            };
+            if over {
+                progress.phase = match progress.phase {
+                    Phase::Preparing(prepared) => {
+                        let (running, trajectories) = self.set_off(grid, planned, starts, prepared, steps)?;
+                        writer = trajectories;
+                        Phase::Running(Box::new(running))
+                    }
+                    Phase::Running(running) => {
+                        if let Some(mut writer) = writer {
+                            writer.checkpoint().map_err(full)?;
+                        }
+                        return self.finish(grid, planned, *running, steps, progress.wall_s, cut);
+                    }
+                };
+                ticker = self.ticker(grid, &progress, steps);
+            }
+            let asked_to_stop = self.store.keep_going();
+            if asked_to_stop.is_err() || self.store.is_due(pace.kept) {
+                if let (Phase::Running(running), Some(writer)) = (&mut progress.phase, &mut writer) {
+                    running.trajectories = writer.checkpoint().map_err(full)?;
+                }
+                self.store.put_runs(&name, &progress)?;
+                pace.kept = Instant::now();
+            }
+            asked_to_stop?;
+        }
+    }
+
+    /// The runs called `name` as they were kept, if they were.
+    fn restore(
+        &self,
+        grid: &RunConfig,
+        planned: &[&PlannedRun],
+        name: &str,
+    ) -> Option<(InProgress, Option<TrajectoryWriter>)> {
+        let kept: InProgress = self.store.runs(name)?;
+        let mut writer = None;
+        if let (Phase::Running(running), Some(stride)) = (&kept.phase, grid.trajectory_stride) {
+            let files = trajectory_files(planned, &running.alive);
+            let folder = self.out.join(TRAJECTORIES);
+            let compression = grid.trajectory_compression;
+            match TrajectoryWriter::reopen(&folder, &files, stride, compression, &running.trajectories) {
+                Ok(reopened) => writer = Some(reopened),
+                Err(error) => {
+                    tracing::warn!("{error}: the runs begin again");
+                    return None;
+                }
+            }
+        }
+        Some((kept, writer))
+    }
+
+    /// What there is to watch and to write when runs have been prepared.
+    fn set_off(
+        &self,
+        grid: &RunConfig,
+        planned: &[&PlannedRun],
+        starts: &[&Start<'_>],
+        prepared: Moving,
+        steps: u64,
+    ) -> Result<(Running, Option<TrajectoryWriter>)> {
+        let Moving { mut state, course: Course { ids: alive, fates: prepared, .. }, .. } = prepared;
+        if grid.equilibration_steps > 0 {
+            state.reset_clock();
+        }
+        let began: Vec<&PlannedRun> = alive.iter().map(|&k| planned[k]).collect();
+        let structures: Vec<&System> = alive.iter().map(|&k| starts[k].structure).collect();
+        let scheme = integrator(grid, &began, &state)?;
+        let broken_ratio = self.config.limits.broken_bond_ratio;
+        let recorder = Recorder::new(&state, &structures, grid, &began, broken_ratio)?;
+        let visited = Visited::new(&structures, steps, self.config.frames_per_run);
+        let writer = match grid.trajectory_stride {
+            Some(stride) if !alive.is_empty() => {
+                let folder = self.out.join(TRAJECTORIES);
+                let files = trajectory_files(planned, &alive);
+                let compression = grid.trajectory_compression;
+                Some(TrajectoryWriter::create(&folder, &files, stride, compression).map_err(full)?)
+            }
+            _ => None,
+        };
+        let course = Course::new(&state);
+        let moving = Moving { state, scheme, course };
+        Ok((Running { moving, prepared, alive, recorder, visited, trajectories: Vec::new() }, writer))
+    }
+
+    /// What came of runs that are over.
+    fn finish(
+        &self,
+        grid: &RunConfig,
+        planned: &[&PlannedRun],
+        running: Running,
+        steps: u64,
+        wall_s: f64,
+        cut: Option<&Cut>,
+    ) -> Result<Vec<Ran>> {
+        let Running { moving, prepared, alive, recorder, visited, .. } = running;
+        let mut ran: Vec<Ran> = planned
+            .iter()
+            .map(|run| Ran { run: self.blank_record(grid, run), frames: Vec::new(), series: Vec::new() })
+            .collect();
+        for (ran, fate) in ran.iter_mut().zip(&prepared) {
+            if let Fate::Diverged { reason, .. } = fate {
+                ran.run.fate = RunFate::Diverged;
+                ran.run.fate_reason = Some(format!("during the equilibration: {reason}"));
+            }
+        }
+        let found = alive.into_iter().zip(recorder.into_records()).zip(visited.into_frames());
+        for (((k, record), frames), fate) in found.zip(&moving.course.fates) {
+            let run = &mut ran[k].run;
+            record.fill(run, fate, steps)?;
+            let series = record.series(run);
+            if let (RunFate::Finished, Some(cut)) = (run.fate, cut.filter(|_| steps < grid.steps)) {
+                run.fate = RunFate::StoppedEarly;
+                run.fate_reason = Some(cut.reason.clone());
+            }
+            (ran[k].frames, ran[k].series) = (frames, series);
+        }
+        let system_steps: u64 = ran.iter().map(|r| r.run.steps_done).sum();
+        for ran in &mut ran {
+            ran.run.ms_per_step = Some(1000.0 * wall_s / system_steps.max(1) as f64);
+        }
+        Ok(ran)
+    }
+
+    fn ticker(&self, grid: &RunConfig, progress: &InProgress, steps: u64) -> StageTicker<'a> {
+        let model = &self.model.record.name;
+        match &progress.phase {
+            Phase::Preparing(moving) => {
+                let title = format!("{} runs, thermostat", moving.course.fates.len());
+                self.watch.steps(model, &title, grid.equilibration_steps, grid.record_stride)
+            }
+            Phase::Running(running) => {
+                let title = format!("{} runs", running.alive.len());
+                self.watch.steps(model, &title, steps, grid.record_stride)
+            }
+        }
+    }
+}
+
+/// Makes some steps; whether the runs are over.
+#[expect(clippy::disallowed_methods, reason = "the wall time per step is a result")]
+fn move_on(
+    moving: &mut Moving,
+    potential: &mut dyn Potential,
+    observers: &mut [&mut dyn Observer],
+    options: &RunOptions,
+    wall_s: &mut f64,
+    pace: &mut Pace,
+) -> Result<bool> {
+    let Moving { state, scheme, course } = moving;
+    let begin = Instant::now();
+    let over = isolated(|| Ok(advance(state, scheme, potential, observers, options, course, pace.steps)))?;
+    let elapsed = begin.elapsed();
+    *wall_s += elapsed.as_secs_f64();
+    if elapsed < PATIENCE / 2 {
+        pace.steps *= 2;
+    } else if elapsed > PATIENCE {
+        pace.steps = (pace.steps / 2).max(1);
+    }
+    match over {
+        Ok(over) => Ok(over),
+        // What cannot be written is not the model's fault.
+        Err(RunError::Observer(error)) if error.source.is::<TrajectoryError>() => {
+            Err(Halt::Storage(error.into()).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A trajectory that cannot be written ends the campaign.
+fn full(error: TrajectoryError) -> Halt {
+    Halt::Storage(error.into())
+}
+
+fn limits(starts: &[&Start<'_>], of: impl Iterator<Item = usize>) -> Vec<Limits> {
+    of.map(|k| starts[k].limits.clone()).collect()
+}
+
+/// Numbers in their batch of the runs that began, and the names of their files. No name of a model or molecule has a comma,
+/// so that no two runs have one file.
+fn trajectory_files(planned: &[&PlannedRun], alive: &[usize]) -> Vec<(usize, String)> {
+    alive.iter().enumerate().map(|(n, &k)| (n, planned[k].id.replace('/', ","))).collect()
+}

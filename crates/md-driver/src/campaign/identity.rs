@@ -1,0 +1,242 @@
+//! What a campaign's results rest on: its files, its options, the program. Results go on only where all are the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use md_io::{files, results};
+use serde::{Deserialize, Serialize};
+
+use super::Request;
+use crate::config::{Config, Device, ModelArgument, ModelSource};
+use crate::plan::Filter;
+use crate::provenance;
+
+const FILE: &str = "campaign.json";
+
+/// Everything that results depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Name of the campaign.
+    pub campaign: String,
+    /// When it began.
+    pub started: String,
+    /// The processor it began on, where known.
+    pub cpu: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// SHA-256 of the program.
+    pub program_sha256: String,
+    /// How it was called.
+    pub call: Call,
+    /// The campaign file.
+    pub config: String,
+    /// Every file that is read, by what it is, with its SHA-256.
+    pub files: BTreeMap<String, Input>,
+    /// Whether it has come to its end.
+    pub finished: bool,
+}
+
+/// What the command line says of a campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The campaign file.
+    pub config: PathBuf,
+    /// `--model NAME=CHECKPOINT`.
+    pub models: Vec<(String, PathBuf)>,
+    /// `--device`.
+    pub device: Option<Device>,
+    /// `--only`.
+    pub only: Vec<String>,
+    /// `--labels`.
+    pub labels: Option<PathBuf>,
+    /// `--keep-going`.
+    pub keep_going: bool,
+    /// `--shard I/N`.
+    pub shard: Option<String>,
+}
+
+/// A file that is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its content; absent when it cannot be read.
+    pub sha256: Option<String>,
+}
+
+impl Identity {
+    /// Of a campaign that is about to begin or to go on.
+    ///
+    /// # Errors
+    /// A program or campaign file that cannot be read.
+    pub fn of(config: &Config, request: &Request<'_>) -> Result<Self> {
+        let program = std::env::current_exe().context("cannot find the program itself")?;
+        let program_sha256 =
+            files::sha256_file(&program).with_context(|| format!("cannot read {}", program.display()))?;
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut inputs = BTreeMap::new();
+        let mut enter = |what: String, path: &Path| {
+            let path = absolute(path);
+            let sha256 = files::sha256_file(&path).ok();
+            inputs.insert(what, Input { path, sha256 });
+        };
+        for model in &config.models {
+            let ModelSource::Checkpoint(path) = &model.source else { continue };
+            for file in files_of(path) {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                enter(format!("checkpoint of '{}' ({name})", model.name), &file);
+            }
+        }
+        for molecule in &config.molecules {
+            enter(format!("structure of '{}'", molecule.name), &molecule.structure);
+            for (kind, paths) in [("reference", &molecule.references), ("trajectory", &molecule.trajectories)]
+            {
+                for (n, path) in paths.iter().enumerate() {
+                    enter(format!("{kind} {} of '{}'", n + 1, molecule.name), path);
+                }
+            }
+        }
+        if let Some(labels) = request.labels {
+            enter("labels".to_owned(), labels);
+        }
+        let text = std::fs::read_to_string(request.config_file)
+            .with_context(|| format!("cannot read {}", request.config_file.display()))?;
+        Ok(Identity {
+            campaign: config.name.clone(),
+            started: provenance::now(),
+            cpu: provenance::cpu_model(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            program_sha256,
+            call: Call {
+                config: absolute(request.config_file),
+                models: request
+                    .models
+                    .iter()
+                    .map(|ModelArgument { name, checkpoint }| (name.clone(), absolute(checkpoint)))
+                    .collect(),
+                device: request.device,
+                only: request.only.iter().map(Filter::to_string).collect(),
+                labels: request.labels.map(absolute),
+                keep_going: request.keep_going,
+                shard: request.shard.map(|shard| shard.to_string()),
+            },
+            config: text,
+            files: inputs,
+            finished: false,
+        })
+    }
+
+    /// Reads that of the campaign whose state is in `folder`; `None` where there is none.
+    ///
+    /// # Errors
+    /// A file that is no such file.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        Ok(path.exists().then(|| results::read_json(&path)).transpose()?)
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        Ok(results::write_json(&folder.join(FILE), self)?)
+    }
+
+    /// In which respects results that began with `self` would be others if they went on with `now`.
+    pub fn differences(&self, now: &Identity) -> Vec<String> {
+        let mut found = Vec::new();
+        found.extend(self.line_that_differs(now));
+        let Call { config: _, models, device, only, labels: _, keep_going, shard } = &self.call;
+        let names = |models: &[(String, PathBuf)]| {
+            let names: Vec<&str> = models.iter().map(|(name, _)| name.as_str()).collect();
+            names.join(", ")
+        };
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+        let shown = |device: &Option<Device>| or_none(device.map(|d| d.name().to_owned()));
+        for (option, was, is) in [
+            ("--model", names(models), names(&now.call.models)),
+            ("--device", shown(device), shown(&now.call.device)),
+            ("--only", only.join(", "), now.call.only.join(", ")),
+            ("--keep-going", keep_going.to_string(), now.call.keep_going.to_string()),
+            ("--shard", or_none(shard.clone()), or_none(now.call.shard.clone())),
+        ] {
+            if was != is {
+                found.push(format!("{option}: was {}, is {}", or_nothing(&was), or_nothing(&is)));
+            }
+        }
+        let names: std::collections::BTreeSet<&String> = self.files.keys().chain(now.files.keys()).collect();
+        for name in names {
+            match (self.files.get(name), now.files.get(name)) {
+                (Some(was), Some(is)) if was.sha256 == is.sha256 => {}
+                (Some(was), Some(is)) => found.push(format!(
+                    "{name}: {} had SHA-256 {}, {} has {}",
+                    was.path.display(),
+                    short(was.sha256.as_deref()),
+                    is.path.display(),
+                    short(is.sha256.as_deref())
+                )),
+                (Some(was), None) => found.push(format!("{name}: was {}, is none", was.path.display())),
+                (None, Some(is)) => found.push(format!("{name}: was none, is {}", is.path.display())),
+                (None, None) => {}
+            }
+        }
+        if self.program_sha256 != now.program_sha256 {
+            found.push(format!(
+                "the program: was mdproof {} (SHA-256 {}), is mdproof {} ({})",
+                self.version,
+                short(Some(&self.program_sha256)),
+                now.version,
+                short(Some(&now.program_sha256))
+            ));
+        }
+        found
+    }
+
+    fn line_that_differs(&self, now: &Identity) -> Option<String> {
+        if self.config == now.config {
+            return None;
+        }
+        let (was, is): (Vec<&str>, Vec<&str>) = (self.config.lines().collect(), now.config.lines().collect());
+        let line = (0..was.len().max(is.len())).find(|&n| was.get(n) != is.get(n));
+        let place = now.call.config.display();
+        Some(match line {
+            Some(n) => format!(
+                "{place}:{}: was {}, is {}",
+                n + 1,
+                quoted(was.get(n).copied()),
+                quoted(is.get(n).copied())
+            ),
+            None => format!("{place}: other line ends"),
+        })
+    }
+}
+
+/// The files of a checkpoint, which is a file or a folder with some that are read and some for people.
+fn files_of(checkpoint: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(checkpoint) else {
+        let mut files = vec![checkpoint.to_owned()];
+        files.extend(Some(checkpoint.with_file_name("config.json")).filter(|config| config.is_file()));
+        return files;
+    };
+    let is_read = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        ["config.json", "model.safetensors", "best_model.pt"].iter().any(|read| name == *read)
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(is_read).collect();
+    files.sort();
+    files
+}
+
+fn short(sha256: Option<&str>) -> String {
+    sha256.map_or_else(|| "none (it cannot be read)".to_owned(), |s| format!("{}...", &s[..s.len().min(12)]))
+}
+
+fn quoted(line: Option<&str>) -> String {
+    line.map_or_else(|| "the end of the file".to_owned(), |line| format!("`{}`", line.trim()))
+}
+
+fn or_nothing(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}

@@ -1,0 +1,172 @@
+//! Joins the shares of a campaign: all that they measured, and then what could not be measured on one share alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use md_io::results::Results;
+
+use super::batch::TRAJECTORIES;
+use super::identity::{Call, Identity};
+use super::store::{self, FOLDER, SAVE_EVERY, Store};
+use super::{Begin, Campaign, Request};
+use crate::config::{self, ModelArgument};
+use crate::plan::{Filter, Shard};
+use crate::progress::Progress;
+
+/// What each share measures for itself, so that the times differ.
+const MACHINE: &str = "machine";
+
+/// Joins the shares of a campaign in the folders `shards`, and writes the results of the whole to `out`.
+///
+/// # Errors
+/// Shares that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
+pub fn merge(shards: &[PathBuf], out: &Path, progress: Progress) -> Result<Results> {
+    let identities = shards.iter().map(|folder| identity(folder)).collect::<Result<Vec<_>>>()?;
+    let Some(first) = identities.first() else { bail!("no shares were given") };
+    all_there(shards, &identities)?;
+    for (folder, identity) in shards.iter().zip(&identities).skip(1) {
+        let mut other = identity.clone();
+        other.call.shard.clone_from(&first.call.shard);
+        let differences = first.differences(&other);
+        if !differences.is_empty() {
+            bail!(
+                "{} and {} are no shares of one campaign:\n  {}",
+                shards[0].display(),
+                folder.display(),
+                differences.join("\n  ")
+            );
+        }
+    }
+
+    let Call { config: config_file, models, device, only, labels, keep_going, shard: _ } = &first.call;
+    let models: Vec<ModelArgument> = models
+        .iter()
+        .map(|(name, checkpoint)| ModelArgument { name: name.clone(), checkpoint: checkpoint.clone() })
+        .collect();
+    let only: Vec<Filter> = only
+        .iter()
+        .map(|text| text.parse().map_err(|error: String| anyhow!(error)))
+        .collect::<Result<_>>()?;
+    let mut config = config::load(config_file, &models)?;
+    config.use_device(*device);
+    let request = Request {
+        config_file,
+        models: &models,
+        device: *device,
+        only: &only,
+        labels: labels.as_deref(),
+        shard: None,
+        keep_going: *keep_going,
+        save_every: SAVE_EVERY,
+    };
+    let mut campaign = Campaign::open(&config, &request, out, Begin::Resume)?;
+    let mut whole = first.clone();
+    whole.call.shard = None;
+    let differences = whole.differences(&campaign.identity);
+    if !differences.is_empty() {
+        bail!(
+            "the shares were measured with other inputs:\n  {}\ngive them back to join the shares",
+            differences.join("\n  ")
+        );
+    }
+    campaign.identity.started = identities.iter().map(|i| i.started.clone()).min().unwrap_or_default();
+    gather(shards, &campaign.store)?;
+    for folder in shards {
+        copy_trajectories(folder, out)?;
+    }
+    super::run(&config, &request, campaign, progress)
+}
+
+fn identity(folder: &Path) -> Result<Identity> {
+    Identity::read(&folder.join(FOLDER))?.with_context(|| {
+        format!(
+            "{}: there is no share of a campaign here (expected what mdproof validate --shard I/N --out writes)",
+            folder.display()
+        )
+    })
+}
+
+/// Checks that every share is there once, and at its end.
+fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
+    let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
+    let mut of = None;
+    for (folder, identity) in shards.iter().zip(identities) {
+        let shard: Shard = match &identity.call.shard {
+            Some(text) => text.parse().map_err(|error: String| anyhow!(error))?,
+            None => bail!("{} holds a whole campaign, not a share of one", folder.display()),
+        };
+        if *of.get_or_insert(shard.of) != shard.of {
+            bail!(
+                "{} holds share {shard}, the folders before it shares of {}",
+                folder.display(),
+                of.unwrap_or_default()
+            );
+        }
+        if let Some(other) = seen.insert(shard.index, folder) {
+            bail!(
+                "share {shard} is there twice, in {} and {}: leave one of them out",
+                other.display(),
+                folder.display()
+            );
+        }
+        if !identity.finished {
+            bail!("share {shard} in {} is not at its end: go on with it by --resume first", folder.display());
+        }
+    }
+    let missing: Vec<String> = (1..=of.unwrap_or_default())
+        .filter(|index| !seen.contains_key(index))
+        .map(|index| format!("{index}/{}", of.unwrap_or_default()))
+        .collect();
+    if !missing.is_empty() {
+        bail!(
+            "shares are missing: {} (run them with --shard and name their folders, too)",
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Everything that the shares measured, in one store. What two of them measured must be the same.
+fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
+    let mut all: BTreeMap<String, (Vec<u8>, &Path)> = BTreeMap::new();
+    for folder in shards {
+        for (name, part) in store::parts_of(folder)? {
+            match all.get(&name) {
+                Some((known, of)) if *known != part && name != MACHINE => {
+                    tracing::warn!(
+                        "{} and {} measured '{name}' differently, as other processors may; the first counts",
+                        of.display(),
+                        folder.display()
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    all.insert(name, (part, folder));
+                }
+            }
+        }
+    }
+    let records: Vec<(&str, &[u8])> = all
+        .iter()
+        .filter(|(name, _)| !store.has(name)) // of an attempt that was interrupted
+        .map(|(name, (part, _))| (name.as_str(), part.as_slice()))
+        .collect();
+    Ok(store.put_encoded(&records)?)
+}
+
+fn copy_trajectories(from: &Path, to: &Path) -> Result<()> {
+    let folder = from.join(TRAJECTORIES);
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let to = to.join(TRAJECTORIES);
+    std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let file = entry?.path();
+        let Some(name) = file.file_name() else { continue };
+        std::fs::copy(&file, to.join(name))
+            .with_context(|| format!("cannot copy {} to {}", file.display(), to.display()))?;
+    }
+    Ok(())
+}

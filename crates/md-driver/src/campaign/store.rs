@@ -1,0 +1,297 @@
+//! What a campaign has measured so far, on disk: finished parts, the runs in progress, and what all of it rests on.
+//!
+//! A campaign is made of parts that depend on its inputs alone (and measure times). Each is kept when it is done; a campaign
+//! that goes on reads what there is and measures the rest, by the same code. So do the shares of a campaign, when they
+//! are joined.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use md_io::files;
+use md_io::journal::{Journal, Recovered};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::identity::Identity;
+use crate::{interrupt, provenance};
+
+/// How often runs in progress are kept where nobody says.
+pub const SAVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Folder of a campaign's state in its output folder.
+pub const FOLDER: &str = "resume";
+const PARTS: &str = "parts.journal";
+const RUNS: &str = "runs.state";
+const LOCK: &str = "lock";
+
+/// Why a campaign stops before its end. What it has measured is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The user or the system asked for it.
+    #[error("interrupted")]
+    Interrupted,
+    /// What was measured cannot be kept.
+    #[error("{0:#}")]
+    Storage(anyhow::Error),
+}
+
+/// The state of a campaign in its output folder, which belongs to this process alone while it lives.
+pub struct Store {
+    folder: PathBuf,
+    save_every: Duration,
+    parts: RefCell<Parts>,
+    lock: File,
+}
+
+struct Parts {
+    journal: Journal,
+    known: BTreeMap<String, Vec<u8>>,
+}
+
+impl Store {
+    /// A campaign that begins in the output folder `out`.
+    ///
+    /// # Errors
+    /// A folder that another process works in, or that cannot be written.
+    pub fn create(out: &Path, identity: &Identity, save_every: Duration) -> Result<Self> {
+        let (folder, lock) = lock(out)?;
+        let journal = Journal::create(&folder.join(PARTS))?;
+        identity.write(&folder)?;
+        let parts = RefCell::new(Parts { journal, known: BTreeMap::new() });
+        Ok(Store { folder, save_every, parts, lock })
+    }
+
+    /// A campaign that goes on in the output folder `out`.
+    ///
+    /// # Errors
+    /// As [`Store::create`].
+    pub fn resume(out: &Path, save_every: Duration) -> Result<Self> {
+        let (folder, lock) = lock(out)?;
+        remove_unfinished(out);
+        remove_unfinished(&folder);
+        let path = folder.join(PARTS);
+        let (journal, known) = if path.exists() {
+            let (journal, Recovered { records, damaged, .. }) = Journal::open(&path)?;
+            for damage in &damaged {
+                tracing::warn!(
+                    "{}: {} bytes from byte {} on are damaged (their checksum is wrong): what they held is measured again",
+                    path.display(),
+                    damage.bytes,
+                    damage.offset
+                );
+            }
+            (journal, records)
+        } else {
+            (Journal::create(&path)?, BTreeMap::new()) // stopped before the first part
+        };
+        Ok(Store { folder, save_every, parts: RefCell::new(Parts { journal, known }), lock })
+    }
+
+    /// Finished parts that are kept.
+    pub fn n_parts(&self) -> usize {
+        self.parts.borrow().known.len()
+    }
+
+    /// A part of the campaign: what is kept under `name`, or what `measure` finds now, which is kept then. A panic in
+    /// it is an error like others. What fails is not kept: it is tried again by a campaign that goes on.
+    ///
+    /// # Errors
+    /// [`Halt`]; the inner error is what `measure` returned.
+    pub fn part<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        measure: impl FnOnce() -> Result<T>,
+    ) -> Result<Result<T>, Halt> {
+        if let Some(known) = self.get(name) {
+            return Ok(Ok(known));
+        }
+        self.keep_going()?;
+        let measured = isolated(measure);
+        if let Ok(value) = &measured {
+            self.put(&[(name, value)])?;
+        }
+        Ok(measured)
+    }
+
+    /// Whether something is kept under `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.parts.borrow().known.contains_key(name)
+    }
+
+    /// What is kept under `name`.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let parts = self.parts.borrow();
+        let bytes = parts.known.get(name)?;
+        match rmp_serde::from_slice(bytes) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                tracing::warn!("the part '{name}' cannot be read and is measured again: {error}");
+                None
+            }
+        }
+    }
+
+    /// Keeps parts, all of them at once.
+    ///
+    /// # Errors
+    /// [`Halt::Storage`].
+    pub fn put<T: Serialize>(&self, parts: &[(&str, &T)]) -> Result<(), Halt> {
+        let bytes: Vec<Vec<u8>> = parts.iter().map(|(_, value)| encode(value)).collect::<Result<_, _>>()?;
+        let records: Vec<(&str, &[u8])> =
+            parts.iter().zip(&bytes).map(|((name, _), bytes)| (*name, bytes.as_slice())).collect();
+        self.put_encoded(&records)
+    }
+
+    /// [`Store::put`] of parts as another store kept them.
+    ///
+    /// # Errors
+    /// [`Halt::Storage`].
+    pub fn put_encoded(&self, records: &[(&str, &[u8])]) -> Result<(), Halt> {
+        let mut parts = self.parts.borrow_mut();
+        parts.journal.append(records).map_err(|error| Halt::Storage(error.into()))?;
+        for (name, bytes) in records {
+            parts.known.insert((*name).to_owned(), bytes.to_vec());
+        }
+        Ok(())
+    }
+
+    /// The runs in progress, if they are those called `name`.
+    pub fn runs<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.folder.join(RUNS);
+        let bytes = match files::read_checked(&path) {
+            Ok(bytes) => bytes?,
+            Err(error) => {
+                tracing::warn!("{error}: the runs in progress begin again");
+                return None;
+            }
+        };
+        match rmp_serde::from_slice::<(String, T)>(&bytes) {
+            Ok((of, runs)) if of == name => Some(runs),
+            // Of other runs, which are done or were taken apart since.
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Keeps the runs in progress instead of those that were.
+    ///
+    /// # Errors
+    /// [`Halt::Storage`].
+    pub fn put_runs<T: Serialize>(&self, name: &str, runs: &T) -> Result<(), Halt> {
+        let path = self.folder.join(RUNS);
+        files::write_checked(&path, &encode(&(name, runs))?)
+            .with_context(|| format!("cannot write {}", path.display()))
+            .map_err(Halt::Storage)
+    }
+
+    /// Whether it is time to keep the runs in progress, which were last kept (or begun) at `last`.
+    pub fn is_due(&self, last: Instant) -> bool {
+        last.elapsed() >= self.save_every
+    }
+
+    /// # Errors
+    /// [`Halt::Interrupted`] when the campaign was asked to stop.
+    pub fn keep_going(&self) -> Result<(), Halt> {
+        if interrupt::is_requested() { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+
+    /// The campaign is over: nobody works here any more.
+    pub fn finish(self) {
+        // Whoever comes next would only hear of a process that is gone.
+        let _ = self.lock.set_len(0);
+        let _ = std::fs::remove_file(self.folder.join(RUNS));
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, Halt> {
+    rmp_serde::to_vec_named(value).map_err(|error| Halt::Storage(error.into()))
+}
+
+/// Finished parts that the store in the output folder `out` keeps, as they are.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn parts_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let path = out.join(FOLDER).join(PARTS);
+    let (_, recovered) = Journal::open(&path)?;
+    if let Some(damage) = recovered.damaged.first() {
+        bail!(
+            "{}: {} bytes from byte {} on are damaged (their checksum is wrong): go on with --resume there, which measures \
+             them again",
+            path.display(),
+            damage.bytes,
+            damage.offset
+        );
+    }
+    Ok(recovered.records)
+}
+
+/// What a potential or anything else does to `work` by a panic is an error of `work` alone.
+pub fn isolated<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(anyhow!("panicked: {}", message.as_deref().unwrap_or("it says no more")))
+    })
+}
+
+/// Takes the output folder for this process.
+fn lock(out: &Path) -> Result<(PathBuf, File)> {
+    let folder = out.join(FOLDER);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join(LOCK);
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(cannot)?;
+    let mut holder = String::new();
+    match file.try_lock() {
+        Ok(()) => {
+            // The system takes a lock from a process that is gone.
+            if file.read_to_string(&mut holder).is_ok_and(|n| n > 0) {
+                tracing::info!("{holder} was stopped before the end of its campaign");
+            }
+        }
+        Err(TryLockError::WouldBlock) => {
+            let _ = file.read_to_string(&mut holder);
+            let holder = if holder.is_empty() { "another process" } else { &holder };
+            bail!(
+                "{holder} is at work in {}: wait for it, or choose another --out (mdproof status {} shows how far it is)",
+                out.display(),
+                out.display()
+            );
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(
+                "{}: this file system has no locks ({error}): see to it that no other process works there",
+                out.display()
+            );
+        }
+    }
+    let host = sysinfo::System::host_name().unwrap_or_else(|_| "an unnamed host".to_owned());
+    let holder = format!("process {} on {host}, since {}", std::process::id(), provenance::now());
+    file.set_len(0).with_context(cannot)?;
+    std::io::Seek::rewind(&mut file).with_context(cannot)?;
+    file.write_all(holder.as_bytes()).with_context(cannot)?;
+    Ok((folder, file))
+}
+
+/// Removes what an atomic write leaves behind that was interrupted.
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(files::UNFINISHED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
