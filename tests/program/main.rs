@@ -6,5 +6,6 @@ mod campaign;
 mod data;
 mod doctor;
 mod physics;
+mod resume;
 mod support;
 mod train;

@@ -296,6 +296,12 @@ fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress)
     let folder = a.out.clone().or_else(latest).unwrap_or_else(|| {
         Path::new(OUTPUT).join(format!("{}-{}", config.name, crate::provenance::now().replace(':', "")))
     });
+    let progress = if a.quiet { Progress::Quiet } else { progress };
+    if a.dry_run {
+        let free_mib = doctor::free_mib(&folder);
+        write!(out, "{}", campaign::forecast(&config, &request, progress)?.render(free_mib))?;
+        return Ok(0);
+    }
     let begin = match (a.resume, a.force_new) {
         (true, _) => Begin::Resume,
         (false, true) => Begin::Beside,
@@ -303,7 +309,6 @@ fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progress)
     };
     let campaign = Campaign::open(&config, &request, &folder, begin)?;
     let folder = campaign.out.clone();
-    let progress = if a.quiet { Progress::Quiet } else { progress };
     let go_on = format!("go on with the same command and --out {} --resume", folder.display());
     let ran = interruptible(&folder, &go_on, out, || campaign::run(&config, &request, campaign, progress))?;
     let Some(results) = ran else { return Ok(Outcome::Incomplete as u8) };

@@ -80,6 +80,15 @@ pub(crate) fn check(file: &Path) -> Result<usize> {
     Ok(Trajectory::read(file)?.frames.len())
 }
 
+/// Steps that a model makes beside a trajectory.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn steps(file: &Path) -> Result<u64> {
+    let Trajectory { frames, interval_fs, .. } = Trajectory::read(file)?;
+    Ok((interval_fs / TIMESTEP_FS).ceil().max(1.0) as u64 * (frames.len() as u64 - 1))
+}
+
 /// A reference trajectory.
 struct Trajectory {
     file: PathBuf,

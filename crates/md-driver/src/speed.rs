@@ -84,6 +84,13 @@ pub fn measure(model: &mut LoadedModel, molecule: &str, system: &System, batch: 
     })
 }
 
+/// Time that [`measure`] takes with a model that needs so much for a call, s.
+pub fn seconds(per_call_s: f64) -> f64 {
+    let Protocol { max_calls, max_seconds, .. } = Protocol::default();
+    let timed_s = (2 * max_calls) as f64 * per_call_s; // calls and steps
+    timed_s.min(max_seconds) + COLD_STEPS as f64 * per_call_s
+}
+
 /// Time of the first steps, s: nothing has been called on this molecule's shapes to warm it up.
 #[expect(clippy::disallowed_methods, reason = "this is a measurement of time")]
 fn cold_steps_s(model: &mut LoadedModel, system: &System) -> Result<f64> {

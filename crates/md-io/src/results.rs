@@ -147,7 +147,7 @@ pub struct Campaign {
 }
 
 /// The program and the machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of mdproof.
     pub mdproof_version: String,
@@ -330,6 +330,29 @@ impl Results {
     /// [`ResultsError`] names the file.
     pub fn write(&self, path: &Path) -> Result<(), ResultsError> {
         write_json(path, self)
+    }
+
+    /// What the inputs of a campaign determine: measurements without times, without the machine, and without verdicts,
+    /// which follow from the rest. One program makes the same of one campaign, bit for bit, on processors of one
+    /// kind, in one go or in several.
+    #[must_use]
+    pub fn reproducible(&self) -> Self {
+        let mut results = self.clone();
+        results.campaign.started.clear();
+        results.campaign.finished.clear();
+        results.provenance = Provenance::default();
+        results.speed.clear();
+        results.machine.clear();
+        results.runs.iter_mut().for_each(|run| run.ms_per_step = None);
+        for model in &mut results.models {
+            model.verdict = None;
+            model.uses.clear();
+            model.checks.clear();
+            model.failure_modes.clear();
+            model.summary.clear();
+            model.envelope = Envelope::default();
+        }
+        results
     }
 }
 

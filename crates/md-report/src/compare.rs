@@ -36,6 +36,8 @@ pub struct Changes {
     pub after: Release,
     /// Whether something got worse; the module says what counts.
     pub regression: bool,
+    /// Whether both measured the same, bit for bit, times aside ([`Results::reproducible`]).
+    pub identical: bool,
     /// What else differs: thresholds, versions, machines. They are no changes of the model.
     pub conditions: Vec<Condition>,
     /// The models that are in both.
@@ -217,6 +219,7 @@ pub fn compare(a: &Results, b: &Results) -> Changes {
         before: release(a),
         after: release(b),
         regression: models.iter().any(ModelChanges::is_regression),
+        identical: a.reproducible() == b.reproducible(),
         conditions: conditions::differing(a, b),
         models,
         models_only_before: alone(&a.models, &|m| pairs.iter().any(|(x, _)| std::ptr::eq(*x, m))),

@@ -29,6 +29,11 @@ const MOST_MOLECULES: usize = 3;
 /// Duration of the rungs of a ladder of time steps, fs.
 const RUNG_FS: f64 = 250.0;
 
+/// Steps of a ladder of time steps that is climbed to its top.
+pub(super) fn ladder_steps() -> f64 {
+    LadderOptions::default().timesteps_fs.iter().map(|dt| (RUNG_FS / dt).ceil()).sum()
+}
+
 impl ModelStage<'_> {
     /// Takes the worst run of every molecule that fails a check of conservation or stability apart.
     pub(super) fn causes(

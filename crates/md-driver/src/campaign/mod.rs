@@ -3,6 +3,7 @@
 mod batch;
 mod dynamics;
 mod explain;
+mod forecast;
 mod identity;
 mod merge;
 mod stage;
@@ -27,6 +28,7 @@ use stage::{Labels, ModelStage};
 use store::Store;
 use watch::Watch;
 
+pub use forecast::{Forecast, forecast};
 pub use merge::merge;
 pub use store::{Halt, SAVE_EVERY};
 
@@ -175,9 +177,7 @@ pub fn run(
     let loaded_for: Vec<Vec<usize>> = (0..config.models.len())
         .map(|model| molecules_of(whole_plan.iter().filter(|g| g.model == model)))
         .collect();
-    let groups = only(config, whole_plan, request.only)?;
-    let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
-    let own = request.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
+    let (groups, own) = in_share(config, &molecules, request)?;
     let mut results = Results {
         schema_version: SCHEMA_VERSION,
         campaign: results::Campaign {
@@ -360,6 +360,18 @@ fn failures_of(
             reason: reason.clone(),
         })
         .collect()
+}
+
+/// The plan as far as it is asked for, and the share of it that is run, where it is not the whole.
+fn in_share<'c>(
+    config: &'c Config,
+    molecules: &[LoadedMolecule],
+    request: &Request<'_>,
+) -> Result<(Vec<Group<'c>>, Option<Vec<Group<'c>>>)> {
+    let groups = only(config, plan(config)?, request.only)?;
+    let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
+    let own = request.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
+    Ok((groups, own))
 }
 
 fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {

@@ -24,7 +24,7 @@ use crate::{compare, evaluate, in_full, minimum, models, shift, speed, statistic
 use md_report::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
-const GATE_FRAMES: usize = 3;
+pub(super) const GATE_FRAMES: usize = 3;
 
 /// One model going through the campaign.
 pub(super) struct ModelStage<'a> {

@@ -61,8 +61,13 @@ impl Store {
     /// A folder that another process works in, or that cannot be written.
     pub fn create(out: &Path, identity: &Identity, save_every: Duration) -> Result<Self> {
         let (folder, lock) = lock(out)?;
-        let journal = Journal::create(&folder.join(PARTS))?;
         identity.write(&folder)?;
+        let path = folder.join(PARTS);
+        // Of a campaign that was stopped before it could say what it was: nobody can go on with it.
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        let journal = Journal::create(&path)?;
         let parts = RefCell::new(Parts { journal, known: BTreeMap::new() });
         Ok(Store { folder, save_every, parts, lock })
     }

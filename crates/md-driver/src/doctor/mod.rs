@@ -82,3 +82,8 @@ fn read(config: Option<&Path>, extra: &[ModelArgument], out: &Path, progress: Pr
         forces: forces::measure(subject, progress),
     }
 }
+
+/// What is free on the file system that `folder` is on or would be on, MiB.
+pub fn free_mib(folder: &Path) -> Option<f64> {
+    machine::disk(folder).map(|disk| disk.free_mib)
+}

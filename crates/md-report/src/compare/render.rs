@@ -48,6 +48,9 @@ fn document(changes: &Changes) -> Document {
     } else {
         Words { text: "no regression".to_owned(), tone: Tone::Good }
     });
+    if changes.identical {
+        page.paragraph("what was measured is the same, bit for bit, but for times");
+    }
     for model in &changes.models {
         one_model(&mut page, model);
     }

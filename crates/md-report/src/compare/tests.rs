@@ -55,7 +55,7 @@ fn nothing_else(mut changes: Changes, take: impl Fn(&mut ModelChanges)) {
 #[test]
 fn equal_results_do_not_differ() {
     let changes = planted(|_| ());
-    assert!(changes.is_empty() && !changes.regression, "{changes:?}");
+    assert!(changes.is_empty() && !changes.regression && changes.identical, "{changes:?}");
     assert_eq!(changes.models.len(), 3);
     let tiny = tiny(&changes);
     assert_eq!((tiny.compared, tiny.compared_with_uncertainty), (4, 1), "each once, whatever uses it serves");
@@ -63,6 +63,23 @@ fn equal_results_do_not_differ() {
     for text in [text(&changes), markdown(&changes).unwrap(), html(&changes).unwrap()] {
         assert!(text.contains("no change") && !text.contains("REGRESSION"), "{text}");
     }
+}
+
+#[test]
+fn times_machines_and_verdicts_do_not_make_measurements_differ_but_one_bit_does() {
+    let slower = planted(|r| {
+        r.campaign.started = "2026-02-01T00:00:00Z".to_owned();
+        r.provenance.threads = 99;
+        r.speed.iter_mut().for_each(|s| s.ms_per_step *= 2.0);
+        r.runs.iter_mut().for_each(|run| run.ms_per_step = Some(1e3));
+        r.models.iter_mut().for_each(|m| m.summary += " on another day");
+    });
+    assert!(slower.identical && text(&slower).contains("the same, bit for bit, but for times"));
+    let other = planted(|r| {
+        let energy = r.runs.iter_mut().find_map(|run| run.energy.as_mut()).unwrap();
+        energy.initial_ev = f64::from_bits(energy.initial_ev.to_bits() ^ 1);
+    });
+    assert!(!other.identical && !text(&other).contains("bit for bit"));
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(super) fn next(
         State::Absent => lines.push("run a campaign".to_owned()),
         State::Running if !open.is_empty() => lines.push(format!("wait for {}", open.join(", "))),
         State::Stopped => {
-            lines.push(format!("run the campaign again: {} not measured", list_or_all(&open)));
+            lines.push(format!("go on with the campaign by --resume: {} not measured", list_or_all(&open)));
         }
         State::Running | State::Finished => {}
     }

@@ -106,7 +106,7 @@ fn without_its_process_it_has_stopped_and_nothing_is_left_to_wait_for() {
     let words =
         "the campaign stopped before its end: process 42 is gone, last seen 2026-01-01T01:05:00Z, 3s ago";
     assert_eq!(status.blockers[0], Blocker { kind: BlockerKind::Stopped, words: words.to_owned() });
-    assert_eq!(status.next[0], "run the campaign again: tiny, last are not measured");
+    assert_eq!(status.next[0], "go on with the campaign by --resume: tiny, last are not measured");
     let mut over = progress();
     over.finished = true;
     assert_eq!(super::status(Some(&over), None, &[], NOW, false).state, State::Finished);
@@ -272,4 +272,13 @@ fn a_status_is_written_and_read_as_json() {
     assert_eq!(json["state"], "running");
     assert_eq!(json["models"][1]["stages"][1]["fraction"], 0.25);
     assert_eq!(serde_json::from_value::<CampaignStatus>(json).unwrap(), status);
+}
+
+#[test]
+fn a_clock_that_went_back_is_no_time_that_passed() {
+    let mut progress = progress();
+    progress.started = "2027-01-01T00:00:00Z".to_owned(); // a year after it was last seen
+    let status = status(Some(&progress), None, &[], NOW, true);
+    assert_eq!(status.elapsed_s, None);
+    assert!(!text(&status).is_empty());
 }

@@ -1,0 +1,423 @@
+//! `--dry-run`: what a campaign would run, and about how much time, memory and disk it takes.
+//!
+//! Nothing is guessed that can be tried. The runs of each group are made for a moment, all together, as they would be; what
+//! the physics gates cost is counted in a rehearsal with a potential that costs nothing, and multiplied with the time that
+//! the model takes for an atom.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use md_core::{
+    Batch, Configuration, Evaluation, Limits, Observer, Potential, PotentialError, Request as Asked, System,
+    Vec3,
+};
+use md_dynamics::{RunOptions, advance};
+use md_io::extxyz::{self, FrameToWrite, LabelKeys, write_frame};
+use md_io::results::{Role, Verdict};
+use md_io::trajectory::Compression;
+use md_model::Precision;
+use md_report::number;
+use md_testkit::analytic::LennardJones;
+
+use super::batch::Moving;
+use super::dynamics::{Start, integrator, set_out};
+use super::explain::ladder_steps;
+use super::stage::GATE_FRAMES;
+use super::{Inputs, LoadedMolecule, Request, groups_of, in_share, molecules_of};
+use crate::config::{Config, Device, Ensemble, Implementation, ModelConfig, ModelSource, RunConfig};
+use crate::gates::Gates;
+use crate::models::{self, LoadedModel};
+use crate::plan::{Group, PlannedRun};
+use crate::progress::Progress;
+use crate::record::Recorder;
+use crate::{compare, speed};
+
+/// Time that one measurement takes, at least.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// Calls that find a minimum to 0.001 eV/Å, typically.
+const RELAXATION_CALLS: f64 = 150.0;
+
+/// What a run leaves in the results, the report and the state, and a molecule of a model: of configs/m6.toml, MiB.
+const MIB_PER_RUN: f64 = 0.06;
+const MIB_PER_MOLECULE: f64 = 0.25;
+
+/// What is kept of a run while it goes on, MiB: a few thousand samples of its energies, and those of its thermostat.
+const MEMORY_MIB_PER_RUN: f64 = 0.25;
+
+/// Size of a compressed trajectory beside a plain one.
+const GZIP_RATIO: f64 = 0.5;
+
+const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
+
+/// What a campaign would take.
+pub struct Forecast {
+    models: Vec<OfModel>,
+    /// Largest resident memory that the calibration needed, MiB; `None` where nobody knows.
+    calibration_mib: Option<f64>,
+    records_mib: f64,
+    trajectories_mib: f64,
+    results_mib: f64,
+    /// What may be added while checks are undecided, ps per model.
+    extra_ps: f64,
+    threads: usize,
+}
+
+struct OfModel {
+    name: String,
+    runs: usize,
+    steps: u64,
+    simulated_ps: f64,
+    /// `None` without a checkpoint.
+    seconds: Option<Seconds>,
+}
+
+#[derive(Default)]
+struct Seconds {
+    dynamics: f64,
+    gates: f64,
+    rest: f64,
+}
+
+/// Tries what `run` would do.
+///
+/// # Errors
+/// Bad input, and what the potentials return.
+pub fn forecast(config: &Config, request: &Request<'_>, progress: Progress) -> Result<Forecast> {
+    let Inputs { config, molecules, models: mut loaded, .. } = Inputs::read(config, request)?;
+    let config = &config;
+    let (groups, own) = in_share(config, &molecules, request)?;
+    let planned = own.as_ref().unwrap_or(&groups);
+    let mut rehearsed = BTreeMap::new();
+    let mut models = Vec::new();
+    for (index, model) in loaded.iter_mut().enumerate() {
+        let mine = groups_of(index, planned);
+        if mine.is_empty() {
+            continue;
+        }
+        let name = &config.models[index].name;
+        let ticker = progress.stage(&format!("{name}: calibration"), mine.len() as u64);
+        let steps = |g: &Group<'_>| g.runs.len() as u64 * (g.config.equilibration_steps + g.config.steps);
+        let ps = |g: &Group<'_>| {
+            let each = g.config.steps as f64 * g.config.timestep_fs / md_core::units::FS_PER_PS;
+            g.runs.len() as f64 * each
+        };
+        let mut of_model = OfModel {
+            name: name.clone(),
+            runs: mine.iter().map(|g| g.runs.len()).sum(),
+            steps: mine.iter().map(steps).sum(),
+            simulated_ps: mine.iter().map(ps).sum(),
+            seconds: None,
+        };
+        if let Some(model) = model {
+            let mut seconds = Seconds::default();
+            for group in &mine {
+                seconds.dynamics += dynamics_s(config, &molecules, group, model)?;
+                ticker.tick();
+            }
+            let whole = groups_of(index, &groups);
+            for m in molecules_of(whole.iter()) {
+                of_molecule_s(&molecules, m, &whole, model, &mut rehearsed, &mut seconds)?;
+            }
+            if model.record.role == Role::Candidate {
+                seconds.gates += element_pairs_s(model, &molecules)?;
+            }
+            of_model.seconds = Some(seconds);
+        }
+        models.push(of_model);
+    }
+    let runs = planned.iter().map(|g| g.runs.len()).sum::<usize>() as f64;
+    let pairs: usize =
+        (0..config.models.len()).map(|m| molecules_of(groups_of(m, planned).iter()).len()).sum();
+    let frames_mib: f64 = planned
+        .iter()
+        .flat_map(|g| &g.runs)
+        .map(|run| config.frames_per_run as f64 * frame_mib(&molecules[run.molecule].system))
+        .sum();
+    let written = planned.iter().flat_map(|g| g.runs.iter().map(|run| (g.config, run)));
+    Ok(Forecast {
+        models,
+        calibration_mib: md_bench::peak_memory_mib(),
+        records_mib: MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib,
+        trajectories_mib: written.map(|(grid, run)| trajectory_mib(grid, run, &molecules)).sum(),
+        // The frames are in a file, in the report and in the state.
+        results_mib: MIB_PER_RUN * runs + MIB_PER_MOLECULE * pairs as f64 + 3.0 * frames_mib,
+        extra_ps: if config.economy.extra_replicas > 0 { config.economy.budget_ps } else { 0.0 },
+        threads: rayon::current_num_threads(),
+    })
+}
+
+impl Forecast {
+    /// Time of everything, s.
+    fn seconds(&self) -> f64 {
+        let of = |s: &Seconds| s.dynamics + s.gates + s.rest;
+        self.models.iter().filter_map(|m| m.seconds.as_ref()).map(of).sum()
+    }
+
+    /// Disk that is needed, MiB.
+    fn disk_mib(&self) -> f64 {
+        self.trajectories_mib + self.results_mib
+    }
+
+    /// The forecast for a person. `free_mib` is what the disk has.
+    pub fn render(&self, free_mib: Option<f64>) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
+        table.set_header(["model", "runs", "steps", "ps", "dynamics", "gates", "the rest"]);
+        for model in &self.models {
+            let time = |of: fn(&Seconds) -> f64| {
+                model.seconds.as_ref().map_or_else(|| "no checkpoint".to_owned(), |s| duration(of(s)))
+            };
+            table.add_row([
+                model.name.clone(),
+                model.runs.to_string(),
+                model.steps.to_string(),
+                number(model.simulated_ps),
+                time(|s| s.dynamics),
+                time(|s| s.gates),
+                time(|s| s.rest),
+            ]);
+        }
+        let runs: usize = self.models.iter().map(|m| m.runs).sum();
+        let steps: u64 = self.models.iter().map(|m| m.steps).sum();
+        let mut text = format!("{table}\n{runs} runs, {steps} steps\n");
+        let _ = writeln!(
+            text,
+            "time: about {} on {} threads, if every model runs in full length",
+            duration(self.seconds()),
+            self.threads
+        );
+        if self.extra_ps > 0.0 {
+            let _ = writeln!(
+                text,
+                "  and replicas of up to {} ps per model while checks are undecided",
+                number(self.extra_ps)
+            );
+        }
+        match self.calibration_mib {
+            Some(mib) => {
+                let _ = writeln!(
+                    text,
+                    "memory: about {} MiB, whatever the length of the runs",
+                    number((mib + self.records_mib).ceil())
+                );
+            }
+            None => {
+                let _ = writeln!(text, "memory: not known on this system");
+            }
+        }
+        let _ = write!(
+            text,
+            "disk: about {} MiB (trajectories {}, results, report and state {})",
+            number(self.disk_mib().ceil()),
+            number(self.trajectories_mib.ceil()),
+            number(self.results_mib.ceil())
+        );
+        let _ = match free_mib {
+            Some(free) if free < self.disk_mib() => {
+                writeln!(text, ": MORE than the {} MiB that are free", number(free.floor()))
+            }
+            Some(free) => writeln!(text, " of {} MiB that are free", number(free.floor())),
+            None => writeln!(text),
+        };
+        text
+    }
+}
+
+/// Seconds, for a person.
+fn duration(seconds: f64) -> String {
+    let rounded = if seconds < 10.0 { (10.0 * seconds).ceil() / 10.0 } else { seconds.ceil() };
+    humantime::format_duration(Duration::from_secs_f64(rounded)).to_string()
+}
+
+/// Time of the runs of a group.
+fn dynamics_s(
+    config: &Config,
+    molecules: &[LoadedMolecule],
+    group: &Group<'_>,
+    model: &mut LoadedModel,
+) -> Result<f64> {
+    let grid = group.config;
+    let planned: Vec<&PlannedRun> = group.runs.iter().collect();
+    let starts: Vec<Start<'_>> = planned
+        .iter()
+        .map(|run| {
+            let structure = &molecules[run.molecule].system;
+            Start { system: structure.clone(), structure, limits: Limits::default() }
+        })
+        .collect();
+    let starts: Vec<&Start<'_>> = starts.iter().collect();
+    let potential = model.potential.as_mut();
+    let Moving { mut state, mut course, .. } = set_out(grid, &planned, &starts, potential)?;
+    let mut scheme = integrator(grid, &planned, &state)?;
+    let structures: Vec<&System> = starts.iter().map(|s| s.structure).collect();
+    let mut recorder = Recorder::new(&state, &structures, grid, &planned, config.limits.broken_bond_ratio)?;
+    let options = RunOptions { steps: u64::MAX, limits: Vec::new() };
+    let per_step_s = seconds_of_a_call(|| {
+        let observers: &mut [&mut dyn Observer] = &mut [&mut recorder];
+        advance(&mut state, &mut scheme, potential, observers, &options, &mut course, 1)?;
+        Ok(())
+    })?;
+    Ok(per_step_s * (grid.equilibration_steps + grid.steps) as f64)
+}
+
+/// Time of everything but the runs on molecule `m`.
+fn of_molecule_s(
+    molecules: &[LoadedMolecule],
+    m: usize,
+    groups: &[Group<'_>],
+    model: &mut LoadedModel,
+    rehearsed: &mut BTreeMap<usize, [Cost; 2]>,
+    seconds: &mut Seconds,
+) -> Result<()> {
+    let LoadedMolecule { record, system, references, trajectories, .. } = &molecules[m];
+    let potential_s = call_s(model.potential.as_mut(), system)?;
+    let oracle_s = call_s(model.oracle.as_mut(), system)?;
+    let plain_s = model.plain.as_mut().map_or(Ok(0.0), |plain| call_s(plain.as_mut(), system))?;
+    let atoms = system.n_atoms() as f64;
+    let price = |cost: &Cost| {
+        let Cost { potential, oracle, plain } = cost;
+        (*potential as f64 * potential_s + *oracle as f64 * oracle_s + *plain as f64 * plain_s) / atoms
+    };
+    let name = record.name.as_str();
+    if !rehearsed.contains_key(&m) {
+        let of_structure = rehearse(|gates, model| gates.of_structure(model, name, system))?;
+        let of_frame = rehearse(|gates, model| gates.of_frame(model, name, "", system))?;
+        rehearsed.insert(m, [of_structure, of_frame]);
+    }
+    let [of_structure, of_frame] = &rehearsed[&m];
+    let of_molecule = |group: &&Group<'_>| group.runs.iter().filter(|run| run.molecule == m).count();
+    let runs: usize = groups.iter().map(|group| of_molecule(&group)).sum();
+    seconds.gates += price(of_structure) + GATE_FRAMES.min(runs) as f64 * price(of_frame);
+    seconds.gates += oracle_s * (RELAXATION_CALLS + 6.0 * atoms);
+
+    let mut calls = RELAXATION_CALLS;
+    if model.record.role == Role::Candidate {
+        for file in references {
+            calls += extxyz::open(file, LabelKeys::default())?.count() as f64;
+        }
+        for file in trajectories {
+            calls += compare::steps(file)? as f64;
+        }
+    }
+    let with_ladder = |g: &&Group<'_>| g.config.ensemble == Ensemble::Nve && of_molecule(g) > 0;
+    calls += groups.iter().filter(with_ladder).count() as f64 * ladder_steps();
+    seconds.rest += calls * potential_s + speed::seconds(potential_s);
+    Ok(())
+}
+
+/// Time of the curves of all pairs of elements.
+fn element_pairs_s(model: &mut LoadedModel, molecules: &[LoadedMolecule]) -> Result<f64> {
+    let elements = model.elements_to_pair(molecules.iter().map(|m| &m.system));
+    let Some(&element) = elements.first() else { return Ok(0.0) };
+    let cost = rehearse(|gates, model| gates.of_element_pairs(model, &elements))?;
+    let positions = vec![Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0)];
+    let per_call_s = call_s(model.oracle.as_mut(), &System::new(vec![element; 2], positions)?)?;
+    Ok(0.5 * cost.oracle as f64 * per_call_s)
+}
+
+/// Energies and forces of so many atoms, by potential, by its oracle, and by the plainest implementation.
+struct Cost {
+    potential: u64,
+    oracle: u64,
+    plain: u64,
+}
+
+/// What some gates ask for.
+fn rehearse(gates: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>) -> Result<Cost> {
+    let [potential, oracle, plain] = [(); 3].map(|()| Stand::default());
+    let mut model = LoadedModel {
+        record: models::unloaded(&ModelConfig {
+            name: "a rehearsal".to_owned(),
+            source: ModelSource::NotGiven,
+            precision: Precision::F64,
+            implementation: Implementation::Fast,
+            device: Device::Cpu,
+            expect: Verdict::Approved,
+        }),
+        potential: Box::new(potential.clone()),
+        oracle: Box::new(oracle.clone()),
+        plain: Some(Box::new(plain.clone())),
+        plain_path: String::new(),
+        path: String::new(),
+        elements: Vec::new(),
+        architecture: None,
+        load_s: 0.0,
+    };
+    gates(&mut Gates::new("a rehearsal"), &mut model)?;
+    let atoms = |stand: &Stand| stand.atoms.load(Ordering::Relaxed);
+    Ok(Cost { potential: atoms(&potential), oracle: atoms(&oracle), plain: atoms(&plain) })
+}
+
+/// Stands for a potential, and counts the atoms that it is asked about.
+#[derive(Clone, Default)]
+struct Stand {
+    atoms: Arc<AtomicU64>,
+}
+
+impl Potential for Stand {
+    fn name(&self) -> &str {
+        "a stand-in"
+    }
+
+    fn check(&self, _: &Batch, _: Asked) -> Result<(), PotentialError> {
+        Ok(())
+    }
+
+    fn evaluate(
+        &mut self,
+        c: Configuration<'_>,
+        request: Asked,
+        out: &mut Evaluation,
+    ) -> Result<(), PotentialError> {
+        self.atoms.fetch_add(c.positions.len() as u64, Ordering::Relaxed);
+        LennardJones { epsilon_ev: 0.01, sigma_angstrom: 1.0 }.evaluate(c, request, out)
+    }
+}
+
+/// Time of energy and forces of a system, s.
+fn call_s(potential: &mut dyn Potential, system: &System) -> Result<f64> {
+    let batch = Batch::new(std::slice::from_ref(system));
+    let configuration = Configuration { batch: &batch, positions: system.positions() };
+    let mut out = Evaluation::default();
+    seconds_of_a_call(|| Ok(potential.evaluate(configuration, Asked::FORCES, &mut out)?))
+}
+
+/// Time of a call, s: the mean over a moment, the first call left out.
+#[expect(clippy::disallowed_methods, reason = "a forecast of time rests on a measurement of time")]
+fn seconds_of_a_call(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+    call()?;
+    let begin = Instant::now();
+    let mut calls = 0;
+    loop {
+        call()?;
+        calls += 1;
+        let elapsed = begin.elapsed();
+        if elapsed >= MOMENT {
+            return Ok(elapsed.as_secs_f64() / f64::from(calls));
+        }
+    }
+}
+
+/// A frame in a file, MiB.
+fn frame_mib(system: &System) -> f64 {
+    let zeros = vec![Vec3::repeat(-1.0 / 3.0); system.n_atoms()];
+    let frame = FrameToWrite { forces: Some(&zeros), velocities: Some(&zeros), ..FrameToWrite::from(system) };
+    let mut bytes = Vec::new();
+    // Of what cannot be written nothing is on disk.
+    let _ = write_frame(&mut bytes, &frame);
+    bytes.len() as f64 / BYTES_PER_MIB
+}
+
+fn trajectory_mib(grid: &RunConfig, run: &PlannedRun, molecules: &[LoadedMolecule]) -> f64 {
+    let Some(stride) = grid.trajectory_stride else { return 0.0 };
+    let ratio = match grid.trajectory_compression {
+        Compression::None => 1.0,
+        Compression::Gzip => GZIP_RATIO,
+    };
+    (grid.steps / stride + 1) as f64 * frame_mib(&molecules[run.molecule].system) * ratio
+}

@@ -1,0 +1,459 @@
+//! Nothing is lost: campaigns that are killed, interrupted, shared out, or that run out of disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use md_io::results::{Results, RunFate, Stage, Verdict};
+use tempfile::TempDir;
+
+use crate::bad_input::checkpoint;
+use crate::support::{Output, mdproof, repository};
+
+/// Carries the arguments of [`as_a_process_of_its_own`], one a line.
+const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
+
+/// Not a test: what the others start as a process that can be killed.
+#[test]
+fn as_a_process_of_its_own() {
+    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
+    let arguments = arguments.lines().map(Into::into);
+    let status = md_driver::cli::run(arguments, &mut std::io::stdout(), &mut std::io::stderr());
+    std::process::exit(status.into());
+}
+
+/// A campaign of a random network and the control on two molecules: a microcanonical grid with trajectories, and one with a
+/// thermostat.
+struct Campaign {
+    folder: TempDir,
+}
+
+impl Campaign {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let network = folder.path().join("network");
+        std::fs::create_dir(&network).unwrap();
+        checkpoint(&network);
+        let molecules = repository("data/molecules");
+        let molecules = molecules.canonicalize().unwrap();
+        let text = format!(
+            r#"[campaign]
+name = "short"
+seed = 3
+
+[[model]]
+name = "random"
+checkpoint = "network"
+
+[[model]]
+name = "control"
+analytic = "control"
+
+[[molecule]]
+name = "water"
+structure = "{0}/water.xyz"
+
+[[molecule]]
+name = "methane"
+structure = "{0}/methane.xyz"
+
+[[run]]
+ensemble = "nve"
+equilibrate_ps = 0.05
+timestep_fs = 0.5
+duration_ps = 0.2
+temperatures_K = [100, 300]
+replicas = 2
+trajectory_every_fs = 5
+trajectory_gzip = true
+
+[[run]]
+ensemble = "bussi"
+timestep_fs = 0.5
+duration_ps = 0.1
+temperatures_K = [300]
+replicas = 2
+trajectory_every_fs = 2
+relax = false
+
+[economy]
+hopeless_ps = 100.0
+"#,
+            molecules.display()
+        );
+        std::fs::write(folder.path().join("short.toml"), text).unwrap();
+        Campaign { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn arguments(&self, out: &Path, more: &[&str]) -> Vec<String> {
+        let config = self.path("short.toml");
+        let always =
+            ["mdproof", "validate", config.to_str().unwrap(), "--out", out.to_str().unwrap(), "--quiet"];
+        always.iter().chain(more).map(|&text| text.to_owned()).collect()
+    }
+
+    /// Runs it in this process.
+    fn run(&self, out: &Path, more: &[&str]) -> Output {
+        mdproof(self.arguments(out, more).into_iter().skip(1))
+    }
+
+    /// Starts it in a process of its own.
+    fn start(&self, out: &Path, more: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["resume::as_a_process_of_its_own", "--exact", "--nocapture"])
+            .env(ARGUMENTS, self.arguments(out, more).join("\n"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Waits until a process has ended, or so long.
+fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let pause = Duration::from_millis(5);
+    for _ in 0..patience.as_millis() / pause.as_millis() {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(pause);
+    }
+    None
+}
+
+/// What must be the same in any number of sessions: the results but for times, the frames, the trajectories.
+fn outcome(out: &Path) -> (Results, BTreeMap<String, Vec<u8>>) {
+    let results = Results::read(&out.join("results.json")).unwrap().reproducible();
+    let mut files =
+        BTreeMap::from([("frames.extxyz".to_owned(), std::fs::read(out.join("frames.extxyz")).unwrap())]);
+    for entry in std::fs::read_dir(out.join("trajectories")).unwrap() {
+        let file = entry.unwrap().path();
+        // Members of gzip end where runs were kept: their content must be the same.
+        let mut content = Vec::new();
+        for frame in md_io::extxyz::read_frames(&file, &md_io::extxyz::LabelKeys::default()).unwrap() {
+            content.extend(format!("{frame:?}\n").into_bytes());
+        }
+        files.insert(file.file_name().unwrap().to_str().unwrap().to_owned(), content);
+    }
+    (results, files)
+}
+
+fn assert_same(whole: &Path, other: &Path) {
+    let ((results, files), (other_results, other_files)) = (outcome(whole), outcome(other));
+    assert_eq!(results, other_results);
+    assert_eq!(files.keys().collect::<Vec<_>>(), other_files.keys().collect::<Vec<_>>());
+    for (name, content) in &files {
+        assert!(*content == other_files[name], "{name} differs");
+    }
+}
+
+/// Numbers from 0 to 1, the same in every run of the tests (SplitMix64).
+fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as f64 / u64::MAX as f64
+}
+
+#[cfg(unix)]
+#[test]
+fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
+    let campaign = Campaign::new();
+    let whole = campaign.path("whole");
+    let output = campaign.start(&whole, &[]).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // By other numbers of threads, too.
+    let again = campaign.path("again");
+    campaign.start(&again, &[]).env("RAYON_NUM_THREADS", "3").output().unwrap();
+    assert_same(&whole, &again);
+    let compare = mdproof(["compare".as_ref(), whole.as_os_str(), again.as_os_str()]);
+    assert!(compare.stdout.contains("the same, bit for bit, but for times"), "{}", compare.stdout);
+
+    let mut random = 7;
+    let (mut kills, mut sessions) = (0, 0);
+    while kills < 20 {
+        let out = campaign.path(&format!("killed-{sessions}"));
+        sessions += 1;
+        loop {
+            let mut child = campaign.start(&out, &["--resume", "--save-every", "0.02"]).spawn().unwrap();
+            // The later the longer: it comes to its end at last.
+            let patience = (0.1 + 0.02 * f64::from(kills)) * (0.2 + uniform(&mut random));
+            if let Some(status) = ended_within(&mut child, Duration::from_secs_f64(patience)) {
+                assert_eq!(status.code(), Some(1));
+                break;
+            }
+            if kills < 40 {
+                child.kill().unwrap();
+                kills += 1;
+            }
+            let status = child.wait().unwrap();
+            if status.code() == Some(1) {
+                break;
+            }
+            assert_eq!(status.code(), None, "killed");
+        }
+        assert_same(&whole, &out);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept() {
+    let campaign = Campaign::new();
+    let whole = campaign.path("whole");
+    assert_eq!(campaign.run(&whole, &[]).status, 1);
+    let out = campaign.path("out");
+    let runs = out.join("resume/runs.state");
+    let parts = out.join("resume/parts.journal");
+
+    // It is interrupted when it has kept runs in progress.
+    let child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
+    while !runs.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let expected = format!(
+        "interrupted: what was measured is kept in {0}: go on with the same command and --out {0} --resume",
+        out.display()
+    );
+    assert!(said.contains(&expected), "{said}");
+    let status = mdproof(["status".as_ref(), out.as_os_str()]);
+    assert!(status.stdout.contains("--resume"), "{}", status.stdout);
+
+    // Half of the runs in progress, a wrong bit in a finished part, half a part at the end, a temporary file.
+    let kept = std::fs::read(&runs).unwrap();
+    std::fs::write(&runs, &kept[..kept.len() / 2]).unwrap();
+    let mut journal = std::fs::read(&parts).unwrap();
+    let middle = journal.len() / 2;
+    journal[middle] ^= 1;
+    journal.extend_from_slice(&journal[18..60].to_vec());
+    std::fs::write(&parts, &journal).unwrap();
+    std::fs::write(out.join(".unfinished-x"), "half a file").unwrap();
+    let output = campaign.start(&out, &["--resume"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is truncated") && said.contains("the runs in progress begin again"), "{said}");
+    assert!(
+        said.contains("are damaged (their checksum is wrong): what they held is measured again"),
+        "{said}"
+    );
+    assert!(!out.join(".unfinished-x").exists());
+    assert_same(&whole, &out);
+
+    // What is done is not done again, and the verdict is the same.
+    let output = campaign.run(&out, &["--resume"]);
+    assert_eq!((output.status, output.stderr.as_str()), (1, ""));
+    assert_same(&whole, &out);
+}
+
+/// Every file beyond a size cannot be written, as on a disk that is full: of nine sizes, from nothing to nearly all.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let campaign = Campaign::new();
+    let whole = campaign.path("whole");
+    assert_eq!(campaign.run(&whole, &[]).status, 1);
+    let out = campaign.path("out");
+    for blocks in [0, 1, 3, 8, 20, 50, 100, 200, 400] {
+        let command = campaign.start(&out, &["--resume", "--save-every", "0.05"]);
+        let mut shell = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        let output = shell.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if output.status.code() == Some(1) {
+            assert!(blocks > 100, "{said}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(2), "{blocks}: {said}");
+        assert!(said.contains("File too large") || said.contains("os error 27"), "{blocks}: {said}");
+    }
+    assert_eq!(campaign.run(&out, &["--resume"]).status, 1);
+    assert_same(&whole, &out);
+}
+
+#[test]
+fn results_do_not_go_on_with_other_inputs_and_are_never_overwritten() {
+    let campaign = Campaign::new();
+    let out = campaign.path("out");
+    let only = ["--only", "model=control", "--only", "molecule=water"];
+    let with = |more: &[&str]| campaign.run(&out, &[only.as_slice(), more].concat());
+    // Nothing to go on with is no error: a job that is queued again runs one command.
+    assert_eq!(with(&["--resume"]).status, 3);
+    let refused = with(&[]);
+    assert_eq!(refused.status, 2);
+    assert!(
+        refused.stderr.contains("holds results already: go on with them by --resume"),
+        "{}",
+        refused.stderr
+    );
+
+    let file = campaign.path("short.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("duration_ps = 0.1", "duration_ps = 0.3")).unwrap();
+    let weights = campaign.path("network/model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, &bytes).unwrap();
+    let refused = campaign.run(&out, &["--resume", "--only", "model=control"]);
+    assert_eq!(refused.status, 2);
+    let line = 1 + config.lines().position(|line| line == "duration_ps = 0.1").unwrap();
+    for part in [
+        "its results were begun with other inputs",
+        &format!("short.toml:{line}: was `duration_ps = 0.1`, is `duration_ps = 0.3`"),
+        "--only: was model=control, molecule=water, is model=control",
+        "checkpoint of 'random' (model.safetensors)",
+        "had SHA-256",
+        "--force-new",
+    ] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+
+    let before = std::fs::read(out.join("results.json")).unwrap();
+    let beside = with(&["--force-new"]);
+    assert_eq!(beside.status, 3, "{}", beside.stderr);
+    assert!(beside.stdout.contains("out-2"), "{}", beside.stdout);
+    assert!(campaign.path("out-2/results.json").exists());
+    assert_eq!(std::fs::read(out.join("results.json")).unwrap(), before);
+}
+
+#[test]
+fn two_processes_do_not_share_a_folder() {
+    let campaign = Campaign::new();
+    let out = campaign.path("out");
+    let mut child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
+    while !out.join("resume/parts.journal").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let refused = campaign.run(&out, &["--resume"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(refused.status, 2);
+    let holder = format!("process {} on ", child.id());
+    assert!(
+        refused.stderr.contains(&holder) && refused.stderr.contains("is at work in"),
+        "{}",
+        refused.stderr
+    );
+    // The lock of a process that is gone holds nobody.
+    assert_eq!(campaign.run(&out, &["--resume"]).status, 1);
+}
+
+#[test]
+fn shares_are_joined_to_what_the_whole_would_have_been() {
+    let campaign = Campaign::new();
+    let whole = campaign.path("whole");
+    assert_eq!(campaign.run(&whole, &[]).status, 1);
+    let shares: Vec<PathBuf> = (1..=3).map(|n| campaign.path(&format!("share-{n}"))).collect();
+    for (n, share) in (1..=3).zip(&shares) {
+        let output = campaign.run(share, &["--shard", &format!("{n}/3")]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.stdout.starts_with(&format!("share {n}/3: ")), "{}", output.stdout);
+        let results = Results::read(&share.join("results.json")).unwrap();
+        assert_eq!(results.campaign.shard, Some(format!("{n}/3")));
+        assert!((1..24).contains(&results.runs.len()), "{}", results.runs.len());
+        assert!(results.models.iter().all(|m| m.verdict != Some(Verdict::Approved)));
+    }
+    let merge = |shares: &[&Path], out: &str| {
+        let mut arguments = vec!["merge".into(), "--quiet".into(), "--out".into(), campaign.path(out).into()];
+        arguments.extend(shares.iter().map(|share| share.as_os_str().to_owned()));
+        mdproof::<std::ffi::OsString>(arguments)
+    };
+    let [first, second, third] = [&shares[0], &shares[1], &shares[2]].map(PathBuf::as_path);
+    for (shares, complaint) in [
+        (vec![first, third], "shares are missing: 2/3"),
+        (vec![first, second, third, second], "share 2/3 is there twice, in "),
+        (vec![first, whole.as_path()], "holds a whole campaign, not a share of one"),
+        (vec![first, campaign.folder.path()], "there is no share of a campaign here"),
+    ] {
+        let output = merge(&shares, "merged");
+        assert_eq!(output.status, 2);
+        assert!(output.stderr.contains(complaint), "{complaint}: {}", output.stderr);
+    }
+    let unfinished = second.join("resume/campaign.json");
+    let finished = std::fs::read_to_string(&unfinished).unwrap();
+    std::fs::write(&unfinished, finished.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    let output = merge(&[first, second, third], "merged");
+    assert!(
+        output.stderr.contains("share 2/3") && output.stderr.contains("is not at its end"),
+        "{}",
+        output.stderr
+    );
+    std::fs::write(&unfinished, finished).unwrap();
+
+    let output = merge(&[third, first, second], "merged");
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert_same(&whole, &campaign.path("merged"));
+    assert!(campaign.path("merged/report.html").exists());
+
+    let output = campaign.run(&campaign.path("many"), &["--shard", "1/100"]);
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("the plan has 24 runs, so at most as many shares"), "{}", output.stderr);
+}
+
+#[test]
+fn what_cannot_be_read_stops_a_campaign_unless_it_is_told_to_keep_going() {
+    let campaign = Campaign::new();
+    let file = campaign.path("short.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(campaign.path("broken.xyz"), "1\n\nXx 0 0 0\n").unwrap();
+    std::fs::write(campaign.path("labels.extxyz"), "no number of atoms\n").unwrap();
+    let more = "[[model]]\nname = \"gone\"\ncheckpoint = \"nowhere\"\n\n\
+                [[molecule]]\nname = \"broken\"\nstructure = \"broken.xyz\"\n\n[[run]]";
+    let config = config
+        .replacen("[[run]]", more, 1)
+        .replace("/water.xyz\"", "/water.xyz\"\nreference = \"labels.extxyz\"");
+    std::fs::write(&file, config).unwrap();
+    let only = ["--only", "replica=0", "--only", "temperature_K=300"];
+    let stopped = campaign.run(&campaign.path("stopped"), &only);
+    assert_eq!(stopped.status, 2);
+    assert!(!campaign.path("stopped/results.json").exists());
+
+    let out = campaign.path("out");
+    let output = campaign.run(&out, &[only.as_slice(), &["--keep-going"]].concat());
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let results = Results::read(&out.join("results.json")).unwrap();
+    let failed = |model: &str, molecule: Option<&str>, stage: Stage| {
+        results
+            .failures
+            .iter()
+            .any(|f| f.model == model && f.molecule.as_deref() == molecule && f.stage == stage)
+    };
+    assert!(failed("gone", None, Stage::Load), "{:#?}", results.failures);
+    assert!(failed("random", Some("broken"), Stage::Load), "{:#?}", results.failures);
+    assert!(failed("random", Some("water"), Stage::Evaluation), "{:#?}", results.failures);
+    let model = |name: &str| results.models.iter().find(|m| m.name == name).unwrap();
+    assert_eq!(model("gone").verdict, Some(Verdict::Incomplete));
+    assert!(model("random").molecules.contains(&"broken".to_owned()), "it is judged on what it was to run");
+    let finished = results.runs.iter().filter(|r| r.model == "control" && r.fate == RunFate::Finished);
+    assert_eq!(finished.count(), 2 * 2);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
+    let campaign = Campaign::new();
+    let out = campaign.path("out");
+    let output = campaign.run(&out, &["--dry-run"]);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+    // Of 2 models, 2 molecules: 8 runs of 100 + 400 steps, 4 of 200.
+    assert!(output.stdout.contains("24 runs, 9600 steps\n"), "{}", output.stdout);
+    for part in ["time: about ", "memory: about ", "disk: about "] {
+        assert!(output.stdout.contains(part), "{}", output.stdout);
+    }
+    assert!(!out.exists());
+}
