@@ -26,6 +26,7 @@ mod shift;
 pub mod speed;
 mod statistics;
 mod train;
+mod validate;
 pub mod verdict;
 
 /// An error with its causes, but for those that it has named already.

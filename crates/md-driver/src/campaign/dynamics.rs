@@ -14,7 +14,7 @@ use md_io::results::{Results, Run, RunFate};
 use super::LoadedMolecule;
 use super::batch::{Moving, Ran};
 use super::stage::ModelStage;
-use super::store::Halt;
+use super::store::{Halt, Panicked};
 use crate::config::{Config, Ensemble, RunConfig};
 use crate::frames::VisitedRun;
 use crate::in_full;
@@ -125,7 +125,12 @@ impl ModelStage<'_> {
                 };
                 let model = self.model.record.name.clone();
                 let reason = in_full(&error);
-                self.renew();
+                if error.is::<Panicked>() {
+                    self.renew();
+                }
+                if !self.answers() && self.fall_back(&reason)? {
+                    return self.in_lock_step(grid, planned, starts, steps, cut);
+                }
                 if planned.len() > 1 {
                     tracing::warn!(
                         model,

@@ -48,9 +48,8 @@ impl ModelStage<'_> {
         let mut ticker = (causes > 0).then(|| watch.stage(&self.model.record.name, "causes", causes));
         for (molecule, trigger) in failing.iter().take(MOST_MOLECULES) {
             let Some(worst) = self.worst(molecule, results).cloned() else { continue };
-            let store = self.store;
             let part = self.part("causes", &worst.id);
-            match store.part(&part, || self.attribute(groups, relaxed, &worst, trigger, results))? {
+            match self.attempt(&part, |stage| stage.attribute(groups, relaxed, &worst, trigger, results))? {
                 Ok(found) => results.attributions.extend(found),
                 Err(error) => {
                     results.failures.push(self.failure(Stage::Attribution, Some(molecule), &error));
@@ -73,9 +72,8 @@ impl ModelStage<'_> {
         let mut ticker = self.watch.stage(&self.model.record.name, "time steps", nve.len() as u64);
         for group in nve {
             for run in hottest_of_each_molecule(&group.runs).into_iter().filter(|run| mine(run)) {
-                let store = self.store;
                 let part = self.part("time steps", &run.id);
-                match store.part(&part, || self.ladder(group, run, relaxed))? {
+                match self.attempt(&part, |stage| stage.ladder(group, run, relaxed))? {
                     Ok(found) => results.timesteps.extend(found),
                     Err(error) => {
                         let molecule = &self.molecules[run.molecule].record.name;

@@ -1,10 +1,13 @@
 //! Runs a campaign: every stage of every model, written to the output folder as it is measured.
 
 mod batch;
+mod device;
 mod dynamics;
+mod economy;
 mod explain;
 mod forecast;
 mod identity;
+mod inputs;
 mod merge;
 mod stage;
 mod store;
@@ -14,21 +17,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use md_core::{System, bonds, mechanics};
-use md_io::results::{self, Failure, Molecule, Results, SCHEMA_VERSION, Stage};
+use anyhow::{Result, bail};
+use md_io::results::{self, Results, SCHEMA_VERSION};
 
-use crate::config::{Config, Device, ModelArgument, MoleculeConfig};
-use crate::models::LoadedModel;
+use crate::config::{Config, Device, ModelArgument};
 use crate::plan::{Filter, Group, Shard, only, plan, share};
 use crate::progress::Progress;
-use crate::{evaluate, frames, in_full, models, provenance, speed, verdict};
+use crate::{frames, models, provenance, speed, verdict};
 use identity::Identity;
-use stage::{Labels, ModelStage};
+use inputs::Inputs;
+use stage::ModelStage;
 use store::Store;
 use watch::Watch;
 
 pub use forecast::{Forecast, forecast};
+pub(crate) use inputs::{LoadedMolecule, load_molecule};
 pub use merge::merge;
 pub use store::{Halt, SAVE_EVERY};
 
@@ -178,36 +181,9 @@ pub fn run(
         .map(|model| molecules_of(whole_plan.iter().filter(|g| g.model == model)))
         .collect();
     let (groups, own) = in_share(config, &molecules, request)?;
-    let mut results = Results {
-        schema_version: SCHEMA_VERSION,
-        campaign: results::Campaign {
-            name: config.name.clone(),
-            config_sha256: config.sha256.clone(),
-            seed: config.seed,
-            finished: identity.started.clone(),
-            started: identity.started.clone(),
-            only: request.only.iter().map(Filter::to_string).collect(),
-            shard: request.shard.map(|shard| shard.to_string()),
-        },
-        provenance: provenance::provenance(),
-        criteria: config.criteria.clone(),
-        molecules: molecules.iter().map(|m| m.record.clone()).collect(),
-        models: Vec::new(),
-        relaxations: Vec::new(),
-        gates: Vec::new(),
-        runs: Vec::new(),
-        evaluations: Vec::new(),
-        speed: Vec::new(),
-        machine: Vec::new(),
-        survival: Vec::new(),
-        comparisons: Vec::new(),
-        shifts: Vec::new(),
-        attributions: Vec::new(),
-        timesteps: Vec::new(),
-        economy: Vec::new(),
-        failures,
-        series: Vec::new(),
-    };
+    let mut results = nothing_yet(config, request, &molecules);
+    results.campaign.started.clone_from(&identity.started);
+    results.failures = failures;
     frames::begin(&out.join(frames::FILE))?; // what a campaign that goes on has visited is kept elsewhere
     finish(&mut results, out)?;
     let is_run = |index: usize| own.as_ref().unwrap_or(&groups).iter().any(|g| g.model == index);
@@ -258,108 +234,38 @@ pub fn run(
     Ok(results)
 }
 
-/// All that a campaign reads.
-struct Inputs {
-    /// The campaign, without what could not be read.
-    config: Config,
-    molecules: Vec<LoadedMolecule>,
-    models: Vec<Option<LoadedModel>>,
-    labels: Labels,
-    /// Names of the molecules that each model was to run, those that could not be read included.
-    asked: Vec<Vec<String>>,
-    failures: Vec<Failure>,
-}
-
-impl Inputs {
-    fn read(config: &Config, request: &Request<'_>) -> Result<Self> {
-        let keep_going = request.keep_going;
-        let whole_plan = plan(config)?;
-        let asked_for =
-            |groups: &[Group<'_>], model| molecules_of(groups.iter().filter(|g| g.model == model));
-        let asked = (0..config.models.len())
-            .map(|model| asked_for(&whole_plan, model))
-            .map(|molecules| molecules.into_iter().map(|m| config.molecules[m].name.clone()).collect())
-            .collect();
-        let mut failures = Vec::new();
-        let mut molecules = Vec::new();
-        let mut unread = Vec::new();
-        for (m, molecule) in config.molecules.iter().enumerate() {
-            let context = || format!("molecule '{}'", molecule.name);
-            match load_molecule(molecule, keep_going).with_context(context) {
-                Ok((loaded, without)) => {
-                    molecules.push(loaded);
-                    failures.extend(
-                        without
-                            .iter()
-                            .flat_map(|error| failures_of(config, &whole_plan, m, Stage::Evaluation, error)),
-                    );
-                }
-                Err(error) if keep_going => {
-                    failures.extend(failures_of(config, &whole_plan, m, Stage::Load, &error));
-                    unread.push(m);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let config = config.without_molecules(&unread);
-        if molecules.is_empty() {
-            bail!("no molecule is left: none of them can be read");
-        }
-        let whole_plan = plan(&config)?;
-        let mut loaded = Vec::new();
-        for (index, model) in config.models.iter().enumerate() {
-            let asked = asked_for(&whole_plan, index);
-            let named: Vec<(&str, &System)> =
-                asked.iter().map(|&m| (molecules[m].record.name.as_str(), &molecules[m].system)).collect();
-            let failure = |reason: String| Failure {
-                model: model.name.clone(),
-                molecule: None,
-                stage: Stage::Load,
-                reason,
-            };
-            let found = store::isolated(|| models::load(model, &named));
-            match found {
-                Ok(Some(found)) => loaded.push(Some(found)),
-                Ok(None) => {
-                    let reason = format!("no checkpoint: give --model {}=CHECKPOINT", model.name);
-                    failures.push(failure(reason));
-                    loaded.push(None);
-                }
-                Err(error) if keep_going => {
-                    tracing::error!("{}", in_full(&error));
-                    failures.push(failure(in_full(&error)));
-                    loaded.push(None);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let labels = request.labels.map(|file| load_labels(&config, file)).transpose()?.unwrap_or_default();
-        Ok(Inputs { config, molecules, models: loaded, labels, asked, failures })
+/// The results of a campaign before anything is measured.
+fn nothing_yet(config: &Config, request: &Request<'_>, molecules: &[LoadedMolecule]) -> Results {
+    Results {
+        schema_version: SCHEMA_VERSION,
+        campaign: results::Campaign {
+            name: config.name.clone(),
+            config_sha256: config.sha256.clone(),
+            seed: config.seed,
+            finished: String::new(),
+            started: String::new(),
+            only: request.only.iter().map(Filter::to_string).collect(),
+            shard: request.shard.map(|shard| shard.to_string()),
+        },
+        provenance: provenance::provenance(),
+        criteria: config.criteria.clone(),
+        molecules: molecules.iter().map(|m| m.record.clone()).collect(),
+        models: Vec::new(),
+        relaxations: Vec::new(),
+        gates: Vec::new(),
+        runs: Vec::new(),
+        evaluations: Vec::new(),
+        speed: Vec::new(),
+        machine: Vec::new(),
+        survival: Vec::new(),
+        comparisons: Vec::new(),
+        shifts: Vec::new(),
+        attributions: Vec::new(),
+        timesteps: Vec::new(),
+        economy: Vec::new(),
+        failures: Vec::new(),
+        series: Vec::new(),
     }
-}
-
-/// That a molecule, or a file of it, cannot be read, for every model that was to run it.
-fn failures_of(
-    config: &Config,
-    groups: &[Group<'_>],
-    molecule: usize,
-    stage: Stage,
-    error: &anyhow::Error,
-) -> Vec<Failure> {
-    let reason = in_full(error);
-    tracing::error!("{reason}");
-    let runs_it = |model: &usize| {
-        groups.iter().any(|g| g.model == *model && g.runs.iter().any(|run| run.molecule == molecule))
-    };
-    (0..config.models.len())
-        .filter(runs_it)
-        .map(|model| Failure {
-            model: config.models[model].name.clone(),
-            molecule: Some(config.molecules[molecule].name.clone()),
-            stage,
-            reason: reason.clone(),
-        })
-        .collect()
 }
 
 /// The plan as far as it is asked for, and the share of it that is run, where it is not the whole.
@@ -400,65 +306,5 @@ fn finish(results: &mut Results, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A molecule of the campaign with its structure.
-pub(crate) struct LoadedMolecule {
-    pub(crate) record: Molecule,
-    pub(crate) system: System,
-    pub(crate) references: Vec<PathBuf>,
-    pub(crate) trajectories: Vec<PathBuf>,
-    pub(crate) frequencies_per_cm: Vec<f64>,
-}
-
-/// Reads the structure of a molecule, and checks that its other files are about the same atoms. With `keep_going` it
-/// goes without those that are not, and says why.
-///
-/// # Errors
-/// What is wrong with them.
-pub(crate) fn load_molecule(
-    config: &MoleculeConfig,
-    keep_going: bool,
-) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {
-    let system = md_io::extxyz::read_system(&config.structure)?;
-    let mut without = Vec::new();
-    let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<PathBuf>> {
-        let mut sound = Vec::new();
-        for file in files {
-            match evaluate::check_reference(file, &system, with_forces) {
-                Ok(()) => sound.push(file.clone()),
-                Err(error) if keep_going => without.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sound)
-    };
-    let references = sound(&config.references, true)?;
-    let trajectories = sound(&config.trajectories, false)?;
-    let modes = 3 * system.n_atoms()
-        - 3
-        - mechanics::rotational_degrees_of_freedom(system.masses_amu(), system.positions());
-    let given = config.frequencies_per_cm.len();
-    if given != 0 && given != modes {
-        bail!("frequencies_per_cm has {given} numbers, the molecule has {modes} vibrations");
-    }
-    let elements: BTreeSet<_> = system.elements().iter().copied().collect();
-    let loaded = LoadedMolecule {
-        record: Molecule {
-            name: config.name.clone(),
-            atoms: system.n_atoms(),
-            elements: elements.iter().map(|e| e.symbol().to_owned()).collect(),
-            structure_sha256: md_io::files::sha256_file(&config.structure)?,
-            bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
-        },
-        system,
-        references,
-        trajectories,
-        frequencies_per_cm: config.frequencies_per_cm.clone(),
-    };
-    Ok((loaded, without))
-}
-
-fn load_labels(config: &Config, file: &Path) -> Result<Labels> {
-    let models: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
-    let molecules: Vec<&str> = config.molecules.iter().map(|m| m.name.as_str()).collect();
-    Ok(Labels { file: file.to_owned(), labels: frames::read_labels(file, &models, &molecules)? })
-}
+#[cfg(test)]
+mod tests;

@@ -6,21 +6,20 @@ use anyhow::{Context, Result};
 use md_core::System;
 use md_dynamics::{RelaxOptions, Relaxed};
 use md_io::extxyz::LabelKeys;
-use md_io::results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage, Status};
+use md_io::results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::dynamics::{Cut, RelaxedMolecules};
+use super::dynamics::RelaxedMolecules;
 use super::store::{Halt, Store, isolated};
 use super::watch::Watch;
 use super::{LoadedMolecule, molecules_of};
-use crate::config::{Config, Device, Ensemble, ModelConfig};
-use crate::criteria::REPLICAS;
+use crate::config::Config;
 use crate::frames::{self, Label, VisitedRun};
 use crate::gates::Gates;
 use crate::models::LoadedModel;
-use crate::plan::{Group, PlannedRun, planned};
-use crate::{compare, evaluate, in_full, minimum, models, shift, speed, statistics, verdict};
+use crate::plan::{Group, PlannedRun};
+use crate::{compare, evaluate, in_full, minimum, shift, speed, statistics};
 use md_report::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
@@ -138,77 +137,13 @@ impl ModelStage<'_> {
         let mut measured = Vec::new();
         for molecule in wanted.iter().map(|&m| &self.molecules[m]) {
             let name = self.part(title, &molecule.record.name);
-            match self.store.part(&name, || measure(self.model, molecule))? {
+            match self.attempt(&name, |stage| measure(stage.model, molecule))? {
                 Ok(value) => measured.push(value),
                 Err(error) => failures.push(self.failure(stage, Some(&molecule.record.name), &error)),
             }
             ticker.tick();
         }
         Ok(measured)
-    }
-
-    /// Loads the model anew: one that panicked may be left in any state.
-    pub(super) fn renew(&mut self) {
-        let mut config = self.config.models[self.index].clone();
-        if self.get_device().is_some() {
-            config.device = Device::Cpu;
-        }
-        if let Some(model) = self.load(&config) {
-            let record = std::mem::replace(&mut self.model.record, models::unloaded(&config));
-            *self.model = LoadedModel { record, ..model };
-        }
-    }
-
-    fn load(&self, config: &ModelConfig) -> Option<LoadedModel> {
-        let named: Vec<(&str, &System)> = self
-            .loaded_for
-            .iter()
-            .map(|&m| (self.molecules[m].record.name.as_str(), &self.molecules[m].system))
-            .collect();
-        match isolated(|| models::load(config, &named)) {
-            Ok(model) => model,
-            Err(error) => {
-                tracing::error!("model '{}' cannot be loaded again: {}", config.name, in_full(&error));
-                None
-            }
-        }
-    }
-
-    /// Why the model is computed on the processor since some part of the campaign.
-    fn get_device(&self) -> Option<String> {
-        self.store.get(&self.part("device", "cpu"))
-    }
-
-    /// From here on the processor computes a model that a GPU could not, and the results say so; whether there was
-    /// anything to fall back on.
-    pub(super) fn fall_back(&mut self, reason: &str) -> Result<bool, Halt> {
-        if self.model.record.device.as_deref().is_none_or(|device| device == "cpu") {
-            return Ok(false);
-        }
-        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
-        let Some(model) = self.load(&config) else { return Ok(false) };
-        let failed = self.model.record.device.clone().unwrap_or_default();
-        let note = format!("{failed} failed ({reason}), and the processor went on");
-        tracing::warn!("model '{}': {note}", config.name);
-        self.store.put(&[(&self.part("device", "cpu"), &note)])?;
-        self.use_processor(model, note);
-        Ok(true)
-    }
-
-    fn use_processor(&mut self, model: LoadedModel, note: String) {
-        let requested = self.model.record.device_requested.take();
-        *self.model = model;
-        self.model.record.device_requested = requested;
-        self.model.record.device_note = Some(note);
-    }
-
-    /// A campaign that goes on has fallen back already.
-    fn fall_back_again(&mut self) {
-        let Some(note) = self.get_device() else { return };
-        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
-        if let Some(model) = self.load(&config) {
-            self.use_processor(model, note);
-        }
     }
 
     /// Name of a part of the campaign that is about this model.
@@ -222,13 +157,14 @@ impl ModelStage<'_> {
         (title, of, molecule): (&str, &str, &str),
         gates: &mut Gates,
         results: &mut Results,
-        measure: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>,
+        mut measure: impl FnMut(&mut Gates, &mut LoadedModel) -> Result<()>,
     ) -> Result<(), Halt> {
         let model = self.model.record.name.clone();
         let mut apart = Gates::new(&model);
         let name = self.part(title, of);
-        let measured = self.store.part(&name, || {
-            measure(&mut apart, self.model)?;
+        let measured = self.attempt(&name, |stage| {
+            apart = Gates::new(&model);
+            measure(&mut apart, stage.model)?;
             Ok(std::mem::replace(&mut apart, Gates::new(&model)))
         })?;
         match measured {
@@ -294,8 +230,9 @@ impl ModelStage<'_> {
             let model = self.model.record.name.clone();
             let mut apart = Gates::new(&model);
             let part = self.part("minimum", name);
-            let looked = self.store.part(&part, || {
-                let record = minimum::look(self.model, molecule, relaxed, &mut apart)?;
+            let looked = self.attempt(&part, |stage| {
+                apart = Gates::new(&model);
+                let record = minimum::look(stage.model, molecule, relaxed, &mut apart)?;
                 Ok((record, std::mem::replace(&mut apart, Gates::new(&model))))
             })?;
             match looked {
@@ -338,6 +275,10 @@ impl ModelStage<'_> {
                     relaxed.extend(batch.into_iter().zip(found));
                 }
                 Err(error) if batch.len() == 1 => {
+                    if !self.answers() && self.fall_back(&in_full(&error))? {
+                        open.push(batch);
+                        continue;
+                    }
                     let name = &self.molecules[batch[0]].record.name;
                     results.failures.push(self.failure(Stage::Relaxation, Some(name), &error));
                 }
@@ -377,101 +318,6 @@ impl ModelStage<'_> {
         })?;
         keep_evaluations(results, along);
         Ok(())
-    }
-
-    /// How long runs may be: a model that no dynamics can save has short ones.
-    fn cut(&self, results: &mut Results) -> Option<Cut> {
-        let model = results.models.iter().find(|m| m.name == self.model.record.name)?;
-        if !verdict::is_hopeless(results, model) {
-            return None;
-        }
-        let duration_ps = self.config.economy.hopeless_ps;
-        let reason =
-            format!("the model had failed every use before its runs, which end after {duration_ps} ps");
-        results.economy.push(format!("{}: {reason}", self.model.record.name));
-        Some(Cut { duration_ps, reason })
-    }
-
-    /// Adds replicas to the molecules whose checks need them, one at each temperature at a time, within the budget.
-    fn more_replicas(
-        &mut self,
-        groups: &[Group<'_>],
-        relaxed: &RelaxedMolecules,
-        results: &mut Results,
-        visited: &mut Vec<VisitedRun>,
-    ) -> Result<(), Halt> {
-        let mut spent_ps = 0.0;
-        for extra in 0..self.config.economy.extra_replicas {
-            let undecided = self.undecided_for_replicas(results);
-            if undecided.is_empty() {
-                return Ok(());
-            }
-            for group in groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve) {
-                let mut runs = Vec::new();
-                for &molecule in group
-                    .config
-                    .molecules
-                    .iter()
-                    .filter(|&&m| undecided.contains(&self.molecules[m].record.name))
-                {
-                    for &temperature_k in &group.config.temperatures_k {
-                        let replica = group.config.replicas + extra;
-                        runs.push(planned(
-                            self.config,
-                            group.config,
-                            self.index,
-                            molecule,
-                            temperature_k,
-                            replica,
-                        ));
-                    }
-                }
-                if runs.is_empty() {
-                    continue;
-                }
-                let each_ps =
-                    group.config.steps as f64 * group.config.timestep_fs / md_core::units::FS_PER_PS;
-                let cost_ps = runs.len() as f64 * each_ps;
-                if spent_ps + cost_ps > self.config.economy.budget_ps {
-                    results.economy.push(format!(
-                        "{}: no more replicas for {}: {} ps more would pass the budget of {} ps",
-                        self.model.record.name,
-                        undecided.join(", "),
-                        cost_ps,
-                        self.config.economy.budget_ps
-                    ));
-                    return Ok(());
-                }
-                spent_ps += cost_ps;
-                results.economy.push(format!(
-                    "{}: replica {} added for {}, where a check was undecided",
-                    self.model.record.name,
-                    group.config.replicas + extra,
-                    undecided.join(", ")
-                ));
-                let more = Group { config: group.config, model: group.model, runs };
-                self.dynamics(&more, relaxed, None)?.keep(results, visited);
-            }
-        }
-        Ok(())
-    }
-
-    /// Molecules with a check that more replicas would decide.
-    fn undecided_for_replicas(&self, results: &Results) -> Vec<String> {
-        let Some(model) = results.models.iter().find(|m| m.name == self.model.record.name) else {
-            return Vec::new();
-        };
-        let mut molecules: Vec<String> = results
-            .criteria
-            .iter()
-            .flat_map(|set| verdict::checks_of(results, model, set))
-            .filter(|c| c.status == Status::Undecided)
-            .filter(|c| c.to_decide.as_ref().is_some_and(|text| text.contains(REPLICAS)))
-            .map(|c| c.molecule)
-            .collect();
-        molecules.sort();
-        molecules.dedup();
-        molecules
     }
 
     fn survival(&self, results: &mut Results) {

@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use md_io::files;
 use md_io::journal::{Journal, Recovered};
 use serde::Serialize;
@@ -236,6 +236,11 @@ pub fn parts_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(recovered.records)
 }
 
+/// A panic that was caught.
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {0}")]
+pub struct Panicked(String);
+
 /// What a potential or anything else does to `work` by a panic is an error of `work` alone.
 pub fn isolated<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
@@ -243,7 +248,7 @@ pub fn isolated<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned());
-        Err(anyhow!("panicked: {}", message.as_deref().unwrap_or("it says no more")))
+        Err(Panicked(message.unwrap_or_else(|| "it says no more".to_owned())).into())
     })
 }
 

@@ -1,0 +1,107 @@
+//! Models that panic, and devices that fail.
+
+use anyhow::Result;
+use md_core::{State, System};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::stage::ModelStage;
+use super::store::{Halt, Panicked, isolated};
+use crate::config::{Device, ModelConfig};
+use crate::in_full;
+use crate::models::{self, LoadedModel};
+
+impl ModelStage<'_> {
+    /// [`Store::part`] of this model. One that panicked is loaded anew, and where a device answers no more, the processor
+    /// tries, too.
+    pub(super) fn attempt<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        mut measure: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Result<T>, Halt> {
+        let store = self.store;
+        loop {
+            let error = match store.part(name, || measure(self))? {
+                Ok(measured) => return Ok(Ok(measured)),
+                Err(error) => error,
+            };
+            if error.is::<Panicked>() {
+                self.renew();
+            }
+            if self.answers() || !self.fall_back(&in_full(&error))? {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    /// Whether the device answers at all.
+    pub(super) fn answers(&mut self) -> bool {
+        let Some(&m) = self.loaded_for.first() else { return true };
+        let system = &self.molecules[m].system;
+        isolated(|| Ok(State::at_rest(std::slice::from_ref(system), self.model.potential.as_mut())?)).is_ok()
+    }
+
+    /// Loads the model anew: one that panicked may be left in any state.
+    pub(super) fn renew(&mut self) {
+        let mut config = self.config.models[self.index].clone();
+        if self.get_device().is_some() {
+            config.device = Device::Cpu;
+        }
+        if let Some(model) = self.load(&config) {
+            let record = std::mem::replace(&mut self.model.record, models::unloaded(&config));
+            *self.model = LoadedModel { record, ..model };
+        }
+    }
+
+    fn load(&self, config: &ModelConfig) -> Option<LoadedModel> {
+        let named: Vec<(&str, &System)> = self
+            .loaded_for
+            .iter()
+            .map(|&m| (self.molecules[m].record.name.as_str(), &self.molecules[m].system))
+            .collect();
+        match isolated(|| models::load(config, &named)) {
+            Ok(model) => model,
+            Err(error) => {
+                tracing::error!("model '{}' cannot be loaded again: {}", config.name, in_full(&error));
+                None
+            }
+        }
+    }
+
+    /// Why the model is computed on the processor since some part of the campaign.
+    fn get_device(&self) -> Option<String> {
+        self.store.get(&self.part("device", "cpu"))
+    }
+
+    /// From here on the processor computes a model that a GPU could not, and the results say so; whether there was
+    /// anything to fall back on.
+    pub(super) fn fall_back(&mut self, reason: &str) -> Result<bool, Halt> {
+        if self.model.record.device.as_deref().is_none_or(|device| device == "cpu") {
+            return Ok(false);
+        }
+        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
+        let Some(model) = self.load(&config) else { return Ok(false) };
+        let failed = self.model.record.device.clone().unwrap_or_default();
+        let note = format!("{failed} failed ({reason}), and the processor went on");
+        tracing::warn!("model '{}': {note}", config.name);
+        self.store.put(&[(&self.part("device", "cpu"), &note)])?;
+        self.use_processor(model, note);
+        Ok(true)
+    }
+
+    fn use_processor(&mut self, model: LoadedModel, note: String) {
+        let requested = self.model.record.device_requested.take();
+        *self.model = model;
+        self.model.record.device_requested = requested;
+        self.model.record.device_note = Some(note);
+    }
+
+    /// A campaign that goes on has fallen back already.
+    pub(super) fn fall_back_again(&mut self) {
+        let Some(note) = self.get_device() else { return };
+        let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
+        if let Some(model) = self.load(&config) {
+            self.use_processor(model, note);
+        }
+    }
+}

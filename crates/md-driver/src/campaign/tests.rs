@@ -1,0 +1,182 @@
+//! What fails, fails alone.
+
+use md_core::{
+    Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request as Asked, System,
+};
+use md_io::results::{Failure, RunFate, Stage, Verdict};
+use md_model::Checkpoint;
+use md_testkit::analytic::Control;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config;
+
+/// How a potential fails.
+#[derive(Clone, Copy, PartialEq)]
+enum Curse {
+    /// It panics over oxygen.
+    Panics,
+    /// It has no memory for more systems than this.
+    Full(usize),
+    /// It answers nothing any more.
+    Lost,
+}
+
+/// A sound potential with a curse.
+struct Cursed {
+    sound: Control,
+    curse: Curse,
+}
+
+impl Potential for Cursed {
+    fn name(&self) -> &str {
+        "cursed"
+    }
+
+    fn check(&self, batch: &Batch, request: Asked) -> Result<(), PotentialError> {
+        self.sound.check(batch, request)
+    }
+
+    fn evaluate(
+        &mut self,
+        c: Configuration<'_>,
+        request: Asked,
+        out: &mut Evaluation,
+    ) -> Result<(), PotentialError> {
+        let failed = |message: &str| {
+            Err(PotentialError::Backend { potential: "cursed".to_owned(), message: message.to_owned() })
+        };
+        match self.curse {
+            Curse::Panics if c.batch.elements().contains(&Element::O) => panic!("there is oxygen"),
+            Curse::Full(most) if c.batch.n_systems() > most => failed("out of memory"),
+            Curse::Lost => failed("the device is lost"),
+            _ => self.sound.evaluate(c, request, out),
+        }
+    }
+}
+
+/// A folder with a campaign of a small network on water and methane.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = md_model::DistillerHyperparameters {
+        hidden_dim: 8,
+        num_interactions: 1,
+        num_rbf: 4,
+        cutoff: 4.0,
+        max_z: 10,
+        learnable_rbf: false,
+    };
+    let network = folder.path().join("network");
+    std::fs::create_dir(&network).unwrap();
+    Checkpoint::untrained(&md_model::Architecture::Distiller(sizes), 7).unwrap().save(&network).unwrap();
+    let molecules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules");
+    let molecules = molecules.canonicalize().unwrap();
+    let text = format!(
+        "[campaign]\nname = \"c\"\nseed = 1\n[[model]]\nname = \"m\"\ncheckpoint = \"network\"\n\
+         [[molecule]]\nname = \"water\"\nstructure = \"{0}/water.xyz\"\n\
+         [[molecule]]\nname = \"methane\"\nstructure = \"{0}/methane.xyz\"\n\
+         [[run]]\nensemble = \"nve\"\ntimestep_fs = 0.5\nduration_ps = 0.01\ntemperatures_K = [300]\nreplicas = 3\n",
+        molecules.display()
+    );
+    std::fs::write(folder.path().join("c.toml"), text).unwrap();
+    folder
+}
+
+/// All that is measured of a model under a curse, and its record afterwards.
+fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
+    let folder = folder();
+    let file = folder.path().join("c.toml");
+    let config = config::load(&file, &[]).unwrap();
+    let request = Request {
+        config_file: &file,
+        models: &[],
+        device: None,
+        only: &[],
+        labels: None,
+        shard: None,
+        keep_going: false,
+        save_every: SAVE_EVERY,
+    };
+    let inputs = Inputs::read(&config, &request).unwrap();
+    let out = folder.path().join("out");
+    let campaign = Campaign::open(&config, &request, &out, Begin::New).unwrap();
+    let mut results = nothing_yet(&config, &request, &inputs.molecules);
+    let watch = Watch::new(Progress::Quiet, &results, &["m".to_owned()], &out);
+    let systems: Vec<System> = inputs.molecules.iter().map(|m| m.system.clone()).collect();
+    let cursed = || Box::new(Cursed { sound: Control::new(&systems).unwrap(), curse });
+    let mut models = inputs.models;
+    let mut model = models.remove(0).unwrap();
+    (model.potential, model.oracle, model.plain) = (cursed(), cursed(), None);
+    model.record.device = Some(device.to_owned());
+    model.record.device_requested = Some(device.to_owned());
+    results.models.push(results::Model { molecules: inputs.asked[0].clone(), ..model.record.clone() });
+    let groups = plan(&config).unwrap();
+    let mut stage = ModelStage {
+        config: &config,
+        index: 0,
+        loaded_for: &[0, 1],
+        molecules: &inputs.molecules,
+        labels: &inputs.labels,
+        model: &mut model,
+        store: &campaign.store,
+        out: &out,
+        watch: &watch,
+    };
+    stage.measure(&groups, None, &mut results).unwrap();
+    verdict::judge(&mut results);
+    (results, model.record)
+}
+
+#[test]
+fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
+    // After a panic the model is loaded anew, from a checkpoint without the curse: what comes later is not the point.
+    let (results, _) = measured(Curse::Panics, "cpu");
+    let of_water = |f: &&Failure| f.molecule.as_deref() == Some("water");
+    let failed: Vec<&Failure> = results.failures.iter().filter(of_water).collect();
+    assert!(
+        failed.iter().any(|f| f.stage == Stage::Gates && f.reason == "panicked: there is oxygen"),
+        "{failed:?}"
+    );
+    assert!(
+        !results.failures.iter().any(|f| f.molecule.as_deref() == Some("methane")),
+        "{:?}",
+        results.failures
+    );
+    assert!(results.gates.iter().any(|g| g.molecule == "methane" && g.id == "rotation_energy"));
+    assert_ne!(results.models[0].verdict, Some(Verdict::Approved));
+    assert_eq!(results.runs.len(), 6);
+}
+
+#[test]
+fn what_does_not_fit_at_once_is_made_in_halves() {
+    let (results, record) = measured(Curse::Full(2), "cpu");
+    assert_eq!(results.runs.len(), 6);
+    assert!(results.runs.iter().all(|r| r.fate == RunFate::Finished), "{:?}", results.runs);
+    assert_eq!(record.device_note, None);
+    let names: Vec<&str> = results.runs.iter().map(|r| r.molecule.as_str()).collect();
+    assert_eq!(
+        names,
+        ["water", "water", "water", "methane", "methane", "methane"],
+        "in the order of the plan"
+    );
+}
+
+#[test]
+fn the_processor_goes_on_for_a_device_that_is_lost_and_the_results_say_so() {
+    let (results, record) = measured(Curse::Lost, "cuda");
+    assert!(results.runs.iter().all(|r| r.fate != RunFate::Failed), "{:?}", results.runs);
+    assert_eq!((record.device_requested.as_deref(), record.device.as_deref()), (Some("cuda"), Some("cpu")));
+    let note = record.device_note.unwrap();
+    assert!(note.contains("the device is lost") && note.contains("the processor went on"), "{note}");
+}
+
+#[test]
+fn a_run_that_nobody_can_make_has_failed_and_is_no_pass() {
+    let (results, _) = measured(Curse::Lost, "cpu");
+    assert!(
+        results.failures.iter().any(|f| f.reason.contains("the device is lost")),
+        "{:?}",
+        results.failures
+    );
+    assert_ne!(results.models[0].verdict, Some(Verdict::Approved));
+}
