@@ -44,7 +44,7 @@ impl ModelStage<'_> {
     /// Loads the model anew: one that panicked may be left in any state.
     pub(super) fn renew(&mut self) {
         let mut config = self.config.models[self.index].clone();
-        if self.get_device().is_some() {
+        if self.model.record.device.as_deref() == Some("cpu") {
             config.device = Device::Cpu;
         }
         if let Some(model) = self.load(&config) {
@@ -66,11 +66,6 @@ impl ModelStage<'_> {
                 None
             }
         }
-    }
-
-    /// Why the model is computed on the processor since some part of the campaign.
-    fn get_device(&self) -> Option<String> {
-        self.store.get(&self.part("device", "cpu"))
     }
 
     /// From here on the processor computes a model that a GPU could not, and the results say so; whether there was
@@ -98,7 +93,7 @@ impl ModelStage<'_> {
 
     /// A campaign that goes on has fallen back already.
     pub(super) fn fall_back_again(&mut self) {
-        let Some(note) = self.get_device() else { return };
+        let Some(note) = self.store.get::<String>(&self.part("device", "cpu")) else { return };
         let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
         if let Some(model) = self.load(&config) {
             self.use_processor(model, note);

@@ -147,12 +147,9 @@ fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
             }
         }
     }
-    let records: Vec<(&str, &[u8])> = all
-        .iter()
-        .filter(|(name, _)| !store.has(name)) // of an attempt that was interrupted
-        .map(|(name, (part, _))| (name.as_str(), part.as_slice()))
-        .collect();
-    Ok(store.put_encoded(&records)?)
+    // Of an attempt that was interrupted some are there.
+    let new = all.into_iter().filter(|(name, _)| !store.has(name)).map(|(name, (part, _))| (name, part));
+    Ok(store.take_over(new.collect())?)
 }
 
 fn copy_trajectories(from: &Path, to: &Path) -> Result<()> {

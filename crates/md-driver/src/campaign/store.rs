@@ -51,6 +51,7 @@ pub struct Store {
 
 struct Parts {
     journal: Journal,
+    /// What was found and has not been asked for yet: nobody asks twice.
     known: BTreeMap<String, Vec<u8>>,
 }
 
@@ -98,7 +99,7 @@ impl Store {
         Ok(Store { folder, save_every, parts: RefCell::new(Parts { journal, known }), lock })
     }
 
-    /// Finished parts that are kept.
+    /// Finished parts that were found.
     pub fn n_parts(&self) -> usize {
         self.parts.borrow().known.len()
     }
@@ -124,16 +125,15 @@ impl Store {
         Ok(measured)
     }
 
-    /// Whether something is kept under `name`.
+    /// Whether something was found under `name`.
     pub fn has(&self, name: &str) -> bool {
         self.parts.borrow().known.contains_key(name)
     }
 
-    /// What is kept under `name`.
+    /// What was found under `name`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let parts = self.parts.borrow();
-        let bytes = parts.known.get(name)?;
-        match rmp_serde::from_slice(bytes) {
+        let bytes = self.parts.borrow_mut().known.remove(name)?;
+        match rmp_serde::from_slice(&bytes) {
             Ok(value) => Some(value),
             Err(error) => {
                 tracing::warn!("the part '{name}' cannot be read and is measured again: {error}");
@@ -150,20 +150,24 @@ impl Store {
         let bytes: Vec<Vec<u8>> = parts.iter().map(|(_, value)| encode(value)).collect::<Result<_, _>>()?;
         let records: Vec<(&str, &[u8])> =
             parts.iter().zip(&bytes).map(|((name, _), bytes)| (*name, bytes.as_slice())).collect();
-        self.put_encoded(&records)
+        self.append(&records)
     }
 
-    /// [`Store::put`] of parts as another store kept them.
+    /// Takes over the parts that another store kept.
     ///
     /// # Errors
     /// [`Halt::Storage`].
-    pub fn put_encoded(&self, records: &[(&str, &[u8])]) -> Result<(), Halt> {
-        let mut parts = self.parts.borrow_mut();
-        parts.journal.append(records).map_err(|error| Halt::Storage(error.into()))?;
-        for (name, bytes) in records {
-            parts.known.insert((*name).to_owned(), bytes.to_vec());
-        }
+    pub fn take_over(&self, parts: BTreeMap<String, Vec<u8>>) -> Result<(), Halt> {
+        let records: Vec<(&str, &[u8])> =
+            parts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        self.append(&records)?;
+        self.parts.borrow_mut().known.extend(parts);
         Ok(())
+    }
+
+    fn append(&self, records: &[(&str, &[u8])]) -> Result<(), Halt> {
+        let mut parts = self.parts.borrow_mut();
+        parts.journal.append(records).map_err(|error| Halt::Storage(error.into()))
     }
 
     /// The runs in progress, if they are those called `name`.
