@@ -1,6 +1,6 @@
 //! From a campaign file to the list of runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -87,17 +87,30 @@ pub enum PlanError {
     /// A model that no grid runs.
     #[error("no [[run]] is for the model '{0}': name it in one, or add a [[run]] without `models`")]
     Idle(String),
+    /// Two runs whose trajectories would be one file.
+    #[error("the runs {0} and {1} have one file name for their trajectories: rename a model or a molecule")]
+    SameFile(String, String),
+    /// A run whose trajectory has a name that no file can have.
+    #[error(
+        "the run {0} has too long a name for the file of its trajectory: shorten the names of model and molecule"
+    )]
+    LongName(String),
     /// Nothing is left.
     #[error("no run is left by --only {0}")]
     Empty(String),
 }
 
+/// Longest name of a file without its ending, bytes: most file systems have 255 for both.
+const LONGEST_FILE_NAME: usize = 200;
+
 /// The runs of a campaign, grouped as they are stepped together.
 ///
 /// # Errors
-/// [`PlanError::Twice`] or [`PlanError::Idle`].
+/// [`PlanError::Twice`], [`PlanError::Idle`], [`PlanError::SameFile`] or [`PlanError::LongName`].
 pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     let mut seen = BTreeSet::new();
+    let mut files = BTreeMap::new();
+    let mut busy = BTreeSet::new();
     let mut groups = Vec::new();
     for grid in &config.runs {
         for &model in &grid.models {
@@ -109,14 +122,24 @@ pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
                         if !seen.insert(run.id.clone()) {
                             return Err(PlanError::Twice(run.id));
                         }
+                        if grid.trajectory_stride.is_some() {
+                            let file = run.id.replace('/', "_");
+                            if file.len() > LONGEST_FILE_NAME {
+                                return Err(PlanError::LongName(run.id));
+                            }
+                            if let Some(other) = files.insert(file, run.id.clone()) {
+                                return Err(PlanError::SameFile(other, run.id));
+                            }
+                        }
                         runs.push(run);
                     }
                 }
             }
+            busy.insert(model);
             groups.push(Group { config: grid, model, runs });
         }
     }
-    if let Some(idle) = (0..config.models.len()).find(|m| groups.iter().all(|g| g.model != *m)) {
+    if let Some(idle) = (0..config.models.len()).find(|model| !busy.contains(model)) {
         return Err(PlanError::Idle(config.models[idle].name.clone()));
     }
     Ok(groups)
