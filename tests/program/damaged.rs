@@ -97,7 +97,10 @@ fn a_large_campaign_file_is_read_or_refused_in_no_time() {
             format!("{head}{}{molecule}[[run]]\nmodels = [{}]\n{run}", models(5), "'x',".repeat(90_000)),
             "unknown model 'x'",
         ),
-        (format!("{head}{}", many(40_000, |i| format!("[criteria.u{i}]\n"))), "no model"),
+        (
+            format!("{head}{}{molecule}{}", models(1), many(40_000, |i| format!("[criteria.u{i}]\n"))),
+            "there are 40000 uses under criteria (expected at most 100)",
+        ),
         (format!("{head}{} = 1\n", "k".repeat(1_000_000)), "unknown key"),
         (format!("{head}{}", many(60_000, |i| format!("k{i} = 1\n"))), "unknown key"),
         (format!("{head}[[model]]\nname = '{}'\n", "n".repeat(1_000_000)), "at most 64 characters"),

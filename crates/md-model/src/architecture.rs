@@ -184,8 +184,8 @@ pub(crate) fn require_sizes(
     if !(1..=1000).contains(&num_interactions) {
         return refuse("num_interactions", &num_interactions, "1 to 1000");
     }
-    if !(1..=1 << 16).contains(&num_rbf) {
-        return refuse("num_rbf", &num_rbf, "1 to 65536");
+    if !(1..=1024).contains(&num_rbf) {
+        return refuse("num_rbf", &num_rbf, "1 to 1024");
     }
     if !(cutoff > 0.0 && cutoff <= 100.0) {
         return refuse("cutoff", &cutoff, "a positive number of Å, at most 100");

@@ -31,7 +31,7 @@ pub struct DistillerHyperparameters {
     pub hidden_dim: u32,
     /// Number of message-and-update layers, 1 to 1000.
     pub num_interactions: u32,
-    /// Number K of radial basis functions, at least 1 and at most 65536.
+    /// Number K of radial basis functions, 1 to 1024.
     pub num_rbf: u32,
     /// Cutoff distance, Å, at most 100.
     pub cutoff: f64,

@@ -166,7 +166,7 @@ impl XyzProblem {
     /// Longest piece of a file that a message repeats.
     pub const EXCERPT_CHARS: usize = 80;
     /// Longest line that is read, bytes: memory is bounded whatever a file inflates to.
-    pub const LONGEST_LINE_BYTES: usize = 16 << 20;
+    pub const LONGEST_LINE_BYTES: usize = 4 << 20;
     /// Most atoms of a frame.
     pub const MOST_ATOMS: usize = 1_000_000;
 }

@@ -133,12 +133,12 @@ impl Read for Endless {
 #[test]
 fn a_stream_without_an_end_is_refused() {
     let endless = |line| read(Endless { line, at: 0 }).unwrap_err().to_string();
-    assert_eq!(endless(b"x"), "f.xyz:1: the line is longer than 16 MiB: is this an extended XYZ file?");
-    assert_eq!(endless(b"\0"), "f.xyz:1: the line is longer than 16 MiB: is this an extended XYZ file?");
+    assert_eq!(endless(b"x"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
+    assert_eq!(endless(b"\0"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
     let head = Cursor::new(b"2\n\nH 0 0 0\n".to_vec()).chain(Endless { line: b"1 ", at: 0 });
     assert_eq!(
         read(head).unwrap_err().to_string(),
-        "f.xyz:4: the line is longer than 16 MiB: is this an extended XYZ file?"
+        "f.xyz:4: the line is longer than 4 MiB: is this an extended XYZ file?"
     );
 }
 
