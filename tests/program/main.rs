@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod bad_input;
+mod broken;
 mod campaign;
+mod damaged;
 mod data;
 mod doctor;
+mod names;
 mod physics;
 mod resume;
 mod support;

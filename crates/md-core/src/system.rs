@@ -1,4 +1,4 @@
-use crate::{Element, Mat3, Vec3, neighbours};
+use crate::{Element, Mat3, Vec3};
 
 /// Two atoms nearer than this (Å) are taken for one atom entered twice.
 pub const COINCIDENT_ANGSTROM: f64 = 0.05;
@@ -90,15 +90,7 @@ impl System {
                 return Err(SystemError::NonFinitePosition { atom, element: elements[atom], position });
             }
         }
-        let mut coincident = None;
-        neighbours::for_each_pair(&positions, COINCIDENT_ANGSTROM, |pair| {
-            coincident.get_or_insert(SystemError::Coincident {
-                first: pair.i,
-                second: pair.j,
-                distance_angstrom: pair.distance,
-            });
-        });
-        if let Some(error) = coincident {
+        if let Some(error) = coincident(&positions) {
             return Err(error);
         }
         let masses_amu = elements.iter().map(|e| e.mass_amu()).collect();
@@ -160,6 +152,37 @@ impl System {
     pub fn cell(&self) -> Option<&Cell> {
         self.cell.as_ref()
     }
+}
+
+/// Two atoms in one place, if there are any.
+///
+/// Each atom looks into the cells around it, cubes so small that more than a few atoms in one cannot all be apart. So the
+/// first atoms that are looked at decide, and the cost is that of sorting, wherever the atoms are.
+fn coincident(positions: &[Vec3]) -> Option<SystemError> {
+    // Conversion saturates: atoms that far away differ by more than this anyway, or not at all.
+    let cell =
+        |x: &Vec3| -> [i64; 3] { std::array::from_fn(|c| (x[c] / COINCIDENT_ANGSTROM).floor() as i64) };
+    let mut atoms: Vec<([i64; 3], usize)> = positions.iter().map(cell).zip(0..).collect();
+    atoms.sort_unstable();
+    for (first, x) in positions.iter().enumerate() {
+        let [cx, cy, cz] = cell(x);
+        let near = |c: i64| [c.saturating_sub(1), c, c.saturating_add(1)];
+        let columns = near(cx).into_iter().flat_map(|x| near(cy).map(|y| [x, y]));
+        let around = columns.flat_map(|[x, y]| {
+            let [low, _, high] = near(cz);
+            let from = atoms.partition_point(|(cell, _)| *cell < [x, y, low]);
+            atoms[from..].iter().take_while(move |(cell, _)| *cell <= [x, y, high])
+        });
+        let at = |second: usize| (second, (positions[second] - x).norm());
+        let near_enough = around
+            .filter(|(_, second)| *second > first)
+            .map(|&(_, second)| at(second))
+            .filter(|&(_, distance)| distance <= COINCIDENT_ANGSTROM);
+        if let Some((second, distance_angstrom)) = near_enough.min_by_key(|&(second, _)| second) {
+            return Some(SystemError::Coincident { first, second, distance_angstrom });
+        }
+    }
+    None
 }
 
 fn check_length(elements: usize, found: usize, what: &str) -> Result<(), SystemError> {

@@ -153,6 +153,14 @@ fn what_is_no_system_is_refused_with_the_atom_at_fault() {
     );
     assert!(matches!(new(2, vec![at(0.0), at(f64::NAN)]), SystemError::NonFinitePosition { atom: 1, .. }));
     let coincident = new(3, vec![at(0.0), at(1.0), at(1.01)]);
+    let many: Vec<Vec3> =
+        (0..100_000).map(|i| Vec3::new(0.1 * f64::from(i % 300), 0.1 * f64::from(i / 300), 0.0)).collect();
+    let far = [&many[..], &[Vec3::repeat(1e200)]].concat();
+    assert!(System::new(vec![Element::H; far.len()], far.clone()).is_ok(), "one atom far away costs nothing");
+    let twice = [&far[..], &[many[77], many[5]]].concat();
+    assert!(matches!(new(100_003, twice), SystemError::Coincident { first: 5, second: 100_002, .. }));
+    let heap = new(100_000, vec![at(3.0); 100_000]);
+    assert!(matches!(heap, SystemError::Coincident { first: 0, second: 1, .. }));
     assert!(matches!(coincident, SystemError::Coincident { first: 1, second: 2, .. }));
     assert!(coincident.to_string().starts_with("atoms 1 and 2 coincide (0.0100 Å apart"), "{coincident}");
 

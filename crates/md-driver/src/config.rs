@@ -6,6 +6,8 @@ mod reader;
 mod runs;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -296,10 +298,28 @@ impl std::str::FromStr for ModelArgument {
 /// # Errors
 /// The first thing that is wrong, with its line.
 pub fn load(path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
-        file: path.to_owned(),
-        line: None,
-        message: format!("cannot be read: {error}"),
-    })?;
-    Reader { path, text: &text }.read(extra)
+    let error = |message| ConfigError { file: path.to_owned(), line: None, message };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|source| error(format!("cannot be read: {source}")))?;
+    if bytes.len() > MOST_BYTES {
+        return Err(error(TOO_LARGE.to_owned()));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| error("cannot be read: it is not UTF-8 text: is this a campaign file?".to_owned()))?;
+    parse(&text, path, extra)
+}
+
+/// Most bytes of a campaign file.
+const MOST_BYTES: usize = 1 << 20;
+const TOO_LARGE: &str = "has more than 1 MiB: is this a campaign file?";
+
+/// The campaign `text`, as if it stood in the file `path`; otherwise as [`load`].
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn parse(text: &str, path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
+    let reader = Reader { path, text };
+    if text.len() > MOST_BYTES { Err(reader.error(None, TOO_LARGE)) } else { reader.read(extra) }
 }

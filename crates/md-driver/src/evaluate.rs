@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request, System};
-use md_io::extxyz::{self, LabelKeys, LabelledFrame};
+use md_io::extxyz::{self, LabelKeys, LabelledFrame, XyzError};
 use md_io::results::{EnergyErrors, Evaluation, ForceErrors, Series};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
 
@@ -69,6 +69,9 @@ pub fn evaluate(
         let in_frame = || format!("frame {n} of {}", source.frames.display());
         errors.push(&frame?, potential).with_context(in_frame)?;
         seen();
+    }
+    if errors.n_frames == 0 {
+        return Err(XyzError::NoFrames { path: source.frames.to_owned() }.into());
     }
     if errors.n_with_forces == 0 && errors.energies.is_empty() {
         bail!(

@@ -26,6 +26,13 @@ pub struct PlannedRun {
     pub thermostat_seed: u64,
 }
 
+impl PlannedRun {
+    /// Name of its trajectory's file, without ending. No name of a model or molecule has a comma: no two runs have one file.
+    pub fn file_name(&self) -> String {
+        self.id.replace('/', ",")
+    }
+}
+
 /// Runs that one model makes in lock step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group<'a> {
@@ -114,6 +121,11 @@ pub enum PlanError {
     /// A model that no grid runs.
     #[error("no [[run]] is for the model '{0}': name it in one, or add a [[run]] without `models`")]
     Idle(String),
+    /// A run whose trajectory has a name that no file can have.
+    #[error(
+        "the run {0} has too long a name for the file of its trajectory: shorten the names of model and molecule"
+    )]
+    LongName(String),
     /// Nothing is left.
     #[error("no run is left by --only {0}")]
     Empty(String),
@@ -127,12 +139,16 @@ pub enum PlanError {
     },
 }
 
+/// Longest name of a file without its ending, bytes: most file systems have 255 for both.
+const LONGEST_FILE_NAME: usize = 200;
+
 /// The runs of a campaign, grouped as they are stepped together.
 ///
 /// # Errors
-/// [`PlanError::Twice`] or [`PlanError::Idle`].
+/// [`PlanError::Twice`], [`PlanError::Idle`] or [`PlanError::LongName`].
 pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     let mut seen = BTreeSet::new();
+    let mut busy = BTreeSet::new();
     let mut groups = Vec::new();
     for grid in &config.runs {
         for &model in &grid.models {
@@ -144,14 +160,18 @@ pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
                         if !seen.insert(run.id.clone()) {
                             return Err(PlanError::Twice(run.id));
                         }
+                        if grid.trajectory_stride.is_some() && run.file_name().len() > LONGEST_FILE_NAME {
+                            return Err(PlanError::LongName(run.id));
+                        }
                         runs.push(run);
                     }
                 }
             }
+            busy.insert(model);
             groups.push(Group { config: grid, model, runs });
         }
     }
-    if let Some(idle) = (0..config.models.len()).find(|m| groups.iter().all(|g| g.model != *m)) {
+    if let Some(idle) = (0..config.models.len()).find(|model| !busy.contains(model)) {
         return Err(PlanError::Idle(config.models[idle].name.clone()));
     }
     Ok(groups)

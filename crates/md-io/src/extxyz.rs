@@ -32,6 +32,8 @@
 //! - Numbers that are not finite are errors, in positions as in labels.
 //! - Blank lines before a frame and after the last one, and CRLF, are accepted.
 //! - A file that begins with the bytes `1f 8b` is taken for gzip, whatever its name, and decompressed as it is read.
+//! - Memory is bounded by [`XyzProblem::LONGEST_LINE_BYTES`] and [`XyzProblem::MOST_ATOMS`], and what inflates as no frames
+//!   do is refused.
 //!
 //! ASE keeps a column `velocities` untouched, as `atoms.arrays["velocities"]` in Å/fs; its own velocities live
 //! in `momenta`, in other units. `atoms.set_velocities(atoms.arrays["velocities"] / ase.units.fs)` moves them
@@ -46,7 +48,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use md_core::{System, Vec3};
@@ -93,10 +95,21 @@ pub struct LabelledFrame {
 /// # Errors
 /// [`XyzError::Open`].
 pub fn open(path: &Path, keys: LabelKeys) -> Result<FrameReader<Box<dyn BufRead + Send>>, XyzError> {
-    let reader = File::open(path)
-        .and_then(|file| gzip::decompressed(BufReader::new(file)))
-        .map_err(|source| XyzError::Open { path: path.to_owned(), source })?;
-    Ok(FrameReader::new(reader, path.display().to_string(), keys))
+    File::open(path)
+        .and_then(|file| from_reader(BufReader::new(file), path.display().to_string(), keys))
+        .map_err(|source| XyzError::Open { path: path.to_owned(), source })
+}
+
+/// Reads what may be gzip frame by frame; `file` is its name in messages.
+///
+/// # Errors
+/// Those of `reader`, before the first frame.
+pub fn from_reader<'a>(
+    reader: impl BufRead + Send + 'a,
+    file: impl Into<String>,
+    keys: LabelKeys,
+) -> io::Result<FrameReader<Box<dyn BufRead + Send + 'a>>> {
+    Ok(FrameReader::new(gzip::decompressed(reader)?, file, keys))
 }
 
 /// All frames of a file, at least one.

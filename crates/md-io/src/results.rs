@@ -314,8 +314,18 @@ impl Results {
     /// # Errors
     /// [`ResultsError`] names the file.
     pub fn read(path: &Path) -> Result<Self, ResultsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// The results `text`, as if they stood in the file `path`.
+    ///
+    /// # Errors
+    /// [`ResultsError`] names the file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ResultsError> {
         let json = |source| ResultsError::Json { path: path.to_owned(), source };
-        let value: serde_json::Value = read_json(path)?;
+        let value: serde_json::Value = serde_json::from_str(text).map_err(json)?;
         if let Some(found) = value.get("schema_version").and_then(serde_json::Value::as_u64)
             && found != u64::from(SCHEMA_VERSION)
         {

@@ -3,6 +3,7 @@ use rand::RngExt;
 use serde_json::{Map, Value};
 
 use crate::distiller::{self, DistillerHyperparameters};
+use crate::error::excerpt;
 use crate::painn::{self, PainnHyperparameters};
 use crate::student::Network;
 use crate::{CheckpointError, Filters, Precision, Weights, burn_engine, native};
@@ -81,6 +82,15 @@ impl Architecture {
         match self {
             Architecture::Distiller(h) => h.untrained(rng),
             Architecture::Painn(h) => h.untrained(rng),
+        }
+    }
+
+    /// How many numbers its tensors hold.
+    pub(crate) fn numbers(&self) -> usize {
+        let length = |(_, shape): (String, Vec<usize>)| shape.iter().product::<usize>();
+        match self {
+            Architecture::Distiller(h) => h.tensors().map(length).sum(),
+            Architecture::Painn(h) => h.tensors().map(length).sum(),
         }
     }
 
@@ -171,18 +181,18 @@ pub(crate) fn require_sizes(
     if !(4..=1 << 16).contains(&hidden_dim) {
         return refuse("hidden_dim", &hidden_dim, "4 to 65536");
     }
-    if num_interactions == 0 {
-        return refuse("num_interactions", &num_interactions, "at least 1");
+    if !(1..=1000).contains(&num_interactions) {
+        return refuse("num_interactions", &num_interactions, "1 to 1000");
     }
-    if num_rbf == 0 {
-        return refuse("num_rbf", &num_rbf, "at least 1");
+    if !(1..=1024).contains(&num_rbf) {
+        return refuse("num_rbf", &num_rbf, "1 to 1024");
     }
-    if !(cutoff.is_finite() && cutoff > 0.0) {
-        return refuse("cutoff", &cutoff, "a positive number of Å");
+    if !(cutoff > 0.0 && cutoff <= 100.0) {
+        return refuse("cutoff", &cutoff, "a positive number of Å, at most 100");
     }
     Ok(())
 }
 
 fn unknown(found: &str) -> CheckpointError {
-    CheckpointError::UnknownArchitecture { found: found.to_owned(), known: KNOWN.join(", ") }
+    CheckpointError::UnknownArchitecture { found: excerpt(found), known: KNOWN.join(", ") }
 }

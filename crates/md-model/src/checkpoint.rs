@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use md_core::Element;
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::distiller::MODEL_TYPE as DISTILLER;
+use crate::error::excerpt;
 use crate::formats::{safetensors, torch};
 use crate::student::list;
 use crate::tensors::significant_bits;
@@ -45,21 +47,37 @@ impl Checkpoint {
         let path = path.as_ref();
         let file = weight_file(path).map_err(|error| within(path, error))?;
         let bytes = fs::read(&file).map_err(|error| within(&file, error.into()))?;
-        let (weights, config) = if torch::is_zip(&bytes) {
-            let content = torch::read(&bytes).map_err(|error| within(&file, error))?;
-            let named = content.config.map(|mut config| {
-                config.entry("model_type").or_insert_with(|| DISTILLER.into());
-                config
-            });
-            (content.weights, named)
-        } else if file.extension().is_some_and(|e| e == "safetensors") {
-            let weights = safetensors::read(&bytes).map_err(|error| within(&file, error))?;
-            let config_file = file.with_file_name("config.json");
-            (weights, Some(read_config(&config_file).map_err(|error| within(&config_file, error))?))
-        } else {
+        if torch::is_zip(&bytes) {
+            return Self::from_torch(&bytes).map_err(|error| within(&file, error));
+        }
+        if file.extension().is_none_or(|e| e != "safetensors") {
             return Err(within(&file, CheckpointError::UnknownFormat));
-        };
-        Self::assemble(weights, config.as_ref(), sha256(&bytes)).map_err(|error| within(&file, error))
+        }
+        let weights = safetensors::read(&bytes).map_err(|error| within(&file, error))?;
+        let config_file = file.with_file_name("config.json");
+        let config = read_config(&config_file).map_err(|error| within(&config_file, error))?;
+        Self::assemble(weights, Some(&config), sha256(&bytes)).map_err(|error| within(&file, error))
+    }
+
+    /// A checkpoint from the bytes of a file of `torch.save`. Nothing in it is executed.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], without a path.
+    pub fn from_torch(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let content = torch::read(bytes)?;
+        let named = content.config.map(|mut config| {
+            config.entry("model_type").or_insert_with(|| DISTILLER.into());
+            config
+        });
+        Self::assemble(content.weights, named.as_ref(), sha256(bytes))
+    }
+
+    /// A checkpoint from the bytes of a `.safetensors` file and of its `config.json`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], without a path.
+    pub fn from_safetensors(weights: &[u8], config: &[u8]) -> Result<Self, CheckpointError> {
+        Self::assemble(safetensors::read(weights)?, Some(&parse_config(config)?), sha256(weights))
     }
 
     /// A checkpoint with random weights (in f32) of the given sizes: where training starts, and what speed can be
@@ -71,6 +89,14 @@ impl Checkpoint {
         // Through its own configuration, so that the same checks apply as to a file.
         let config = architecture.to_config()?;
         let architecture = Architecture::from_config(&config)?;
+        let numbers = architecture.numbers();
+        if numbers > MOST_UNTRAINED {
+            return Err(CheckpointError::hyperparameter(
+                "the number of weights",
+                &numbers,
+                &format!("at most {MOST_UNTRAINED}: lower hidden_dim, num_interactions or num_rbf"),
+            ));
+        }
         let mut weights = architecture.untrained(&mut ChaCha12Rng::seed_from_u64(seed));
         for x in weights.values_mut().flat_map(|t| &mut t.values) {
             *x = f64::from(*x as f32);
@@ -165,14 +191,19 @@ impl Checkpoint {
     }
 }
 
+/// Most weights of a network that nobody has trained, and whose sizes a few lines of text may ask for.
+const MOST_UNTRAINED: usize = 100_000_000;
+
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The file with the weights: `path` itself, or the one in the folder `path`.
 fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
-    if !fs::metadata(path)?.is_dir() {
-        return Ok(path.to_owned());
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_dir() {
+        // A device or a pipe may never end.
+        return if metadata.is_file() { Ok(path.to_owned()) } else { Err(CheckpointError::NotAFile) };
     }
     ["model.safetensors", "best_model.pt"]
         .into_iter()
@@ -182,7 +213,19 @@ fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
 }
 
 fn read_config(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    parse_config(&bytes)
+}
+
+/// Most bytes of a configuration: a few hundred are usual, and values of JSON are larger in memory than on disk.
+const MOST_CONFIG_BYTES: usize = 1 << 20;
+
+fn parse_config(bytes: &[u8]) -> Result<Map<String, Value>, CheckpointError> {
+    if bytes.len() > MOST_CONFIG_BYTES {
+        return Err(CheckpointError::LargeConfig { limit: MOST_CONFIG_BYTES });
+    }
+    Ok(serde_json::from_slice(bytes)?)
 }
 
 /// The elements listed, or else all that have an embedding.
@@ -191,7 +234,7 @@ fn elements(architecture: &Architecture, listed: Option<&Value>) -> Result<Vec<E
     let Some(listed) = listed else { return Ok(known) };
     let refuse = |found: &dyn ToString| CheckpointError::Hyperparameter {
         name: "elements",
-        found: found.to_string(),
+        found: excerpt(&found.to_string()),
         expected: format!("a list of chemical symbols, such as [\"H\", \"C\"], among {}", list(&known)),
     };
     let mut elements = Vec::new();

@@ -27,13 +27,13 @@ pub(crate) const MODEL_TYPE: &str = "painn_student_mlff_distiller";
 /// Original form of PaiNN: K. Schütt, O. Unke, M. Gastegger, Proc. ICML 2021, PMLR 139, 9377.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DistillerHyperparameters {
-    /// Width F of the atom features, at least 4.
+    /// Width F of the atom features, 4 to 65536.
     pub hidden_dim: u32,
-    /// Number of message-and-update layers, at least 1.
+    /// Number of message-and-update layers, 1 to 1000.
     pub num_interactions: u32,
-    /// Number K of radial basis functions, at least 1.
+    /// Number K of radial basis functions, 1 to 1024.
     pub num_rbf: u32,
-    /// Cutoff distance, Å.
+    /// Cutoff distance, Å, at most 100.
     pub cutoff: f64,
     /// Largest atomic number with an embedding, 1 to 118.
     pub max_z: u8,
@@ -129,7 +129,7 @@ impl DistillerHyperparameters {
     }
 
     /// Name and shape of every tensor.
-    fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
         let f = self.hidden_dim as usize;
         let k = self.num_rbf as usize;
         let linear = |name: String, n_in: usize, n_out: usize| {

@@ -16,6 +16,9 @@ pub enum CheckpointError {
     /// The file system refused.
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
+    /// Neither a file nor a folder: a device, a pipe.
+    #[error("is neither a folder nor a file (expected a folder, a .safetensors file or a .pt file)")]
+    NotAFile,
     /// A folder without weights.
     #[error("holds neither model.safetensors (with config.json) nor best_model.pt")]
     NothingToLoad,
@@ -27,7 +30,13 @@ pub enum CheckpointError {
     UnknownFormat,
     /// A configuration that is no JSON, or lacks a hyper-parameter.
     #[error("the configuration cannot be read: {0}")]
-    Config(#[from] serde_json::Error),
+    Config(String),
+    /// A configuration that is too large to be one.
+    #[error("the configuration has more than {limit} bytes: is it that of this model?")]
+    LargeConfig {
+        /// Most bytes that are read.
+        limit: usize,
+    },
     /// A hyper-parameter without sense.
     #[error("the configuration says {name} = {found}, expected {expected}")]
     Hyperparameter {
@@ -56,7 +65,7 @@ pub enum CheckpointError {
     },
     /// A broken safetensors file.
     #[error("not a sound safetensors file: {0}")]
-    Safetensors(#[from] safetensors::SafeTensorError),
+    Safetensors(String),
     /// A broken, unusual or malicious PyTorch file.
     #[error(transparent)]
     Torch(#[from] TorchError),
@@ -87,7 +96,7 @@ pub enum CheckpointError {
         found: Vec<usize>,
     },
     /// Tensors that the architecture has no use for: probably another architecture.
-    #[error("the architecture has no tensors named {} (another model_type, or more layers?)", names.join(", "))]
+    #[error("the architecture has no tensors named {} (another model_type, or more layers?)", some(names))]
     UnexpectedTensors {
         /// Their names.
         names: Vec<String>,
@@ -123,6 +132,45 @@ pub enum CheckpointError {
 impl CheckpointError {
     /// A hyper-parameter without sense.
     pub(crate) fn hyperparameter(name: &'static str, found: &dyn ToString, expected: &str) -> Self {
-        CheckpointError::Hyperparameter { name, found: found.to_string(), expected: expected.to_owned() }
+        CheckpointError::Hyperparameter {
+            name,
+            found: excerpt(&found.to_string()),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+impl From<serde_json::Error> for CheckpointError {
+    fn from(error: serde_json::Error) -> Self {
+        CheckpointError::Config(beginning(&error.to_string(), 300))
+    }
+}
+
+impl From<safetensors::SafeTensorError> for CheckpointError {
+    fn from(error: safetensors::SafeTensorError) -> Self {
+        CheckpointError::Safetensors(beginning(&error.to_string(), 300))
+    }
+}
+
+/// A piece of a file for a message.
+pub(crate) fn excerpt(text: &str) -> String {
+    beginning(text, 80)
+}
+
+/// The first `most` characters of `text`. Those that could steer a terminal are replaced.
+fn beginning(text: &str, most: usize) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut start: String = chars.by_ref().take(most).collect();
+    start.extend(chars.next().map(|_| '…'));
+    start
+}
+
+/// The first of some names, and how many more there are.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -37,13 +37,13 @@ pub(crate) const MODEL_TYPE: &str = "painn";
 /// ICLR 2020 (p = 6); repulsion: J. Ziegler, J. Biersack, U. Littmark, 1985, as in `zbl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PainnHyperparameters {
-    /// Width F of the features, at least 4.
+    /// Width F of the features, 4 to 65536.
     pub hidden_dim: u32,
-    /// Number of interactions, at least 1.
+    /// Number of interactions, 1 to 1000.
     pub num_interactions: u32,
-    /// Number K of radial basis functions, at least 1.
+    /// Number K of radial basis functions, 1 to 1024.
     pub num_rbf: u32,
-    /// Cutoff distance, Å.
+    /// Cutoff distance, Å, at most 100.
     pub cutoff: f64,
     /// Energy E₀ of an atom of each element, eV, by symbol: also says which elements the network knows.
     pub reference_energies_ev: BTreeMap<String, f64>,

@@ -8,6 +8,7 @@
 //! - [`integration`]: the same for an integrator, such as how its energy error falls with the time step.
 //! - [`conformance`]: all of them at once, each with a limit.
 //! - [`defects`]: a sound potential with one planted fault, for tests of tests.
+//! - [`damage`]: a sound file with faults, for tests of readers.
 //! - [`random`]: the seeded generator behind the probes.
 //!
 //! Not in this crate, by design: files, clocks, ambient randomness, networks.
@@ -30,6 +31,7 @@
 
 pub mod analytic;
 pub mod conformance;
+pub mod damage;
 pub mod defects;
 pub mod integration;
 pub mod probe;

@@ -3,14 +3,16 @@
 mod checks;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use checks::{
-    at_least_one, decay, files, name, not_negative, optional_at_least_one, optional_positive, positive, share,
+    at_least_one, batch_size, decay, files, name, not_negative, optional_at_least_one, optional_positive,
+    positive, repeats, share,
 };
 
 /// A training run: what `configs/train/*.toml` hold.
@@ -91,7 +93,7 @@ pub struct DataConfig {
     #[serde(deserialize_with = "files")]
     pub frames: Vec<PathBuf>,
     /// How many times an epoch has each of these frames. Default 1.
-    #[serde(default = "one", deserialize_with = "at_least_one")]
+    #[serde(default = "one", deserialize_with = "repeats")]
     pub repeat: u32,
 }
 
@@ -161,10 +163,10 @@ impl Default for LossConfig {
 #[serde(deny_unknown_fields)]
 pub struct OptimiserConfig {
     /// Number of steps.
-    #[serde(deserialize_with = "at_least_one")]
+    #[serde(deserialize_with = "checks::steps")]
     pub steps: u64,
     /// Systems in a batch. Default 8.
-    #[serde(default = "defaults::batch_size", deserialize_with = "at_least_one")]
+    #[serde(default = "defaults::batch_size", deserialize_with = "batch_size")]
     pub batch_size: usize,
     /// Learning rate after the warm-up. Default 10⁻³.
     #[serde(default = "defaults::learning_rate", deserialize_with = "positive")]
@@ -241,17 +243,28 @@ impl Default for OutputConfig {
     }
 }
 
+/// The first `most` characters of `text`, without those that could steer a terminal.
+fn shown(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Most bytes of a training file.
+const MOST_BYTES: usize = 1 << 20;
+
 impl TrainingConfig {
     /// Reads and checks the file at `path`. Data files are not looked at.
     ///
     /// # Errors
     /// [`TrainError::Config`]: the first thing that is wrong, with its line where it has one.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let text = fs::read_to_string(path).map_err(|source| TrainError::Config {
-            file: path.to_owned(),
-            line: None,
-            message: format!("cannot be read: {source}"),
-        })?;
+        let error = |message| TrainError::Config { file: path.to_owned(), line: None, message };
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_string(&mut text))
+            .map_err(|source| error(format!("cannot be read: {source}")))?;
+        if text.len() > MOST_BYTES {
+            return Err(error("has more than 1 MiB: is this a training file?".to_owned()));
+        }
         Self::parse(&text, path)
     }
 
@@ -262,9 +275,9 @@ impl TrainingConfig {
     pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
         let error = |line, message| TrainError::Config { file: path.to_owned(), line, message };
         let mut config: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            let line = e.span().map(|span| 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count());
             let source = line.and_then(|n| text.lines().nth(n - 1)).unwrap_or("").trim();
-            error(line, format!("{} (in `{source}`)", e.message()))
+            error(line, format!("{} (in `{}`)", shown(e.message(), 1000), shown(source, 200)))
         })?;
         config.folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let o = &config.optimiser;

@@ -299,8 +299,7 @@ fn limits(starts: &[&Start<'_>], of: impl Iterator<Item = usize>) -> Vec<Limits>
     of.map(|k| starts[k].limits.clone()).collect()
 }
 
-/// Numbers in their batch of the runs that began, and the names of their files. No name of a model or molecule has a comma,
-/// so that no two runs have one file.
+/// Numbers in their batch of the runs that began, and the names of their files.
 fn trajectory_files(planned: &[&PlannedRun], alive: &[usize]) -> Vec<(usize, String)> {
-    alive.iter().enumerate().map(|(n, &k)| (n, planned[k].id.replace('/', ","))).collect()
+    alive.iter().enumerate().map(|(n, &k)| (n, planned[k].file_name())).collect()
 }

@@ -10,6 +10,9 @@ use super::reader::{Reader, unknown};
 use super::{ConfigError, PRODUCTION};
 use crate::criteria::{self, Bound, Criterion};
 
+/// Most uses: each has all criteria, for every model and molecule.
+const MOST_USES: usize = 100;
+
 /// Keys of a `[criteria.USE]` table that are no criteria.
 const MAX_TEMPERATURE: &str = "max_temperature_K";
 const DEFAULTS: &str = "defaults";
@@ -19,6 +22,11 @@ type Table = BTreeMap<Spanned<String>, Spanned<ThresholdValue>>;
 impl Reader<'_> {
     /// One set per use, production first and always there.
     pub(super) fn criteria(&self, tables: &BTreeMap<String, Table>) -> Result<Vec<CriteriaSet>, ConfigError> {
+        if tables.len() > MOST_USES {
+            let message =
+                format!("there are {} uses under criteria (expected at most {MOST_USES})", tables.len());
+            return Err(self.error(None, message));
+        }
         let production = match tables.get(PRODUCTION) {
             Some(table) => self.criteria_set(PRODUCTION, table)?,
             None => {

@@ -31,7 +31,7 @@ pub(super) struct File {
 pub(super) struct CampaignTable {
     pub(super) name: Spanned<String>,
     pub(super) seed: u64,
-    pub(super) frames_per_run: Option<usize>,
+    pub(super) frames_per_run: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -98,8 +98,8 @@ impl Paths {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunTable {
-    pub(super) models: Option<Vec<Spanned<String>>>,
-    pub(super) molecules: Option<Vec<Spanned<String>>>,
+    pub(super) models: Option<ListOfNames>,
+    pub(super) molecules: Option<ListOfNames>,
     pub(super) ensemble: Spanned<String>,
     pub(super) timestep_fs: Spanned<f64>,
     pub(super) duration_ps: Spanned<f64>,
@@ -117,6 +117,9 @@ pub(super) struct RunTable {
     pub(super) ramp_to_k: Option<Spanned<f64>>,
     pub(super) equilibrate_ps: Option<Spanned<f64>>,
 }
+
+/// Names in a `[[run]]`.
+pub(super) type ListOfNames = Spanned<Vec<Spanned<String>>>;
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(

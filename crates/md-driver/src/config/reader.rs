@@ -1,5 +1,6 @@
 //! Checks a campaign file, every complaint with its line.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,16 @@ use super::{
 /// Frames kept of every run where the campaign says nothing.
 const DEFAULT_FRAMES_PER_RUN: usize = 8;
 
+/// Most frames kept of every run: they are in memory until it ends.
+const MOST_FRAMES_PER_RUN: usize = 10_000;
+
+/// Most replicas added while a check is undecided.
+const MOST_EXTRA_REPLICAS: u32 = 10_000;
+
+/// Characters of the longest message, and of the longest piece of the file in one.
+const MOST_MESSAGE: usize = 2000;
+const MOST_SHOWN: usize = 80;
+
 /// The text of a campaign file and where it came from.
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
@@ -25,13 +36,14 @@ impl Reader<'_> {
     /// The checked campaign.
     pub(super) fn read(&self, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
         let file: File =
-            toml::from_str(self.text).map_err(|e| self.error(e.span(), with_nearest_key(e.message())))?;
+            toml::from_str(self.text).map_err(|e| self.error(e.span(), in_words(e.message())))?;
         self.check(file, extra)
     }
 
     pub(super) fn error(&self, span: Option<Range<usize>>, message: impl Into<String>) -> ConfigError {
-        let line = span.map(|s| 1 + self.text[..s.start.min(self.text.len())].matches('\n').count());
-        ConfigError { file: self.path.to_owned(), line, message: message.into() }
+        let newlines = |end: usize| self.text.bytes().take(end).filter(|&b| b == b'\n').count();
+        let line = span.map(|s| 1 + newlines(s.start));
+        ConfigError { file: self.path.to_owned(), line, message: shown(&message.into(), MOST_MESSAGE) }
     }
 
     fn check(&self, file: File, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
@@ -47,12 +59,24 @@ impl Reader<'_> {
             sha256: md_io::files::sha256(self.text.as_bytes()),
             runs: self.runs(&file.runs, &models, &molecules)?,
             limits: self.limits(file.limits)?,
-            frames_per_run: file.campaign.frames_per_run.unwrap_or(DEFAULT_FRAMES_PER_RUN),
+            frames_per_run: self.frames_per_run(file.campaign.frames_per_run.as_ref())?,
             economy: self.economy(file.economy)?,
             criteria: self.criteria(&file.criteria)?,
             models,
             molecules,
         })
+    }
+
+    fn frames_per_run(&self, frames: Option<&Spanned<usize>>) -> Result<usize, ConfigError> {
+        let Some(frames) = frames else { return Ok(DEFAULT_FRAMES_PER_RUN) };
+        let n = *frames.get_ref();
+        if n <= MOST_FRAMES_PER_RUN {
+            return Ok(n);
+        }
+        let message = format!(
+            "frames_per_run = {n} (expected at most {MOST_FRAMES_PER_RUN}; trajectory_every_fs of a [[run]] writes all)"
+        );
+        Err(self.error(Some(frames.span()), message))
     }
 
     fn models(
@@ -152,6 +176,13 @@ impl Reader<'_> {
                 return Err(self.error(Some(span), message));
             }
         }
+        if economy.extra_replicas > MOST_EXTRA_REPLICAS {
+            let message = format!(
+                "economy: extra_replicas = {} (expected at most {MOST_EXTRA_REPLICAS})",
+                economy.extra_replicas
+            );
+            return Err(self.error(Some(span), message));
+        }
         Ok(economy)
     }
 
@@ -160,44 +191,36 @@ impl Reader<'_> {
         what: &str,
         names: impl Iterator<Item = &'n Spanned<String>>,
     ) -> Result<(), ConfigError> {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for name in names {
             if !is_name(name.get_ref()) {
                 return Err(self.error(Some(name.span()), NAME_RULE));
             }
-            if seen.contains(&name.get_ref()) {
+            if !seen.insert(name.get_ref()) {
                 let message = format!("two {what}s are named '{}'", name.get_ref());
                 return Err(self.error(Some(name.span()), message));
             }
-            seen.push(name.get_ref());
         }
         Ok(())
     }
 
-    pub(super) fn indices(
-        &self,
-        what: &str,
-        names: &[Spanned<String>],
-        known: &[&str],
-    ) -> Result<Vec<usize>, ConfigError> {
-        names
-            .iter()
-            .map(|name| {
-                known
-                    .iter()
-                    .position(|k| k == name.get_ref())
-                    .ok_or_else(|| self.error(Some(name.span()), unknown(what, name.get_ref(), known)))
-            })
-            .collect()
-    }
-
+    /// A number that is positive and of a size that makes sense of anything here.
     pub(super) fn positive(&self, key: &str, value: &Spanned<f64>) -> Result<f64, ConfigError> {
         let number = *value.get_ref();
-        if number.is_finite() && number > 0.0 {
-            Ok(number)
+        let expected = if !(number.is_finite() && number > 0.0) {
+            "a positive number"
+        } else if !(1e-9..=1e15).contains(&number) {
+            "a number from 1e-9 to 1e15"
         } else {
-            Err(self.error(Some(value.span()), format!("{key} = {number} (expected a positive number)")))
-        }
+            return Ok(number);
+        };
+        // Not a line of zeros.
+        let found = if number.abs() > 1e15 || number.abs() < 1e-9 {
+            format!("{number:e}")
+        } else {
+            number.to_string()
+        };
+        Err(self.error(Some(value.span()), format!("{key} = {found} (expected {expected})")))
     }
 
     fn existing_file(&self, path: &Path, span: Range<usize>) -> Result<PathBuf, ConfigError> {
@@ -241,18 +264,32 @@ impl Reader<'_> {
     }
 }
 
-const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', and begins with a letter or digit: \
-                         it becomes part of file names";
+const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', begins with a letter or digit and has at most \
+                         64 characters: it becomes part of file names";
 
 /// Whether `name` can be part of a file name anywhere.
 pub(super) fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
+/// The first `most` characters of `text`, in one line. Characters that could steer a terminal are replaced.
+fn shown(text: &str, most: usize) -> String {
+    let mut chars = text.chars().map(|c| match c {
+        '\n' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    });
+    let mut start: String = chars.by_ref().take(most).collect();
+    start.extend(chars.next().map(|_| '…'));
+    start
+}
+
 pub(super) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let found = shown(found, MOST_SHOWN);
     let list = known.join(", ");
-    match nearest(found, known) {
+    match nearest(&found, known) {
         Some(near) => format!("unknown {what} '{found}': did you mean '{near}'? (known: {list})"),
         None => format!("unknown {what} '{found}' (known: {list})"),
     }
@@ -267,8 +304,11 @@ fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, k)| k)
 }
 
-/// serde says "unknown field `x`, expected one of `a`, `b`"; a person wants the nearest one.
-fn with_nearest_key(message: &str) -> String {
+/// What the parser says, as a person wants it. Of "unknown field `x`, expected one of `a`, `b`" that is the nearest one.
+fn in_words(message: &str) -> String {
+    if message.contains("recurs") {
+        return "values or keys are nested deeper than in any campaign: see configs/ for examples".to_owned();
+    }
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.split_first() {
         Some((found, known)) if message.starts_with("unknown field") => unknown("key", found, known),

@@ -1,11 +1,13 @@
 //! The `[[run]]` tables of a campaign file.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use md_core::units::FS_PER_PS;
 use md_dynamics::ThermostatKind;
 use md_io::trajectory::Compression;
 use toml::Spanned;
 
-use super::file::RunTable;
+use super::file::{ListOfNames, RunTable};
 use super::reader::{Reader, unknown};
 use super::{ConfigError, Ensemble, ModelConfig, MoleculeConfig, RunConfig};
 
@@ -15,6 +17,38 @@ pub const DEFAULT_FRICTION_PER_PS: f64 = 5.0;
 /// Relaxation time of the other thermostats where the campaign says nothing, fs.
 pub const DEFAULT_RELAXATION_FS: f64 = 100.0;
 
+/// Most runs of a campaign: each has its record in the results.
+const MOST_RUNS: u64 = 100_000;
+
+/// Most steps of a run.
+const MOST_STEPS: f64 = 1e12;
+
+/// What a [[run]] can name.
+struct Names<'a> {
+    what: &'static str,
+    names: Vec<&'a str>,
+    numbers: BTreeMap<&'a str, usize>,
+    /// Those of a table that names none.
+    default: Vec<usize>,
+}
+
+impl<'a> Names<'a> {
+    fn new(
+        what: &'static str,
+        names: impl Iterator<Item = &'a str>,
+        by_default: impl Fn(&str) -> bool,
+    ) -> Self {
+        let names: Vec<&str> = names.collect();
+        let numbers = names.iter().copied().zip(0..).collect();
+        let default = (0..names.len()).filter(|&n| by_default(names[n])).collect();
+        Names { what, names, numbers, default }
+    }
+
+    fn count(&self, named: Option<&ListOfNames>) -> usize {
+        named.map_or(self.default.len(), |names| names.get_ref().len())
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn runs(
         &self,
@@ -22,19 +56,54 @@ impl Reader<'_> {
         models: &[ModelConfig],
         molecules: &[MoleculeConfig],
     ) -> Result<Vec<RunConfig>, ConfigError> {
-        let model_names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
-        let molecule_names: Vec<&str> = molecules.iter().map(|m| m.name.as_str()).collect();
-        let named: Vec<&str> =
-            tables.iter().filter_map(|t| t.models.as_ref()).flatten().map(|n| n.get_ref().as_str()).collect();
-        tables.iter().map(|table| self.run(table, &model_names, &molecule_names, &named)).collect()
+        let named: BTreeSet<&str> = tables
+            .iter()
+            .filter_map(|t| t.models.as_ref())
+            .flat_map(Spanned::get_ref)
+            .map(|n| n.get_ref().as_str())
+            .collect();
+        let models =
+            Names::new("model", models.iter().map(|m| m.name.as_str()), |name| !named.contains(name));
+        let molecules = Names::new("molecule", molecules.iter().map(|m| m.name.as_str()), |_| true);
+        let mut total = 0;
+        let mut runs = Vec::new();
+        for table in tables {
+            total += self.count(table, &models, &molecules, total)?;
+            runs.push(self.run(table, &models, &molecules)?);
+        }
+        Ok(runs)
+    }
+
+    /// The runs that `table` asks for, after `before` of others: before anything is made of them.
+    fn count(
+        &self,
+        table: &RunTable,
+        models: &Names<'_>,
+        molecules: &Names<'_>,
+        before: u64,
+    ) -> Result<u64, ConfigError> {
+        let models = models.count(table.models.as_ref());
+        let molecules = molecules.count(table.molecules.as_ref());
+        let (temperatures, replicas) = (table.temperatures_k.get_ref().len(), *table.replicas.get_ref());
+        let factors = [models as u64, molecules as u64, temperatures as u64, u64::from(replicas)];
+        // A table without models has a list of molecules, too.
+        let runs = factors.iter().fold(1u64, |n, &factor| n.saturating_mul(factor.max(1)));
+        if before.saturating_add(runs) <= MOST_RUNS {
+            return Ok(runs);
+        }
+        let already = if before > 0 { format!(" after {before} of other tables") } else { String::new() };
+        let message = format!(
+            "{models} models x {molecules} molecules x {temperatures} temperatures x {replicas} replicas are {runs} runs\
+             {already} (expected at most {MOST_RUNS} in a campaign): lower replicas, or split the campaign"
+        );
+        Err(self.error(Some(table.replicas.span()), message))
     }
 
     fn run(
         &self,
         table: &RunTable,
-        model_names: &[&str],
-        molecule_names: &[&str],
-        named_elsewhere: &[&str],
+        models: &Names<'_>,
+        molecules: &Names<'_>,
     ) -> Result<RunConfig, ConfigError> {
         let ensemble = self.ensemble(table)?;
         let timestep_fs = self.positive("timestep_fs", &table.timestep_fs)?;
@@ -67,7 +136,7 @@ impl Reader<'_> {
         }
         let stride = |key: &'static str, every: &Option<Spanned<f64>>| -> Result<Option<u64>, ConfigError> {
             let Some(every) = every else { return Ok(None) };
-            Ok(Some((self.positive(key, every)? / timestep_fs).round().max(1.0) as u64))
+            Ok(Some((self.positive(key, every)? / timestep_fs).round().clamp(1.0, MOST_STEPS) as u64))
         };
         let record_stride = stride("record_every_fs", &table.record_every_fs)?.unwrap_or(1);
         let trajectory_stride = stride("trajectory_every_fs", &table.trajectory_every_fs)?;
@@ -80,17 +149,9 @@ impl Reader<'_> {
             Some(gzip) if *gzip.get_ref() => Compression::Gzip,
             Some(_) | None => Compression::None,
         };
-        let models = match &table.models {
-            Some(names) => self.indices("model", names, model_names)?,
-            None => (0..model_names.len()).filter(|&m| !named_elsewhere.contains(&model_names[m])).collect(),
-        };
-        let molecules = match &table.molecules {
-            Some(names) => self.indices("molecule", names, molecule_names)?,
-            None => (0..molecule_names.len()).collect(),
-        };
         Ok(RunConfig {
-            models,
-            molecules,
+            models: self.indices(models, table.models.as_ref())?,
+            molecules: self.indices(molecules, table.molecules.as_ref())?,
             timestep_fs,
             ensemble,
             ramp_to_k,
@@ -104,6 +165,26 @@ impl Reader<'_> {
             trajectory_stride,
             trajectory_compression,
         })
+    }
+
+    fn indices(&self, known: &Names<'_>, names: Option<&ListOfNames>) -> Result<Vec<usize>, ConfigError> {
+        let what = known.what;
+        let Some(names) = names else { return Ok(known.default.clone()) };
+        if names.get_ref().is_empty() {
+            let message = format!("{what}s is empty: name at least one, or remove the key for all of them");
+            return Err(self.error(Some(names.span()), message));
+        }
+        names
+            .get_ref()
+            .iter()
+            .map(|name| {
+                known
+                    .numbers
+                    .get(name.get_ref().as_str())
+                    .copied()
+                    .ok_or_else(|| self.error(Some(name.span()), unknown(what, name.get_ref(), &known.names)))
+            })
+            .collect()
     }
 
     fn ensemble(&self, table: &RunTable) -> Result<Ensemble, ConfigError> {
@@ -158,10 +239,11 @@ impl Reader<'_> {
     fn steps(&self, key: &str, duration_ps: &Spanned<f64>, timestep_fs: f64) -> Result<u64, ConfigError> {
         let ps = self.positive(key, duration_ps)?;
         let steps = (ps * FS_PER_PS / timestep_fs - 1e-6).ceil();
-        if (1.0..=1e12).contains(&steps) {
+        if (1.0..=MOST_STEPS).contains(&steps) {
             return Ok(steps as u64);
         }
-        let message = format!("{ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to 1e12)");
+        let message =
+            format!("{ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to {MOST_STEPS:e})");
         Err(self.error(Some(duration_ps.span()), message))
     }
 }

@@ -44,11 +44,26 @@ pub enum XyzProblem {
         /// First such byte, counted from 1.
         byte: usize,
     },
+    /// A line that goes on for too long to be one.
+    #[error(
+        "the line is longer than {} MiB: is this an extended XYZ file?",
+        XyzProblem::LONGEST_LINE_BYTES >> 20
+    )]
+    LongLine,
     /// A frame that does not begin with a number of atoms.
     #[error("found {found:?} where a frame begins (expected the number of atoms alone)")]
     AtomCount {
         /// The line.
         found: String,
+    },
+    /// More atoms than a frame may have.
+    #[error(
+        "found {found} where a frame begins, expected at most {} atoms: is this the number of atoms of one frame?",
+        XyzProblem::MOST_ATOMS
+    )]
+    TooManyAtoms {
+        /// What the file says.
+        found: usize,
     },
     /// The file ends inside a frame.
     #[error(
@@ -150,12 +165,16 @@ pub enum XyzProblem {
 impl XyzProblem {
     /// Longest piece of a file that a message repeats.
     pub const EXCERPT_CHARS: usize = 80;
+    /// Longest line that is read, bytes: memory is bounded whatever a file inflates to.
+    pub const LONGEST_LINE_BYTES: usize = 4 << 20;
+    /// Most atoms of a frame.
+    pub const MOST_ATOMS: usize = 1_000_000;
 }
 
-/// The beginning of `text`, for a message.
+/// The beginning of `text`, for a message. Characters that could steer a terminal are replaced.
 pub(super) fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(XyzProblem::EXCERPT_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    let mut chars = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut start: String = chars.by_ref().take(XyzProblem::EXCERPT_CHARS).collect();
+    start.extend(chars.next().map(|_| '…'));
+    start
 }

@@ -6,27 +6,73 @@ use flate2::bufread::MultiGzDecoder;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// A stream that inflates to more than so many bytes and to more than [`MOST_INFLATION`] times its length is refused: the
+/// numbers of frames do not compress like that, but a megabyte of zeros becomes a gigabyte.
+const FREE_BYTES: u64 = 4 << 20;
+const MOST_INFLATION: u64 = 50;
+
 /// The content of `reader`: decompressed where it is gzip, else as it is.
-pub(super) fn decompressed(mut reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
+pub(super) fn decompressed<'a>(
+    mut reader: impl BufRead + Send + 'a,
+) -> io::Result<Box<dyn BufRead + Send + 'a>> {
     if reader.fill_buf()?.starts_with(&MAGIC) {
-        Ok(Box::new(BufReader::new(Gzip(MultiGzDecoder::new(reader)))))
+        let decoder = MultiGzDecoder::new(Counted { reader, bytes: 0 });
+        Ok(Box::new(BufReader::new(Gzip { decoder, inflated: 0 })))
     } else {
         Ok(Box::new(reader))
     }
 }
 
 /// Says in its errors that it is the compression that is broken.
-struct Gzip<R>(MultiGzDecoder<R>);
+struct Gzip<R> {
+    decoder: MultiGzDecoder<Counted<R>>,
+    /// Bytes that have come out of it.
+    inflated: u64,
+}
 
 impl<R: BufRead> Read for Gzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
+        let n = self.decoder.read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
             kind => io::Error::new(
                 kind,
                 format!("the gzip stream is truncated or corrupt ({error}): copy or make the file again"),
             ),
-        })
+        })?;
+        self.inflated += n as u64;
+        if self.inflated > FREE_BYTES.max(MOST_INFLATION * self.decoder.get_ref().bytes) {
+            let message = format!(
+                "the gzip stream inflates to more than {MOST_INFLATION} times its length, as no frames do: decompress it \
+                 (gunzip) and look at what it holds"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(n)
+    }
+}
+
+/// Counts the bytes that are taken from `reader`.
+struct Counted<R> {
+    reader: R,
+    bytes: u64,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.bytes += n as u64;
+        self.reader.consume(n);
     }
 }
 
@@ -87,6 +133,18 @@ mod tests {
             let message = read(&path, &two[..length]).unwrap_err().to_string();
             assert!(message.starts_with(&path.display().to_string()), "{length}: {message}");
             assert!(message.contains("the gzip stream is truncated or corrupt"), "{length}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_inflates_beyond_measure_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.extxyz.gz");
+        let frame = "1\n\nH 0 0 0\n";
+        for bomb in [gzip(&" ".repeat(5 << 20)), gzip(&frame.repeat((5 << 20) / frame.len()))] {
+            assert!(bomb.len() < 200_000);
+            let message = read(&path, &bomb).unwrap_err().to_string();
+            assert!(message.contains("inflates to more than 50 times its length"), "{message}");
         }
     }
 

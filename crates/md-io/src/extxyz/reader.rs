@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use md_core::{Cell, Mat3, System, SystemError, Vec3};
 
@@ -37,11 +37,11 @@ impl<R: BufRead> FrameReader<R> {
     fn read_frame(&mut self) -> Result<Option<LabelledFrame>, XyzProblem> {
         let Some(n_atoms) = self.read_atom_count()? else { return Ok(None) };
         self.first_line = self.lines.number;
-        let truncated = |first_line, found| XyzProblem::Truncated {
-            first_line,
-            expected: n_atoms.saturating_add(2),
-            found,
-        };
+        let truncated =
+            |first_line, found| XyzProblem::Truncated { first_line, expected: n_atoms + 2, found };
+        if n_atoms > XyzProblem::MOST_ATOMS {
+            return Err(XyzProblem::TooManyAtoms { found: n_atoms });
+        }
         let Some(comment) = self.lines.next()? else { return Err(truncated(self.first_line, 1)) };
         let header = Header::parse(comment, &self.keys)?;
         let mut atoms = Atoms::default(); // grows with what is read, not with what the file promises
@@ -174,7 +174,7 @@ fn parse_cell(lattice: Option<String>, pbc: Option<String>) -> Result<Option<Cel
         return Ok(None);
     }
     let (Some(vectors), Some(found)) = (vectors, lattice) else {
-        return Err(XyzProblem::NoLattice { pbc: pbc.unwrap_or_default() });
+        return Err(XyzProblem::NoLattice { pbc: excerpt(&pbc.unwrap_or_default()) });
     };
     match Cell::new(vectors, periodic) {
         Ok(cell) => Ok(Some(cell)),
@@ -226,10 +226,14 @@ impl<R: BufRead> Lines<R> {
     /// The next line without its end; `None` at the end of the file.
     fn next(&mut self) -> Result<Option<&str>, XyzProblem> {
         self.buffer.clear();
-        if self.reader.read_until(b'\n', &mut self.buffer).map_err(XyzProblem::Read)? == 0 {
+        let mut limited = (&mut self.reader).take(XyzProblem::LONGEST_LINE_BYTES as u64 + 1);
+        if limited.read_until(b'\n', &mut self.buffer).map_err(XyzProblem::Read)? == 0 {
             return Ok(None);
         }
         self.number += 1;
+        if self.buffer.len() > XyzProblem::LONGEST_LINE_BYTES {
+            return Err(XyzProblem::LongLine);
+        }
         match str::from_utf8(&self.buffer) {
             Ok(line) => Ok(Some(line.trim_end_matches(['\n', '\r']))),
             Err(error) => Err(XyzProblem::NotUtf8 { byte: error.valid_up_to() + 1 }),

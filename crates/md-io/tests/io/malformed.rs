@@ -149,9 +149,16 @@ fn a_cut_off_frame_says_what_is_missing() {
          found 3"
     );
     // The reader must not believe the number.
-    for count in ["99999999999", "18446744073709551615"] {
-        assert!(message(format!("{count}\n\nH 0 0 0\n").as_bytes()).contains("found 3"));
-        assert!(message(format!("{count}\n").as_bytes()).contains("found 1"));
+    assert!(
+        message(b"1000000\n\nH 0 0 0\n").contains("expected 1000002 lines (2 and one per atom), found 3")
+    );
+    assert!(message(b"1000000\n").ends_with("found 1"));
+    for count in ["1000001", "1000000000000000000", "18446744073709551615"] {
+        let expected = format!(
+            "f.xyz:1: found {count} where a frame begins, expected at most 1000000 atoms: is this the number of atoms of \
+             one frame?"
+        );
+        assert_eq!(message(format!("{count}\n\nH 0 0 0\n").as_bytes()), expected);
     }
     let beyond_u64 = message(b"99999999999999999999999\n\n");
     assert!(beyond_u64.starts_with("f.xyz:1: found \"99999999999999999999999\" where"), "{beyond_u64}");

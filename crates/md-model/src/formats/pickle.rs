@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::excerpt;
+
 /// Why a pickle is refused. Positions are bytes from its start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PickleError {
@@ -129,10 +131,10 @@ impl Pickle {
         entries.iter().rev().find(|(k, _)| self.str(*k) == Some(key)).map(|(_, v)| *v)
     }
 
-    /// A tuple of integers that are no negative numbers.
-    pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
+    /// A tuple of at most `most` integers that are no negative numbers.
+    pub(super) fn sizes(&self, id: Id, most: usize) -> Option<Vec<usize>> {
         let Value::Tuple(items) = self.get(id) else { return None };
-        items.iter().map(|&item| self.size(item)).collect()
+        if items.len() > most { None } else { items.iter().map(|&item| self.size(item)).collect() }
     }
 
     /// An integer that is no negative number.
@@ -313,7 +315,7 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, module: &str, name: &str) -> Step<()> {
         let known = Global::find(module, name).ok_or_else(|| PickleError::ForbiddenGlobal {
-            name: format!("{module}.{name}"),
+            name: excerpt(&format!("{module}.{name}")),
             position: self.start,
         })?;
         self.push(Value::Global(known));

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::error::excerpt;
 use crate::{CheckpointError, WeightTensor, Weights};
 
 /// The tensors of a safetensors file.
@@ -17,7 +18,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, CheckpointError> {
             Dtype::F64 => ElementKind::F64,
             other => {
                 return Err(CheckpointError::ElementType {
-                    name: name.to_owned(),
+                    name: excerpt(name),
                     found: format!("{other:?}"),
                 });
             }

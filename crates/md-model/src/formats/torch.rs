@@ -2,7 +2,8 @@
 //!
 //! Expected is what MLFF-Distiller writes, a dictionary with `model_state_dict` and, in newer files, `config`
 //! and `num_parameters`. No size that the file states is trusted: entries must be stored uncompressed and cannot
-//! have more bytes than the file, nor can all tensors together have more numbers than the file has bytes.
+//! have more bytes than the file, nor can all tensors together have more numbers than the file has bytes. What a pickle
+//! refers to several times is not copied several times, or is counted each time.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,6 +14,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Global, Id, Pickle, PickleError, Value};
 use super::safetensors::ElementKind;
+use crate::error::excerpt;
 use crate::{CheckpointError, WeightTensor, Weights};
 
 /// Why a PyTorch file is refused.
@@ -40,6 +42,12 @@ pub enum TorchError {
     Overlapping {
         /// Name of the entry.
         entry: String,
+    },
+    /// An archive with several ends, between which a reader would have to choose.
+    #[error("the zip file has {found} ends, expected 1: it was not written by torch.save, or is damaged")]
+    Ends {
+        /// How many there are.
+        found: usize,
     },
     /// An archive without pickle, or with several.
     #[error(
@@ -72,6 +80,12 @@ pub enum TorchError {
         /// What is wrong.
         what: String,
     },
+    /// Two tensors of one name.
+    #[error("model_state_dict has {name} twice: it was not written by torch.save, or is damaged")]
+    Repeated {
+        /// Key in the state dictionary.
+        name: String,
+    },
     /// Tensors that claim more numbers than the file can hold.
     #[error("the tensors up to {name} claim more numbers than the file has bytes ({file_bytes})")]
     TooLarge {
@@ -79,6 +93,14 @@ pub enum TorchError {
         name: String,
         /// Length of the file.
         file_bytes: usize,
+    },
+    /// A configuration that is too large to be one.
+    #[error(
+        "the configuration is larger than any, at {name}: save sizes of the network alone under 'config'"
+    )]
+    LargeConfig {
+        /// Key in the configuration.
+        name: String,
     },
     /// A configuration entry of a kind that JSON cannot express.
     #[error("{name} in config is neither a number, a string, a truth value, None nor a list of these")]
@@ -112,31 +134,52 @@ pub(crate) fn read(bytes: &[u8]) -> Result<TorchFile, CheckpointError> {
     let mut weights = Weights::new();
     for &(key, value) in entries {
         let name = pickle.str(key).ok_or(TorchError::NoStateDict)?;
+        if weights.contains_key(name) {
+            return Err(TorchError::Repeated { name: excerpt(name) }.into());
+        }
         weights.insert(name.to_owned(), storages.tensor(&pickle, name, value)?);
     }
 
+    let mut room = MOST_CONFIG;
     let mut config = match pickle.entry(pickle.root, "config").map(|id| pickle.get(id)) {
         None | Some(Value::None) => None,
-        Some(Value::Dict(entries)) => Some(config_of(&pickle, entries)?),
+        Some(Value::Dict(entries)) => Some(config_of(&pickle, entries, &mut room)?),
         Some(_) => return Err(TorchError::Config { name: "config".to_owned() }.into()),
     };
     if let (Some(config), Some(n)) = (&mut config, pickle.entry(pickle.root, "num_parameters")) {
-        config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters")?);
+        config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters", &mut room)?);
     }
     Ok(TorchFile { weights, config })
 }
 
-fn config_of(pickle: &Pickle, entries: &[(Id, Id)]) -> Result<Map<String, Json>, TorchError> {
+/// Bytes of text that a configuration may have, with [`VALUE_BYTES`] more for each value. A pickle can refer to one list in
+/// every entry, and to one string in every item of the list.
+const MOST_CONFIG: usize = 1 << 20;
+const VALUE_BYTES: usize = 16;
+
+fn config_of(
+    pickle: &Pickle,
+    entries: &[(Id, Id)],
+    room: &mut usize,
+) -> Result<Map<String, Json>, TorchError> {
     let mut config = Map::new();
     for &(key, value) in entries {
         let name = pickle.str(key).ok_or_else(|| TorchError::Config { name: "a key".to_owned() })?;
-        config.insert(name.to_owned(), json(pickle, value, name)?);
+        config.insert(name.to_owned(), json(pickle, value, name, room)?);
     }
     Ok(config)
 }
 
-/// A configuration value as JSON: a scalar, or a list or tuple of scalars.
-fn json(pickle: &Pickle, id: Id, name: &str) -> Result<Json, TorchError> {
+/// A configuration value as JSON: a scalar, or a list or tuple of scalars. `room` is what is left for it and those to come.
+fn json(pickle: &Pickle, id: Id, name: &str, room: &mut usize) -> Result<Json, TorchError> {
+    let size = |id: Id| VALUE_BYTES + pickle.str(id).map_or(0, str::len);
+    let needed = match pickle.get(id) {
+        Value::List(items) | Value::Tuple(items) => items.iter().map(|&item| size(item)).sum(),
+        _ => size(id),
+    };
+    *room = (*room)
+        .checked_sub(name.len() + needed)
+        .ok_or_else(|| TorchError::LargeConfig { name: excerpt(name) })?;
     let scalar = |id: Id| match pickle.get(id) {
         Value::None => Some(Json::Null),
         Value::Bool(b) => Some(Json::from(*b)),
@@ -149,7 +192,7 @@ fn json(pickle: &Pickle, id: Id, name: &str) -> Result<Json, TorchError> {
         Value::List(items) | Value::Tuple(items) => items.iter().map(|&item| scalar(item)).collect(),
         _ => scalar(id),
     };
-    value.ok_or_else(|| TorchError::Config { name: name.to_owned() })
+    value.ok_or_else(|| TorchError::Config { name: excerpt(name) })
 }
 
 /// The zip file; entries are named relative to the one folder that it contains.
@@ -162,6 +205,11 @@ struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, TorchError> {
+        // Tried one after the other, each with all entries; in the numbers of tensors one may stand by chance.
+        let found = bytes.windows(END.len()).filter(|&window| window == END).count();
+        if found > MOST_ENDS {
+            return Err(TorchError::Ends { found });
+        }
         let zip = ZipArchive::new(Cursor::new(bytes))?;
         let prefixes: Vec<&str> = zip.file_names().filter_map(|name| name.strip_suffix("data.pkl")).collect();
         let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
@@ -171,7 +219,7 @@ impl<'a> Archive<'a> {
         if archive.has("byteorder") {
             let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();
             if found != "little" {
-                return Err(TorchError::ByteOrder { found });
+                return Err(TorchError::ByteOrder { found: excerpt(&found) });
             }
         }
         Ok(archive)
@@ -186,33 +234,44 @@ impl<'a> Archive<'a> {
         let entry = format!("{}{name}", self.prefix);
         let mut file = self.zip.by_name(&entry)?;
         if file.compression() != CompressionMethod::Stored || file.encrypted() {
-            return Err(TorchError::Compressed { entry });
+            return Err(TorchError::Compressed { entry: excerpt(&entry) });
         }
         if file.size() > self.bytes_left {
-            return Err(TorchError::Overlapping { entry });
+            return Err(TorchError::Overlapping { entry: excerpt(&entry) });
         }
-        self.bytes_left -= file.size();
+        let stated = file.size();
         let mut bytes = Vec::new();
-        match file.read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
-            Err(source) => Err(TorchError::Entry { entry, source }),
+        // What is stated for the stored entry and for its content may differ.
+        match file.by_ref().take(stated + 1).read_to_end(&mut bytes) {
+            Ok(_) if bytes.len() as u64 != stated => Err(TorchError::Overlapping { entry: excerpt(&entry) }),
+            Ok(_) => {
+                self.bytes_left -= stated;
+                Ok(bytes)
+            }
+            Err(source) => Err(TorchError::Entry { entry: excerpt(&entry), source }),
         }
     }
 }
+
+/// What the end of a zip file begins with.
+const END: &[u8] = b"PK\x05\x06";
+
+/// Most of them in a file.
+const MOST_ENDS: usize = 16;
 
 /// The raw data that tensors are views of.
 struct Storages<'a> {
     archive: Archive<'a>,
     /// By key in the archive and type.
-    read: BTreeMap<(String, ElementKind), Vec<f64>>,
+    read: BTreeMap<(&'a str, ElementKind), Vec<f64>>,
     file_bytes: usize,
     /// How many more numbers the tensors may have.
     numbers_left: usize,
 }
 
-impl Storages<'_> {
-    fn tensor(&mut self, pickle: &Pickle, name: &str, id: Id) -> Result<WeightTensor, TorchError> {
-        let wrong = |what: &str| TorchError::Tensor { name: name.to_owned(), what: what.to_owned() };
+impl<'a> Storages<'a> {
+    fn tensor(&mut self, pickle: &'a Pickle, name: &str, id: Id) -> Result<WeightTensor, TorchError> {
+        let wrong = |what: &str| TorchError::Tensor { name: excerpt(name), what: what.to_owned() };
         let Value::Tensor(arguments) = pickle.get(id) else { return Err(wrong("it is another object")) };
         // (storage, offset, size, stride, requires_grad, backward_hooks[, metadata])
         let Value::Tuple(arguments) = pickle.get(*arguments) else { return Err(wrong("no arguments")) };
@@ -220,19 +279,21 @@ impl Storages<'_> {
             return Err(wrong("too few arguments"));
         };
         let offset = pickle.size(offset).ok_or_else(|| wrong("its offset is no size"))?;
-        let shape = pickle.sizes(size).ok_or_else(|| wrong("its shape is no tuple of sizes"))?;
-        let strides = pickle.sizes(stride).ok_or_else(|| wrong("its strides are no tuple of sizes"))?;
-        if shape.len() != strides.len() || shape.len() > MAX_RANK {
-            return Err(wrong("its shape and strides differ in length, or are too long"));
+        let shape =
+            pickle.sizes(size, MAX_RANK).ok_or_else(|| wrong("its shape is no short tuple of sizes"))?;
+        let strides =
+            pickle.sizes(stride, MAX_RANK).ok_or_else(|| wrong("its strides are no short tuple of sizes"))?;
+        if shape.len() != strides.len() {
+            return Err(wrong("its shape and strides differ in length"));
         }
         let (key, kind) = storage_of(pickle, storage).map_err(|what| wrong(&what))?;
 
-        let too_large = || TorchError::TooLarge { name: name.to_owned(), file_bytes: self.file_bytes };
+        let too_large = || TorchError::TooLarge { name: excerpt(name), file_bytes: self.file_bytes };
         let count =
             shape.iter().try_fold(1usize, |n, &length| n.checked_mul(length)).ok_or_else(too_large)?;
         self.numbers_left = self.numbers_left.checked_sub(count).ok_or_else(too_large)?;
 
-        let data = match self.read.entry((key.to_owned(), kind)) {
+        let data = match self.read.entry((key, kind)) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(unread) => {
                 let bytes = self.archive.entry(&format!("data/{key}"))?;
@@ -422,6 +483,55 @@ mod tests {
         assert!(matches!(error(&with_pickle(&doubled)), TorchError::NoStateDict));
         let cyclic = b"\x80\x02}q\0\x8c\x10model_state_dicth\0s.";
         assert!(matches!(error(&with_pickle(cyclic)), TorchError::Tensor { .. }));
+    }
+
+    /// `{'model_state_dict': {}, 'config': {...}}` with what `config` pushes between its MARK and its SETITEMS.
+    fn config_of(before: &[u8], config: &[u8]) -> Vec<u8> {
+        [b"\x80\x02", before, b"}(\x8c\x10model_state_dict}\x8c\x06config}(", config, b"uu."].concat()
+    }
+
+    /// One string in every item of one list in every entry: 10 kB that would be a terabyte.
+    #[test]
+    fn what_a_pickle_shares_is_not_multiplied() {
+        let text = [&b"X\xe8\x03\0\0"[..], &[b'x'; 1000], b"q\x00"].concat();
+        let list = [&b"]("[..], &b"h\0".repeat(1000), b"eq\x01"].concat();
+        let entries: Vec<u8> = (0..100u8).flat_map(|k| [0x8c, 1, k, b'h', 1]).collect();
+        let pickle = config_of(&[text, list].concat(), &entries);
+        let error = error(&with_pickle(&pickle));
+        assert!(matches!(error, TorchError::LargeConfig { .. }), "{error}");
+        let sound = with_pickle(&config_of(b"X\x04\0\0\0sizeq\0", b"h\0K\x05\x8c\x01l](K\x01K\x02e"));
+        let config = read(&sound).unwrap().config.unwrap();
+        assert_eq!(Json::from(config), serde_json::json!({ "size": 5, "l": [1, 2] }));
+    }
+
+    #[test]
+    fn a_tensor_has_its_name_once() {
+        // The second pair of key and value, again, before SETITEM.
+        let once = state_dict_of(0, [1, 1], [1, 1]);
+        let key = once.windows(3).position(|w| w == b"\x8c\x01w").unwrap();
+        let pair = &once[key..once.len() - 3];
+        let twice = [&once[..key], b"(", pair, pair, b"us."].concat();
+        let error = error(&with_pickle(&twice));
+        assert!(matches!(&error, TorchError::Repeated { name } if name == "w"), "{error}");
+    }
+
+    /// A directory that states no length for an entry that is stored with one, or as many as it likes.
+    #[test]
+    fn an_entry_is_as_long_as_it_says() {
+        let file = with_pickle(&state_dict_of(0, [1, 1], [1, 1]));
+        let directory = file.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+        for stated in [0u32, 15, 17, u32::MAX - 1] {
+            let mut bytes = file.clone();
+            bytes[directory + 24..directory + 28].copy_from_slice(&stated.to_le_bytes());
+            let error = error(&bytes);
+            assert!(matches!(error, TorchError::Overlapping { .. }), "{stated}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_archive_has_one_end() {
+        let ends = [FIXTURE, &b"PK\x05\x06".repeat(1000)].concat();
+        assert!(matches!(error(&ends), TorchError::Ends { found: 1001 }));
     }
 
     #[test]

@@ -437,7 +437,7 @@ fn trained_basis_functions_count_as_parameters() {
 #[test]
 fn every_flaw_of_a_checkpoint_has_its_message() {
     type Flaw = fn(&mut RandomCheckpoint);
-    let cases: [(Flaw, &str); 20] = [
+    let cases: [(Flaw, &str); 22] = [
         (
             |c| drop(c.tensors.remove("energy_head.2.bias")),
             "energy_head.2.bias is missing (expected shape [4])",
@@ -457,13 +457,21 @@ fn every_flaw_of_a_checkpoint_has_its_message() {
         (|c| c.tensors.get_mut("rbf.widths").unwrap().1[2] = 0.0, "rbf.widths = 0 at index 2"),
         (|c| c.config["num_interactions"] = json!(2), "interactions.2.message.rbf_to_scalar.0.bias"),
         (
-            |c| c.config["num_interactions"] = json!(u32::MAX),
+            |c| c.config["num_interactions"] = json!(1000),
             "interactions.3.message.rbf_to_scalar.0.weight is missing",
         ),
-        (|c| c.config["num_interactions"] = json!(0), "num_interactions = 0, expected at least 1"),
+        (|c| c.config["num_interactions"] = json!(0), "num_interactions = 0, expected 1 to 1000"),
+        (
+            |c| c.config["num_interactions"] = json!(u32::MAX),
+            "num_interactions = 4294967295, expected 1 to 1000",
+        ),
         (|c| c.config["hidden_dim"] = json!(u32::MAX), "hidden_dim = 4294967295, expected 4 to 65536"),
         (|c| c.config["num_rbf"] = json!("six"), "expected u32"),
-        (|c| c.config["cutoff"] = json!(-1.0), "cutoff = -1, expected a positive number of Å"),
+        (|c| c.config["cutoff"] = json!(-1.0), "cutoff = -1, expected a positive number of Å, at most 100"),
+        (
+            |c| c.config["cutoff"] = json!(1e9),
+            "cutoff = 1000000000, expected a positive number of Å, at most 100",
+        ),
         (|c| c.config["max_z"] = json!(119), "max_z = 119, expected 1 to 118"),
         (|c| drop(c.config.as_object_mut().unwrap().remove("cutoff")), "missing field `cutoff`"),
         (|c| drop(c.config.as_object_mut().unwrap().remove("model_type")), "model_type is 'missing'"),

@@ -6,6 +6,7 @@
     reason = "helpers of tests; clippy.toml allows these within #[test] functions only"
 )]
 
+mod damaged;
 mod distiller;
 mod painn;
 

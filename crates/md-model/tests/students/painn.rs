@@ -289,6 +289,8 @@ fn broken_hyperparameters_are_refused() {
     assert!(refused(|h| h.hidden_dim = 3).contains("hidden_dim = 3, expected 4 to 65536"));
     assert!(refused(|h| h.num_interactions = 0).contains("num_interactions = 0"));
     assert!(refused(|h| h.num_rbf = 0).contains("num_rbf = 0"));
+    let large = refused(|h| (h.hidden_dim, h.num_interactions) = (65_536, 1000));
+    assert!(large.contains("the number of weights = "), "{large}");
     assert!(refused(|h| h.cutoff = 0.0).contains("cutoff = 0"));
     assert!(
         refused(|h| h.reference_energies_ev = BTreeMap::new()).contains("an energy (eV) for every element")

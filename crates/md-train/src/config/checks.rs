@@ -40,6 +40,25 @@ where
     checked(d, "at least 1", |x: &T| *x != T::default())
 }
 
+/// How often an epoch has a frame.
+pub(super) fn repeats<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
+    at_most(at_least_one(d)?, 1000)
+}
+
+/// Systems in a batch.
+pub(super) fn batch_size<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
+    at_most(at_least_one(d)?, 10_000)
+}
+
+/// Steps of a run.
+pub(super) fn steps<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    at_most(at_least_one(d)?, 1_000_000_000_000)
+}
+
+fn at_most<T: PartialOrd + Display + Copy, E: Error>(value: T, most: T) -> Result<T, E> {
+    if value <= most { Ok(value) } else { Err(E::custom(format!("found {value}, expected at most {most}"))) }
+}
+
 pub(super) fn optional_positive<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
     positive(d).map(Some)
 }
@@ -49,7 +68,13 @@ pub(super) fn optional_at_least_one<'de, D: Deserializer<'de>>(d: D) -> Result<O
 }
 
 pub(super) fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    checked(d, "a name", |name: &String| !name.trim().is_empty())
+    let expected = "a name of at most 64 letters, digits, '_', '-' and '.' that begins with a letter or digit: it becomes \
+                    part of a file name";
+    checked(d, expected, |name: &String| {
+        name.len() <= 64
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    })
 }
 
 pub(super) fn files<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PathBuf>, D::Error> {

@@ -1,0 +1,170 @@
+//! Sound files with a few faults: whatever they are, the reader ends with frames or with one message.
+
+use std::io::{Cursor, Read, Write};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md_io::extxyz::{self, FrameReader, FrameToWrite, LabelKeys, LabelledFrame, XyzError, write_frame};
+use md_io::progress::CampaignProgress;
+use md_io::results::Results;
+use md_testkit::damage::{Edit, damaged};
+use proptest::prelude::*;
+
+/// Many more than usual: a case takes some microseconds.
+fn many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: 8 * usual.cases, ..usual }
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let edit = any::<(u8, u32, u16, u32)>();
+    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
+    prop::collection::vec(edit, 1..6)
+}
+
+/// Reads as the program does, whether it is gzip or not.
+#[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
+fn read(bytes: impl Read + Send) -> Result<Vec<LabelledFrame>, XyzError> {
+    let start = Instant::now();
+    let bytes = std::io::BufReader::new(bytes);
+    let frames = extxyz::from_reader(bytes, "f.xyz", LabelKeys::default()).unwrap().collect();
+    assert!(start.elapsed() < Duration::from_secs(20));
+    frames
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+const FILES: [&[u8]; 5] = [
+    include_bytes!("../data/ase_labelled.extxyz"),
+    include_bytes!("../data/ase_periodic.extxyz"),
+    include_bytes!("../data/ase_crystal.extxyz"),
+    include_bytes!("../data/ase_plain.xyz"),
+    include_bytes!("../../../../data/molecules/alanine.xyz"),
+];
+
+/// Frames that are sound are written and read back; a message names the file and repeats little of it.
+fn check(outcome: Result<Vec<LabelledFrame>, XyzError>) -> Result<(), TestCaseError> {
+    let frames = match outcome {
+        Ok(frames) => frames,
+        Err(error) => {
+            let message = error.to_string();
+            prop_assert!(message.starts_with("f.xyz:") && message.len() < 1000, "{}", message);
+            prop_assert!(!message.contains('\u{1b}'), "{:?}", message);
+            return Ok(());
+        }
+    };
+    for frame in frames {
+        let written = FrameToWrite {
+            energy_ev: frame.energy_ev,
+            forces: frame.forces.as_deref(),
+            velocities: frame.velocities.as_deref(),
+            ..FrameToWrite::from(&frame.system)
+        };
+        let mut text = Vec::new();
+        write_frame(&mut text, &written).unwrap();
+        let again = FrameReader::new(&text[..], "again", LabelKeys::default()).next().unwrap().unwrap();
+        prop_assert_eq!(LabelledFrame { info: frame.info.clone(), ..again }, frame);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(many())]
+
+    #[test]
+    fn a_damaged_frame_is_read_or_refused(file in 0..FILES.len(), edits in edits()) {
+        check(read(Cursor::new(damaged(FILES[file], &edits))))?;
+    }
+
+    #[test]
+    fn so_is_a_damaged_frame_that_was_compressed(file in 0..FILES.len(), edits in edits()) {
+        check(read(Cursor::new(gzip(&damaged(FILES[file], &edits)))))?;
+    }
+
+    #[test]
+    fn a_damaged_gzip_stream_is_read_or_refused(file in 0..FILES.len(), edits in edits()) {
+        check(read(Cursor::new(damaged(&gzip(FILES[file]), &edits))))?;
+    }
+
+    #[test]
+    fn damaged_records_are_read_or_refused(edits in edits()) {
+        let results = r#"{"schema_version": 1, "campaign": {"name": "c", "config_sha256": "", "seed": 1, "started": "",
+            "finished": ""}, "provenance": {"mdproof_version": "0", "threads": 1, "device_requested": "cpu",
+            "device_used": "cpu"}, "criteria": [{"use": "production", "thresholds": {"k": {"value": 1.0, "source":
+            "default"}}}], "molecules": [{"name": "water", "atoms": 3, "structure_sha256": "", "bonds": 2}],
+            "models": [], "relaxations": [], "gates": [{"id": "g", "model": "m", "molecule": "water", "value": 1e-3,
+            "unit": "eV"}], "runs": [], "evaluations": [], "speed": []}"#;
+        Results::parse(results, "results.json".as_ref()).unwrap();
+        let text = String::from_utf8_lossy(&damaged(results.as_bytes(), &edits)).into_owned();
+        if let Err(error) = Results::parse(&text, "results.json".as_ref()) {
+            prop_assert!(error.to_string().starts_with("results.json: "), "{}", error);
+        }
+        let progress = r#"{"campaign": "c", "pid": 1, "started": "", "updated": "", "finished": false, "models":
+            [{"name": "m", "done": false, "stages": [{"name": "runs", "done": 3, "total": 9, "over": false,
+            "elapsed_s": 1.5}]}]}"#;
+        let text = String::from_utf8_lossy(&damaged(progress.as_bytes(), &edits)).into_owned();
+        if let Ok(progress) = serde_json::from_str::<CampaignProgress>(&text) {
+            progress.models.iter().flat_map(|m| &m.stages).for_each(|stage| _ = stage.remaining_s());
+        }
+    }
+}
+
+/// These bytes over and over, without an end.
+struct Endless {
+    line: &'static [u8],
+    at: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        for byte in &mut *buffer {
+            *byte = self.line[self.at % self.line.len()];
+            self.at += 1;
+        }
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_stream_without_an_end_is_refused() {
+    let endless = |line| read(Endless { line, at: 0 }).unwrap_err().to_string();
+    assert_eq!(endless(b"x"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
+    assert_eq!(endless(b"\0"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
+    let head = Cursor::new(b"2\n\nH 0 0 0\n".to_vec()).chain(Endless { line: b"1 ", at: 0 });
+    assert_eq!(
+        read(head).unwrap_err().to_string(),
+        "f.xyz:4: the line is longer than 4 MiB: is this an extended XYZ file?"
+    );
+}
+
+/// A million bytes of one kind, and what they come to.
+#[test]
+fn a_line_of_one_kind_is_no_burden() {
+    for (piece, expected) in [
+        ("a=1 ", None),
+        ("a ", None),
+        ("{", None),
+        ("Properties={", Some("opens a } that is never closed")),
+        ("\\", None),
+        ("Properties=a ", Some("gives \"Properties\" twice")),
+        ("Properties=species:S:1:pos:R:3:", Some("fields are no triplets")),
+        ("é=", None),
+    ] {
+        let comment = piece.repeat(1_000_000 / piece.len());
+        let text = format!("1\n{comment}\nH 0 0 0\n");
+        let outcome = read(Cursor::new(text.into_bytes()));
+        match (outcome, expected) {
+            (Ok(frames), None) => assert_eq!(frames.len(), 1),
+            (Err(error), Some(expected)) => {
+                let message = error.to_string();
+                assert!(message.contains(expected) && message.len() < 500, "{message}");
+            }
+            (outcome, _) => panic!("{piece}: {outcome:?}"),
+        }
+    }
+}

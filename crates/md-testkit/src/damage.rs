@@ -1,0 +1,134 @@
+//! Damaged files, for tests of readers: what disks, editors and people who mean harm make of a sound one.
+
+/// One thing that happens to a file. Numbers are taken modulo what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit {
+    /// Which thing.
+    pub kind: u8,
+    /// Where.
+    pub at: u32,
+    /// How much of it.
+    pub length: u16,
+    /// From where, or with what.
+    pub with: u32,
+}
+
+/// Numbers that counts, sizes and energies are replaced by.
+const NUMBERS: [&str; 16] = [
+    "0",
+    "-1",
+    "1",
+    "255",
+    "65536",
+    "2147483647",
+    "4294967296",
+    "1000000000",
+    "9223372036854775807",
+    "18446744073709551615",
+    "1000000000000000000000",
+    "1e999",
+    "-1e-320",
+    "nan",
+    "inf",
+    "0.05",
+];
+
+/// What files of all formats are made of.
+const PIECES: [&str; 20] = [
+    "\n",
+    "\r\n",
+    " ",
+    "\"",
+    "\\",
+    "=",
+    ":",
+    ",",
+    ".",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    "\0",
+    "é",
+    "null",
+    "true",
+    "Properties=",
+    "\u{1b}[31m",
+];
+
+/// What opens a nested structure in TOML, JSON, pickles and comment lines.
+const OPENING: [&str; 8] = ["[", "{", "(", "]", "a.", "[[", "{\"a\":", "\""];
+
+/// Bytes that are the largest and smallest of the numbers they may be part of.
+const EXTREMES: [[u8; 8]; 4] =
+    [[0xff; 8], [0; 8], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0, 0, 0, 0, 0, 0, 0, 0x80]];
+
+/// `file` after all `edits`, one after the other. It grows by a few thousand bytes per edit at most.
+///
+/// ```
+/// use md_testkit::damage::{Edit, damaged};
+/// let number = Edit { kind: 6, at: 2, length: 0, with: 1 };
+/// assert_eq!(damaged(b"n = 30\n", &[number]), b"n = -1\n");
+/// ```
+pub fn damaged(file: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut bytes = file.to_vec();
+    for edit in edits {
+        apply(&mut bytes, edit);
+    }
+    bytes
+}
+
+fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
+    let places = bytes.len() + 1;
+    let (at, with) = (edit.at as usize % places, edit.with as usize);
+    let length = usize::from(edit.length);
+    let end = (at + length % 64).min(bytes.len());
+    let insert = |bytes: &mut Vec<u8>, piece: Vec<u8>| drop(bytes.splice(at..at, piece));
+    match edit.kind % 10 {
+        0 => flip(bytes, at, with),
+        1 => drop(bytes.drain(at..end)),
+        2 => bytes.truncate(at),
+        3 => insert(bytes, PIECES[with % PIECES.len()].into()),
+        // A part of the file again, elsewhere.
+        4 => {
+            let from = with % places;
+            let part = bytes[from..(from + length % 512).min(bytes.len())].to_vec();
+            insert(bytes, part);
+        }
+        5 => {
+            let extreme = EXTREMES[with % EXTREMES.len()];
+            let width = [2, 4, 8][length % 3].min(bytes.len() - at);
+            bytes[at..at + width].copy_from_slice(&extreme[8 - width..]);
+        }
+        6 => replace_number(bytes, at, NUMBERS[with % NUMBERS.len()]),
+        // A line twice: a key twice, a table twice.
+        7 => {
+            let start = bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+            let stop = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n + 1);
+            let line = bytes[start..stop].repeat(1 + with % 3);
+            if line.len() < 4096 {
+                bytes.splice(start..start, line);
+            }
+        }
+        8 => insert(bytes, OPENING[with % OPENING.len()].repeat(length % 3000).into()),
+        _ => {
+            let most = length % 300;
+            insert(bytes, vec![with as u8; most]);
+        }
+    }
+}
+
+fn flip(bytes: &mut [u8], at: usize, with: usize) {
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << (with % 8);
+    }
+}
+
+/// Replaces the first number from `at` on.
+fn replace_number(bytes: &mut Vec<u8>, at: usize, number: &str) {
+    let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|n| at + n) else { return };
+    let of_number = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e');
+    let stop = bytes[start..].iter().position(|b| !of_number(b)).map_or(bytes.len(), |n| start + n);
+    bytes.splice(start..stop, number.bytes());
+}

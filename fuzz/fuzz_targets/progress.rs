@@ -1,0 +1,14 @@
+//! Any text as `progress.json`, and what `mdproof status` says of it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use md_io::progress::CampaignProgress;
+
+fuzz_target!(|text: &str| {
+    let Ok(progress) = serde_json::from_str::<CampaignProgress>(text) else { return };
+    for alive in [false, true] {
+        let status = md_report::status(Some(&progress), None, &[], "2026-01-01T00:00:00Z", alive);
+        let _ = md_report::status::text(&status);
+        let _ = md_report::status::standup(&status);
+    }
+});

@@ -1,0 +1,112 @@
+//! Campaign and training files with a few faults: each is read, or refused with one message in no time.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use md_driver::config::{self, ConfigError};
+use md_driver::plan::plan;
+use md_testkit::damage::{Edit, damaged};
+use md_train::TrainingConfig;
+use proptest::prelude::*;
+
+use crate::support::repository;
+
+fn many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: 4 * usual.cases, ..usual }
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let edit = any::<(u8, u32, u16, u32)>();
+    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
+    prop::collection::vec(edit, 1..5)
+}
+
+fn text(file: &[u8], edits: &[Edit]) -> String {
+    String::from_utf8_lossy(&damaged(file, edits)).into_owned()
+}
+
+const CAMPAIGNS: [&[u8]; 3] = [
+    include_bytes!("../../configs/m6.toml"),
+    include_bytes!("../../configs/check.toml"),
+    include_bytes!("../../configs/smoke.toml"),
+];
+
+const TRAINING: [&[u8]; 2] =
+    [include_bytes!("../../configs/train/demo.toml"), include_bytes!("../../configs/train/original.toml")];
+
+/// Reads and plans. `path` is where its relative paths begin.
+#[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
+fn read(text: &str, path: &Path) -> Result<usize, ConfigError> {
+    let start = Instant::now();
+    let config = config::parse(text, path, &[]);
+    let runs =
+        config.map(|config| plan(&config).map_or(0, |groups| groups.iter().map(|g| g.runs.len()).sum()));
+    assert!(start.elapsed() < Duration::from_secs(20));
+    runs
+}
+
+proptest! {
+    #![proptest_config(many())]
+
+    #[test]
+    fn a_damaged_campaign_is_read_or_refused(file in 0..CAMPAIGNS.len(), edits in edits()) {
+        let text = text(CAMPAIGNS[file], &edits);
+        match read(&text, &repository("configs/damaged.toml")) {
+            Ok(runs) => prop_assert!(runs <= 100_000),
+            Err(error) => {
+                let message = error.to_string();
+                prop_assert!(error.message.chars().count() <= 2001 && message.lines().count() == 1, "{:?}", message);
+                prop_assert!(error.line.is_none_or(|line| line <= 1 + text.matches('\n').count()), "{}", message);
+            }
+        }
+    }
+
+    #[test]
+    fn so_is_a_damaged_training_file(file in 0..TRAINING.len(), edits in edits()) {
+        if let Err(error) = TrainingConfig::parse(&text(TRAINING[file], &edits), "train.toml".as_ref()) {
+            prop_assert!(error.to_string().starts_with("train.toml"), "{}", error);
+        }
+    }
+}
+
+/// A megabyte of one kind.
+#[test]
+fn a_large_campaign_file_is_read_or_refused_in_no_time() {
+    let path = repository("configs/large.toml");
+    let head = "[campaign]\nname = 'c'\nseed = 1\n";
+    let run = "ensemble = 'nve'\ntimestep_fs = 1\nduration_ps = 1\ntemperatures_K = [1]\nreplicas = 1\n";
+    let molecule = "[[molecule]]\nname = 'w'\nstructure = '../data/molecules/water.xyz'\n";
+    let many = |n: usize, line: fn(usize) -> String| (0..n).map(line).collect::<String>();
+    let models = |n| many(n, |i| format!("[[model]]\nname='m{i}'\nanalytic='control'\n"));
+    for (text, expected) in [
+        (format!("{head}{}", "x".repeat(1 << 20)), "has more than 1 MiB: is this a campaign file?"),
+        (
+            format!(
+                "{head}{}{molecule}{}",
+                models(8_000),
+                many(4_000, |i| format!("[[run]]\nmodels=['m{i}', 'n']\n"))
+            ),
+            "missing field",
+        ),
+        (
+            format!("{head}{}{molecule}{}", models(10_000), format!("[[run]]\n{run}").repeat(5_000)),
+            "expected at most 100000 in a campaign",
+        ),
+        (
+            format!("{head}{}{molecule}[[run]]\nmodels = [{}]\n{run}", models(5), "'x',".repeat(90_000)),
+            "unknown model 'x'",
+        ),
+        (
+            format!("{head}{}{molecule}{}", models(1), many(40_000, |i| format!("[criteria.u{i}]\n"))),
+            "there are 40000 uses under criteria (expected at most 100)",
+        ),
+        (format!("{head}{} = 1\n", "k".repeat(1_000_000)), "unknown key"),
+        (format!("{head}{}", many(60_000, |i| format!("k{i} = 1\n"))), "unknown key"),
+        (format!("{head}[[model]]\nname = '{}'\n", "n".repeat(1_000_000)), "at most 64 characters"),
+        (format!("{head}{}", "[[a.b]]\n[a.b.c]\n".repeat(50_000)), "unknown"),
+    ] {
+        let error = read(&text, &path).unwrap_err();
+        assert!(error.message.contains(expected), "{expected}: {}", error.message);
+    }
+}
