@@ -43,7 +43,7 @@ struct InProgress {
 #[derive(Serialize, Deserialize)]
 enum Phase {
     /// With the thermostat that prepares them.
-    Preparing(Moving),
+    Preparing(Box<Moving>),
     Running(Box<Running>),
 }
 
@@ -95,7 +95,12 @@ impl<'a> ModelStage<'a> {
             None => (
                 InProgress {
                     wall_s: 0.0,
-                    phase: Phase::Preparing(set_out(grid, planned, starts, self.model.potential.as_mut())?),
+                    phase: Phase::Preparing(Box::new(set_out(
+                        grid,
+                        planned,
+                        starts,
+                        self.model.potential.as_mut(),
+                    )?)),
                 },
                 None,
             ),
@@ -124,7 +129,8 @@ impl<'a> ModelStage<'a> {
             if over {
                 progress.phase = match progress.phase {
                     Phase::Preparing(prepared) => {
-                        let (running, trajectories) = self.set_off(grid, planned, starts, prepared, steps)?;
+                        let (running, trajectories) =
+                            self.set_off(grid, planned, starts, *prepared, steps)?;
                         writer = trajectories;
                         Phase::Running(Box::new(running))
                     }

@@ -5,6 +5,7 @@
 //! the model takes for an atom.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +50,14 @@ const MIB_PER_MOLECULE: f64 = 0.25;
 /// What is kept of a run while it goes on, MiB: a few thousand samples of its energies, and those of its thermostat.
 const MEMORY_MIB_PER_RUN: f64 = 0.25;
 
+/// What judging and reports need beside, MiB.
+const MEMORY_MIB_OF_REPORTS: f64 = 20.0;
+
 /// Size of a compressed trajectory beside a plain one.
-const GZIP_RATIO: f64 = 0.5;
+const GZIP_RATIO: f64 = 0.7;
+
+/// Of a frame in a trajectory beside its atoms: times and energies, bytes.
+const BYTES_OF_COMMENT: f64 = 220.0;
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
@@ -203,7 +210,7 @@ impl Forecast {
                 let _ = writeln!(
                     text,
                     "memory: about {} MiB, whatever the length of the runs",
-                    number((mib + self.records_mib).ceil())
+                    number((mib + self.records_mib + MEMORY_MIB_OF_REPORTS).ceil())
                 );
             }
             None => {
@@ -284,12 +291,13 @@ fn of_molecule_s(
         (*potential as f64 * potential_s + *oracle as f64 * oracle_s + *plain as f64 * plain_s) / atoms
     };
     let name = record.name.as_str();
-    if !rehearsed.contains_key(&m) {
-        let of_structure = rehearse(|gates, model| gates.of_structure(model, name, system))?;
-        let of_frame = rehearse(|gates, model| gates.of_frame(model, name, "", system))?;
-        rehearsed.insert(m, [of_structure, of_frame]);
-    }
-    let [of_structure, of_frame] = &rehearsed[&m];
+    let [of_structure, of_frame] = match rehearsed.entry(m) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(empty) => empty.insert([
+            rehearse(|gates, model| gates.of_structure(model, name, system))?,
+            rehearse(|gates, model| gates.of_frame(model, name, "", system))?,
+        ]),
+    };
     let of_molecule = |group: &&Group<'_>| group.runs.iter().filter(|run| run.molecule == m).count();
     let runs: usize = groups.iter().map(|group| of_molecule(&group)).sum();
     seconds.gates += price(of_structure) + GATE_FRAMES.min(runs) as f64 * price(of_frame);
@@ -419,5 +427,6 @@ fn trajectory_mib(grid: &RunConfig, run: &PlannedRun, molecules: &[LoadedMolecul
         Compression::None => 1.0,
         Compression::Gzip => GZIP_RATIO,
     };
-    (grid.steps / stride + 1) as f64 * frame_mib(&molecules[run.molecule].system) * ratio
+    let frame_mib = frame_mib(&molecules[run.molecule].system) + BYTES_OF_COMMENT / BYTES_PER_MIB;
+    (grid.steps / stride + 1) as f64 * frame_mib * ratio
 }
