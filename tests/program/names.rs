@@ -101,7 +101,7 @@ fn what_a_campaign_writes_is_in_its_folder() {
     assert!(
         trajectories
             .iter()
-            .all(|path| path.to_str().unwrap().starts_with(&format!("{model}_{molecule}_nve_")))
+            .all(|path| path.to_str().unwrap().starts_with(&format!("{model},{molecule},nve,")))
     );
 }
 

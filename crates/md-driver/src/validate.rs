@@ -119,7 +119,7 @@ pub fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progr
     let campaign = Campaign::open(&config, &request, &folder, begin)?;
     let folder = campaign.out.clone();
     let go_on = format!("go on with the same command and --out {} --resume", folder.display());
-    let ran = interruptible(&folder, &go_on, out, || campaign::run(&config, &request, campaign, progress))?;
+    let ran = interruptible(&folder, &go_on, out, || campaign::run(&request, campaign, progress))?;
     let Some(results) = ran else { return Ok(Outcome::Incomplete as u8) };
     if let Some(shard) = a.shard {
         let shares = folder.display();

@@ -176,6 +176,11 @@ impl<'a> ModelStage<'a> {
                 }
             }
         }
+        let done = match &kept.phase {
+            Phase::Preparing(moving) => moving.course.done,
+            Phase::Running(running) => running.moving.course.done,
+        };
+        tracing::info!("{}: after {done} steps going on with {} runs", self.model.record.name, planned.len());
         Some((kept, writer))
     }
 

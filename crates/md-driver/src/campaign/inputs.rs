@@ -8,7 +8,7 @@ use md_core::{System, bonds, mechanics};
 use md_io::results::{Failure, Molecule, Stage};
 
 use super::stage::Labels;
-use super::{Request, molecules_of, store};
+use super::{Request, in_share, molecules_of, store};
 use crate::config::{Config, MoleculeConfig};
 use crate::models::LoadedModel;
 use crate::plan::{Group, plan};
@@ -89,6 +89,7 @@ impl Inputs {
                 Err(error) => return Err(error),
             }
         }
+        in_share(&config, &molecules, request)?;
         let labels = request.labels.map(|file| load_labels(&config, file)).transpose()?.unwrap_or_default();
         Ok(Inputs { config, molecules, models: loaded, labels, asked, failures })
     }

@@ -60,22 +60,21 @@ pub fn merge(shards: &[PathBuf], out: &Path, progress: Progress) -> Result<Resul
         keep_going: *keep_going,
         save_every: SAVE_EVERY,
     };
-    let mut campaign = Campaign::open(&config, &request, out, Begin::Resume)?;
-    let mut whole = first.clone();
-    whole.call.shard = None;
-    let differences = whole.differences(&campaign.identity);
+    let whole = Identity { call: Call { shard: None, ..first.call.clone() }, ..first.clone() };
+    let differences = whole.differences(&Identity::of(&config, &request)?);
     if !differences.is_empty() {
         bail!(
             "the shares were measured with other inputs:\n  {}\ngive them back to join the shares",
             differences.join("\n  ")
         );
     }
+    let mut campaign = Campaign::open(&config, &request, out, Begin::Resume)?;
     campaign.identity.started = identities.iter().map(|i| i.started.clone()).min().unwrap_or_default();
     gather(shards, &campaign.store)?;
     for folder in shards {
         copy_trajectories(folder, out)?;
     }
-    super::run(&config, &request, campaign, progress)
+    super::run(&request, campaign, progress)
 }
 
 fn identity(folder: &Path) -> Result<Identity> {

@@ -66,67 +66,61 @@ pub enum Begin {
     Beside,
 }
 
-/// A campaign in its output folder.
+/// A campaign in its output folder, with all that it reads.
 pub struct Campaign {
     /// The folder.
     pub out: PathBuf,
     store: Store,
     identity: Identity,
+    inputs: Inputs,
 }
 
 impl Campaign {
-    /// Opens `out` for the campaign `config`, or a folder beside it.
+    /// Reads all that `config` names, and opens `out` for it, or a folder beside it.
     ///
     /// # Errors
-    /// A folder with results that must not be overwritten, with those of other inputs, or that another process works in.
+    /// Bad input, before anything is written. A folder with results that must not be overwritten, with those of other
+    /// inputs, or that another process works in.
     pub fn open(config: &Config, request: &Request<'_>, out: &Path, begin: Begin) -> Result<Self> {
-        let identity = Identity::of(config, request)?;
-        let folder = out.join(store::FOLDER);
-        let begun = Identity::read(&folder)?;
-        let holds_results = out.join(RESULTS).exists();
+        let now = Identity::of(config, request)?;
+        let begun = Identity::read(&out.join(store::FOLDER))?;
+        let holds_results = begun.is_some() || out.join(RESULTS).exists();
+        let place = out.display();
         match (begin, begun) {
             (Begin::Resume, Some(begun)) => {
-                let differences = begun.differences(&identity);
+                let differences = begun.differences(&now);
                 if !differences.is_empty() {
                     bail!(
-                        "{}: its results were begun with other inputs:\n  {}\ngive it these back to go on, or begin anew beside it \
-                         with --force-new",
-                        out.display(),
+                        "{place}: its results were begun with other inputs:\n  {}\ngive it these back to go on, or begin anew \
+                         beside it with --force-new",
                         differences.join("\n  ")
                     );
                 }
-                if begun.cpu != identity.cpu {
+                let inputs = Inputs::read(config, request)?;
+                let store = Store::resume(out, request.save_every)?;
+                tracing::info!("going on in {place}: {} parts are done", store.n_parts());
+                if begun.cpu != now.cpu {
                     let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
                     tracing::warn!(
                         "the campaign began on a processor called {}, this is {}: last digits may differ",
                         name(&begun.cpu),
-                        name(&identity.cpu)
+                        name(&now.cpu)
                     );
                 }
-                let store = Store::resume(out, request.save_every)?;
-                tracing::info!("going on in {}: {} parts are done", out.display(), store.n_parts());
-                Ok(Campaign { out: out.to_owned(), store, identity: begun })
+                Ok(Campaign { out: out.to_owned(), store, identity: begun, inputs })
             }
-            (Begin::New | Begin::Resume, None) if holds_results => {
-                bail!(
-                    "{} holds results already, of which nothing is kept to go on with: choose another --out",
-                    out.display()
-                )
-            }
-            (Begin::New, Some(_)) => bail!(
-                "{} holds results already: go on with them by --resume, begin anew beside them by --force-new, or choose another \
-                 --out",
-                out.display()
+            (Begin::Resume, None) if holds_results => bail!(
+                "{place} holds results, but nothing to go on with: choose another --out, or begin beside them by --force-new"
             ),
-            (Begin::Beside, begun) if holds_results || begun.is_some() => {
-                let beside = beside(out);
-                tracing::info!("{} holds results already: beginning in {}", out.display(), beside.display());
-                let store = Store::create(&beside, &identity, request.save_every)?;
-                Ok(Campaign { out: beside, store, identity })
-            }
+            (Begin::New, _) if holds_results => bail!(
+                "{place} holds results already: go on with them by --resume, begin anew beside them by --force-new, or choose \
+                 another --out"
+            ),
             _ => {
-                let store = Store::create(out, &identity, request.save_every)?;
-                Ok(Campaign { out: out.to_owned(), store, identity })
+                let out = if holds_results { beside(out) } else { out.to_owned() };
+                let inputs = Inputs::read(config, request)?;
+                let store = Store::create(&out, &now, request.save_every)?;
+                Ok(Campaign { out, store, identity: now, inputs })
             }
         }
     }
@@ -162,19 +156,14 @@ pub const RESULTS: &str = "results.json";
 /// Runs a campaign and writes what it measures to its folder: `results.json`, `md_performance_results.json` and, where it
 /// asks for them, `trajectories/`.
 ///
+/// A model that fails in one run does not stop the others.
+///
 /// # Errors
-/// Bad input is found before anything runs. A model that fails in one run does not stop the others. [`Halt`] when the
-/// campaign was interrupted, or what it measures cannot be kept.
-pub fn run(
-    config: &Config,
-    request: &Request<'_>,
-    campaign: Campaign,
-    progress: Progress,
-) -> Result<Results> {
-    let Campaign { out, store, mut identity } = campaign;
+/// [`Halt`] when the campaign was interrupted, or what it measures cannot be kept; a plan of which nothing is left.
+pub fn run(request: &Request<'_>, campaign: Campaign, progress: Progress) -> Result<Results> {
+    let Campaign { out, store, mut identity, inputs } = campaign;
     let out = out.as_path();
-    let Inputs { config, molecules, models: mut loaded, labels, asked, failures } =
-        Inputs::read(config, request)?;
+    let Inputs { config, molecules, models: mut loaded, labels, asked, failures } = inputs;
     let config = &config;
     let whole_plan = plan(config)?;
     let loaded_for: Vec<Vec<usize>> = (0..config.models.len())
@@ -184,7 +173,7 @@ pub fn run(
     let mut results = nothing_yet(config, request, &molecules);
     results.campaign.started.clone_from(&identity.started);
     results.failures = failures;
-    frames::begin(&out.join(frames::FILE))?; // what a campaign that goes on has visited is kept elsewhere
+    frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
     finish(&mut results, out)?;
     let is_run = |index: usize| own.as_ref().unwrap_or(&groups).iter().any(|g| g.model == index);
     let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
@@ -228,7 +217,7 @@ pub fn run(
     speed::relate_to_machine(&mut results.speed, &results.machine);
     finish(&mut results, out)?;
     identity.finished = true;
-    identity.write(&out.join(store::FOLDER))?;
+    identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
     watch.finish();
     store.finish();
     Ok(results)
@@ -291,7 +280,7 @@ pub(crate) fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c
 }
 
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
-fn finish(results: &mut Results, out: &Path) -> Result<()> {
+fn finish(results: &mut Results, out: &Path) -> Result<(), Halt> {
     results.campaign.finished = provenance::now();
     let devices = |of: fn(&results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
@@ -301,9 +290,11 @@ fn finish(results: &mut Results, out: &Path) -> Result<()> {
     results.provenance.device_used = devices(|m| m.device.as_ref());
     speed::relate_to_first(results);
     verdict::judge(results);
-    results.write(&out.join(RESULTS))?;
-    results::write_json(&out.join("md_performance_results.json"), &speed::performance(results))?;
-    Ok(())
+    let performance = speed::performance(results);
+    results
+        .write(&out.join(RESULTS))
+        .and_then(|()| results::write_json(&out.join("md_performance_results.json"), &performance))
+        .map_err(|error| Halt::Storage(error.into()))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use md_io::files;
 use md_io::journal::{Journal, Recovered};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use crate::{interrupt, provenance};
@@ -180,11 +180,15 @@ impl Store {
                 return None;
             }
         };
-        match rmp_serde::from_slice::<(String, T)>(&bytes) {
-            Ok((of, runs)) if of == name => Some(runs),
-            // Of other runs, which are done or were taken apart since.
-            Ok(_) | Err(_) => None,
+        // The name comes first, and alone: of other runs, which are done or were taken apart since, nothing is read.
+        let mut rest = bytes.as_slice();
+        let of = String::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
+        if of.is_ok_and(|of| of != name) {
+            return None;
         }
+        rmp_serde::from_slice(rest)
+            .map_err(|error| tracing::warn!("{}: {error}: the runs in progress begin again", path.display()))
+            .ok()
     }
 
     /// Keeps the runs in progress instead of those that were.
@@ -193,7 +197,8 @@ impl Store {
     /// [`Halt::Storage`].
     pub fn put_runs<T: Serialize>(&self, name: &str, runs: &T) -> Result<(), Halt> {
         let path = self.folder.join(RUNS);
-        files::write_checked(&path, &encode(&(name, runs))?)
+        let bytes = [encode(&name)?, encode(runs)?].concat();
+        files::write_checked(&path, &bytes)
             .with_context(|| format!("cannot write {}", path.display()))
             .map_err(Halt::Storage)
     }

@@ -97,9 +97,8 @@ fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
         keep_going: false,
         save_every: SAVE_EVERY,
     };
-    let inputs = Inputs::read(&config, &request).unwrap();
     let out = folder.path().join("out");
-    let campaign = Campaign::open(&config, &request, &out, Begin::New).unwrap();
+    let Campaign { store, inputs, .. } = Campaign::open(&config, &request, &out, Begin::New).unwrap();
     let mut results = nothing_yet(&config, &request, &inputs.molecules);
     let watch = Watch::new(Progress::Quiet, &results, &["m".to_owned()], &out);
     let systems: Vec<System> = inputs.molecules.iter().map(|m| m.system.clone()).collect();
@@ -118,7 +117,7 @@ fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
         molecules: &inputs.molecules,
         labels: &inputs.labels,
         model: &mut model,
-        store: &campaign.store,
+        store: &store,
         out: &out,
         watch: &watch,
     };

@@ -76,8 +76,8 @@ fn times_machines_and_verdicts_do_not_make_measurements_differ_but_one_bit_does(
     });
     assert!(slower.identical && text(&slower).contains("the same, bit for bit, but for times"));
     let other = planted(|r| {
-        let energy = r.runs.iter_mut().find_map(|run| run.energy.as_mut()).unwrap();
-        energy.initial_ev = f64::from_bits(energy.initial_ev.to_bits() ^ 1);
+        let value = r.gates.iter_mut().find_map(|gate| gate.value.as_mut()).unwrap();
+        *value = f64::from_bits(value.to_bits() ^ 1);
     });
     assert!(!other.identical && !text(&other).contains("bit for bit"));
 }
