@@ -25,7 +25,7 @@ pub(crate) const OUTPUT: &str = "mdproof-out";
 /// May this machine-learned force field run production molecular dynamics?
 ///
 /// Exit status: 0 every model met what the campaign expects of it, 1 some did not, 2 bad input or usage,
-/// 3 incomplete (data are missing, or no model was judged).
+/// 3 incomplete (data are missing, no model was judged, or interrupted).
 #[derive(Parser)]
 #[command(name = "mdproof", version, max_term_width = 110)]
 struct Arguments {

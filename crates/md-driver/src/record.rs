@@ -259,3 +259,61 @@ impl Record {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use md_core::Element;
+    use md_dynamics::{RunOptions, Target, ThermostatKind, VelocityOptions};
+    use md_io::trajectory::Compression;
+    use md_testkit::analytic::Control;
+
+    use super::*;
+
+    /// A run with a thermostat has every accumulator there is.
+    #[test]
+    fn what_is_kept_of_a_run_does_not_grow_with_it() {
+        let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
+        let water = System::new(vec![Element::O, Element::H, Element::H], positions).unwrap();
+        let systems = std::slice::from_ref(&water);
+        let mut control = Control::new(systems).unwrap();
+        let grid = RunConfig {
+            models: vec![0],
+            molecules: vec![0],
+            ensemble: Ensemble::Thermostat(ThermostatKind::Bussi { relaxation_fs: 100.0 }),
+            ramp_to_k: None,
+            equilibration_steps: 0,
+            timestep_fs: 0.5,
+            steps: 80_000,
+            temperatures_k: vec![300.0],
+            replicas: 1,
+            relax: false,
+            exact_temperature: false,
+            record_stride: 1,
+            trajectory_stride: None,
+            trajectory_compression: Compression::None,
+        };
+        let run = PlannedRun {
+            id: "run".to_owned(),
+            model: 0,
+            molecule: 0,
+            temperature_k: 300.0,
+            replica: 0,
+            seed: 1,
+            thermostat_seed: 2,
+        };
+        let bytes_after = |steps: u64, control: &mut Control| {
+            let mut state = State::at_rest(systems, control).unwrap();
+            md_dynamics::thermalise(&mut state, &[300.0], &[1], &VelocityOptions::default()).unwrap();
+            let Ensemble::Thermostat(kind) = grid.ensemble else { panic!() };
+            let mut bussi = kind.build(0.5, &[Target::Constant(300.0)], &[2], &state).unwrap();
+            let mut recorder = Recorder::new(&state, &[&water], &grid, &[&run], 1.5).unwrap();
+            let options = RunOptions { steps, limits: Vec::new() };
+            md_dynamics::run(&mut state, &mut bussi, control, &mut [&mut recorder], &options).unwrap();
+            assert_eq!(recorder.records[0].temperature.count(), steps + 1);
+            rmp_serde::to_vec_named(&recorder).unwrap().len()
+        };
+        // All series are full after 16,384 steps, and half full at least from then on.
+        let (short, long) = (bytes_after(20_000, &mut control), bytes_after(80_000, &mut control));
+        assert!(long < short + short / 2, "{short} bytes, then {long}");
+    }
+}

@@ -75,10 +75,12 @@ fn times_machines_and_verdicts_do_not_make_measurements_differ_but_one_bit_does(
         r.models.iter_mut().for_each(|m| m.summary += " on another day");
     });
     assert!(slower.identical && text(&slower).contains("the same, bit for bit, but for times"));
-    let other = planted(|r| {
-        let value = r.gates.iter_mut().find_map(|gate| gate.value.as_mut()).unwrap();
-        *value = f64::from_bits(value.to_bits() ^ 1);
-    });
+    let mut before = campaign();
+    before.runs.push(fixtures::run("tiny", 0, "finished", None));
+    let mut after = before.clone();
+    assert!(compare(&before, &after).identical);
+    after.runs[0].temperature_k = f64::from_bits(after.runs[0].temperature_k.to_bits() ^ 1);
+    let other = compare(&before, &after);
     assert!(!other.identical && !text(&other).contains("bit for bit"));
 }
 
