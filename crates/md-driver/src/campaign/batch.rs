@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dynamics::{Cut, Start, integrator, set_out};
 use super::stage::ModelStage;
-use super::store::{Halt, isolated};
+use super::store::Halt;
 use super::watch::StageTicker;
 use crate::config::RunConfig;
 use crate::frames::{Visited, VisitedFrame};
@@ -92,18 +92,16 @@ impl<'a> ModelStage<'a> {
         let name = format!("{steps} steps of {}", ids.join(", "));
         let (mut progress, mut writer) = match self.restore(grid, planned, &name) {
             Some(kept) => kept,
-            None => (
-                InProgress {
-                    wall_s: 0.0,
-                    phase: Phase::Preparing(Box::new(set_out(
-                        grid,
-                        planned,
-                        starts,
-                        self.model.potential.as_mut(),
-                    )?)),
-                },
-                None,
-            ),
+            None => {
+                let prepared = set_out(grid, planned, starts, self.model.potential.as_mut())?;
+                let (phase, writer) = if grid.equilibration_steps > 0 {
+                    (Phase::Preparing(Box::new(prepared)), None)
+                } else {
+                    let (running, writer) = self.set_off(grid, planned, starts, prepared, steps)?;
+                    (Phase::Running(Box::new(running)), writer)
+                };
+                (InProgress { wall_s: 0.0, phase }, writer)
+            }
         };
         let preparation =
             RunOptions { steps: grid.equilibration_steps, limits: limits(starts, 0..starts.len()) };
@@ -112,7 +110,6 @@ impl<'a> ModelStage<'a> {
         loop {
             let InProgress { wall_s, phase } = &mut progress;
             let over = match phase {
-                Phase::Preparing(_) if preparation.steps == 0 => true,
                 Phase::Preparing(moving) => {
                     let potential = self.model.potential.as_mut();
                     move_on(moving, potential, &mut [&mut ticker], &preparation, wall_s, &mut pace)?
@@ -283,7 +280,7 @@ fn move_on(
 ) -> Result<bool> {
     let Moving { state, scheme, course } = moving;
     let begin = Instant::now();
-    let over = isolated(|| Ok(advance(state, scheme, potential, observers, options, course, pace.steps)))?;
+    let over = advance(state, scheme, potential, observers, options, course, pace.steps);
     let elapsed = begin.elapsed();
     *wall_s += elapsed.as_secs_f64();
     if elapsed < PATIENCE / 2 {

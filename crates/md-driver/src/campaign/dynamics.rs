@@ -14,7 +14,7 @@ use md_io::results::{Results, Run, RunFate};
 use super::LoadedMolecule;
 use super::batch::{Moving, Ran};
 use super::stage::ModelStage;
-use super::store::{Halt, Panicked};
+use super::store::{Halt, Panicked, isolated};
 use crate::config::{Config, Ensemble, RunConfig};
 use crate::frames::VisitedRun;
 use crate::in_full;
@@ -116,7 +116,7 @@ impl ModelStage<'_> {
         steps: u64,
         cut: Option<&Cut>,
     ) -> Result<Vec<Ran>, Halt> {
-        let ran = match self.batch(grid, planned, starts, steps, cut) {
+        let ran = match isolated(|| self.batch(grid, planned, starts, steps, cut)) {
             Ok(ran) => ran,
             Err(error) => {
                 let error = match error.downcast::<Halt>() {

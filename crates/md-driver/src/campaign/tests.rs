@@ -75,7 +75,7 @@ fn folder() -> TempDir {
         "[campaign]\nname = \"c\"\nseed = 1\n[[model]]\nname = \"m\"\ncheckpoint = \"network\"\n\
          [[molecule]]\nname = \"water\"\nstructure = \"{0}/water.xyz\"\n\
          [[molecule]]\nname = \"methane\"\nstructure = \"{0}/methane.xyz\"\n\
-         [[run]]\nensemble = \"nve\"\ntimestep_fs = 0.5\nduration_ps = 0.01\ntemperatures_K = [300]\nreplicas = 3\n",
+         [[run]]\nensemble = \"nve\"\ntimestep_fs = 0.5\nduration_ps = 0.01\ntemperatures_K = [300]\nreplicas = 3\nrelax = false\n",
         molecules.display()
     );
     std::fs::write(folder.path().join("c.toml"), text).unwrap();
