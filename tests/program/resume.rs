@@ -185,7 +185,7 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
         let runs = out.join("resume/runs.state");
         let mut first = true;
         let status = loop {
-            let mut child = campaign.start(&out, &["--resume", "--save-every", "0.02"]).spawn().unwrap();
+            let mut child = campaign.start(&out, &["--resume", "--save-every", "0"]).spawn().unwrap();
             while first && !runs.exists() && child.try_wait().unwrap().is_none() {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -224,8 +224,8 @@ fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept
     let parts = out.join("resume/parts.journal");
 
     // It is interrupted when it has kept runs in progress.
-    let child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
-    while !runs.exists() {
+    let mut child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
+    while !runs.exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -346,7 +346,7 @@ fn two_processes_do_not_share_a_folder() {
     let campaign = Campaign::new();
     let out = campaign.path("out");
     let mut child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
-    while !out.join("resume/parts.journal").exists() {
+    while !out.join("resume/parts.journal").exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let refused = campaign.run(&out, &["--resume"]);
