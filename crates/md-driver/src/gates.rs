@@ -53,7 +53,7 @@ const DIMER_TO_ANGSTROM: f64 = 8.0;
 const PRECISION_RUN: (f64, f64, usize) = (300.0, 0.5, 500);
 
 /// The gates of one model as they are measured.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Gates {
     model: String,
     gates: Vec<Gate>,

@@ -20,6 +20,8 @@ pub(super) struct Inputs {
     pub(super) config: Config,
     pub(super) molecules: Vec<LoadedMolecule>,
     pub(super) models: Vec<Option<LoadedModel>>,
+    /// The molecules that each model was loaded for.
+    pub(super) loaded_for: Vec<Vec<usize>>,
     pub(super) labels: Labels,
     /// Names of the molecules that each model was to run, those that could not be read included.
     pub(super) asked: Vec<Vec<String>>,
@@ -62,9 +64,10 @@ impl Inputs {
             bail!("no molecule is left: none of them can be read");
         }
         let whole_plan = plan(&config)?;
+        let loaded_for: Vec<Vec<usize>> =
+            (0..config.models.len()).map(|model| asked_for(&whole_plan, model)).collect();
         let mut loaded = Vec::new();
-        for (index, model) in config.models.iter().enumerate() {
-            let asked = asked_for(&whole_plan, index);
+        for (model, asked) in config.models.iter().zip(&loaded_for) {
             let named: Vec<(&str, &System)> =
                 asked.iter().map(|&m| (molecules[m].record.name.as_str(), &molecules[m].system)).collect();
             let failure = |reason: String| Failure {
@@ -91,7 +94,7 @@ impl Inputs {
         }
         in_share(&config, &molecules, request)?;
         let labels = request.labels.map(|file| load_labels(&config, file)).transpose()?.unwrap_or_default();
-        Ok(Inputs { config, molecules, models: loaded, labels, asked, failures })
+        Ok(Inputs { config, molecules, models: loaded, loaded_for, labels, asked, failures })
     }
 }
 

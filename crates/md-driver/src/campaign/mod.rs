@@ -163,12 +163,8 @@ pub const RESULTS: &str = "results.json";
 pub fn run(request: &Request<'_>, campaign: Campaign, progress: Progress) -> Result<Results> {
     let Campaign { out, store, mut identity, inputs } = campaign;
     let out = out.as_path();
-    let Inputs { config, molecules, models: mut loaded, labels, asked, failures } = inputs;
+    let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
     let config = &config;
-    let whole_plan = plan(config)?;
-    let loaded_for: Vec<Vec<usize>> = (0..config.models.len())
-        .map(|model| molecules_of(whole_plan.iter().filter(|g| g.model == model)))
-        .collect();
     let (groups, own) = in_share(config, &molecules, request)?;
     let mut results = nothing_yet(config, request, &molecules);
     results.campaign.started.clone_from(&identity.started);

@@ -151,28 +151,43 @@ impl ModelStage<'_> {
         format!("{}/{what}/{of}", self.model.record.name)
     }
 
-    /// Gates as a part of the campaign. What was measured before a failure stays.
+    /// Something with gates as a part of the campaign. Gates that were measured before a failure stay.
+    fn with_gates<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        gates: &mut Gates,
+        mut measure: impl FnMut(&mut Gates, &mut LoadedModel) -> Result<T>,
+    ) -> Result<Result<T>, Halt> {
+        let none_yet = Gates::new(&self.model.record.name);
+        let mut apart = none_yet.clone();
+        let measured = self.attempt(name, |stage| {
+            apart = none_yet.clone();
+            let value = measure(&mut apart, stage.model)?;
+            Ok((value, apart.clone()))
+        })?;
+        Ok(match measured {
+            Ok((value, measured)) => {
+                gates.absorb(measured);
+                Ok(value)
+            }
+            Err(error) => {
+                gates.absorb(apart);
+                Err(error)
+            }
+        })
+    }
+
+    /// Gates as a part of the campaign.
     fn measure_gates(
         &mut self,
         (title, of, molecule): (&str, &str, &str),
         gates: &mut Gates,
         results: &mut Results,
-        mut measure: impl FnMut(&mut Gates, &mut LoadedModel) -> Result<()>,
+        measure: impl FnMut(&mut Gates, &mut LoadedModel) -> Result<()>,
     ) -> Result<(), Halt> {
-        let model = self.model.record.name.clone();
-        let mut apart = Gates::new(&model);
         let name = self.part(title, of);
-        let measured = self.attempt(&name, |stage| {
-            apart = Gates::new(&model);
-            measure(&mut apart, stage.model)?;
-            Ok(std::mem::replace(&mut apart, Gates::new(&model)))
-        })?;
-        match measured {
-            Ok(measured) => gates.absorb(measured),
-            Err(error) => {
-                gates.absorb(apart);
-                results.failures.push(self.failure(Stage::Gates, Some(molecule), &error));
-            }
+        if let Err(error) = self.with_gates(&name, gates, measure)? {
+            results.failures.push(self.failure(Stage::Gates, Some(molecule), &error));
         }
         Ok(())
     }
@@ -204,10 +219,10 @@ impl ModelStage<'_> {
         if self.model.record.role == Role::Candidate {
             let systems = wanted.iter().map(|&m| &self.molecules[m].system);
             let elements = self.model.elements_to_pair(systems);
-            let of: Vec<&str> = elements.iter().map(|e| e.symbol()).collect();
+            let of = elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join("-");
             let _ticker = watch.stage(&self.model.record.name, ELEMENT_PAIRS, 0);
-            let part = (ELEMENT_PAIRS, of.join("-"), ELEMENT_PAIRS);
-            self.measure_gates((part.0, &part.1, part.2), gates, results, |gates, model| {
+            let part = (ELEMENT_PAIRS, of.as_str(), ELEMENT_PAIRS);
+            self.measure_gates(part, gates, results, |gates, model| {
                 gates.of_element_pairs(model, &elements)
             })?;
         }
@@ -227,21 +242,12 @@ impl ModelStage<'_> {
         for (&m, relaxed) in &relaxed {
             let molecule = &self.molecules[m];
             let name = molecule.record.name.as_str();
-            let model = self.model.record.name.clone();
-            let mut apart = Gates::new(&model);
             let part = self.part("minimum", name);
-            let looked = self.attempt(&part, |stage| {
-                apart = Gates::new(&model);
-                let record = minimum::look(stage.model, molecule, relaxed, &mut apart)?;
-                Ok((record, std::mem::replace(&mut apart, Gates::new(&model))))
-            })?;
+            let looked =
+                self.with_gates(&part, gates, |gates, model| minimum::look(model, molecule, relaxed, gates))?;
             match looked {
-                Ok((record, apart)) => {
-                    gates.absorb(apart);
-                    results.relaxations.push(record);
-                }
+                Ok(record) => results.relaxations.push(record),
                 Err(error) => {
-                    gates.absorb(apart);
                     results.failures.push(self.failure(Stage::Minimum, Some(name), &error));
                 }
             }
