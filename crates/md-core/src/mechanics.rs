@@ -53,9 +53,13 @@ pub fn inertia(masses_amu: &[f64], positions: &[Vec3]) -> Mat3 {
         .sum()
 }
 
+/// A moment of inertia below this share of the largest is that of a line: rounding of the positions makes as much.
+const NO_MOMENT: f64 = 1e-12;
+
 /// Number of independent rigid rotations: 3 in general, 2 when all atoms lie on one line, 0 for one atom.
 ///
-/// 'On one line' means that the smallest principal moment of inertia is below 1e-6 of the largest.
+/// 'On one line' means that the smallest principal moment of inertia is below 1e-6 of the largest: a CO₂ molecule of
+/// more than 179.78 degrees, which its bending passes within a femtosecond.
 pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
     if positions.len() < 2 {
         return 0; // whatever rounding leaves of its distance from its own centre
@@ -69,6 +73,50 @@ pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> 
     } else {
         3
     }
+}
+
+/// Degrees of freedom of a molecule that neither drifts nor turns: 3N - 6, or 3N - 5 for atoms on one line, or 0
+/// for one atom. As many as it has vibrations.
+///
+/// The count belongs to the geometry that it is made of, and a molecule that moves keeps it:
+///
+/// | it starts | n | of CO₂ | held at zero as it moves |
+/// |---|---|---|---|
+/// | on one line, or nearer to it than 179.78 degrees | 3N - 5 | 4 | rotation about the two axes with the larger moments |
+/// | bent, by a degree or more | 3N - 6 | 3 | rotation about all three axes |
+///
+/// In the first case both bends move by themselves, and together they may circle the line. In the second the molecule bends in
+/// one plane, and goes through the line there. Both are right samples of what they hold at zero.
+pub fn internal_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
+    let held = 3 + rotational_degrees_of_freedom(masses_amu, positions);
+    (3 * positions.len()).saturating_sub(held)
+}
+
+/// The axes that a collection of point masses turns about, as unit vectors with their moments of inertia in amu Å²: those
+/// `rotations` of the three principal axes with the largest moments, but for those whose moment is below 1e-12 of the largest.
+///
+/// 3 rotations are held by a bent molecule and 2 by a linear one, which may bend meanwhile. The moment about a bent molecule's
+/// own line falls to nothing as it passes through a line: nothing turns about that axis then, and what was divided by the moment
+/// would be rounding over rounding. A moment is the sum `Σ m |a × (x - x_com)|²` for the axis a, and never negative.
+pub fn rotation_axes(masses_amu: &[f64], positions: &[Vec3], rotations: usize) -> Vec<(Vec3, f64)> {
+    let centre = centre_of_mass(masses_amu, positions);
+    let principal = inertia(masses_amu, positions).symmetric_eigen().eigenvectors;
+    let moment = |axis: &Vec3| -> f64 {
+        masses_amu.iter().zip(positions).map(|(m, x)| m * axis.cross(&(x - centre)).norm_squared()).sum()
+    };
+    let mut axes: Vec<(Vec3, f64)> = principal
+        .column_iter()
+        .map(|column| {
+            let axis = column.into_owned();
+            let moment = moment(&axis);
+            (axis, moment)
+        })
+        .collect();
+    axes.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let largest = axes[0].1;
+    axes.truncate(rotations);
+    axes.retain(|(_, moment)| *moment > NO_MOMENT * largest);
+    axes
 }
 
 #[cfg(test)]
@@ -109,5 +157,28 @@ mod tests {
         assert_eq!(rotational_degrees_of_freedom(&[1.0; 3], &bent), 3);
         assert_eq!(rotational_degrees_of_freedom(&[1.0], &line[..1]), 0);
         assert_eq!(temperature_k(1.0, 0), 0.0);
+        assert_eq!(internal_degrees_of_freedom(&[1.0; 3], &line), 4);
+        assert_eq!(internal_degrees_of_freedom(&[1.0; 3], &bent), 3);
+        assert_eq!(internal_degrees_of_freedom(&[1.0; 2], &line[..2]), 1);
+        assert_eq!(internal_degrees_of_freedom(&[1.0], &line[..1]), 0);
+    }
+
+    #[test]
+    fn rotation_axes_have_the_moments_of_the_inertia_tensor_and_none_about_a_line() {
+        let bent = [Vec3::new(3.0, 1.0, 0.2), Vec3::new(4.0, 1.0, 0.0), Vec3::new(4.5, 1.6, -0.3)];
+        let masses = [1.0, 12.0, 16.0];
+        let axes = rotation_axes(&masses, &bent, 3);
+        let mut moments = inertia(&masses, &bent).symmetric_eigenvalues().as_slice().to_vec();
+        moments.sort_by(|a, b| b.total_cmp(a));
+        for ((axis, moment), expected) in axes.iter().zip(&moments) {
+            assert!((moment / expected - 1.0).abs() < 1e-12, "{axes:?} {moments:?}");
+            assert!((inertia(&masses, &bent) * axis - axis * *expected).norm() < 1e-12);
+        }
+        assert_eq!(rotation_axes(&masses, &bent, 2), axes[..2]);
+        // In a direction in which no coordinate is exact; rounding leaves 1e-32 of a moment, of either sign in the tensor.
+        let along = Vec3::new(0.3, -0.7, 0.9);
+        let line = [along * 0.0, along, along * 1.9];
+        assert_eq!(rotation_axes(&masses, &line, 3).len(), 2);
+        assert_eq!(rotation_axes(&[1.0], &line[..1], 3), []);
     }
 }

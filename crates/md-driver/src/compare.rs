@@ -143,14 +143,15 @@ fn follow(
     for trajectory in trajectories {
         let first = &trajectory.frames[0];
         let masses = first.system.masses_amu();
-        let held = 3 + mechanics::rotational_degrees_of_freedom(masses, first.system.positions());
         velocities.extend_from_slice(first.velocities.as_deref().unwrap_or_default());
-        degrees_of_freedom.push((3 * masses.len()).saturating_sub(held));
+        degrees_of_freedom.push(mechanics::internal_degrees_of_freedom(masses, first.system.positions()));
     }
-    state.set_velocities(velocities, degrees_of_freedom)?;
+    state.set_velocities(velocities, degrees_of_freedom.clone())?;
     let stride = (interval_fs / TIMESTEP_FS).ceil().max(1.0);
     let mut verlet = VelocityVerlet::new(interval_fs / stride)?;
-    let limit = Limits::for_molecule(&molecule.system, limits.bond_ratio, limits.max_temperature_k(1000.0));
+    let max_temperature_k =
+        degrees_of_freedom.iter().map(|&n| limits.max_temperature_k(1000.0, n)).fold(0.0, f64::max);
+    let limit = Limits::for_molecule(&molecule.system, limits.bond_ratio, max_temperature_k);
     let options = RunOptions {
         steps: stride as u64 * (frames.len() as u64 - 1),
         limits: vec![limit; trajectories.len()],

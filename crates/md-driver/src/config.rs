@@ -252,7 +252,8 @@ impl Default for EconomyConfig {
 pub struct LimitsConfig {
     /// Longest bond allowed, relative to its length in the structure file.
     pub bond_ratio: f64,
-    /// Highest kinetic temperature allowed is this many times the target plus 1000 K.
+    /// Highest kinetic temperature allowed is this many times the target plus 1000 K, and for small molecules more:
+    /// [`LimitsConfig::max_temperature_k`].
     pub temperature_factor: f64,
     /// A bond past this ratio counts as broken.
     pub broken_bond_ratio: f64,
@@ -264,10 +265,28 @@ impl Default for LimitsConfig {
     }
 }
 
+/// A limit that a thermal fluctuation passes with this probability ends no sound run: a campaign has 10⁸ samples.
+const NEVER_BY_CHANCE: f64 = 1e-12;
+
 impl LimitsConfig {
-    /// Highest temperature allowed in a run that was started at `target_k`, K.
-    pub fn max_temperature_k(&self, target_k: f64) -> f64 {
-        1000.0 + self.temperature_factor * target_k
+    /// Highest temperature allowed in a run at `target_k` of a molecule with n `degrees_of_freedom`, K: `1000 K + factor T`, or
+    /// `T (2n + 2 √(2n t) + 2t) / n` with `t = ln 10¹²` where that is more.
+    ///
+    /// The second is what a sound molecule does not pass by chance. The energy of n harmonic vibrations, kinetic and potential, is
+    /// `k_B T / 2` times χ² with 2n degrees of freedom, which is above `2n + 2 √(2n t) + 2t` with a probability of `exp(-t)` at most;
+    /// all of it is kinetic for a moment, whose temperature is `2 K / n k_B`. With a factor of 10 at 300 K the first is 4000 K, and
+    /// the second 21,600 K for N₂ (n = 1), 8,700 K for water (3), 3,900 K for methane (9). Each start at constant energy, and each
+    /// independent sample of a thermostat, is one trial.
+    ///
+    /// Source of the bound: B. Laurent, P. Massart, Ann. Statist. 28, 1302 (2000), lemma 1.
+    pub fn max_temperature_k(&self, target_k: f64, degrees_of_freedom: usize) -> f64 {
+        let usual_k = 1000.0 + self.temperature_factor * target_k;
+        let n = degrees_of_freedom as f64;
+        let t = -NEVER_BY_CHANCE.ln();
+        if degrees_of_freedom == 0 {
+            return usual_k; // one atom, which is at rest
+        }
+        usual_k.max(target_k * (2.0 * n + 2.0 * (2.0 * n * t).sqrt() + 2.0 * t) / n)
     }
 }
 
@@ -322,4 +341,27 @@ const TOO_LARGE: &str = "has more than 1 MiB: is this a campaign file?";
 pub fn parse(text: &str, path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
     let reader = Reader { path, text };
     if text.len() > MOST_BYTES { Err(reader.error(None, TOO_LARGE)) } else { reader.read(extra) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_temperature_limit_of_a_small_molecule_is_above_what_chance_reaches() {
+        let limits = LimitsConfig::default();
+        let at = |n| limits.max_temperature_k(300.0, n);
+        assert_eq!((at(0), at(9), at(60)), (4000.0, 4000.0, 4000.0));
+        for (n, expected_k) in [(1, 21_639.0), (3, 8701.4), (4, 6975.1)] {
+            assert!((at(n) - expected_k).abs() < 1.0, "{n}: {} K", at(n));
+        }
+        // Energy of n = 1 at constant energy: χ² with 2 degrees is above x with a probability of exp(-x/2).
+        let passes = (-0.5 * at(1) / 300.0).exp();
+        assert!(passes < 1e-12, "{passes:e}");
+        assert!((-0.5 * 4000.0 / 300.0_f64).exp() > 1e-3, "which 4000 K is not");
+        // A limit that is asked to be lower is not.
+        let strict = LimitsConfig { temperature_factor: 1.0, ..limits };
+        assert_eq!(strict.max_temperature_k(300.0, 1), at(1));
+        assert_eq!(limits.max_temperature_k(0.0, 1), 1000.0);
+    }
 }

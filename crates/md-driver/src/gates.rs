@@ -38,7 +38,7 @@ const LOOP_ANGSTROM: f64 = 0.03;
 /// A kink of less than this (eV/Å) hides in the noise of f64: force and its covariance are defined.
 const NO_KINK_EV_PER_ANGSTROM: f64 = 1e-4;
 
-/// Distance of two molecules that must not feel each other, Å.
+/// Distance at least of two molecules that must not feel each other, from any atom to any other, Å.
 const FAR_ANGSTROM: f64 = 60.0;
 
 /// Rays along which an atom leaves its molecule, and how far, Å: beyond any cutoff.
@@ -82,13 +82,13 @@ impl Gates {
         self.series.extend(apart.series);
     }
 
-    /// Adds a measurement; of several on one molecule the largest stays.
+    /// Adds a measurement; of several on one molecule the largest stays, or with errors the interval that holds the largest.
     pub fn record(&mut self, id: &str, molecule: &str, value: f64, unit: &str, detail: &str) {
         self.record_resolved(id, molecule, value, f64::NAN, unit, detail);
     }
 
     /// The same with the error of the measurement itself, in `unit`.
-    fn record_resolved(
+    pub fn record_resolved(
         &mut self,
         id: &str,
         molecule: &str,
@@ -110,11 +110,7 @@ impl Gates {
 
     fn enter(&mut self, new: Gate) {
         match self.gates.iter_mut().find(|g| g.id == new.id && g.molecule == new.molecule) {
-            // No value means that it was not finite, which is the worst.
-            Some(known) if new.value.is_none() || (known.value.is_some() && new.value > known.value) => {
-                *known = new;
-            }
-            Some(_) => {}
+            Some(known) => *known = larger(known, new),
             None => self.gates.push(new),
         }
     }
@@ -217,8 +213,16 @@ impl Gates {
 
     /// Jumps as atoms leave a molecule.
     fn of_rays(&mut self, potential: &mut dyn Potential, molecule: &str, system: &System) -> Result<()> {
-        let jumps = probe::ray_jumps(potential, system, RAYS, REACH_ANGSTROM, SEED)?;
-        let place = |at: f64| format!("an atom moved by {} Å", number(at));
+        let probe::RayJumps { jumps, closest } =
+            probe::ray_jumps(potential, system, RAYS, REACH_ANGSTROM, SEED)?;
+        let symbol = |atom: usize| system.elements()[atom].symbol();
+        let kept = closest.map(|probe::Approach { atoms: [i, j], distance_angstrom, radii }| {
+            let (distance, radii) = (number(distance_angstrom), number(radii));
+            let pair = format!("{}{i}-{}{j}", symbol(i), symbol(j));
+            format!(", none nearer to another than {distance} Å ({pair}, {radii} sums of covalent radii)")
+        });
+        let kept = kept.unwrap_or_default();
+        let place = |at: f64| format!("an atom moved by {} Å{kept}", number(at));
         self.record(
             "ray_energy_jump",
             molecule,
@@ -287,6 +291,32 @@ impl Gates {
             self.gates.retain(|g| g.id != id || g.molecule != ELEMENT_PAIRS);
             self.record(id, ELEMENT_PAIRS, value, unit, detail);
         }
+    }
+}
+
+/// The larger of two measurements. The largest of values that are known to an error each is at least the largest lower bound, and
+/// at most the largest upper one: where these are of two measurements, it is known to that interval alone.
+fn larger(known: &Gate, new: Gate) -> Gate {
+    // No value means that it was not finite, which is the worst.
+    let (Some(value), Some(other)) = (known.value, new.value) else {
+        return if known.value.is_none() { known.clone() } else { new };
+    };
+    let (error, other_error) = (known.standard_error.unwrap_or(0.0), new.standard_error.unwrap_or(0.0));
+    let (low, high) = (value - error, value + error);
+    let (other_low, other_high) = (other - other_error, other + other_error);
+    if low >= other_low && high >= other_high {
+        return known.clone();
+    }
+    if other_low >= low && other_high >= high {
+        return new;
+    }
+    let (low, high) = (low.max(other_low), high.max(other_high));
+    let detail = if other > value { new.detail } else { known.detail.clone() };
+    Gate {
+        value: Some(0.5 * (low + high)),
+        standard_error: Some(0.5 * (high - low)),
+        detail,
+        ..known.clone()
     }
 }
 
@@ -375,22 +405,28 @@ mod tests {
         }
     }
 
-    /// Criteria that the gates of a model fail, by default thresholds.
-    fn fired(mut model: LoadedModel) -> BTreeSet<&'static str> {
+    /// Criteria that the gates of a model fail, by default thresholds, whatever the error of the measurement.
+    fn fired(model: LoadedModel) -> BTreeSet<&'static str> {
+        judged(model).into_iter().filter(|(_, best, _)| !best).map(|(id, ..)| id).collect()
+    }
+
+    /// Of every gate with a criterion, whether the best and the worst value that it may have hold.
+    fn judged(mut model: LoadedModel) -> Vec<(&'static str, bool, bool)> {
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
         gates.of_element_pairs(&mut model, &[Element::H, Element::C]).unwrap();
-        let fails = |g: &Gate| {
+        let of_criterion = |g: &Gate| {
             criteria::ALL.iter().find_map(|c| match (c.evidence, c.default) {
                 (Evidence::Gate(id), Some(threshold)) if id == g.id => {
-                    let holds = c.bound.holds(g.value.unwrap_or(f64::NAN), threshold);
-                    (!holds).then_some(id)
+                    let (value, error) = (g.value.unwrap_or(f64::NAN), g.standard_error.unwrap_or(0.0));
+                    let [low, high] = [value - error, value + error].map(|v| c.bound.holds(v, threshold));
+                    Some((id, low || high, low && high))
                 }
                 _ => None,
             })
         };
         let of_criteria = |g: &&Gate| [ELEMENT_PAIRS, "cluster"].contains(&g.molecule.as_str());
-        gates.records().iter().filter(of_criteria).filter_map(fails).collect()
+        gates.records().iter().filter(of_criteria).filter_map(of_criterion).collect()
     }
 
     fn with(defect: Defect) -> BTreeSet<&'static str> {
@@ -400,7 +436,9 @@ mod tests {
 
     #[test]
     fn no_gate_fires_on_a_sound_potential() {
-        assert_eq!(fired(loaded(sound(), sound())), BTreeSet::new());
+        for (id, _, worst) in judged(loaded(sound(), sound())) {
+            assert!(worst, "{id}");
+        }
     }
 
     #[test]
@@ -434,6 +472,34 @@ mod tests {
                 _ => assert_eq!(fired, BTreeSet::from_iter(expected), "{defect:?}"),
             }
         }
+    }
+
+    #[test]
+    fn of_several_measurements_the_interval_of_the_largest_stays() {
+        let mut gates = Gates::new("m");
+        let mut add = |value: f64, error: f64, detail: &str| {
+            gates.record_resolved("x", "water", value, error, "eV", detail);
+            let gate = gates.records()[0].clone();
+            (gate.value, gate.standard_error, gate.detail)
+        };
+        assert_eq!(add(2.0, 0.5, "a"), (Some(2.0), Some(0.5), "a".to_owned()));
+        assert_eq!(add(1.0, 0.25, "b"), (Some(2.0), Some(0.5), "a".to_owned()));
+        assert_eq!(add(4.0, 0.5, "c"), (Some(4.0), Some(0.5), "c".to_owned()));
+        // Another one may be as large as 9, and the largest is 3.5 at least.
+        assert_eq!(add(3.0, 6.0, "d"), (Some(6.25), Some(2.75), "c".to_owned()));
+        assert_eq!(add(7.0, f64::NAN, "e"), (Some(8.0), Some(1.0), "e".to_owned()));
+        assert_eq!(add(f64::NAN, 1.0, "f"), (None, Some(1.0), "f".to_owned()));
+        assert_eq!(add(9.0, 1.0, "g"), (None, Some(1.0), "f".to_owned()));
+    }
+
+    #[test]
+    fn rays_say_how_near_atoms_came() {
+        let mut model = loaded(sound(), sound());
+        let mut gates = Gates::new("m");
+        gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
+        let gate = gates.records().iter().find(|g| g.id == "ray_energy_jump").unwrap();
+        assert!(gate.detail.contains("none nearer to another than 1."), "{}", gate.detail);
+        assert!(gate.detail.ends_with("sums of covalent radii)"), "{}", gate.detail);
     }
 
     #[test]

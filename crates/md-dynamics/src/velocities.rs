@@ -41,7 +41,8 @@ pub enum VelocityError {
 /// | one atom | everything | 0: at rest, 0 K, whatever was asked for |
 ///
 /// The degrees of freedom are written to the state, so that [`State::temperature_k`] follows. The positions
-/// decide what is linear ([`mechanics::rotational_degrees_of_freedom`]).
+/// decide what is linear ([`mechanics::internal_degrees_of_freedom`]), now and for as long as the state moves: thermostats
+/// hold at zero what is missing of 3N, also as a bent molecule passes through a line and as a linear one bends.
 ///
 /// System `s` draws from a ChaCha12 stream keyed with `seeds[s]` alone ([`stream_seed`] makes one), so what it
 /// gets does not depend on its place or neighbours in the batch, bit for bit.
@@ -130,7 +131,8 @@ fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
         .collect()
 }
 
-/// Sets the momentum and, for `rotations` of 3 (or 2, on a line), the angular momentum to zero.
+/// Sets the momentum and, for `rotations` of 3 (or 2, of a linear molecule), the angular momentum to zero: that about as
+/// many principal axes ([`mechanics::rotation_axes`]). About an axis without a moment nothing turns, and nothing is removed.
 pub(crate) fn remove_rigid_motion(
     masses_amu: &[f64],
     positions: &[Vec3],
@@ -139,22 +141,19 @@ pub(crate) fn remove_rigid_motion(
 ) {
     let total_mass: f64 = masses_amu.iter().sum();
     let centre = mechanics::centre_of_mass(masses_amu, positions);
-    let axes = mechanics::inertia(masses_amu, positions).symmetric_eigen();
-    let no_rotation_about = if rotations == 3 { None } else { Some(axes.eigenvalues.imin()) };
+    let axes = match rotations {
+        0 => Vec::new(),
+        _ => mechanics::rotation_axes(masses_amu, positions, rotations),
+    };
     // The second pass takes out what rounding left of the first.
     for _ in 0..2 {
         let drift = mechanics::momentum(masses_amu, velocities) / total_mass;
         velocities.iter_mut().for_each(|v| *v -= drift);
-        if rotations == 0 {
+        if axes.is_empty() {
             continue;
         }
         let spin = mechanics::angular_momentum(masses_amu, positions, velocities);
-        let rate: Vec3 = (0..3)
-            .filter(|&k| Some(k) != no_rotation_about)
-            .map(|k| {
-                axes.eigenvectors.column(k) * (axes.eigenvectors.column(k).dot(&spin) / axes.eigenvalues[k])
-            })
-            .sum();
+        let rate: Vec3 = axes.iter().map(|(axis, moment)| axis * (axis.dot(&spin) / moment)).sum();
         for (v, x) in velocities.iter_mut().zip(positions) {
             *v -= rate.cross(&(x - centre));
         }
@@ -175,6 +174,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{argon_atom, at_rest, carbon_dioxide, water};
     use md_core::{Cell, Element, Mat3, System};
+    use md_testkit::random::SplitMix64;
     use proptest::prelude::*;
 
     const EXACT: VelocityOptions = VelocityOptions { exact_temperature: true };
@@ -386,6 +386,56 @@ mod tests {
             prop_assert!(momentum < 1e-12, "momentum {momentum:e}");
             prop_assert!(spin < 1e-12, "angular momentum {spin:e}");
             prop_assert!((state.temperature_k(0) / temperature_k - 1.0).abs() < 1e-12);
+        }
+
+        /// Molecules that pass through a line: bent by any angle down to none, of any masses, anywhere.
+        #[test]
+        fn rigid_motion_of_a_molecule_near_a_line_is_removed_and_nothing_becomes_large(
+            exponent in -16.0..0.0f64,
+            exactly_linear in prop::bool::weighted(0.1),
+            masses in prop::collection::vec(1.0..200.0f64, 4),
+            n in 2..5usize,
+            shift in -50.0..50.0f64,
+            rotations in 2..4usize,
+            seed: u64,
+        ) {
+            let bend = if exactly_linear { 0.0 } else { 10_f64.powf(exponent) };
+            let turn = SplitMix64::new(seed).rotation();
+            // Every second atom lies off the line, by some of it out of the plane.
+            let offsets = [0.0, bend, 0.0, -0.5 * bend];
+            let positions: Vec<Vec3> = (0..n).map(|k| {
+                let out = if k == 3 { 0.3 * bend } else { 0.0 };
+                turn * Vec3::new(1.2 * k as f64, offsets[k], out) + Vec3::repeat(shift)
+            }).collect();
+            let masses = &masses[..n];
+            let before = draw(masses, 300.0, seed);
+            let mut after = before.clone();
+            remove_rigid_motion(masses, &positions, rotations, &mut after);
+            // It is a projection: no energy is added.
+            let energy = |v: &[Vec3]| mechanics::kinetic_energy_ev(masses, v);
+            prop_assert!(energy(&after) <= energy(&before) * (1.0 + 1e-9), "{} {}", energy(&before), energy(&after));
+            let mut again = after.clone();
+            remove_rigid_motion(masses, &positions, rotations, &mut again);
+            let scale = before.iter().map(Vec3::norm).fold(0.0, f64::max);
+            for (a, b) in after.iter().zip(&again) {
+                prop_assert!((a - b).norm() < 1e-8 * scale, "{a} {b}");
+            }
+            // About every axis that turns, and 3 only where the molecule is bent beyond rounding.
+            let momentum = mechanics::momentum(masses, &after).norm();
+            prop_assert!(momentum < 1e-12 * masses.iter().sum::<f64>() * scale, "momentum {momentum:e}");
+            let spin = mechanics::angular_momentum(masses, &positions, &after);
+            for (axis, moment) in mechanics::rotation_axes(masses, &positions, rotations) {
+                // Rounding of positions at a distance from the origin.
+                let all = masses.iter().sum::<f64>() * scale * (1.0 + shift.abs());
+                prop_assert!(axis.dot(&spin).abs() < 1e-12 * all, "{} about a moment of {moment:e}", axis.dot(&spin));
+            }
+            let found = mechanics::rotation_axes(masses, &positions, 3).len();
+            if n > 2 && bend > 1e-4 {
+                prop_assert_eq!(found, 3);
+            }
+            if n == 2 || bend < 1e-9 {
+                prop_assert_eq!(found, 2);
+            }
         }
     }
 }

@@ -195,15 +195,10 @@ pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom
         return translation.collect();
     }
     let centre = mechanics::centre_of_mass(masses_amu, positions);
-    let axes = mechanics::inertia(masses_amu, positions).symmetric_eigen();
+    // About the principal axes the rotations are orthogonal. A linear molecule is free to turn about its own line as it bends.
+    let axes = mechanics::rotation_axes(masses_amu, positions, held - 3);
     let turning = |m: &f64, x: &Vec3| -> f64 {
-        // About the principal axes the rotations are orthogonal; about the line of a linear molecule there is none.
-        (0..3)
-            .filter(|&k| axes.eigenvalues[k] > 1e-6 * axes.eigenvalues.max())
-            .map(|k| {
-                m * axes.eigenvectors.column(k).cross(&(x - centre)).norm_squared() / axes.eigenvalues[k]
-            })
-            .sum()
+        axes.iter().map(|(axis, moment)| m * axis.cross(&(x - centre)).norm_squared() / moment).sum()
     };
     translation.zip(masses_amu.iter().zip(positions)).map(|(left, (m, x))| left - turning(m, x)).collect()
 }
@@ -307,6 +302,16 @@ mod tests {
         let line = [Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0), Vec3::new(-1.2, 0.0, 0.0)];
         let linear = kinetic_shares(&[12.0, 16.0, 16.0], &line, 4);
         assert!((linear.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{linear:?}");
+        // As it bends, too: what circles the line is one of its two bends.
+        let bent = [Vec3::new(0.0, 0.1, 0.02), line[1], line[2]];
+        let shares = kinetic_shares(&[12.011, 15.999, 15.999], &bent, 4);
+        assert!((shares.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{shares:?}");
+        for (share, expected) in shares.iter().zip([2.1812, 0.9094, 0.9094]) {
+            assert!((share - expected).abs() < 0.02, "{shares:?}");
+        }
+        // A bent one that happens to be on a line.
+        let passing = kinetic_shares(&[12.0, 16.0, 16.0], &line, 3);
+        assert!(passing.iter().all(|share| (0.0..=3.0).contains(share)), "{passing:?}");
         let periodic = kinetic_shares(&MASSES, &water(), 6);
         assert!((periodic.iter().sum::<f64>() - 6.0).abs() < 1e-12, "{periodic:?}");
     }

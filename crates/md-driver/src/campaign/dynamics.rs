@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use md_core::units::FS_PER_PS;
-use md_core::{Limits, Potential, State, System};
+use md_core::{Limits, Potential, State, System, mechanics};
 use md_dynamics::{
     Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
     VelocityVerlet,
@@ -215,8 +215,9 @@ pub(super) fn start<'a>(
         None => return Err((RunFate::Failed, "the molecule could not be relaxed".to_owned())),
     };
     let hottest_k = grid.ramp_to_k.unwrap_or(planned.temperature_k).max(planned.temperature_k);
-    let limits =
-        Limits::for_molecule(structure, config.limits.bond_ratio, config.limits.max_temperature_k(hottest_k));
+    let degrees_of_freedom = mechanics::internal_degrees_of_freedom(system.masses_amu(), system.positions());
+    let max_temperature_k = config.limits.max_temperature_k(hottest_k, degrees_of_freedom);
+    let limits = Limits::for_molecule(structure, config.limits.bond_ratio, max_temperature_k);
     Ok(Start { system, structure, limits })
 }
 

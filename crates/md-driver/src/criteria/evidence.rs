@@ -2,7 +2,7 @@
 
 use md_io::results::{Evaluation, Run, RunFate, RunThermal, Speed, Stage};
 
-use super::{Finding, REPLICAS, Subject, Uncertainty};
+use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
 use crate::statistics;
 
 fn file_name(path: &str) -> &str {
@@ -310,7 +310,13 @@ pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
     match s.results.gates.iter().find(own) {
         Some(gate) => Finding::Value {
             value: gate.value.unwrap_or(f64::NAN),
-            uncertainty: None,
+            // The error of the measurement is a bound, not a standard deviation.
+            uncertainty: gate.value.zip(gate.standard_error).map(|(value, error)| Uncertainty {
+                standard_error: error,
+                interval: [(value - error).max(0.0), value + error],
+                n: 1,
+                of: COMPUTATION,
+            }),
             detail: match gate.value {
                 Some(_) => gate.detail.clone(),
                 None => "the model's answer was not finite".to_owned(),

@@ -67,6 +67,9 @@ pub enum Finding {
 /// What [`Uncertainty::of`] calls runs that differ in their random numbers alone.
 pub const REPLICAS: &str = "replicas";
 
+/// What [`Uncertainty::of`] calls a value that is computed once and for all, to an error of the computation.
+pub const COMPUTATION: &str = "computation";
+
 /// How well a value is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Uncertainty {
@@ -119,6 +122,8 @@ pub enum Scope {
 pub enum Theme {
     /// It depends on how the molecule is turned, shifted, mirrored or numbered.
     Symmetry,
+    /// The same positions do not give the same answer.
+    Repeatability,
     /// The force is not the gradient of the energy.
     Gradient,
     /// The energy jumps or has kinks.

@@ -2,7 +2,7 @@
 
 use md_io::results::{Check, CriteriaSet, Status, Threshold};
 
-use crate::criteria::{Bound, Criterion, Finding, REPLICAS, Uncertainty};
+use crate::criteria::{Bound, COMPUTATION, Criterion, Finding, REPLICAS, Uncertainty};
 use md_report::{number, with_unit};
 
 /// What `finding` means for `threshold`.
@@ -99,6 +99,12 @@ fn what_would_decide(
         return format!("the value lies between good ({good}) and bad ({bad})");
     };
     let Some(u) = uncertainty else { return String::new() };
+    if u.of == COMPUTATION {
+        let error = number(u.standard_error);
+        return format!(
+            "the error of the finite differences (± {error}) covers the limit: a smaller step or forces in f64 would decide"
+        );
+    }
     let reach = (u.interval[1] - value).max(value - u.interval[0]);
     let factor = (reach / gap).powi(2);
     let more = (u.n as f64 * (factor - 1.0)).ceil().max(1.0);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::water;
+use crate::fixtures::{system, water};
 use crate::{VelocityOptions, thermalise};
 use md_core::{Integrator, Potential, StepError, System, mechanics};
 use md_metrics::ThermalAccumulator;
@@ -172,6 +172,85 @@ fn an_isolated_molecule_neither_drifts_nor_turns_and_has_the_right_temperature()
             assert!(found.iter().all(|s| s.kinetic_energy_p > 1e-2 / 8.0), "{found:?}");
         }
     }
+}
+
+/// Carbon dioxide at an angle, with a control whose minimum is on the line.
+fn bent_carbon_dioxide(degrees: f64, n: usize) -> (State, Control, Vec<u64>) {
+    let (cos, sin) = ((0.5 * degrees.to_radians()).sin(), (0.5 * degrees.to_radians()).cos());
+    let at = |cos: f64, sin: f64| [1.16 * cos, 1.16 * sin, 0.0];
+    let shape = |sin| system(&["O", "C", "O"], &[at(-cos, sin), [0.0; 3], at(cos, sin)]);
+    let mut control = Control::new(&[shape(0.0)]).unwrap();
+    let mut state = State::at_rest(&vec![shape(sin); n], &mut control).unwrap();
+    let seeds: Vec<u64> = (0..n as u64).collect();
+    thermalise(&mut state, &vec![300.0; n], &seeds, &VelocityOptions::default()).unwrap();
+    (state, control, seeds)
+}
+
+#[test]
+fn a_bent_molecule_passes_through_a_line_unharmed_and_turns_no_faster() {
+    for kind in [
+        ThermostatKind::Langevin { friction_per_ps: 20.0 },
+        ThermostatKind::Bussi { relaxation_fs: 50.0 },
+        ThermostatKind::NoseHoover { relaxation_fs: 30.0 },
+    ] {
+        let (mut state, mut control, seeds) = bent_carbon_dioxide(179.0, 8);
+        assert_eq!(state.degrees_of_freedom(), [3; 8]);
+        let mut thermostat = kind.build(0.5, &[Target::Constant(300.0); 8], &seeds, &state).unwrap();
+        let start_ev = thermostat.conserved_ev(&state);
+        let mut sides = 0;
+        let mut side = [false; 8];
+        for _ in 0..40_000 {
+            thermostat.step(&mut state, &mut control).unwrap();
+            for s in 0..8 {
+                let atoms = state.batch().range(s);
+                let (m, x) = (&state.batch().masses_amu()[atoms.clone()], &state.positions()[atoms.clone()]);
+                let v = &state.velocities()[atoms];
+                let spin = mechanics::angular_momentum(m, x, v).norm();
+                assert!(spin < 1e-6, "{kind:?}: {spin:e} amu Å²/fs in step {}", state.step());
+                let normal = (x[0] - x[1]).cross(&(x[2] - x[1])).z > 0.0;
+                sides += usize::from(std::mem::replace(&mut side[s], normal) != normal);
+            }
+        }
+        assert!(sides > 1000, "{kind:?}: {sides} passages");
+        for (start, end) in start_ev.iter().zip(thermostat.conserved_ev(&state)) {
+            assert!((end - start).abs() < 0.01, "{kind:?}: {start} eV, then {end} eV");
+        }
+    }
+}
+
+#[test]
+fn a_linear_molecule_bends_both_ways_and_its_atoms_have_their_shares() {
+    let (mut state, mut control, seeds) = bent_carbon_dioxide(180.0, 8);
+    assert_eq!(state.degrees_of_freedom(), [4; 8]);
+    let kind = ThermostatKind::Langevin { friction_per_ps: 20.0 };
+    let mut thermostat = kind.build(0.5, &[Target::Constant(300.0); 8], &seeds, &state).unwrap();
+    let masses = state.batch().masses_amu()[..3].to_vec();
+    let mut thermal: Vec<ThermalAccumulator> =
+        (0..8).map(|_| ThermalAccumulator::new(&masses, 4, 300.0).unwrap()).collect();
+    let (mut shares, mut frames) = ([0.0; 3], 0.0);
+    for step in 0..44_000 {
+        thermostat.step(&mut state, &mut control).unwrap();
+        if step < 4000 || step % 8 != 0 {
+            continue;
+        }
+        for (s, thermal) in thermal.iter_mut().enumerate() {
+            let atoms = state.batch().range(s);
+            let (x, v) = (&state.positions()[atoms.clone()], &state.velocities()[atoms]);
+            thermal.push(1e-3 * state.time_fs(), x, v).unwrap();
+            for ((share, m), v) in shares.iter_mut().zip(&masses).zip(v) {
+                *share += 2.0 * mechanics::kinetic_energy_ev(&[*m], &[*v]) / (BOLTZMANN_EV_PER_K * 300.0);
+            }
+            frames += 1.0;
+        }
+    }
+    for (share, expected) in shares.iter().zip([0.9094, 2.1812, 0.9094]) {
+        let found = share / frames;
+        assert!((found / expected - 1.0).abs() < 0.07, "{found} of {expected}");
+    }
+    let found: Vec<_> = thermal.iter().map(|t| t.statistics().unwrap()).collect();
+    // One in 800 tests is below this by chance.
+    assert!(found.iter().all(|s| s.equipartition_p > 1e-2 / 8.0), "{found:?}");
+    assert!(found.iter().all(|s| s.kinetic_energy_p > 1e-2 / 8.0), "{found:?}");
 }
 
 #[test]

@@ -204,9 +204,42 @@ fn narrow(
     }
 }
 
-/// The largest jumps as single atoms leave the molecule, along `n` random rays that lead away from its
-/// centroid, up to `reach_angstrom`: every pair with the atom crosses every cutoff within reach. `at` is the
-/// way the atom has gone.
+/// Jumps along rays, and how near the atoms that left came to others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RayJumps {
+    /// The largest of all rays; `at` is the way that the atom has gone.
+    pub jumps: Jumps,
+    /// The closest approach of all rays; `None` of one atom alone.
+    pub closest: Option<Approach>,
+}
+
+/// How near two atoms come to each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Approach {
+    /// The two atoms.
+    pub atoms: [usize; 2],
+    /// Their distance, Å.
+    pub distance_angstrom: f64,
+    /// The same in sums of their covalent radii: a bond has about 1.
+    pub radii: f64,
+}
+
+/// Random directions that an atom may try, until one leads out of the molecule.
+const DIRECTIONS: usize = 256;
+
+/// Atoms without a bond touch at so many sums of their covalent radii.
+const CONTACT_RADII: f64 = 2.0;
+
+/// Radius of an element that has none in the table (Cordero et al. 2008), Å: that of curium, the last that has.
+const UNKNOWN_RADIUS_ANGSTROM: f64 = 1.69;
+
+/// The largest jumps as single atoms leave the molecule along `n` random rays, each `reach_angstrom` long: every pair with the
+/// atom crosses every cutoff within reach.
+///
+/// A ray keeps a distance from every atom: the one that leaves comes no nearer to another than it is at the start, or than
+/// two sums of covalent radii (C-C 3.0 Å, H-H 1.2 Å), where atoms without a bond touch. Nearer than that any potential is steep,
+/// and no run goes there. An atom inside a cage has no such way, and another one is taken. The outermost atom always has one:
+/// straight away from the centroid.
 ///
 /// # Errors
 /// What the potential returns.
@@ -216,72 +249,82 @@ pub fn ray_jumps(
     n: usize,
     reach_angstrom: f64,
     seed: u64,
-) -> Result<Jumps, ProbeError> {
+) -> Result<RayJumps, ProbeError> {
     const INTERVAL_ANGSTROM: f64 = 0.1;
-    let mut random = SplitMix64::new(seed);
-    let order = random.permutation(system.n_atoms());
-    let centre = centroid(system);
-    let mut worst = Jumps::default();
-    for ray in 0..n {
-        let atom = order[ray % order.len()];
-        let outwards = system.positions()[atom] - centre;
-        let mut direction = random.rotation() * Vec3::x();
-        if direction.dot(&outwards) < 0.0 {
-            direction = -direction;
-        }
-        // Mostly outwards, so that the atom does not run into its neighbours.
-        let direction = (direction + outwards / largest([outwards.norm(), 1e-9])).normalize();
+    let mut worst = RayJumps { jumps: Jumps::default(), closest: None };
+    for Ray { atom, direction } in rays(system, n, seed) {
         let path = |at: f64| {
             let mut positions = system.positions().to_vec();
             positions[atom] += direction * at;
             positions
         };
         let samples = (reach_angstrom / INTERVAL_ANGSTROM).ceil().max(4.0) as usize;
-        worst = worst.max(largest_jumps(potential, system, path, (0.0, reach_angstrom), samples)?);
+        let jumps = largest_jumps(potential, system, path, (0.0, reach_angstrom), samples)?;
+        worst.jumps = worst.jumps.max(jumps);
+        let approaches = worst.closest.into_iter().chain(approaches(system, atom, direction));
+        worst.closest = approaches.min_by(|a, b| a.radii.total_cmp(&b.radii));
     }
     Ok(worst)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::analytic::LennardJones;
-    use crate::defects::{Defect, Defective};
-    use md_core::Element;
-
-    const SOUND: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
-
-    fn argon() -> System {
-        let positions = vec![Vec3::zeros(), Vec3::new(3.8, 0.1, 0.0), Vec3::new(1.0, 3.6, 0.4)];
-        System::new(vec![Element::AR; 3], positions).unwrap()
-    }
-
-    #[test]
-    fn a_smooth_potential_has_no_jumps_even_on_its_wall() {
-        for seed in 0..4 {
-            let jumps = ray_jumps(&mut SOUND.clone(), &argon(), 6, 12.0, seed).unwrap();
-            assert!(jumps.energy.size_ev < 1e-8, "{jumps:?}");
-            assert!(jumps.force.size_ev_per_angstrom < 1e-5, "{jumps:?}");
-        }
-    }
-
-    #[test]
-    fn a_truncated_potential_jumps_by_what_was_cut_off_and_where() {
-        for (jump_ev, cutoff_angstrom) in [(0.5, 5.0), (1e-3, 6.3)] {
-            let defect = Defect::Truncated { jump_ev, cutoff_angstrom };
-            let mut truncated = Defective::new(SOUND, defect);
-            let dimer =
-                System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(2.0, 0.0, 0.0)]).unwrap();
-            let path = |r: f64| vec![Vec3::zeros(), Vec3::new(r, 0.0, 0.0)];
-            let jumps = largest_jumps(&mut truncated, &dimer, path, (2.5, 8.0), 100).unwrap();
-            assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
-            assert!((jumps.energy.at_angstrom - cutoff_angstrom).abs() < 1e-6, "{jumps:?}");
-            // The force on each of the two atoms falls from jump / cutoff to nothing.
-            let force = 2_f64.sqrt() * jump_ev / cutoff_angstrom;
-            assert!((jumps.force.size_ev_per_angstrom - force).abs() < 1e-2 * force, "{jumps:?}");
-            // Along a ray two pairs may cross, one after the other.
-            let jumps = ray_jumps(&mut truncated, &argon(), 6, 12.0, 1).unwrap();
-            assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
-        }
-    }
+/// The way of one atom out of the molecule.
+struct Ray {
+    atom: usize,
+    direction: Vec3,
 }
+
+/// `n` rays that lead out of the molecule, from one atom after the other in a random order.
+fn rays(system: &System, n: usize, seed: u64) -> Vec<Ray> {
+    let mut random = SplitMix64::new(seed);
+    let order = random.permutation(system.n_atoms());
+    let mut rays = Vec::with_capacity(n);
+    while rays.len() < n {
+        let before = rays.len();
+        for &atom in order.iter().take(n - before) {
+            let mut directions = (0..DIRECTIONS).map(|_| random.rotation() * Vec3::x());
+            let free = directions.find(|direction| leads_out(system, atom, direction));
+            rays.extend(free.map(|direction| Ray { atom, direction }));
+        }
+        if rays.len() == before {
+            let (atom, direction) = straight_out(system);
+            rays.push(Ray { atom, direction });
+        }
+    }
+    rays
+}
+
+/// Whether an atom keeps its distance from all others on its way in a direction.
+fn leads_out(system: &System, atom: usize, direction: &Vec3) -> bool {
+    approaches(system, atom, *direction).all(|Approach { atoms: [_, other], distance_angstrom, radii }| {
+        let start = (system.positions()[other] - system.positions()[atom]).norm();
+        distance_angstrom >= start || radii >= CONTACT_RADII
+    })
+}
+
+/// How near an atom comes to each of the others on its way in a direction.
+fn approaches(system: &System, atom: usize, direction: Vec3) -> impl Iterator<Item = Approach> {
+    let radius =
+        |atom: usize| system.elements()[atom].covalent_radius_angstrom().unwrap_or(UNKNOWN_RADIUS_ANGSTROM);
+    (0..system.n_atoms()).filter(move |&other| other != atom).map(move |other| {
+        let away = system.positions()[other] - system.positions()[atom];
+        let ahead = away.dot(&direction).max(0.0);
+        let distance_angstrom = if ahead > 0.0 { (away - direction * ahead).norm() } else { away.norm() };
+        Approach {
+            atoms: [atom, other],
+            distance_angstrom,
+            radii: distance_angstrom / (radius(atom) + radius(other)),
+        }
+    })
+}
+
+/// The outermost atom, and the direction away from the centroid (any, where it is the centroid itself).
+pub(super) fn straight_out(system: &System) -> (usize, Vec3) {
+    let centre = centroid(system);
+    let distance = |atom: &usize| (system.positions()[*atom] - centre).norm();
+    let outermost = (0..system.n_atoms()).max_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
+    let outwards = system.positions()[outermost] - centre;
+    (outermost, outwards.try_normalize(0.0).unwrap_or_else(Vec3::x))
+}
+
+#[cfg(test)]
+mod tests;

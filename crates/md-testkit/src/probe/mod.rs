@@ -12,7 +12,7 @@ mod work;
 
 pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
 pub use hessian::{Hessian, hessian};
-pub use jumps::{EnergyJump, ForceJump, Jumps, largest_jumps, ray_jumps};
+pub use jumps::{Approach, EnergyJump, ForceJump, Jumps, RayJumps, largest_jumps, ray_jumps};
 pub use scan::{leaving_scan, rotation_scan};
 pub use work::{LoopWork, loop_work};
 
@@ -260,8 +260,8 @@ pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64,
     Ok(torque.norm())
 }
 
-/// Two molecules that do not feel each other: the system and a copy of it, turned at random and `distance_angstrom`
-/// away. How far the energy of both is from twice that of one, and the largest change of a force.
+/// Two molecules that do not feel each other: the system and a copy of it, turned at random and so far away that no
+/// atom of one is nearer than `distance_angstrom` to one of the other. How far the energy of both is from twice that of one, and the largest change of a force.
 ///
 /// # Errors
 /// What the potential returns; one that knows molecules by their atoms does not know two of them.
@@ -273,7 +273,8 @@ pub fn extensivity(
 ) -> Result<Deviation, ProbeError> {
     let mut random = SplitMix64::new(seed);
     let (turn, centre) = (random.rotation(), centroid(system));
-    let shift = random.rotation() * Vec3::new(distance_angstrom, 0.0, 0.0);
+    let radius = largest(system.positions().iter().map(|x| (x - centre).norm()));
+    let shift = random.rotation() * Vec3::new(distance_angstrom + 2.0 * radius, 0.0, 0.0);
     let far: Vec<Vec3> = system.positions().iter().map(|x| centre + turn * (x - centre) + shift).collect();
     let copy = system.clone().with_positions(far.clone())?;
     let twice = |x: &[f64]| [x, x].concat();

@@ -1,6 +1,7 @@
 use md_core::{Mat3, Potential, Request, System, Vec3};
 use nalgebra::{Rotation3, Unit};
 
+use super::jumps::straight_out;
 use super::{ProbeError, centroid, evaluate_path};
 
 /// Energy of a molecule turned about an axis through its centroid, `n` + 1 times up to a whole turn: angle (degrees) and
@@ -27,7 +28,7 @@ pub fn rotation_scan(
 }
 
 /// Energy of a molecule as its outermost atom moves straight away from the centroid, `n` + 1 times up to `reach_angstrom`: way
-/// (Å) and energy less that at the end (eV).
+/// (Å) and energy less that at the end (eV). No other atom lies that way: it leaves all of them from the first step on.
 ///
 /// # Errors
 /// What the potential returns.
@@ -37,11 +38,7 @@ pub fn leaving_scan(
     reach_angstrom: f64,
     n: usize,
 ) -> Result<Vec<[f64; 2]>, ProbeError> {
-    let centre = centroid(system);
-    let distance = |atom: &usize| (system.positions()[*atom] - centre).norm();
-    let outermost = (0..system.n_atoms()).max_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
-    let outwards = system.positions()[outermost] - centre;
-    let direction = if outwards.norm() > 0.0 { outwards.normalize() } else { Vec3::x() };
+    let (outermost, direction) = straight_out(system);
     let ways: Vec<f64> = (0..=n).map(|k| reach_angstrom * k as f64 / n as f64).collect();
     let moved = |way: &f64| {
         let mut positions = system.positions().to_vec();

@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Criterion] = &[
          times, with a question about displaced positions in between",
         "eV, eV/Å",
         1e-9,
-        Theme::Gradient,
+        Theme::Repeatability,
         "a potential is a function of the positions",
     ),
     gate(
@@ -169,7 +169,8 @@ pub(super) const ROWS: &[Criterion] = &[
         "energy_jump_ev",
         "energy jump as an atom leaves",
         "max |ΔE + ∫ F·dx| over 10⁻⁷ Å, found by bisection, as an atom leaves the displaced structure along \
-         each of 8 random rays, 12 Å long",
+         each of 8 random rays, 12 Å long, on which it comes no nearer to any atom than at the start or than \
+         2 sums of covalent radii",
         "eV",
         1e-3,
         Theme::Smoothness,
@@ -180,7 +181,8 @@ pub(super) const ROWS: &[Criterion] = &[
         "force_jump_ev_per_angstrom",
         "force jump as an atom leaves",
         "max |ΔF| of all atoms together over 10⁻⁷ Å, found by bisection, as an atom leaves the displaced \
-         structure along each of 8 random rays, 12 Å long",
+         structure along each of 8 random rays, 12 Å long, on which it comes no nearer to any atom than at \
+         the start or than 2 sums of covalent radii",
         "eV/Å",
         1e-2,
         Theme::Smoothness,
@@ -346,7 +348,9 @@ pub(super) const ROWS: &[Criterion] = &[
         "hessian_asymmetry",
         "hessian_asymmetry_ev_per_angstrom2",
         "asymmetry of the Hessian",
-        "max |H_ij − H_ji| at the relaxed molecule, H = −∂F/∂x by central differences of 10⁻³ Å",
+        "max |H_ij − H_ji| at the relaxed molecule, H = −∂F/∂x by central differences D of 2·10⁻⁵ and 10⁻⁵ Å \
+         with Richardson's extrapolation; its error is 2 max |A_ij|, A the change of D − Dᵀ between the two \
+         steps",
         "eV/Å²",
         1e-2,
         Theme::Gradient,
