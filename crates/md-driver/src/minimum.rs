@@ -59,6 +59,9 @@ pub fn look(
     let bonds = bonds::find(given, bonds::DEFAULT_SCALE);
     let lengths = bonds.iter().map(|b| ((now[b.j] - now[b.i]).norm(), b));
     record.max_bond_ratio = lengths.clone().map(|(r, b)| r / b.length_angstrom).max_by(f64::total_cmp);
+    if given.n_atoms() == 1 {
+        gates.record("relaxed_bonds", name, 0.0, "Å", "one atom has no bonds");
+    }
     let worst =
         lengths.map(|(r, b)| ((r - b.length_angstrom).abs(), b)).max_by(|(a, _), (b, _)| a.total_cmp(b));
     if let Some((error, bond)) = worst {
@@ -93,7 +96,12 @@ fn vibrations(
         "",
     );
     let frequencies = hessian.frequencies_per_cm(&minimum.system);
-    let lowest = frequencies.first().copied().unwrap_or(f64::NAN);
+    let Some(&lowest) = frequencies.first() else {
+        for (id, unit) in [("imaginary_mode", "1/cm"), ("frequency_error", "%")] {
+            gates.record(id, name, 0.0, unit, "one atom has no vibrations");
+        }
+        return Ok(());
+    };
     let left = minimum.max_force_ev_per_angstrom;
     gates.record(
         "imaginary_mode",

@@ -228,10 +228,15 @@ impl Record {
             _ => (None, None),
         };
         let first = seen.or(last);
+        // One atom has no bond that could be long. Of several without a bond nobody knows what holds them together.
+        let no_bond = (self.start.len() == 1).then_some(0.0);
         RunStability {
             first_broken_bond_ps: first.map(|(time_ps, _, _)| time_ps),
             first_broken_bond: first.map(|(_, i, j)| format!("{i}-{j}")),
-            max_bond_ratio: [self.bonds.max_ratio(), last_ratio].into_iter().flatten().reduce(f64::max),
+            max_bond_ratio: [self.bonds.max_ratio(), last_ratio, no_bond]
+                .into_iter()
+                .flatten()
+                .reduce(f64::max),
             max_rmsd_angstrom: self.max_rmsd_angstrom,
         }
     }

@@ -311,17 +311,22 @@ pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
         Some(gate) => Finding::Value {
             value: gate.value.unwrap_or(f64::NAN),
             // The error of the measurement is a bound, not a standard deviation.
-            uncertainty: gate.value.zip(gate.standard_error).map(|(value, error)| Uncertainty {
-                standard_error: error,
-                interval: [(value - error).max(0.0), value + error],
-                n: 1,
-                of: COMPUTATION,
-            }),
+            uncertainty: gate.value.zip(gate.standard_error.filter(|&error| error > 0.0)).map(
+                |(value, error)| Uncertainty {
+                    standard_error: error,
+                    interval: [(value - error).max(0.0), value + error],
+                    n: 1,
+                    of: COMPUTATION,
+                },
+            ),
             detail: match gate.value {
                 Some(_) => gate.detail.clone(),
                 None => "the model's answer was not finite".to_owned(),
             },
         },
+        None if id == "relaxed_bonds" && without_bonds(s) => {
+            missing(s, Stage::Minimum, || "the structure has no bonds".to_owned())
+        }
         None if matches!(
             id,
             "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error"
@@ -331,4 +336,9 @@ pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
         }
         None => missing(s, Stage::Gates, || "the gate was not measured".to_owned()),
     }
+}
+
+/// Whether no bonds were found in the structure of a molecule.
+fn without_bonds(s: &Subject<'_>) -> bool {
+    s.results.molecules.iter().any(|m| m.name == s.molecule && m.bonds == 0)
 }
