@@ -7,6 +7,7 @@ mod campaign;
 mod damaged;
 mod data;
 mod doctor;
+mod molecules;
 mod names;
 mod physics;
 mod resume;
