@@ -67,8 +67,9 @@ fn judged<'a>(results: &'a Results, name: &str) -> &'a Model {
 fn no_gate_fires_on_a_sound_student() {
     let folder = tempfile::tempdir().unwrap();
     let (_, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), SHORT);
+    // Of short runs at one temperature these prove nothing.
     let gates = |c: &&md_io::results::Check| {
-        !["stable_ps", "energy_drift_meV_per_atom_per_ps"].contains(&c.id.as_str())
+        !["stable_ps", "energy_drift_meV_per_atom_per_ps", "temperatures"].contains(&c.id.as_str())
     };
     let fired: Vec<_> = judged(&results, "student")
         .checks

@@ -14,20 +14,14 @@ use md_model::Precision;
 use crate::config::{Device, Implementation, ModelArgument, ModelConfig, ModelSource};
 use crate::dashboard;
 use crate::progress::Progress;
-use crate::{doctor, evaluate, frames, in_full, models, reports, speed, train, validate, verdict};
-
-/// Exit status for bad input or usage.
-pub const BAD_INPUT: u8 = 2;
+use crate::{doctor, evaluate, exit, frames, in_full, models, reports, speed, train, validate, verdict};
 
 /// Folder of all output folders that nobody named.
 pub(crate) const OUTPUT: &str = "mdproof-out";
 
 /// May this machine-learned force field run production molecular dynamics?
-///
-/// Exit status: 0 every model met what the campaign expects of it, 1 some did not, 2 bad input or usage,
-/// 3 incomplete (data are missing, no model was judged, or interrupted).
 #[derive(Parser)]
-#[command(name = "mdproof", version, max_term_width = 110)]
+#[command(name = "mdproof", version, max_term_width = 110, after_help = exit::TABLE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -182,7 +176,7 @@ pub fn run_with(
             };
             return match (message.use_stderr(), written) {
                 (false, Ok(())) => 0,
-                _ => BAD_INPUT,
+                _ => exit::BAD_INPUT,
             };
         }
     };
@@ -202,7 +196,7 @@ pub fn run_with(
     done.unwrap_or_else(|error| {
         // Nothing is left to do when even this cannot be written.
         let _ = writeln!(err, "error: {}", in_full(&error));
-        BAD_INPUT
+        exit::status_of(&error)
     })
 }
 
@@ -217,7 +211,7 @@ fn judge_again(a: &VerdictArguments, out: &mut dyn Write, colour: bool) -> Resul
     let mut results = Results::read(&a.results)?;
     verdict::judge(&mut results);
     write!(out, "{}", dashboard::render(&results, colour))?;
-    Ok(verdict::outcome(&results) as u8)
+    Ok(verdict::outcome(&results).exit_status())
 }
 
 fn run_evaluate(a: &Evaluate, out: &mut dyn Write, progress: Progress) -> Result<u8> {

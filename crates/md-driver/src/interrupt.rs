@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// What a program does that was interrupted twice: the shell's number for Ctrl-C.
+/// Exit status of a program that was interrupted twice while it could not end anywhere: the shell's number for Ctrl-C.
 const IMPATIENT: i32 = 130;
 
 /// Whoever can stop within this does it in order; then the program ends, wherever it is.
@@ -31,7 +31,7 @@ pub fn is_requested() -> bool {
 pub fn listen() -> Result<()> {
     let handler = || {
         if REQUESTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(IMPATIENT);
+            std::process::exit(last_words().take().map_or(IMPATIENT, |(status, _)| i32::from(status)));
         }
         std::thread::spawn(|| {
             std::thread::sleep(GRACE);

@@ -12,6 +12,7 @@ mod curves;
 pub mod dashboard;
 mod doctor;
 pub mod evaluate;
+pub mod exit;
 pub mod frames;
 pub mod gates;
 mod interrupt;

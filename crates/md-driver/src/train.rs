@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use md_model::TrainingDevice;
 use md_train::{Event, Outcome, Trainer, TrainingConfig, ValidationErrors};
 
-use crate::interrupt;
 use crate::progress::Progress;
+use crate::{exit, interrupt};
 
 #[derive(Args)]
 pub struct Train {
@@ -41,7 +41,7 @@ enum Device {
     Cuda,
 }
 
-/// Runs the training until it is done or interrupted; exit status 0 when done, 3 when there is more to do.
+/// Runs the training until it is done or interrupted.
 pub fn train(a: &Train, out: &mut dyn Write, progress: Progress) -> Result<u8> {
     let config = TrainingConfig::load(&a.config)?;
     let folder =
@@ -102,7 +102,7 @@ pub fn train(a: &Train, out: &mut dyn Write, progress: Progress) -> Result<u8> {
         }
         Outcome::Interrupted => {
             writeln!(out, "interrupted after {} of {steps} steps: go on with --resume", trainer.step())?;
-            return Ok(3);
+            return Ok(exit::INTERRUPTED);
         }
     }
     Ok(0)

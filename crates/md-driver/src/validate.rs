@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use md_io::results::Results;
 
@@ -13,8 +13,8 @@ use crate::cli::OUTPUT;
 use crate::config::{self, Device, ModelArgument};
 use crate::plan::{Filter, Shard};
 use crate::progress::Progress;
-use crate::verdict::{self, Outcome};
-use crate::{dashboard, doctor, interrupt, reports};
+use crate::verdict;
+use crate::{dashboard, doctor, exit, interrupt, reports};
 
 #[derive(Args)]
 pub struct Validate {
@@ -120,7 +120,7 @@ pub fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progr
     let folder = campaign.out.clone();
     let go_on = format!("go on with the same command and --out {} --resume", folder.display());
     let ran = interruptible(&folder, &go_on, out, || campaign::run(&request, campaign, progress))?;
-    let Some(results) = ran else { return Ok(Outcome::Incomplete as u8) };
+    let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     if let Some(shard) = a.shard {
         let shares = folder.display();
         writeln!(
@@ -135,7 +135,12 @@ pub fn validate(a: &Validate, out: &mut dyn Write, colour: bool, progress: Progr
 
 /// Writes the reports of a campaign, and says what came of it.
 fn conclude(results: &Results, folder: &Path, json: bool, out: &mut dyn Write, colour: bool) -> Result<u8> {
-    reports::write(results, folder)?;
+    reports::write(results, folder).with_context(|| {
+        let folder = folder.display();
+        format!(
+            "the results are complete in {folder}, the reports are not: mdproof report {folder} writes them"
+        )
+    })?;
     let file = folder.join(campaign::RESULTS);
     if json {
         out.write_all(&std::fs::read(&file)?)?;
@@ -144,7 +149,7 @@ fn conclude(results: &Results, folder: &Path, json: bool, out: &mut dyn Write, c
         let dashboard = dashboard::render(results, colour);
         writeln!(out, "{dashboard}results: {}\nreport: {}", file.display(), report.display())?;
     }
-    Ok(verdict::outcome(results) as u8)
+    Ok(verdict::outcome(results).exit_status())
 }
 
 /// Runs `mdproof merge`.
@@ -155,7 +160,7 @@ pub fn merge(a: &Merge, out: &mut dyn Write, colour: bool, progress: Progress) -
     let progress = if a.quiet { Progress::Quiet } else { progress };
     let go_on = "go on with the same command";
     let ran = interruptible(&a.out, go_on, out, || campaign::merge(&a.shards, &a.out, progress))?;
-    let Some(results) = ran else { return Ok(Outcome::Incomplete as u8) };
+    let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     conclude(&results, &a.out, a.json, out, colour)
 }
 
@@ -168,7 +173,7 @@ fn interruptible(
 ) -> Result<Option<Results>> {
     interrupt::listen()?;
     let interrupted = format!("interrupted: what was measured is kept in {}: {go_on}", folder.display());
-    let guard = interrupt::may_end_anywhere(Outcome::Incomplete as u8, interrupted.clone());
+    let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, interrupted.clone());
     let ran = campaign();
     drop(guard);
     match ran {

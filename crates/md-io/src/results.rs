@@ -136,7 +136,8 @@ pub struct Campaign {
     pub seed: u64,
     /// Start, RFC 3339, UTC.
     pub started: String,
-    /// End, RFC 3339, UTC.
+    /// End, RFC 3339, UTC; empty until then: a campaign that was stopped has none.
+    #[serde(default)]
     pub finished: String,
     /// What the plan was restricted to (`--only`), such as `molecule=water`; empty for the whole campaign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -144,6 +145,33 @@ pub struct Campaign {
     /// The share of the plan that was run (`--shard`), such as `1/4`; absent for the whole plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+    /// Runs that the campaign file asks for and that `--only` or `--shard` left out, of the models in these results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Campaign {
+    /// Whether everything that was asked for has been measured. A campaign that was killed or interrupted is not at its
+    /// end.
+    pub fn is_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+}
+
+/// Runs of one model on one molecule under one condition that were not asked for this time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Model.
+    pub model: String,
+    /// Molecule.
+    pub molecule: String,
+    /// As [`Run::ensemble`].
+    pub ensemble: String,
+    /// Temperature of the initial velocities, K.
+    #[serde(rename = "temperature_K")]
+    pub temperature_k: f64,
+    /// Which replicas, in ascending order.
+    pub replicas: Vec<u32>,
 }
 
 /// The program and the machine.
@@ -221,6 +249,9 @@ pub struct Molecule {
     pub structure_sha256: String,
     /// Covalent bonds found in the structure.
     pub bonds: usize,
+    /// Reference frequencies of the campaign file, 1/cm; empty where it gives none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_frequencies_per_cm: Vec<f64>,
 }
 
 /// The relaxation of one molecule with one model.

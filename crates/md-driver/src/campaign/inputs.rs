@@ -170,6 +170,7 @@ pub(crate) fn load_molecule(
             elements: elements.iter().map(|e| e.symbol().to_owned()).collect(),
             structure_sha256: md_io::files::sha256_file(&config.structure)?,
             bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
+            reference_frequencies_per_cm: config.frequencies_per_cm.clone(),
         },
         system,
         references,

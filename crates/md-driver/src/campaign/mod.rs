@@ -13,12 +13,12 @@ mod stage;
 mod store;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use md_io::results::{self, Results, SCHEMA_VERSION};
+use md_io::results::{self, LeftOut, Results, SCHEMA_VERSION};
 
 use crate::config::{Config, Device, ModelArgument};
 use crate::plan::{Filter, Group, Shard, only, plan, share};
@@ -166,24 +166,30 @@ pub fn run(request: &Request<'_>, campaign: Campaign, progress: Progress) -> Res
     let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
     let config = &config;
     let (groups, own) = in_share(config, &molecules, request)?;
-    let mut results = nothing_yet(config, request, &molecules);
-    results.campaign.started.clone_from(&identity.started);
-    results.failures = failures;
-    frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
-    finish(&mut results, out)?;
-    let is_run = |index: usize| own.as_ref().unwrap_or(&groups).iter().any(|g| g.model == index);
+    let mine = own.as_ref().unwrap_or(&groups);
+    let is_run = |index: usize| mine.iter().any(|g| g.model == index);
     let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
     let names: Vec<String> = named.iter().map(|&index| config.models[index].name.clone()).collect();
+    let mut results = nothing_yet(config, request, &molecules);
+    results.campaign.started.clone_from(&identity.started);
+    results.campaign.left_out = left_out(config, mine)?;
+    results.failures = failures;
     results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
-    let watch = Watch::new(progress, &results, &names, out);
-    for index in named {
-        let model = &config.models[index];
-        let slot = &mut loaded[index];
-        results.models.push(results::Model {
+    // All of them from the start, so that a campaign that is killed says what it has not looked at.
+    results.models = named
+        .iter()
+        .map(|&index| results::Model {
             molecules: asked[index].clone(),
-            ..slot.as_ref().map_or_else(|| models::unloaded(model), |m| m.record.clone())
-        });
-        if let Some(loaded) = slot {
+            ..loaded[index]
+                .as_ref()
+                .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
+        })
+        .collect();
+    frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
+    save(&mut results, out)?;
+    let watch = Watch::new(progress, &results, &names, out);
+    for (place, index) in named.into_iter().enumerate() {
+        if let Some(loaded) = &mut loaded[index] {
             let whole = groups_of(index, &groups);
             let share = own.as_ref().map(|own| groups_of(index, own));
             let mut stage = ModelStage {
@@ -198,20 +204,18 @@ pub fn run(request: &Request<'_>, campaign: Campaign, progress: Progress) -> Res
                 watch: &watch,
             };
             stage.measure(&whole, share.as_deref(), &mut results)?;
-            if let Some(record) = results.models.last_mut() {
-                // A device may have failed on the way.
-                record.device.clone_from(&loaded.record.device);
-                record.device_note.clone_from(&loaded.record.device_note);
-            }
+            let record = &mut results.models[place];
+            // A device may have failed on the way.
+            record.device.clone_from(&loaded.record.device);
+            record.device_note.clone_from(&loaded.record.device_note);
         }
-        finish(&mut results, out)?;
-        if let Some(model) = results.models.last() {
-            watch.model_is_done(model);
-        }
+        save(&mut results, out)?;
+        watch.model_is_done(&results.models[place]);
     }
     results.machine = store.part("machine", || Ok(speed::machine()))??;
     speed::relate_to_machine(&mut results.speed, &results.machine);
-    finish(&mut results, out)?;
+    results.campaign.finished = provenance::now();
+    save(&mut results, out)?;
     identity.finished = true;
     identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
     watch.finish();
@@ -231,6 +235,7 @@ fn nothing_yet(config: &Config, request: &Request<'_>, molecules: &[LoadedMolecu
             started: String::new(),
             only: request.only.iter().map(Filter::to_string).collect(),
             shard: request.shard.map(|shard| shard.to_string()),
+            left_out: Vec::new(),
         },
         provenance: provenance::provenance(),
         criteria: config.criteria.clone(),
@@ -265,6 +270,33 @@ fn in_share<'c>(
     Ok((groups, own))
 }
 
+/// The runs of the whole plan that are not among `mine`, of the models that are.
+fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
+    let made: BTreeSet<&str> = mine.iter().flat_map(|g| &g.runs).map(|run| run.id.as_str()).collect();
+    let models: BTreeSet<usize> = mine.iter().map(|g| g.model).collect();
+    let whole = plan(config)?;
+    let mut replicas: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+    for group in whole.iter().filter(|g| models.contains(&g.model)) {
+        for run in group.runs.iter().filter(|run| !made.contains(run.id.as_str())) {
+            // Kelvins are ordered by their bits, since they are positive.
+            let condition =
+                (run.model, run.molecule, group.config.ensemble.name(), run.temperature_k.to_bits());
+            replicas.entry(condition).or_default().insert(run.replica);
+        }
+    }
+    let named =
+        |((model, molecule, ensemble, kelvins), replicas): ((usize, usize, &str, u64), BTreeSet<u32>)| {
+            LeftOut {
+                model: config.models[model].name.clone(),
+                molecule: config.molecules[molecule].name.clone(),
+                ensemble: ensemble.to_owned(),
+                temperature_k: f64::from_bits(kelvins),
+                replicas: replicas.into_iter().collect(),
+            }
+        };
+    Ok(replicas.into_iter().map(named).collect())
+}
+
 fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
     groups.iter().filter(|g| g.model == model).cloned().collect()
 }
@@ -276,8 +308,7 @@ pub(crate) fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c
 }
 
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
-fn finish(results: &mut Results, out: &Path) -> Result<(), Halt> {
-    results.campaign.finished = provenance::now();
+fn save(results: &mut Results, out: &Path) -> Result<(), Halt> {
     let devices = |of: fn(&results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
         if named.is_empty() { "cpu".to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }

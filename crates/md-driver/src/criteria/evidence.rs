@@ -342,3 +342,82 @@ pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
 fn without_bonds(s: &Subject<'_>) -> bool {
     s.results.molecules.iter().any(|m| m.name == s.molecule && m.bonds == 0)
 }
+
+/// Whether the campaign gives reference frequencies of the molecule.
+pub(super) fn has_reference_frequencies(s: &Subject<'_>) -> bool {
+    let of_molecule = |m: &&md_io::results::Molecule| m.name == s.molecule;
+    s.results.molecules.iter().find(of_molecule).is_some_and(|m| !m.reference_frequencies_per_cm.is_empty())
+}
+
+/// The runs at constant energy that were made, by temperature: at each the longest.
+fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
+    let made: Vec<&Run> = s.nve_runs().filter(|run| run.fate != RunFate::Failed).collect();
+    statistics::longest_conditions(&made)
+}
+
+pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
+    let groups = by_temperature(s);
+    if groups.is_empty() {
+        return no_runs(s);
+    }
+    let mut kelvins: Vec<f64> = groups.iter().map(|g| g[0].temperature_k).collect();
+    kelvins.sort_by(f64::total_cmp);
+    let named: Vec<String> = kelvins.iter().map(f64::to_string).collect();
+    Finding::Amount { value: groups.len() as f64, detail: format!("runs at {} K", named.join(", ")) }
+}
+
+pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
+    let kelvins = by_temperature(s).into_iter().map(|g| g[0].temperature_k);
+    match kelvins.max_by(f64::total_cmp) {
+        Some(value) => Finding::Amount { value, detail: format!("no run is hotter than {value} K") },
+        None => no_runs(s),
+    }
+}
+
+pub(super) fn replicas(s: &Subject<'_>) -> Finding {
+    match by_temperature(s).into_iter().min_by_key(Vec::len) {
+        Some(fewest) => {
+            let (n, kelvins) = (fewest.len(), fewest[0].temperature_k);
+            let plural = if n == 1 { "run" } else { "runs" };
+            Finding::Amount { value: n as f64, detail: format!("{n} {plural} at {kelvins} K") }
+        }
+        None => no_runs(s),
+    }
+}
+
+/// Runs at a longer step than is safe are no evidence about a safe one; the step is the campaign's, not the model's.
+pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
+    let Some(longest_fs) = s.nve_runs().map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
+        return no_runs(s);
+    };
+    let ladders = || s.results.timesteps.iter().filter(|l| l.model == s.model && l.molecule == s.molecule);
+    if ladders().next().is_none() {
+        return missing(s, Stage::Timesteps, || "the ladder of time steps was not climbed".to_owned());
+    }
+    let safe: Option<Vec<f64>> = ladders().map(|l| l.largest_safe_fs).collect();
+    match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {
+        Some(safe_fs) => Finding::Amount {
+            value: longest_fs / safe_fs,
+            detail: format!(
+                "runs at {longest_fs} fs, safe up to {safe_fs} fs: timestep_fs = {safe_fs} or less tells"
+            ),
+        },
+        None => Finding::Missing("no time step of the ladder was safe".to_owned()),
+    }
+}
+
+pub(super) fn runs_left_out(s: &Subject<'_>) -> Finding {
+    let own = |l: &&md_io::results::LeftOut| {
+        l.model == s.model && l.molecule == s.molecule && l.temperature_k <= s.max_temperature_k
+    };
+    let left_out = || s.results.campaign.left_out.iter().filter(own);
+    let one = |l: &md_io::results::LeftOut| {
+        let replicas: Vec<String> = l.replicas.iter().map(u32::to_string).collect();
+        format!("{} at {} K, replica {}", l.ensemble, l.temperature_k, replicas.join(", "))
+    };
+    let named: Vec<String> = left_out().map(one).collect();
+    Finding::Amount {
+        value: left_out().map(|l| l.replicas.len()).sum::<usize>() as f64,
+        detail: if named.is_empty() { "none".to_owned() } else { format!("left out: {}", named.join("; ")) },
+    }
+}

@@ -60,6 +60,13 @@ pub enum Finding {
         /// Number of observations.
         n: usize,
     },
+    /// How much a verdict rests on. Too little of it is missing data, no fault of the model.
+    Amount {
+        /// In the unit of the criterion.
+        value: f64,
+        /// What there is, and what would be enough.
+        detail: String,
+    },
     /// Not measured, and why.
     Missing(String),
 }
@@ -98,6 +105,9 @@ pub struct Criterion {
     pub bound: Bound,
     /// Threshold where the campaign file says nothing; with `None` the criterion is applied only where asked for.
     pub default: Option<f64>,
+    /// Whether there is anything to apply the default to: a molecule may come without what it asks about, such as
+    /// reference frequencies. A threshold of the campaign file is applied whatever this says.
+    pub applies: fn(&Subject<'_>) -> bool,
     /// Why that threshold.
     pub source: &'static str,
     /// Whether it is applied to every molecule or once to the model.
@@ -148,6 +158,8 @@ pub enum Theme {
     Implementation,
     /// It is too slow.
     Speed,
+    /// Nothing: there is too little to judge it by.
+    Amount,
 }
 
 /// Where the number of a criterion comes from.

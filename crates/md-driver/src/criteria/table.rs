@@ -21,6 +21,7 @@ const fn row(
         unit,
         bound: Bound::AtMost,
         default,
+        applies: always,
         source,
         scope: Scope::Molecule,
         theme,
@@ -46,6 +47,7 @@ const fn gate(
         unit,
         bound: Bound::AtMost,
         default: Some(default),
+        applies: always,
         source,
         scope: Scope::Molecule,
         theme,
@@ -65,6 +67,14 @@ impl Criterion {
     const fn only_where_asked(self) -> Self {
         Criterion { default: None, ..self }
     }
+
+    const fn where_given(self, applies: fn(&Subject<'_>) -> bool) -> Self {
+        Criterion { applies, ..self }
+    }
+}
+
+fn always(_: &Subject<'_>) -> bool {
+    true
 }
 
 const LENGTH: usize = runs::ROWS.len() + gates::ROWS.len();

@@ -57,6 +57,13 @@ pub(super) fn check(
             check.value = times.reduce(f64::min);
             check.reason = format!("{n} runs");
         }
+        Finding::Amount { value, detail } => {
+            if holds(value) {
+                check.status = Status::Pass;
+            }
+            check.value = Some(value);
+            check.reason = detail;
+        }
         Finding::Missing(reason) => check.reason = reason,
     }
     check

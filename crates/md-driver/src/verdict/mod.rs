@@ -26,6 +26,7 @@ use md_io::results::{
 
 use crate::config::PRODUCTION;
 use crate::criteria::{self, Criterion, Evidence, Scope, Subject};
+use crate::exit;
 use md_report::worst;
 
 pub use md_report::ENGINE;
@@ -38,15 +39,26 @@ const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
 /// the atoms, two molecules, pairs; and the comparison with another implementation, of which it has none.
 const NOT_FOR_CONTROL: [&str; 4] = ["equivalence", "permutation", "extensivity", "dimer"];
 
-/// Exit status of a campaign; the numbers are the program's.
+/// What a campaign came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Every model met what the campaign expects of it.
-    Met = 0,
+    Met,
     /// Some model did not.
-    NotMet = 1,
-    /// Data are missing, or no model was judged.
-    Incomplete = 3,
+    NotMet,
+    /// Data are missing, no model was judged, or the campaign is not at its end.
+    Incomplete,
+}
+
+impl Outcome {
+    /// The exit status of the program.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Outcome::Met => exit::AS_EXPECTED,
+            Outcome::NotMet => exit::NOT_AS_EXPECTED,
+            Outcome::Incomplete => exit::INCOMPLETE,
+        }
+    }
 }
 
 /// Fills in checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
@@ -55,8 +67,11 @@ pub fn judge(results: &mut Results) {
     results.models = judged;
 }
 
-/// What the campaign as a whole came to.
+/// What the campaign as a whole came to: incomplete where it is not at its end, whatever its models show until then.
 pub fn outcome(results: &Results) -> Outcome {
+    if !results.campaign.is_finished() {
+        return Outcome::Incomplete;
+    }
     let mut candidates = 0;
     let mut incomplete = false;
     for model in &results.models {
@@ -117,15 +132,27 @@ fn judge_model(results: &Results, model: &Model) -> Model {
         .map(|set| set.name.clone())
         .collect();
     let verdict = (model.role == Role::Candidate).then(|| verdict_of(&sets, &uses, state_of));
+    let summary = if !results.campaign.is_finished() && !has_evidence(results, &model.name) {
+        "not measured: the campaign was stopped before it".to_owned()
+    } else {
+        words::summary(verdict, &uses, &checks)
+    };
     Model {
         verdict,
-        summary: words::summary(verdict, &uses, &checks),
+        summary,
         failure_modes: words::failure_modes(results, model, &checks),
         uses,
         envelope: envelope::envelope(results, model),
         checks,
         ..model.clone()
     }
+}
+
+/// Whether anything was measured of a model, or tried in vain.
+fn has_evidence(results: &Results, model: &str) -> bool {
+    results.gates.iter().any(|g| g.model == model)
+        || results.runs.iter().any(|r| r.model == model)
+        || results.failures.iter().any(|f| f.model == model)
 }
 
 fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
@@ -158,8 +185,10 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
             Scope::ElementPairs => &element_pairs,
         };
         for molecule in molecules {
-            let finding = criterion.measure(&Subject::new(results, &model.name, molecule, set));
-            checks.push(check::check(criterion, set, threshold, molecule, finding));
+            let subject = Subject::new(results, &model.name, molecule, set);
+            if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
+                checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
+            }
         }
     }
     checks

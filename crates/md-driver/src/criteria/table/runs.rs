@@ -254,4 +254,59 @@ pub(super) const ROWS: &[Criterion] = &[
         MISSION,
         |s| evidence::speed(s, |speed| speed.cold_100_steps_s),
     ),
+    row(
+        "temperatures",
+        "temperatures of its runs",
+        "number of temperatures at which the molecule was run at constant energy",
+        "",
+        Some(2.0),
+        Theme::Amount,
+        "one temperature says nothing of another",
+        evidence::temperatures,
+    )
+    .at_least(),
+    row(
+        "hottest_temperature_K",
+        "hottest temperature of its runs",
+        "the highest temperature at which the molecule was run at constant energy",
+        "K",
+        Some(300.0),
+        Theme::Amount,
+        "production runs are made at room temperature and above",
+        evidence::hottest_temperature,
+    )
+    .at_least(),
+    row(
+        "replicas",
+        "replicas at every temperature",
+        "fewest runs at constant energy that differ in their random numbers alone, over all temperatures; at each the \
+         longest runs count",
+        "",
+        Some(2.0),
+        Theme::Amount,
+        "one run has no scatter",
+        evidence::replicas,
+    )
+    .at_least(),
+    row(
+        "timestep_over_safe",
+        "time step / longest safe step",
+        "longest time step of the runs at constant energy over the longest that the ladder of time steps found safe on \
+         the molecule",
+        "",
+        Some(1.0),
+        Theme::Amount,
+        "runs at a step that is not safe say nothing of those at one that is",
+        evidence::timestep_over_safe,
+    ),
+    row(
+        "runs_left_out",
+        "runs of the campaign left out",
+        "number of runs that the campaign file asks for and that --only or --shard left out",
+        "",
+        Some(0.0),
+        Theme::Amount,
+        "a part of the evidence that was asked for is no evidence",
+        evidence::runs_left_out,
+    ),
 ];
