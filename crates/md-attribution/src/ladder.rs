@@ -85,7 +85,9 @@ pub fn timestep_ladder(
             let bound = options.max_drift_mev_per_atom_per_ps;
             !(low <= bound && high >= -bound)
         });
-        let calm = run.fluctuation_ratio.is_some_and(|ratio| ratio <= options.max_fluctuation_ratio);
+        // One atom is at rest, and no energy fluctuates.
+        let at_rest = start.degrees_of_freedom().iter().all(|&n| n == 0);
+        let calm = run.fluctuation_ratio.map_or(at_rest, |ratio| ratio <= options.max_fluctuation_ratio);
         rungs.push(Rung {
             timestep_fs,
             safe: run.diverged.is_none() && calm && !drifts,

@@ -201,3 +201,13 @@ fn the_ladder_ends_where_the_fastest_vibration_does() {
     let ratio = |k: usize| ladder.rungs[k].fluctuation_ratio.unwrap();
     assert!((ratio(1) / ratio(0) - 4.0).abs() < 0.5, "{ladder:#?}");
 }
+
+#[test]
+fn every_step_is_safe_for_one_atom_at_rest() {
+    let atom = System::new(vec![Element::AR], vec![Vec3::new(1.0, 0.2, -3.0)]).unwrap();
+    let mut potential = md_testkit::analytic::LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+    let start = start(&mut potential, &atom, 300.0);
+    let options = LadderOptions::default();
+    let ladder = timestep_ladder(&start, &verlet, &mut potential, &options).unwrap();
+    assert_eq!(ladder.largest_safe_fs, options.timesteps_fs.last().copied(), "{ladder:#?}");
+}
