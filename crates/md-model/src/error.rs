@@ -47,6 +47,69 @@ pub enum CheckpointError {
         /// What makes sense.
         expected: String,
     },
+    /// Weights that nothing says the cutoff of.
+    #[error(
+        "there is no configuration, neither 'config' in the file nor config.json beside it, and the cutoff does not follow \
+         from the tensors: write it into a config.json beside the file, such as {suggestion}{hint}"
+    )]
+    NoConfiguration {
+        /// A configuration with the sizes of the tensors.
+        suggestion: String,
+        /// What the weights tell about the cutoff.
+        hint: String,
+    },
+    /// Two descriptions of one network that differ.
+    #[error(
+        "{key} is {one} in {place}, but {other} in {other_place}: one of them describes another network than these weights, or \
+         was changed after training"
+    )]
+    Contradiction {
+        /// What is described.
+        key: String,
+        /// Its value in the first description.
+        one: String,
+        /// Where that stands.
+        place: String,
+        /// Its value in the other description.
+        other: String,
+        /// Where that stands.
+        other_place: String,
+    },
+    /// Weights other than those that the record of a training is about.
+    #[error(
+        "model_sha256 is {trained} in {place}, but {weights} has {found}: these are the weights of another training (one that \
+         was stopped while it wrote them is completed by mdproof train --resume)"
+    )]
+    OtherTraining {
+        /// SHA-256 of the weights that were trained.
+        trained: String,
+        /// The record.
+        place: String,
+        /// SHA-256 of the weights that are there.
+        found: String,
+        /// The file of the weights.
+        weights: String,
+    },
+    /// A record of a training that cannot be read.
+    #[error("the record of the training cannot be read: {message}")]
+    Record {
+        /// What is wrong.
+        message: String,
+    },
+    /// A file that stands for the weights.
+    #[error("is {what}, not the weights themselves: {remedy}")]
+    NoWeights {
+        /// What the file is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A choice of weights (`FILE#KEY`) where there is none.
+    #[error("'#{key}' chooses among the sets of weights in a file of torch.save, which this is not")]
+    NoChoice {
+        /// The choice.
+        key: String,
+    },
     /// Neither a configuration nor the tensor whose shape could stand in for it.
     #[error("there is no configuration, and no tensor {name} of {rank} dimensions to take sizes from")]
     NoSizes {

@@ -2,7 +2,8 @@
 (protocol 2, persistent ids for storages, uncompressed zip entries), checked against files that PyTorch wrote.
 
 Sizes: hidden_dim 8, 2 interactions, 4 radial functions, max_z 8, cutoff 4.5. Element i (row-major) of the tensor
-`name` is ((i + 3 len(name)) mod 16 - 8)/16, which every floating-point format holds exactly; widths are 1.
+`name` is ((i + 3 len(name)) mod 16 - 8)/16, which every floating-point format holds exactly; widths are 1, and centres
+evenly spaced up to the cutoff.
 Stored in unusual ways: one matrix transposed, one vector a view into a longer storage, all four number formats.
 """
 
@@ -76,10 +77,15 @@ def shapes(f, k, layers, max_z):
         yield from linear(f"energy_head.{n}", n_in, n_out)
 
 
+def value(name, i):
+    special = {"rbf.widths": 1.0, "rbf.centers": 1.5 * i}
+    return special.get(name, ((i + 3 * len(name)) % 16 - 8) / 16)
+
+
 data, state, parameters = [], OrderedDict(), 0
 for name, shape in shapes(8, 4, 2, 8):
     count = shape[0] * (shape[1] if len(shape) == 2 else 1)
-    values = [1.0 if name == "rbf.widths" else ((i + 3 * len(name)) % 16 - 8) / 16 for i in range(count)]
+    values = [value(name, i) for i in range(count)]
     strides = (shape[1], 1) if len(shape) == 2 else (1,)
     kind, offset = "FloatStorage", 0
     if name == "energy_head.0.weight":  # transposed
@@ -159,7 +165,7 @@ def energy(w, cutoff, layers, numbers, positions):
 def formula_weights():
     for name, shape in shapes(8, 4, 2, 8):
         count = math.prod(shape)
-        yield name, [1.0 if name == "rbf.widths" else ((i + 3 * len(name)) % 16 - 8) / 16 for i in range(count)]
+        yield name, [value(name, i) for i in range(count)]
 
 
 WATER = [(0.0, 0.1, 0.2), (0.9, 0.3, -0.4), (-0.5, 0.8, -0.6), (3.5, 2.5, 1.5)]  # and an H, near one of them

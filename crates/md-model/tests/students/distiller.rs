@@ -177,7 +177,7 @@ fn energy_of_the_fixture_agrees_with_plain_python() {
     let water = system("O H H H", &positions);
     for (precision, tolerance) in [(Precision::F64, 1e-13), (Precision::F32, 1e-6)] {
         let mut student = Student::new(&checkpoint, precision).unwrap();
-        let error = energy(&mut student, &water) - -0.549478566051339;
+        let error = energy(&mut student, &water) - -0.5491551884074855;
         assert!(error.abs() < tolerance, "{precision:?}: off by {error} eV");
     }
 }
@@ -368,13 +368,16 @@ fn a_pytorch_file_is_read_to_the_last_number() {
     assert_eq!(checkpoint.weights().len(), 27);
     for (name, tensor) in checkpoint.weights() {
         for (i, &value) in tensor.values.iter().enumerate() {
-            let expected =
-                if name == "rbf.widths" { 1.0 } else { (((i + 3 * name.len()) % 16) as f64 - 8.0) / 16.0 };
+            let expected = match name.as_str() {
+                "rbf.widths" => 1.0,
+                "rbf.centers" => 1.5 * i as f64,
+                _ => (((i + 3 * name.len()) % 16) as f64 - 8.0) / 16.0,
+            };
             assert_eq!(value, expected, "{name}[{i}]");
         }
     }
     // sha256sum distiller.pt
-    let sha256 = "34af39e035ff678876cf1d087126bf370faa4d73f6cabef3c0f6b626b0c8cd56";
+    let sha256 = "9ac2a2cfd0256419bacf47b4ada4c21d8b7f34265e4ed9d2b02b3a57a44b6622";
     assert_eq!(checkpoint.sha256(), sha256);
 
     // A folder with nothing but best_model.pt.
@@ -383,11 +386,11 @@ fn a_pytorch_file_is_read_to_the_last_number() {
     assert_eq!(Checkpoint::load(folder.path()).unwrap(), checkpoint);
 }
 
-/// The fixture with underscores for this text where it first occurs in the pickle.
-fn fixture_without(text: &str) -> Result<Checkpoint, CheckpointError> {
+/// A folder with the fixture as `best_model.pt`, with underscores for this text where it first occurs in the pickle.
+fn fixture_without(text: &str) -> TempDir {
     let mut original = ZipArchive::new(File::open(data("distiller.pt")).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("changed.pt");
+    let path = folder.path().join("best_model.pt");
     let mut changed = ZipWriter::new(File::create(&path).unwrap());
     for i in 0..original.len() {
         let mut entry = original.by_index(i).unwrap();
@@ -402,25 +405,106 @@ fn fixture_without(text: &str) -> Result<Checkpoint, CheckpointError> {
         changed.write_all(&content).unwrap();
     }
     changed.finish().unwrap();
-    Checkpoint::load(&path)
+    folder
 }
 
-/// Files from before MLFF-Distiller saved `config`: sizes follow from the tensors, the cutoff is 5 Å.
 #[test]
-fn an_older_pytorch_file_is_read_by_its_shapes() {
-    let (older, newer) =
-        (fixture_without("config").unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
-    assert_eq!(older.weights(), newer.weights());
-    let Architecture::Distiller(expected) = newer.architecture() else {
-        panic!("{:?}", newer.architecture())
-    };
-    let expected = DistillerHyperparameters { cutoff: 5.0, ..expected.clone() };
-    assert_eq!(older.architecture(), &Architecture::Distiller(expected));
+fn a_broken_pytorch_file_has_its_message() {
+    let error = |text| Checkpoint::load(fixture_without(text).path()).unwrap_err().to_string();
+    let found = error("model_state_dict");
+    assert!(found.contains("the file holds no dictionary with model_state_dict"), "{found}");
+    let found = error("rbf.centers");
+    assert!(found.contains("rbf.centers is missing (expected shape [4])"), "{found}");
+}
 
-    let error = fixture_without("model_state_dict").unwrap_err().to_string();
-    assert!(error.contains("the file holds no dictionary with model_state_dict"), "{error}");
-    let error = fixture_without("rbf.centers").unwrap_err().to_string();
-    assert!(error.contains("rbf.centers is missing (expected shape [4])"), "{error}");
+/// Files from before MLFF-Distiller saved `config`: `config.json` beside them says what they do not, and nothing is guessed.
+#[test]
+fn a_pytorch_file_without_a_configuration_needs_one_beside_it() {
+    let folder = fixture_without("config");
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    for expected in [
+        "best_model.pt: there is no configuration",
+        "\"hidden_dim\": 8, \"num_interactions\": 2, \"num_rbf\": 4, \"max_z\": 8, \"cutoff\": <Å>}",
+        "(the radial basis, rbf.centers, reaches to 4.5 Å)",
+    ] {
+        assert!(error.contains(expected), "'{expected}' in '{error}'");
+    }
+    // What the message asks for, and what people note beside it.
+    let start = error.find('{').unwrap();
+    let text = error[start..=error.rfind('}').unwrap()].replace("<Å>", "4.5");
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["source"] = json!("the attic");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let (older, newer) =
+        (Checkpoint::load(folder.path()).unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
+    assert_eq!((older.weights(), older.architecture()), (newer.weights(), newer.architecture()));
+
+    config.as_object_mut().unwrap().remove("cutoff");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("missing field `cutoff`"), "{error}");
+}
+
+/// `config` in the file and `config.json` beside it.
+#[test]
+fn two_configurations_of_a_pytorch_file_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, beside] = ["student.pt", "config.json"].map(|name| folder.path().join(name));
+    fs::copy(data("distiller.pt"), &file).unwrap();
+    let load = |config: Value| {
+        fs::write(&beside, config.to_string()).unwrap();
+        Checkpoint::load(&file).map_err(|error| error.to_string())
+    };
+    let alone = Checkpoint::load(data("distiller.pt")).unwrap();
+    assert!(load(json!({ "cutoff": 4.5, "max_z": 8, "note": "of this file" })).unwrap() == alone);
+    // A restriction is no contradiction.
+    assert_eq!(load(json!({ "elements": ["H"] })).unwrap().elements(), &["H".parse().unwrap()]);
+    for (key, value, here) in [
+        ("cutoff", json!(4.48), "4.5"),
+        ("hidden_dim", json!(16), "8"),
+        ("use_torch_cluster", json!(false), "true"),
+        ("num_parameters", json!(5), &alone.parameter_count().to_string()),
+    ] {
+        let error = load(json!({ key: value })).unwrap_err();
+        let expected = format!("{key} is {value} in {}, but {here} in {}", beside.display(), file.display());
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+    }
+}
+
+/// The centres of a basis that nobody trained end at the cutoff, in whatever format they are stored.
+#[test]
+fn the_cutoff_agrees_with_the_basis_of_the_weights() {
+    let as_f32 = |x: f64| f64::from(x as f32);
+    let as_f16 = |x: f64| half::f16::from_f64(x).to_f64();
+    let as_bf16 = |x: f64| half::bf16::from_f64(x).to_f64();
+    let formats: [fn(f64) -> f64; 4] = [|x| x, as_f32, as_f16, as_bf16];
+    // From 0 and from elsewhere; a cutoff that f32 does not hold.
+    for (start, cutoff, wrong) in [(0.0, 5.0, 4.98), (0.5, 5.0, 5.02), (0.0, 4.7, 4.6), (0.8, 6.0, 5.0)] {
+        for (n, format) in formats.into_iter().enumerate() {
+            let mut random = RandomCheckpoint::new(0);
+            for (_, values) in random.tensors.values_mut() {
+                values.iter_mut().for_each(|x| *x = format(*x));
+            }
+            let centre = |k: usize| format(start + k as f64 * (cutoff - start) / 5.0);
+            random.tensors.get_mut("rbf.centers").unwrap().1 = (0..6).map(centre).collect();
+            random.config["cutoff"] = json!(cutoff);
+            random.load().unwrap();
+            random.config["cutoff"] = json!(wrong);
+            let error = random.load().unwrap_err().to_string();
+            let [weights, config] =
+                ["model.safetensors", "config.json"].map(|name| random.folder.path().join(name));
+            let expected = format!(
+                "cutoff is {wrong} in {}, but {} in {} (where the even division of rbf.centers ends)",
+                config.display(),
+                format(cutoff),
+                weights.display()
+            );
+            assert!(error.contains(&expected), "format {n}: '{expected}' in '{error}'");
+            // Trained centres lie anywhere.
+            random.tensors.get_mut("rbf.centers").unwrap().1[2] += 0.1;
+            random.load().unwrap();
+        }
+    }
 }
 
 #[test]
