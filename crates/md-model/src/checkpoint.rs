@@ -33,7 +33,9 @@ impl Checkpoint {
     /// - a `.safetensors` file beside its `config.json`;
     /// - a file of `torch.save` (PyTorch 1.6 or later) that holds a dictionary with `model_state_dict` and, in
     ///   newer files, `config` and `num_parameters`. `config.json` beside it says what `config` does not. Nothing in
-    ///   the file is executed.
+    ///   the file is executed;
+    /// - such a file (or its folder) with `#` and the key of one of several sets of weights in it, such as
+    ///   `best.pt#ema_state_dict` or `best.pt#ema.shadow_params`, without which a file of several sets is refused.
     ///
     /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the
     /// distiller form, whose program does not write it). An optional list `elements` of chemical symbols
@@ -51,13 +53,16 @@ impl Checkpoint {
     /// other than stated.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let file = weight_file(path).map_err(|error| within(path, error))?;
+        let Located { file, choice } = locate(path).map_err(|error| within(path, error))?;
         let bytes = fs::read(&file).map_err(|error| within(&file, error.into()))?;
         let is_torch = torch::is_zip(&bytes);
+        if let (Some(key), false) = (choice, is_torch) {
+            return Err(within(&file, CheckpointError::NoChoice { key: excerpt(key) }));
+        }
         if !is_torch && file.extension().is_none_or(|e| e != "safetensors") {
             return Err(within(&file, CheckpointError::UnknownFormat));
         }
-        let parts = if is_torch { Parts::of_torch(&bytes) } else { Parts::of_safetensors(&bytes) };
+        let parts = if is_torch { Parts::of_torch(&bytes, choice) } else { Parts::of_safetensors(&bytes) };
         let mut parts = parts.map_err(|error| within(&file, error))?;
         parts.place = file.display().to_string();
         let config_file = file.with_file_name(CONFIG);
@@ -79,12 +84,18 @@ impl Checkpoint {
         parts.assemble().map_err(|error| within(&file, error))
     }
 
-    /// The files that [`Checkpoint::load`] reads of `path`: the weights and, where they are there, `config.json` and
-    /// `training.json` beside them. Only `path` itself where it is no checkpoint.
-    pub fn files(path: impl AsRef<Path>) -> Vec<PathBuf> {
-        let weights = weight_file(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_owned());
-        let beside = [CONFIG, RECORD].map(|name| weights.with_file_name(name));
-        std::iter::once(weights).chain(beside.into_iter().filter(|file| file.is_file())).collect()
+    /// The files that [`Checkpoint::load`] reads of `path`, each with its name: the weights (`best.pt#KEY` where `path`
+    /// chooses a set) and, where they are there, `config.json` and `training.json` beside them. Only `path` itself where it
+    /// is no checkpoint.
+    pub fn files(path: impl AsRef<Path>) -> Vec<(String, PathBuf)> {
+        let path = path.as_ref();
+        let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Ok(Located { file, choice }) = locate(path) else { return vec![(name(path), path.to_owned())] };
+        let weights = choice.map_or_else(|| name(&file), |key| format!("{}#{key}", name(&file)));
+        let beside = [CONFIG, RECORD].map(|name| (name.to_owned(), file.with_file_name(name)));
+        std::iter::once((weights, file))
+            .chain(beside.into_iter().filter(|(_, file)| file.is_file()))
+            .collect()
     }
 
     /// A checkpoint from the bytes of a file of `torch.save`. Nothing in it is executed.
@@ -92,7 +103,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`], without a path.
     pub fn from_torch(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        Parts::of_torch(bytes)?.assemble()
+        Parts::of_torch(bytes, None)?.assemble()
     }
 
     /// A checkpoint from the bytes of a `.safetensors` file and of its `config.json`.
@@ -189,7 +200,8 @@ impl Checkpoint {
         self.parameter_count
     }
 
-    /// SHA-256 of the file that holds the weights, in hexadecimal.
+    /// SHA-256 of the file that holds the weights, in hexadecimal; where that holds several sets, of the file and the
+    /// choice, such as `#ema_state_dict`.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -216,15 +228,19 @@ struct Parts {
 }
 
 impl Parts {
-    fn of_torch(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let content = torch::read(bytes)?;
+    fn of_torch(bytes: &[u8], choice: Option<&str>) -> Result<Self, CheckpointError> {
+        let content = torch::read(bytes, choice)?;
+        let sha256 = match content.chosen {
+            Some(key) => sha256(&[bytes, b"#", key.as_bytes()].concat()),
+            None => sha256(bytes),
+        };
         Ok(Parts {
             weights: content.weights,
             place: "the file of the weights".to_owned(),
             inside: content.config,
             beside: None,
             record: None,
-            sha256: sha256(bytes),
+            sha256,
             is_torch: true,
         })
     }
@@ -296,6 +312,21 @@ const MOST_UNTRAINED: usize = 100_000_000;
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file with the weights and the key of a set in it.
+struct Located<'a> {
+    file: PathBuf,
+    choice: Option<&'a str>,
+}
+
+/// Takes `FILE#KEY` apart unless a file has that name.
+fn locate(path: &Path) -> Result<Located<'_>, CheckpointError> {
+    let chosen = path.to_str().and_then(|text| text.rsplit_once('#')).filter(|_| !path.exists());
+    match chosen {
+        Some((file, key)) => Ok(Located { file: weight_file(Path::new(file))?, choice: Some(key) }),
+        None => Ok(Located { file: weight_file(path)?, choice: None }),
+    }
 }
 
 /// The file with the weights: `path` itself, or the one in the folder `path`.

@@ -229,7 +229,7 @@ fn beginning(text: &str, most: usize) -> String {
 }
 
 /// The first of some names, and how many more there are.
-fn some(names: &[String]) -> String {
+pub(crate) fn some(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
     match names.len().saturating_sub(SHOWN) {

@@ -83,8 +83,7 @@ impl Identity {
         };
         for model in &config.models {
             let ModelSource::Checkpoint(path) = &model.source else { continue };
-            for file in md_model::Checkpoint::files(path) {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
+            for (name, file) in md_model::Checkpoint::files(path) {
                 enter(format!("checkpoint of '{}' ({name})", model.name), &file);
             }
         }

@@ -2,6 +2,7 @@
 
 mod pickle;
 pub(crate) mod safetensors;
+mod sets;
 pub(crate) mod torch;
 
 pub use pickle::PickleError;

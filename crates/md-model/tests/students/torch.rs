@@ -1,0 +1,286 @@
+//! Files of `torch.save` as people write them: several sets of weights, other places for them, other objects beside them.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+
+use md_model::{Architecture, Checkpoint, DistillerHyperparameters, WeightTensor, Weights};
+use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// What a file holds.
+#[derive(Clone)]
+enum Object {
+    Int(i32),
+    Float(f64),
+    Str(&'static str),
+    Dict(Vec<(String, Object)>),
+    List(Vec<Object>),
+    Tensor(WeightTensor),
+    /// Instructions of a pickle that leave one value.
+    Raw(&'static [u8]),
+}
+
+fn dict<const N: usize>(entries: [(&str, Object); N]) -> Object {
+    Object::Dict(entries.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+/// A state dictionary, with a prefix to every name.
+fn state(weights: &Weights, prefix: &str) -> Object {
+    Object::Dict(
+        weights.iter().map(|(name, t)| (format!("{prefix}{name}"), Object::Tensor(t.clone()))).collect(),
+    )
+}
+
+/// Writes the pickle of an object, and collects the data of its tensors.
+struct Writer {
+    pickle: Vec<u8>,
+    data: Vec<Vec<u8>>,
+}
+
+impl Writer {
+    fn str(&mut self, text: &str) {
+        self.pickle.push(b'X');
+        self.pickle.extend((text.len() as u32).to_le_bytes());
+        self.pickle.extend(text.as_bytes());
+    }
+
+    fn int(&mut self, n: i32) {
+        self.pickle.push(b'J');
+        self.pickle.extend(n.to_le_bytes());
+    }
+
+    fn sizes(&mut self, sizes: &[usize]) {
+        self.pickle.push(b'(');
+        sizes.iter().for_each(|&n| self.int(n as i32));
+        self.pickle.push(b't');
+    }
+
+    fn write(&mut self, object: &Object) {
+        match object {
+            Object::Int(n) => self.int(*n),
+            Object::Float(x) => {
+                self.pickle.push(b'G');
+                self.pickle.extend(x.to_be_bytes());
+            }
+            Object::Str(text) => self.str(text),
+            Object::Dict(entries) => {
+                self.pickle.extend(b"}(");
+                for (key, value) in entries {
+                    self.str(key);
+                    self.write(value);
+                }
+                self.pickle.push(b'u');
+            }
+            Object::List(items) => {
+                self.pickle.extend(b"](");
+                items.iter().for_each(|item| self.write(item));
+                self.pickle.push(b'e');
+            }
+            Object::Tensor(tensor) => {
+                self.pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+                self.str("storage");
+                self.pickle.extend(b"ctorch\nFloatStorage\n");
+                self.str(&self.data.len().to_string());
+                self.str("cpu");
+                self.int(tensor.values.len() as i32);
+                self.pickle.extend(b"tQ");
+                self.int(0);
+                self.sizes(&tensor.shape);
+                let strides: Vec<usize> =
+                    (1..=tensor.shape.len()).map(|d| tensor.shape[d..].iter().product()).collect();
+                self.sizes(&strides);
+                self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+                self.data.push(tensor.values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect());
+            }
+            Object::Raw(instructions) => self.pickle.extend(*instructions),
+        }
+    }
+}
+
+/// The bytes of a file that holds `object`.
+fn saved(object: &Object) -> Vec<u8> {
+    let mut writer = Writer { pickle: b"\x80\x02".to_vec(), data: Vec::new() };
+    writer.write(object);
+    writer.pickle.push(b'.');
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let names = (0..writer.data.len()).map(|key| format!("m/data/{key}"));
+    for (name, bytes) in std::iter::once("m/data.pkl".to_owned())
+        .chain(names)
+        .zip(std::iter::once(&writer.pickle).chain(&writer.data))
+    {
+        zip.start_file(name, stored).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+const SIZES: DistillerHyperparameters = DistillerHyperparameters {
+    hidden_dim: 8,
+    num_interactions: 1,
+    num_rbf: 4,
+    cutoff: 4.5,
+    max_z: 8,
+    learnable_rbf: false,
+};
+
+fn student(seed: u64) -> Checkpoint {
+    Checkpoint::untrained(&Architecture::Distiller(SIZES), seed).unwrap()
+}
+
+/// `config` of it.
+fn config() -> Object {
+    dict([
+        ("hidden_dim", Object::Int(8)),
+        ("num_interactions", Object::Int(1)),
+        ("num_rbf", Object::Int(4)),
+        ("cutoff", Object::Float(4.5)),
+        ("max_z", Object::Int(8)),
+    ])
+}
+
+/// `best.pt` in a folder.
+struct File(TempDir);
+
+impl File {
+    fn new(object: &Object) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("best.pt"), saved(object)).unwrap();
+        File(folder)
+    }
+
+    fn path(&self, choice: &str) -> PathBuf {
+        self.0.path().join(format!("best.pt{choice}"))
+    }
+
+    fn load(&self, choice: &str) -> Result<Checkpoint, String> {
+        Checkpoint::load(self.path(choice)).map_err(|error| error.to_string())
+    }
+}
+
+fn trained(weights: &Weights) -> Weights {
+    weights
+        .iter()
+        .filter(|(name, _)| !name.starts_with("rbf."))
+        .map(|(n, t)| (n.clone(), t.clone()))
+        .collect()
+}
+
+/// Tensors as `parameters()` gives them, without names.
+fn listed(weights: &Weights) -> Object {
+    Object::List(weights.values().map(|t| Object::Tensor(t.clone())).collect())
+}
+
+/// Which of several sets is deployed only their owner knows, wherever they are and however they are named.
+#[test]
+fn several_sets_of_weights_are_a_question() {
+    let (raw, average) = (student(1), student(2));
+    let (r, a) = (raw.weights(), average.weights());
+    let counter = Object::Tensor(WeightTensor { shape: vec![], values: vec![7.0] });
+    let Object::Dict(mut swa) = state(a, "module.") else { panic!() };
+    swa.insert(0, ("n_averaged".to_owned(), counter));
+    let cases = [
+        ("ema_state_dict", "ema_state_dict", state(a, "")),
+        (
+            "ema",
+            "ema.shadow_params",
+            dict([("decay", Object::Float(0.99)), ("shadow_params", listed(&trained(a)))]),
+        ),
+        ("ema_parameters", "ema_parameters", listed(a)),
+        ("ema", "ema.module", dict([("module", state(a, "_orig_mod.module."))])),
+        ("shadow", "shadow", state(&trained(a), "")),
+        ("averaged_model", "averaged_model", Object::Dict(swa)),
+        ("best", "best", state(a, "")),
+        (
+            "callbacks",
+            "callbacks.EMA.ema_weights",
+            dict([("EMA", dict([("ema_weights", listed(&trained(a)))]))]),
+        ),
+        (
+            "optimizer_states",
+            "optimizer_states.0.ema",
+            Object::List(vec![dict([("ema", listed(&trained(a)))])]),
+        ),
+        ("optimizer", "optimizer.swa_state", dict([("swa_state", state(&trained(a), ""))])),
+    ];
+    for (key, choice, second) in cases {
+        let file =
+            File::new(&dict([("model_state_dict", state(r, "")), (key, second), ("config", config())]));
+        let error = file.load("").unwrap_err();
+        let expected = format!(
+            "best.pt: the file holds several sets of weights, model_state_dict, {choice}: which of them is deployed? Name it \
+             after the file, such as FILE#{choice}"
+        );
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+
+        let found = [file.load("#model_state_dict"), file.load(&format!("#{choice}"))].map(Result::unwrap);
+        assert!(found[0].weights() == r, "{choice}: the raw weights");
+        assert!(found[1].weights() == a, "{choice}: the average");
+        // One file, two networks.
+        assert_ne!(found[0].sha256(), found[1].sha256());
+        let error = file.load("#emma").unwrap_err();
+        let expected =
+            format!("the file holds no set of weights 'emma'; it holds model_state_dict, {choice}");
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+
+        let names = |choice: &str| Checkpoint::files(file.path(choice)).into_iter().map(|(name, _)| name);
+        assert_eq!(names("").collect::<Vec<_>>(), ["best.pt"]);
+        assert_eq!(names("#ema").collect::<Vec<_>>(), ["best.pt#ema"]);
+        fs::write(file.0.path().join("config.json"), "{}").unwrap();
+        assert_eq!(names("").collect::<Vec<_>>(), ["best.pt", "config.json"]);
+    }
+}
+
+/// The moments of an optimiser have the shapes of the weights, and so has what is of another network not.
+#[test]
+fn what_is_no_set_of_weights_is_none() {
+    let raw = student(1);
+    let moments = |t: &WeightTensor| {
+        dict([("exp_avg", Object::Tensor(t.clone())), ("exp_avg_sq", Object::Tensor(t.clone()))])
+    };
+    let by_name = Object::Dict(raw.weights().iter().map(|(name, t)| (name.clone(), moments(t))).collect());
+    let teacher = DistillerHyperparameters { hidden_dim: 24, num_rbf: 9, max_z: 20, ..SIZES };
+    let teacher = Checkpoint::untrained(&Architecture::Distiller(teacher), 1).unwrap();
+    let file = File::new(&dict([
+        ("epoch", Object::Int(3)),
+        ("model_state_dict", state(raw.weights(), "")),
+        ("optimizer_state_dict", dict([("state", by_name), ("momentum_buffer", state(raw.weights(), ""))])),
+        ("optimizer", dict([("momentum", listed(raw.weights()))])),
+        ("teacher", state(teacher.weights(), "")),
+        ("loss", Object::Tensor(WeightTensor { shape: vec![], values: vec![0.5] })),
+        ("config", config()),
+    ]));
+    let loaded = file.load("").unwrap();
+    assert!(loaded.weights() == raw.weights());
+    // There is nothing to choose, so the choice changes nothing.
+    assert!(file.load("#model_state_dict").unwrap() == loaded);
+    let error = file.load("#teacher").unwrap_err();
+    assert!(error.contains("no set of weights 'teacher'; it holds model_state_dict"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    raw.save(folder.path()).unwrap();
+    let chosen = format!("{}#model_state_dict", folder.path().display());
+    let error = Checkpoint::load(chosen).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: '#model_state_dict' chooses among the sets"), "{error}");
+    // A file may have such a name.
+    let named = folder.path().join("v#1.safetensors");
+    fs::rename(folder.path().join("model.safetensors"), &named).unwrap();
+    assert!(Checkpoint::load(&named).unwrap() == raw);
+}
+
+/// Shapes that leave more than one way are no names.
+#[test]
+fn a_list_whose_order_does_not_tell_is_refused() {
+    let (raw, average) = (student(1), student(2));
+    let mut some = average.weights().clone();
+    some.remove("rbf.centers"); // and not rbf.widths, which has the same shape
+    let file = File::new(&dict([
+        ("model_state_dict", state(raw.weights(), "")),
+        ("ema", listed(&some)),
+        ("config", config()),
+    ]));
+    let error = file.load("#ema").unwrap_err();
+    assert!(error.contains("the tensors in ema have no names, and their shapes do not tell"), "{error}");
+}
