@@ -59,6 +59,9 @@ impl Checkpoint {
         if let (Some(key), false) = (choice, is_torch) {
             return Err(within(&file, CheckpointError::NoChoice { key: excerpt(key) }));
         }
+        if let Some(error) = another_file(&bytes) {
+            return Err(within(&file, error));
+        }
         if !is_torch && file.extension().is_none_or(|e| e != "safetensors") {
             return Err(within(&file, CheckpointError::UnknownFormat));
         }
@@ -313,6 +316,30 @@ const MOST_UNTRAINED: usize = 100_000_000;
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// What people have in the place of weights, where its beginning tells.
+fn another_file(bytes: &[u8]) -> Option<CheckpointError> {
+    const RESAVE: &str = "load it in Python and save it again with torch.save of PyTorch 1.6 or later";
+    let start = &bytes[..bytes.len().min(64)];
+    let begins = |text: &[u8]| start.trim_ascii_start().to_ascii_lowercase().starts_with(text);
+    let (what, remedy) = if begins(b"version https://git-lfs") {
+        ("a Git LFS pointer, not the file itself", "run 'git lfs pull' in the repository that it comes from")
+    } else if begins(b"<!doctype html") || begins(b"<html") {
+        ("a web page, not the file itself", "download the file by its link for raw files")
+    } else if start.windows(LEGACY.len()).any(|window| window == LEGACY) {
+        ("a file of torch.save in the format before PyTorch 1.6", RESAVE)
+    } else if matches!(start, [0x80, 1..=5, ..])
+        || [&b"(dp"[..], b"(lp", b"ccollections\n"].iter().any(|p| start.starts_with(p))
+    {
+        ("a bare pickle", RESAVE)
+    } else {
+        return None;
+    };
+    Some(CheckpointError::OtherFile { what, remedy })
+}
+
+/// The number that torch.save wrote first before it wrote zip files.
+const LEGACY: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
 /// The file with the weights and the key of a set in it.
 struct Located<'a> {

@@ -23,10 +23,7 @@ pub enum CheckpointError {
     #[error("holds neither model.safetensors (with config.json) nor best_model.pt")]
     NothingToLoad,
     /// A file that is no checkpoint.
-    #[error(
-        "is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later); \
-         a bare pickle must be saved again with torch.save"
-    )]
+    #[error("is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later)")]
     UnknownFormat,
     /// A configuration that is no JSON, or lacks a hyper-parameter.
     #[error("the configuration cannot be read: {0}")]
@@ -96,9 +93,9 @@ pub enum CheckpointError {
         /// What is wrong.
         message: String,
     },
-    /// A file that stands for the weights.
-    #[error("is {what}, not the weights themselves: {remedy}")]
-    NoWeights {
+    /// A file that is known to be something else.
+    #[error("is {what}: {remedy}")]
+    OtherFile {
         /// What the file is.
         what: &'static str,
         /// What to do.

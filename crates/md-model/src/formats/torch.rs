@@ -481,13 +481,14 @@ mod tests {
 
     #[test]
     fn python_code_is_named_and_not_run() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 7] = [
             (b"\x80\x02cos\nsystem\n\x8c\x04true\x85R.", "os.system"),
             (b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.", "posix.system"),
             (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", "builtins.eval"),
             (b"\x80\x02ctorch._utils\n_rebuild_device_tensor_from_numpy\n.", "torch._utils._rebuild_device"),
             (b"\x80\x02ctorch\nload\n.", "torch.load"),
-            (b"\x80\x02}\x8c\x05epochcnumpy.core.multiarray\nscalar\n)Rs.", "numpy.core.multiarray.scalar"),
+            (b"\x80\x02}\x8c\x04hookcnumpy\nload\n)Rs.", "'numpy.load' (after 'hook', byte 9)"),
+            (b"\x80\x02cbuiltins\ngetattr\n.", "builtins.getattr"),
         ];
         for (pickle, name) in cases {
             let error = error(&with_pickle(pickle));
@@ -509,16 +510,18 @@ mod tests {
             &b""[..],
             b"\x80",
             b"\x80\x02",
-            b"\x80\x02.",                  // nothing on the stack
-            b"\x80\x02t.",                 // no MARK
-            b"\x80\x02h\x05.",             // nothing in the memo
-            b"\x80\x02}\x88s.",            // a key without a value
-            b"\x80\x02X\xff\xff\xff\xff.", // a string of 4 GB
-            b"\x80\x02\x8c\x02\xff\xff.",  // not UTF-8
-            b"\x80\x02}(0.",               // pops what is below the MARK
-            b"\x80\x02\x88)R.",            // calls True
-            b"\x80\x02\x88\x88b.",         // attributes of True
-            b"\x80\x02\x8a\xff.",          // an integer of 255 bytes
+            b"\x80\x02.",                     // nothing on the stack
+            b"\x80\x02t.",                    // no MARK
+            b"\x80\x02h\x05.",                // nothing in the memo
+            b"\x80\x02}\x88s.",               // a key without a value
+            b"\x80\x02X\xff\xff\xff\xff.",    // a string of 4 GB
+            b"\x80\x02\x8c\x02\xff\xff.",     // not UTF-8
+            b"\x80\x02}(0.",                  // pops what is below the MARK
+            b"\x80\x02\x88)R.",               // calls True
+            b"\x80\x02\x88\x88b.",            // attributes of True
+            b"\x80\x02\x8a\xff.",             // an integer of 255 bytes, of which one is there
+            b"\x80\x02\x8f(\x88u.",           // a key without a value, in a set
+            b"\x80\x02Nc_codecs\nencode\nR.", // a call without arguments
         ] {
             let error = error(&with_pickle(pickle));
             assert!(matches!(error, TorchError::Pickle(_)), "{pickle:?}: {error}");
@@ -526,6 +529,42 @@ mod tests {
         // Sound pickles of something else.
         for pickle in [&b"\x80\x02N."[..], b"\x80\x02}.", b"\x80\x02}\x8c\x10model_state_dictK\x01s."] {
             assert!(matches!(error(&with_pickle(pickle)), TorchError::NoStateDict { .. }), "{pickle:?}");
+        }
+    }
+
+    #[test]
+    fn harmless_objects_are_noted_and_not_made() {
+        for object in [
+            &b"ctorch\ndevice\n(\x8c\x04cudaK\x00tR"[..],
+            b"ctorch\nfloat32\n",
+            b"ctorch\nSize\n(K\x01K\x02t\x85R",
+            b"c__builtin__\nset\n](K\x01K\x02e\x85R",
+            b"\x8f(K\x01K\x02\x90",
+            b"(K\x01\x91",
+            b"ccollections\ndefaultdict\nc__builtin__\nint\n\x85R(\x8c\x01aK\x01u",
+            b"ccollections\ndeque\n)R(K\x01e",
+            b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(\x8c\x02f8\x89\x88tR(K\x03\x8c\x01<NNNtb\
+              c_codecs\nencode\n(\x8c\x08\0\0\0\0\0\0\0\0\x8c\x06latin1tR\x86R",
+            b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\n)RC\x02\0\xff\x86R",
+            b"B\x02\0\0\0\0\xff",
+            b"cargparse\nNamespace\n)\x81}\x8c\x02lrG\0\0\0\0\0\0\0\0sb",
+            b"cpathlib\nPosixPath\n(\x8c\x01/\x8c\x03tmptR",
+            b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00", // torch.initial_seed()
+        ] {
+            let sound = state_dict_of(0, [1, 1], [1, 1]);
+            let entry = [b"\x8c\x06beside", object, b"s."].concat();
+            let beside = [&sound[..sound.len() - 1], &entry].concat();
+            assert!(read(&with_pickle(&beside), None).is_ok(), "{object:?}");
+            // In a configuration it would be needed; a dictionary with a default is a dictionary.
+            let needed = with_pickle(&config_of(b"", &[b"\x8c\x06cutoff", object].concat()));
+            match read(&needed, None) {
+                Ok(content) => {
+                    assert_eq!(Json::from(content.config), serde_json::json!({ "cutoff": { "a": 1 } }))
+                }
+                Err(error) => {
+                    assert!(error.to_string().starts_with("cutoff in config is neither"), "{error}")
+                }
+            }
         }
     }
 

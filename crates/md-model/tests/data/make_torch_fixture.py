@@ -1,10 +1,13 @@
-"""Writes distiller.pt, a PyTorch checkpoint, without PyTorch: CPython's own pickle module, and torch.save's layout
+"""Writes distiller.pt and, beside it, averaged.pt, PyTorch checkpoints, without PyTorch: CPython's own pickle module, and torch.save's layout
 (protocol 2, persistent ids for storages, uncompressed zip entries), checked against files that PyTorch wrote.
 
 Sizes: hidden_dim 8, 2 interactions, 4 radial functions, max_z 8, cutoff 4.5. Element i (row-major) of the tensor
 `name` is ((i + 3 len(name)) mod 16 - 8)/16, which every floating-point format holds exactly; widths are 1, and centres
 evenly spaced up to the cutoff.
 Stored in unusual ways: one matrix transposed, one vector a view into a longer storage, all four number formats.
+
+averaged.pt: hidden_dim 4, 1 interaction, 3 radial functions, cutoff 3, and beside model_state_dict an ema_state_dict of half its
+numbers, but for centres and widths.
 """
 
 import io
@@ -110,10 +113,31 @@ config = {"hidden_dim": 8, "num_interactions": 2, "num_rbf": 4, "cutoff": 4.5, "
 content = io.BytesIO()
 checkpoint = {"epoch": -70000, "loss": None, "history": [1.5, 2**40], "model_state_dict": state}
 Pickler(content, protocol=2).dump(checkpoint | {"config": config, "num_parameters": parameters})
-with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_STORED) as archive:
-    entries = [("data.pkl", content.getvalue()), ("byteorder", b"little")]
-    for name, entry in entries + [(f"data/{key}", entry) for key, entry in enumerate(data)] + [("version", b"3\n")]:
-        archive.writestr(zipfile.ZipInfo(f"distiller/{name}"), entry)
+
+
+def write(path, pickled, data):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        entries = [("data.pkl", pickled), ("byteorder", b"little")]
+        for name, entry in entries + [(f"data/{key}", entry) for key, entry in enumerate(data)] + [("version", b"3\n")]:
+            archive.writestr(zipfile.ZipInfo(f"distiller/{name}"), entry)
+
+
+write(sys.argv[1], content.getvalue(), data)
+
+data, sets = [], {}
+for key, scale in [("model_state_dict", 1), ("ema_state_dict", 0.5)]:
+    sets[key] = OrderedDict()
+    for name, shape in shapes(4, 3, 1, 8):
+        factor = 1 if name.startswith("rbf.") else scale
+        values = [factor * value(name, i) for i in range(math.prod(shape))]
+        storage = Storage("FloatStorage", str(len(data)), len(values))
+        data.append(b"".join(map(ENCODE["FloatStorage"], values)))
+        strides = (shape[1], 1) if len(shape) == 2 else (1,)
+        sets[key][name] = Tensor(storage, 0, shape, strides, False, OrderedDict())
+content = io.BytesIO()
+config = {"hidden_dim": 4, "num_interactions": 1, "num_rbf": 3, "cutoff": 3.0, "max_z": 8}
+Pickler(content, protocol=2).dump(sets | {"config": config})
+write(sys.argv[1].replace("distiller.pt", "averaged.pt"), content.getvalue(), data)
 
 
 # The energy of the network in plain Python, written from the formulae alone: the golden number of the tests.

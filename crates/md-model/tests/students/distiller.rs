@@ -603,7 +603,27 @@ fn files_that_are_no_checkpoints_are_named() {
 
     // torch.save before PyTorch 1.6: a bare pickle.
     fs::write(folder.join("old.pt"), b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
-    assert!(load(&folder.join("old.pt")).contains("old.pt: is neither a .safetensors file nor a zip file"));
+    let old = load(&folder.join("old.pt"));
+    assert!(
+        old.contains("old.pt: is a file of torch.save in the format before PyTorch 1.6: load it"),
+        "{old}"
+    );
+    for (bytes, expected) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0a"[..],
+            "is a Git LFS pointer, not the file itself: run 'git lfs pull'",
+        ),
+        (b"\n<!DOCTYPE html><html>", "is a web page, not the file itself: download"),
+        (b"\x80\x04}.", "is a bare pickle: load it in Python"),
+        (b"(dp0\nS'model_state_dict'\n", "is a bare pickle: load it in Python"),
+        (b"weights", "is neither a .safetensors file nor a zip file written by torch.save"),
+    ] {
+        let file = folder.join("other.pt");
+        fs::write(&file, bytes).unwrap();
+        assert!(load(&file).contains(&format!("other.pt: {expected}")), "{expected}: {}", load(&file));
+    }
+    fs::write(&weights, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    assert!(load(folder).contains("model.safetensors: is a Git LFS pointer"));
 }
 
 /// Largest difference of energies (eV), and of forces as a part of the largest force.

@@ -18,8 +18,6 @@ enum Object {
     Dict(Vec<(String, Object)>),
     List(Vec<Object>),
     Tensor(WeightTensor),
-    /// Instructions of a pickle that leave one value.
-    Raw(&'static [u8]),
 }
 
 fn dict<const N: usize>(entries: [(&str, Object); N]) -> Object {
@@ -94,7 +92,6 @@ impl Writer {
                 self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
                 self.data.push(tensor.values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect());
             }
-            Object::Raw(instructions) => self.pickle.extend(*instructions),
         }
     }
 }
@@ -268,6 +265,45 @@ fn what_is_no_set_of_weights_is_none() {
     let named = folder.path().join("v#1.safetensors");
     fs::rename(folder.path().join("model.safetensors"), &named).unwrap();
     assert!(Checkpoint::load(&named).unwrap() == raw);
+}
+
+/// What wraps a network gives every name a prefix; what saves one puts it under other keys.
+#[test]
+fn weights_are_found_where_people_save_them() {
+    let student = student(1);
+    let weights = student.weights();
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.student."] {
+        for key in ["model_state_dict", "state_dict", "model"] {
+            let file = File::new(&dict([(key, state(weights, prefix)), ("config", config())]));
+            assert!(file.load("").unwrap().weights() == weights, "{key} {prefix}");
+        }
+    }
+    // Not of every name: then it is a part of it.
+    let Object::Dict(mut entries) = state(weights, "module.") else { panic!() };
+    entries[0].0 = entries[0].0.replace("module.", "");
+    let file = File::new(&dict([("model_state_dict", Object::Dict(entries)), ("config", config())]));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("tensor rbf.centers is missing"), "{error}");
+
+    // model.state_dict() alone.
+    let file = File::new(&state(weights, ""));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("there is no configuration"), "{error}");
+    let beside = r#"{ "model_type": "painn_student_mlff_distiller", "hidden_dim": 8, "num_interactions": 1, "num_rbf": 4, "max_z": 8, "cutoff": 4.5 }"#;
+    fs::write(file.0.path().join("config.json"), beside).unwrap();
+    assert!(file.load("").unwrap().weights() == weights);
+
+    // Elsewhere it must be named.
+    let file = File::new(&dict([
+        ("epoch", Object::Int(3)),
+        ("run", Object::Str("a")),
+        ("net", dict([("state", state(weights, ""))])),
+        ("config", config()),
+    ]));
+    let error = file.load("").unwrap_err();
+    let expected = "it holds epoch, run, net, config, with tensors in net.state: FILE#KEY takes those of one";
+    assert!(error.contains(expected), "{error}");
+    assert!(file.load("#net.state").unwrap().weights() == weights);
 }
 
 /// Shapes that leave more than one way are no names.
