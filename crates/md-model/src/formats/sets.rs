@@ -82,6 +82,7 @@ pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Cho
     let Tensors::Named(whole) = &sets[base].tensors else { return Err(no_state_dict(pickle, &sets)) };
     let whole = without_prefix(whole);
     let tensors = match &chosen.tensors {
+        Tensors::Named(_) if chosen.key == sets[base].key => whole,
         Tensors::Named(named) => completed(&without_prefix(named), &whole),
         Tensors::Listed(ids) => named_by_order(pickle, ids, &whole)
             .ok_or_else(|| TorchError::Unnamed { key: excerpt(&chosen.key) })?,
@@ -120,21 +121,26 @@ impl<'a> Sets<'a> {
     }
 
     fn descend(&mut self, key: &str, id: Id, levels: usize) {
-        let children: Vec<(String, Id)> = match self.pickle.get(id) {
-            Value::Dict(entries) => entries
-                .iter()
-                .filter_map(|&(key, value)| Some((self.pickle.str(key)?.to_owned(), value)))
-                .collect(),
+        match self.pickle.get(id) {
+            Value::Dict(entries) => {
+                for &(name, child) in entries {
+                    if let Some(name) = self.pickle.str(name) {
+                        self.look_at(key, &excerpt(name), child, levels);
+                    }
+                }
+            }
             Value::List(items) | Value::Tuple(items) => {
-                items.iter().enumerate().map(|(n, &item)| (n.to_string(), item)).collect()
+                for (n, &child) in items.iter().enumerate() {
+                    self.look_at(key, &n.to_string(), child, levels);
+                }
             }
-            _ => return,
-        };
-        for (name, child) in children {
-            let key = if key.is_empty() { name } else { format!("{key}.{name}") };
-            if levels == 0 || !self.seen.insert(child) {
-                continue;
-            }
+            _ => {}
+        }
+    }
+
+    fn look_at(&mut self, parent: &str, name: &str, child: Id, levels: usize) {
+        if levels > 0 && self.seen.insert(child) {
+            let key = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
             match set(self.pickle, child) {
                 Some(_) if is_of_optimiser(&key) => {}
                 Some(tensors) => self.found.push(Set { key, tensors }),

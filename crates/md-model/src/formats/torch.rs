@@ -82,7 +82,7 @@ pub enum TorchError {
     /// More than one set of weights, each a network of its own.
     #[error(
         "the file holds several sets of weights, {}: which of them is deployed? Name it after the file, such as FILE#{}",
-        keys.join(", "),
+        some(keys),
         keys.last().map_or("", String::as_str)
     )]
     SeveralSets {
