@@ -95,6 +95,7 @@ const HARMLESS: [(&str, &[&str]); 16] = [
     ("datetime", &["datetime", "date", "time", "timedelta", "timezone"]),
 ];
 
+/// With the names of Python 2, by which pickles of its protocol know them.
 const BUILTINS: &[&str] = &[
     "set",
     "frozenset",
@@ -102,13 +103,16 @@ const BUILTINS: &[&str] = &[
     "dict",
     "tuple",
     "int",
+    "long",
     "float",
     "bool",
     "str",
+    "unicode",
     "bytes",
     "bytearray",
     "complex",
     "range",
+    "xrange",
     "slice",
     "object",
 ];

@@ -135,6 +135,9 @@ pub enum TorchError {
         /// Key in the configuration.
         name: String,
     },
+    /// A configuration of another kind.
+    #[error("config is no dictionary: save it as one, such as vars(config)")]
+    NoDictionary,
     /// A configuration entry of a kind that JSON cannot express.
     #[error(
         "{name} in config is neither a number, a string, a truth value, None nor a list or dictionary of these"
@@ -179,7 +182,7 @@ pub(crate) fn read(bytes: &[u8], choice: Option<&str>) -> Result<TorchFile, Chec
     let mut config = match pickle.entry(pickle.root, "config").map(|id| pickle.get(id)) {
         None | Some(Value::None) => None,
         Some(Value::Dict(entries)) => Some(config_of(&pickle, entries, &mut room)?),
-        Some(_) => return Err(TorchError::Config { name: "config".to_owned() }.into()),
+        Some(_) => return Err(TorchError::NoDictionary.into()),
     };
     if let (Some(config), Some(n)) = (&mut config, pickle.entry(pickle.root, "num_parameters")) {
         config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters", 0, &mut room)?);
@@ -541,7 +544,7 @@ mod tests {
             b"c__builtin__\nset\n](K\x01K\x02e\x85R",
             b"\x8f(K\x01K\x02\x90",
             b"(K\x01\x91",
-            b"ccollections\ndefaultdict\nc__builtin__\nint\n\x85R(\x8c\x01aK\x01u",
+            b"ccollections\ndefaultdict\nc__builtin__\nlong\n\x85R(\x8c\x01aK\x01u",
             b"ccollections\ndeque\n)R(K\x01e",
             b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(\x8c\x02f8\x89\x88tR(K\x03\x8c\x01<NNNtb\
               c_codecs\nencode\n(\x8c\x08\0\0\0\0\0\0\0\0\x8c\x06latin1tR\x86R",
