@@ -1,5 +1,6 @@
 //! Readers of weight files. They turn bytes into tensors and know no architecture.
 
+mod archive;
 mod pickle;
 pub(crate) mod safetensors;
 mod sets;

@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{Cursor, Read};
 
 use serde_json::{Map, Value as Json};
-use zip::{CompressionMethod, ZipArchive};
 
+use super::archive::Archive;
 use super::pickle::{Global, Id, Pickle, PickleError, Value};
 use super::safetensors::ElementKind;
 use super::sets::{self, Chosen};
@@ -259,70 +258,6 @@ fn json(pickle: &Pickle, id: Id, name: &str, levels: usize, room: &mut usize) ->
     })
 }
 
-/// The zip file; entries are named relative to the one folder that it contains.
-struct Archive<'a> {
-    zip: ZipArchive<Cursor<&'a [u8]>>,
-    prefix: String,
-    /// Bytes that entries may still have: no more than the file, unless they overlap.
-    bytes_left: u64,
-}
-
-impl<'a> Archive<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, TorchError> {
-        // Tried one after the other, each with all entries; in the numbers of tensors one may stand by chance.
-        let found = bytes.windows(END.len()).filter(|&window| window == END).count();
-        if found > MOST_ENDS {
-            return Err(TorchError::Ends { found });
-        }
-        let zip = ZipArchive::new(Cursor::new(bytes))?;
-        let prefixes: Vec<&str> = zip.file_names().filter_map(|name| name.strip_suffix("data.pkl")).collect();
-        let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
-        let prefix = prefix.to_owned();
-        let mut archive = Archive { zip, prefix, bytes_left: bytes.len() as u64 };
-        // Files from before PyTorch 2.1 do not say; they come from little-endian machines in practice.
-        if archive.has("byteorder") {
-            let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();
-            if found != "little" {
-                return Err(TorchError::ByteOrder { found: excerpt(&found) });
-            }
-        }
-        Ok(archive)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.zip.index_for_name(&format!("{}{name}", self.prefix)).is_some()
-    }
-
-    /// The bytes of an entry.
-    fn entry(&mut self, name: &str) -> Result<Vec<u8>, TorchError> {
-        let entry = format!("{}{name}", self.prefix);
-        let mut file = self.zip.by_name(&entry)?;
-        if file.compression() != CompressionMethod::Stored || file.encrypted() {
-            return Err(TorchError::Compressed { entry: excerpt(&entry) });
-        }
-        if file.size() > self.bytes_left {
-            return Err(TorchError::Overlapping { entry: excerpt(&entry) });
-        }
-        let stated = file.size();
-        let mut bytes = Vec::new();
-        // What is stated for the stored entry and for its content may differ.
-        match file.by_ref().take(stated + 1).read_to_end(&mut bytes) {
-            Ok(_) if bytes.len() as u64 != stated => Err(TorchError::Overlapping { entry: excerpt(&entry) }),
-            Ok(_) => {
-                self.bytes_left -= stated;
-                Ok(bytes)
-            }
-            Err(source) => Err(TorchError::Entry { entry: excerpt(&entry), source }),
-        }
-    }
-}
-
-/// What the end of a zip file begins with.
-const END: &[u8] = b"PK\x05\x06";
-
-/// Most of them in a file.
-const MOST_ENDS: usize = 16;
-
 /// The raw data that tensors are views of.
 struct Storages<'a> {
     archive: Archive<'a>,
@@ -413,11 +348,11 @@ fn gather(data: &[f64], offset: usize, shape: &[usize], strides: &[usize], count
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use proptest::prelude::*;
-    use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
 
     use super::*;
 

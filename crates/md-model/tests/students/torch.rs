@@ -1,13 +1,16 @@
 //! Files of `torch.save` as people write them: several sets of weights, other places for them, other objects beside them.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
 use md_model::{Architecture, Checkpoint, DistillerHyperparameters, WeightTensor, Weights};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::distiller::data;
 
 /// What a file holds.
 #[derive(Clone)]
@@ -319,4 +322,89 @@ fn a_list_whose_order_does_not_tell_is_refused() {
     ]));
     let error = file.load("#ema").unwrap_err();
     assert!(error.contains("the tensors in ema have no names, and their shapes do not tell"), "{error}");
+}
+
+/// A folder with the fixture as `best_model.pt`, with underscores for this text where it first occurs in the pickle.
+fn fixture_without(text: &str) -> TempDir {
+    let mut original = ZipArchive::new(fs::File::open(data("distiller.pt")).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best_model.pt");
+    let mut changed = ZipWriter::new(fs::File::create(&path).unwrap());
+    for i in 0..original.len() {
+        let mut entry = original.by_index(i).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        if entry.name().ends_with("data.pkl") {
+            let at = content.windows(text.len()).position(|w| w == text.as_bytes()).unwrap();
+            content[at..at + text.len()].fill(b'_');
+        }
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        changed.start_file(entry.name(), stored).unwrap();
+        changed.write_all(&content).unwrap();
+    }
+    changed.finish().unwrap();
+    folder
+}
+
+#[test]
+fn a_broken_pytorch_file_has_its_message() {
+    let error = |text| Checkpoint::load(fixture_without(text).path()).unwrap_err().to_string();
+    let found = error("model_state_dict");
+    assert!(found.contains("the file holds no dictionary with model_state_dict"), "{found}");
+    let found = error("rbf.centers");
+    assert!(found.contains("rbf.centers is missing (expected shape [4])"), "{found}");
+}
+
+/// Files from before MLFF-Distiller saved `config`: `config.json` beside them says what they do not, and nothing is guessed.
+#[test]
+fn a_pytorch_file_without_a_configuration_needs_one_beside_it() {
+    let folder = fixture_without("config");
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    for expected in [
+        "best_model.pt: there is no configuration",
+        "\"hidden_dim\": 8, \"num_interactions\": 2, \"num_rbf\": 4, \"max_z\": 8, \"cutoff\": <Å>}",
+        "(the radial basis, rbf.centers, reaches to 4.5 Å)",
+    ] {
+        assert!(error.contains(expected), "'{expected}' in '{error}'");
+    }
+    // What the message asks for, and what people note beside it.
+    let start = error.find('{').unwrap();
+    let text = error[start..=error.rfind('}').unwrap()].replace("<Å>", "4.5");
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["source"] = json!("the attic");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let (older, newer) =
+        (Checkpoint::load(folder.path()).unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
+    assert_eq!((older.weights(), older.architecture()), (newer.weights(), newer.architecture()));
+
+    config.as_object_mut().unwrap().remove("cutoff");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("missing field `cutoff`"), "{error}");
+}
+
+/// `config` in the file and `config.json` beside it.
+#[test]
+fn two_configurations_of_a_pytorch_file_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, beside] = ["student.pt", "config.json"].map(|name| folder.path().join(name));
+    fs::copy(data("distiller.pt"), &file).unwrap();
+    let load = |config: Value| {
+        fs::write(&beside, config.to_string()).unwrap();
+        Checkpoint::load(&file).map_err(|error| error.to_string())
+    };
+    let alone = Checkpoint::load(data("distiller.pt")).unwrap();
+    assert!(load(json!({ "cutoff": 4.5, "max_z": 8, "note": "of this file" })).unwrap() == alone);
+    // A restriction is no contradiction.
+    assert_eq!(load(json!({ "elements": ["H"] })).unwrap().elements(), &["H".parse().unwrap()]);
+    for (key, value, here) in [
+        ("cutoff", json!(4.48), "4.5"),
+        ("hidden_dim", json!(16), "8"),
+        ("use_torch_cluster", json!(false), "true"),
+        ("num_parameters", json!(5), &alone.parameter_count().to_string()),
+    ] {
+        let error = load(json!({ key: value })).unwrap_err();
+        let expected = format!("{key} is {value} in {}, but {here} in {}", beside.display(), file.display());
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+    }
 }
