@@ -33,6 +33,8 @@ enum Tensors<'a> {
     Named(Named<'a>),
     /// As `parameters()` of a module gives them.
     Listed(&'a [Id]),
+    /// All that are anywhere under a key of the root.
+    Scattered(Vec<Id>),
 }
 
 impl Tensors<'_> {
@@ -40,6 +42,7 @@ impl Tensors<'_> {
         match self {
             Tensors::Named(named) => named.iter().map(|(_, id)| *id).collect(),
             Tensors::Listed(ids) => ids.to_vec(),
+            Tensors::Scattered(ids) => ids.clone(),
         }
     }
 }
@@ -55,19 +58,27 @@ pub(super) struct Chosen<'a> {
 
 /// The set of weights with this key, or the only one.
 pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Chosen<'a>, TorchError> {
-    let sets = Sets::find(pickle);
+    let Sets { found: sets, under, .. } = Sets::find(pickle);
     let usual = USUAL.iter().find_map(|key| sets.iter().position(|set| set.key == *key));
     let Some(base) = usual.or_else(|| choice.and_then(|key| sets.iter().position(|set| set.key == key)))
     else {
         return bare(pickle, choice).ok_or_else(|| no_state_dict(pickle, &sets));
     };
     let shapes = shapes(pickle, &sets[base]);
-    let rivals: Vec<&Set<'_>> = sets
+    let mut rivals: Vec<&Set<'_>> = sets
         .iter()
         .enumerate()
         .filter(|(n, set)| *n != base && is_rival(pickle, set, &shapes))
         .map(|(_, set)| set)
         .collect();
+    // Weights in a form that nobody has thought of are weights, too.
+    let is_explained = |key: &str| {
+        let mut known = rivals.iter().copied().chain([&sets[base]]);
+        known.any(|set| set.key == key || set.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let scattered: Vec<&Set<'_>> =
+        under.iter().filter(|set| !is_explained(&set.key) && is_rival(pickle, set, &shapes)).collect();
+    rivals.extend(scattered);
     let keys = || -> Vec<String> {
         std::iter::once(&sets[base]).chain(rivals.iter().copied()).map(|set| excerpt(&set.key)).collect()
     };
@@ -86,6 +97,7 @@ pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Cho
         Tensors::Named(named) => completed(&without_prefix(named), &whole),
         Tensors::Listed(ids) => named_by_order(pickle, ids, &whole)
             .ok_or_else(|| TorchError::Unnamed { key: excerpt(&chosen.key) })?,
+        Tensors::Scattered(_) => return Err(TorchError::Unnamed { key: excerpt(&chosen.key) }),
     };
     Ok(Chosen { key: chosen.key.clone(), tensors, is_one_of_several: !rivals.is_empty() })
 }
@@ -111,13 +123,16 @@ struct Sets<'a> {
     pickle: &'a Pickle,
     seen: BTreeSet<Id>,
     found: Vec<Set<'a>>,
+    /// All tensors, by key of the root, but for those of optimisers.
+    under: Vec<Set<'a>>,
 }
 
 impl<'a> Sets<'a> {
-    fn find(pickle: &'a Pickle) -> Vec<Set<'a>> {
-        let mut sets = Sets { pickle, seen: BTreeSet::from([pickle.root]), found: Vec::new() };
+    fn find(pickle: &'a Pickle) -> Self {
+        let seen = BTreeSet::from([pickle.root]);
+        let mut sets = Sets { pickle, seen, found: Vec::new(), under: Vec::new() };
         sets.descend("", pickle.root, MOST_LEVELS);
-        sets.found
+        sets
     }
 
     fn descend(&mut self, key: &str, id: Id, levels: usize) {
@@ -141,11 +156,18 @@ impl<'a> Sets<'a> {
     fn look_at(&mut self, parent: &str, name: &str, child: Id, levels: usize) {
         if levels > 0 && self.seen.insert(child) {
             let key = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
-            match set(self.pickle, child) {
-                Some(_) if is_of_optimiser(&key) => {}
-                Some(tensors) => self.found.push(Set { key, tensors }),
-                None => self.descend(&key, child, levels - 1),
+            if parent.is_empty() {
+                self.under.push(Set { key: key.clone(), tensors: Tensors::Scattered(Vec::new()) });
             }
+            if let Some(Set { tensors: Tensors::Scattered(ids), .. }) = self.under.last_mut()
+                && is_tensor(self.pickle, child)
+                && !is_of_optimiser(&key)
+            {
+                ids.push(child);
+            }
+            let tensors = set(self.pickle, child).filter(|_| !is_of_optimiser(&key));
+            self.found.extend(tensors.map(|tensors| Set { key: key.clone(), tensors }));
+            self.descend(&key, child, levels - 1);
         }
     }
 }
@@ -203,9 +225,14 @@ fn shapes(pickle: &Pickle, set: &Set<'_>) -> BTreeMap<Vec<usize>, usize> {
 
 /// Whether a set could stand for weights of these shapes, whatever its names: it has at least half of them.
 fn is_rival(pickle: &Pickle, set: &Set<'_>, weights: &BTreeMap<Vec<usize>, usize>) -> bool {
+    let all: usize = weights.values().sum();
+    // Also so that many small sets are no work.
+    if 2 * set.tensors.ids().len() < all {
+        return false;
+    }
     let found = shapes(pickle, set);
     let alike: usize = weights.iter().map(|(shape, n)| found.get(shape).map_or(0, |m| *m.min(n))).sum();
-    alike > 0 && 2 * alike >= weights.values().sum()
+    alike > 0 && 2 * alike >= all
 }
 
 /// The names without what all of them begin with: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, or that of an

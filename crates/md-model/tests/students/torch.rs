@@ -178,11 +178,12 @@ fn listed(weights: &Weights) -> Object {
 fn several_sets_of_weights_are_a_question() {
     let (raw, average) = (student(1), student(2));
     let (r, a) = (raw.weights(), average.weights());
-    let counter = Object::Tensor(WeightTensor { shape: vec![], values: vec![7.0] });
     let Object::Dict(mut swa) = state(a, "module.") else { panic!() };
-    swa.insert(0, ("n_averaged".to_owned(), counter));
+    swa.insert(0, ("n_averaged".to_owned(), Object::Int(7)));
+    let number = |x| Object::Tensor(WeightTensor { shape: vec![], values: vec![x] });
     let cases = [
         ("ema_state_dict", "ema_state_dict", state(a, "")),
+        ("ema", "ema.params", dict([("decay", number(0.99)), ("params", listed(a))])),
         (
             "ema",
             "ema.shadow_params",
@@ -231,6 +232,26 @@ fn several_sets_of_weights_are_a_question() {
         fs::write(file.0.path().join("config.json"), "{}").unwrap();
         assert_eq!(names("").collect::<Vec<_>>(), ["best.pt", "config.json"]);
     }
+}
+
+/// Seen, though it is in a form that nobody knows.
+#[test]
+fn an_average_in_a_form_of_its_own_is_a_question_too() {
+    let (raw, average) = (student(1), student(2));
+    let pairs = average
+        .weights()
+        .iter()
+        .map(|(name, t)| (name.clone(), Object::List(vec![Object::Int(3), Object::Tensor(t.clone())])));
+    let file = File::new(&dict([
+        ("model_state_dict", state(raw.weights(), "")),
+        ("averages", dict([("of", Object::Dict(pairs.collect()))])),
+        ("config", config()),
+    ]));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("several sets of weights, model_state_dict, averages: which"), "{error}");
+    assert!(file.load("#model_state_dict").unwrap().weights() == raw.weights());
+    let error = file.load("#averages").unwrap_err();
+    assert!(error.contains("the tensors in averages have no names"), "{error}");
 }
 
 /// The moments of an optimiser have the shapes of the weights, and so has what is of another network not.
