@@ -89,7 +89,12 @@ fn a_damaged_checkpoint_is_named_with_what_is_wrong() {
     let output = validate(folder.path());
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("model 'broken'"), "{}", output.stderr);
-    assert!(output.stderr.contains("embedding") && output.stderr.contains("32"), "{}", output.stderr);
+    let named = format!(
+        "hidden_dim is 32 in {}, but 16 in {}",
+        config.display(),
+        folder.path().join("model.safetensors").display()
+    );
+    assert!(output.stderr.contains(&named), "{}", output.stderr);
 
     let renamed =
         good.replace("\"model_type\": \"painn_student_mlff_distiller\"", "\"model_type\": \"schnet\"");

@@ -4,6 +4,7 @@
 mod bad_input;
 mod broken;
 mod campaign;
+mod checkpoints;
 mod damaged;
 mod data;
 mod doctor;

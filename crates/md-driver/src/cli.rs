@@ -55,7 +55,7 @@ enum Command {
 
 #[derive(Args)]
 struct Evaluate {
-    /// Checkpoint: a folder, a .safetensors or a .pt file.
+    /// Checkpoint: a folder, a .safetensors or a .pt file; FILE#KEY for one of several sets of weights in it.
     checkpoint: PathBuf,
     /// Labelled frames (extended XYZ, plain or gzip).
     #[arg(required = true)]

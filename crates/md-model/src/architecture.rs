@@ -33,9 +33,26 @@ impl Architecture {
         }
     }
 
-    /// The architecture of bare weights, its sizes taken from their shapes.
-    pub(crate) fn from_weights(weights: &Weights) -> Result<Self, CheckpointError> {
-        Ok(Architecture::Distiller(DistillerHyperparameters::from_weights(weights)?))
+    /// Why weights without a configuration are refused, with one that their shapes suggest.
+    pub(crate) fn no_configuration(weights: &Weights) -> CheckpointError {
+        let suggestion = match DistillerHyperparameters::suggestion(weights) {
+            Ok(sizes) => sizes,
+            Err(error) => return error,
+        };
+        let hint = match distiller::reach_of_basis(weights) {
+            Some((reach, _)) => format!(" (the radial basis, rbf.centers, reaches to {reach} Å)"),
+            None => String::new(),
+        };
+        CheckpointError::NoConfiguration { suggestion, hint }
+    }
+
+    /// The cutoff (Å) that the weights themselves tell, where they do and it is another than that of the configuration.
+    pub(crate) fn other_cutoff_of(&self, weights: &Weights) -> Option<f64> {
+        match self {
+            Architecture::Distiller(h) => h.other_cutoff_of(weights),
+            // Its basis is a formula.
+            Architecture::Painn(_) => None,
+        }
     }
 
     /// Its `model_type` in `config.json`.

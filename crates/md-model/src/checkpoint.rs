@@ -8,6 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::agreement::{Description, TrainingRecord};
 use crate::distiller::MODEL_TYPE as DISTILLER;
 use crate::error::excerpt;
 use crate::formats::{safetensors, torch};
@@ -31,32 +32,73 @@ impl Checkpoint {
     /// - a folder with `model.safetensors` and `config.json`, or else with `best_model.pt`;
     /// - a `.safetensors` file beside its `config.json`;
     /// - a file of `torch.save` (PyTorch 1.6 or later) that holds a dictionary with `model_state_dict` and, in
-    ///   newer files, `config` and `num_parameters`. Without `config`, sizes are taken from the tensors and the
-    ///   cutoff is 5 Å; a warning is logged. Nothing in the file is executed.
+    ///   newer files, `config` and `num_parameters`. `config.json` beside it says what `config` does not. Nothing in
+    ///   the file is executed;
+    /// - such a file (or its folder) with `#` and the key of one of several sets of weights in it, such as
+    ///   `best.pt#ema_state_dict` or `best.pt#ema.shadow_params`, without which a file of several sets is refused.
     ///
     /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the
     /// distiller form, whose program does not write it). An optional list `elements` of chemical symbols
     /// restricts what the network may be used for; without it, every element with an embedding is accepted,
     /// trained or not.
     ///
+    /// All that describes the network must agree where it describes the same: `config.json`, the configuration in the
+    /// file of the weights, the weights themselves (an evenly divided radial basis ends at the cutoff) and the
+    /// `training.json` of `mdproof train` beside them, which has the checksum of its weights, too.
+    ///
     /// # Errors
     /// [`CheckpointError::In`] with the file and what is wrong in it: unreadable or unknown formats, an unknown
-    /// architecture, senseless hyper-parameters, missing, misshapen or superfluous tensors, weights that are not
-    /// finite, a parameter count other than stated.
+    /// architecture, no configuration, one that contradicts another description of the network, senseless
+    /// hyper-parameters, missing, misshapen or superfluous tensors, weights that are not finite, a parameter count
+    /// other than stated.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let file = weight_file(path).map_err(|error| within(path, error))?;
+        let Located { file, choice } = locate(path).map_err(|error| within(path, error))?;
         let bytes = fs::read(&file).map_err(|error| within(&file, error.into()))?;
-        if torch::is_zip(&bytes) {
-            return Self::from_torch(&bytes).map_err(|error| within(&file, error));
+        let is_torch = torch::is_zip(&bytes);
+        if let (Some(key), false) = (choice, is_torch) {
+            return Err(within(&file, CheckpointError::NoChoice { key: excerpt(key) }));
         }
-        if file.extension().is_none_or(|e| e != "safetensors") {
+        if let Some(error) = another_file(&bytes) {
+            return Err(within(&file, error));
+        }
+        if !is_torch && file.extension().is_none_or(|e| e != "safetensors") {
             return Err(within(&file, CheckpointError::UnknownFormat));
         }
-        let weights = safetensors::read(&bytes).map_err(|error| within(&file, error))?;
-        let config_file = file.with_file_name("config.json");
-        let config = read_config(&config_file).map_err(|error| within(&config_file, error))?;
-        Self::assemble(weights, Some(&config), sha256(&bytes)).map_err(|error| within(&file, error))
+        let parts = if is_torch { Parts::of_torch(&bytes, choice) } else { Parts::of_safetensors(&bytes) };
+        let mut parts = parts.map_err(|error| within(&file, error))?;
+        parts.place = file.display().to_string();
+        let config_file = file.with_file_name(CONFIG);
+        if config_file.exists() || !is_torch {
+            let config = read_limited(&config_file).and_then(|bytes| parse_config(&bytes));
+            let config = config.map_err(|error| within(&config_file, error))?;
+            parts.beside = Some(Description { place: config_file.display().to_string(), config });
+        }
+        let record_file = file.with_file_name(RECORD);
+        if record_file.is_file() {
+            let record = fs::read(&record_file).map_err(CheckpointError::from);
+            let record = record.and_then(|bytes| TrainingRecord::parse(&bytes, &record_file));
+            parts.record = record.map_err(|error| within(&record_file, error))?;
+        }
+        // The record is about `model.safetensors`.
+        if let Some(record) = parts.record.as_ref().filter(|_| !is_torch) {
+            record.require_weights(&parts.sha256, &parts.place).map_err(|error| within(&file, error))?;
+        }
+        parts.assemble().map_err(|error| within(&file, error))
+    }
+
+    /// The files that [`Checkpoint::load`] reads of `path`, each with its name: the weights (`best.pt#KEY` where `path`
+    /// chooses a set) and, where they are there, `config.json` and `training.json` beside them. Only `path` itself where it
+    /// is no checkpoint.
+    pub fn files(path: impl AsRef<Path>) -> Vec<(String, PathBuf)> {
+        let path = path.as_ref();
+        let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Ok(Located { file, choice }) = locate(path) else { return vec![(name(path), path.to_owned())] };
+        let weights = choice.map_or_else(|| name(&file), |key| format!("{}#{key}", name(&file)));
+        let beside = [CONFIG, RECORD].map(|name| (name.to_owned(), file.with_file_name(name)));
+        std::iter::once((weights, file))
+            .chain(beside.into_iter().filter(|(_, file)| file.is_file()))
+            .collect()
     }
 
     /// A checkpoint from the bytes of a file of `torch.save`. Nothing in it is executed.
@@ -64,12 +106,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`], without a path.
     pub fn from_torch(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let content = torch::read(bytes)?;
-        let named = content.config.map(|mut config| {
-            config.entry("model_type").or_insert_with(|| DISTILLER.into());
-            config
-        });
-        Self::assemble(content.weights, named.as_ref(), sha256(bytes))
+        Parts::of_torch(bytes, None)?.assemble()
     }
 
     /// A checkpoint from the bytes of a `.safetensors` file and of its `config.json`.
@@ -77,7 +114,9 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`], without a path.
     pub fn from_safetensors(weights: &[u8], config: &[u8]) -> Result<Self, CheckpointError> {
-        Self::assemble(safetensors::read(weights)?, Some(&parse_config(config)?), sha256(weights))
+        let mut parts = Parts::of_safetensors(weights)?;
+        parts.beside = Some(Description { place: CONFIG.to_owned(), config: parse_config(config)? });
+        parts.assemble()
     }
 
     /// A checkpoint with random weights (in f32) of the given sizes: where training starts, and what speed can be
@@ -101,8 +140,10 @@ impl Checkpoint {
         for x in weights.values_mut().flat_map(|t| &mut t.values) {
             *x = f64::from(*x as f32);
         }
-        let sha256 = sha256(&safetensors::write(&weights)?);
-        Self::assemble(weights, Some(&config), sha256)
+        let elements = architecture.elements();
+        let parameter_count = architecture.check(&weights)?;
+        let sha256 = sha256(&safetensors::write(&weights, &config)?);
+        Ok(Checkpoint { architecture, elements, weights, parameter_count, sha256 })
     }
 
     /// The same network with other weights, which must have the same names and shapes.
@@ -112,52 +153,34 @@ impl Checkpoint {
     pub fn with_weights(&self, weights: Weights) -> Result<Self, CheckpointError> {
         let parameter_count = self.architecture.check(&weights)?;
         Ok(Checkpoint {
-            sha256: sha256(&safetensors::write(&weights)?),
+            sha256: sha256(&safetensors::write(&weights, &self.architecture.to_config()?)?),
             weights,
             parameter_count,
             ..self.clone()
         })
     }
 
-    /// Writes `model.safetensors` and `config.json` into `folder`, which [`Checkpoint::load`] reads back.
+    /// Writes `model.safetensors`, with the hyper-parameters in its header, and `config.json` into `folder`, which
+    /// [`Checkpoint::load`] reads back.
     ///
     /// # Errors
     /// [`CheckpointError::In`] names the file that could not be written.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), CheckpointError> {
         let mut config = self.architecture.to_config()?;
+        let weights = safetensors::write(&self.weights, &config)?;
         config.insert("elements".to_owned(), self.elements.iter().map(|e| e.symbol()).collect());
         config.insert("num_parameters".to_owned(), self.parameter_count.into());
         let write = |name: &str, bytes: &[u8]| {
             let file = folder.as_ref().join(name);
             fs::write(&file, bytes).map_err(|error| within(&file, error.into()))
         };
-        write("model.safetensors", &safetensors::write(&self.weights)?)?;
-        write("config.json", serde_json::to_string_pretty(&config)?.as_bytes())
+        write("model.safetensors", &weights)?;
+        write(CONFIG, serde_json::to_string_pretty(&config)?.as_bytes())
     }
 
     /// The most significant bits that any weight has: 24 for f32, 11 where all were rounded to f16.
     pub fn significant_bits(&self) -> u32 {
         significant_bits(&self.weights)
-    }
-
-    fn assemble(
-        weights: Weights,
-        config: Option<&Map<String, Value>>,
-        sha256: String,
-    ) -> Result<Self, CheckpointError> {
-        let architecture = match config {
-            Some(config) => Architecture::from_config(config)?,
-            None => Architecture::from_weights(&weights)?,
-        };
-        let elements = elements(&architecture, config.and_then(|c| c.get("elements")))?;
-        let parameter_count = architecture.check(&weights)?;
-        if let Some(stated) = config.and_then(|c| c.get("num_parameters")) {
-            let expected = serde_json::from_value(stated.clone())?;
-            if expected != parameter_count as u64 {
-                return Err(CheckpointError::ParameterCount { expected, found: parameter_count });
-            }
-        }
-        Ok(Checkpoint { architecture, elements, weights, parameter_count, sha256 })
     }
 
     /// Architecture and hyper-parameters.
@@ -180,7 +203,8 @@ impl Checkpoint {
         self.parameter_count
     }
 
-    /// SHA-256 of the file that holds the weights, in hexadecimal.
+    /// SHA-256 of the file that holds the weights, in hexadecimal; where that holds several sets, of the file and the
+    /// choice, such as `#ema_state_dict`.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -191,11 +215,145 @@ impl Checkpoint {
     }
 }
 
+/// What is read of a checkpoint before it is known whether it fits together.
+struct Parts {
+    weights: Weights,
+    /// Where the weights are.
+    place: String,
+    /// The configuration in the file of the weights.
+    inside: Option<Map<String, Value>>,
+    /// `config.json`.
+    beside: Option<Description>,
+    /// `training.json`.
+    record: Option<TrainingRecord>,
+    sha256: String,
+    is_torch: bool,
+}
+
+impl Parts {
+    fn of_torch(bytes: &[u8], choice: Option<&str>) -> Result<Self, CheckpointError> {
+        let content = torch::read(bytes, choice)?;
+        let sha256 = match content.chosen {
+            Some(key) => sha256(&[bytes, b"#", key.as_bytes()].concat()),
+            None => sha256(bytes),
+        };
+        Ok(Parts {
+            weights: content.weights,
+            place: "the file of the weights".to_owned(),
+            inside: content.config,
+            beside: None,
+            record: None,
+            sha256,
+            is_torch: true,
+        })
+    }
+
+    fn of_safetensors(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (weights, inside) = safetensors::read(bytes)?;
+        Ok(Parts {
+            weights,
+            place: "the file of the weights".to_owned(),
+            inside: inside.map(|text| parse_config(text.as_bytes())).transpose()?,
+            beside: None,
+            record: None,
+            sha256: sha256(bytes),
+            is_torch: false,
+        })
+    }
+
+    fn assemble(self) -> Result<Checkpoint, CheckpointError> {
+        let Parts { weights, place, inside, beside, record, sha256, is_torch } = self;
+        if inside.is_none() && beside.is_none() {
+            return Err(Architecture::no_configuration(&weights));
+        }
+        let inside = inside.map(|config| Description { place: place.clone(), config });
+        let mut config = Map::new();
+        if is_torch {
+            config.insert("model_type".to_owned(), DISTILLER.into());
+        }
+        // A restriction of `elements` beside the file of the weights counts.
+        config.extend([&inside, &beside].into_iter().flatten().flat_map(|d| d.config.clone()));
+        let architecture = Architecture::from_config(&config)?;
+
+        let descriptions: Vec<&Description> = [&beside, &inside].into_iter().flatten().collect();
+        if let [beside, inside] = descriptions[..] {
+            beside.require_agreement(inside)?;
+        }
+        if let Some(record) = &record {
+            descriptions.iter().try_for_each(|d| d.require_agreement(&record.description))?;
+        }
+        let elements = elements(&architecture, config.get("elements"))?;
+        let parameter_count = architecture.check(&weights)?;
+        if let Some(cutoff) = architecture.other_cutoff_of(&weights) {
+            let said = descriptions.iter().find(|d| d.config.contains_key("cutoff"));
+            return Err(CheckpointError::Contradiction {
+                key: "cutoff".to_owned(),
+                one: architecture.cutoff_angstrom().to_string(),
+                place: said.map_or_else(|| place.clone(), |d| d.place.clone()),
+                other: cutoff.to_string(),
+                other_place: format!("{place} (where the even division of rbf.centers ends)"),
+            });
+        }
+        if let Some(stated) = config.get("num_parameters") {
+            let expected = serde_json::from_value(stated.clone())?;
+            if expected != parameter_count as u64 {
+                return Err(CheckpointError::ParameterCount { expected, found: parameter_count });
+            }
+        }
+        Ok(Checkpoint { architecture, elements, weights, parameter_count, sha256 })
+    }
+}
+
+/// Hyper-parameters beside the weights.
+const CONFIG: &str = "config.json";
+
+/// How the weights came to be.
+const RECORD: &str = "training.json";
+
 /// Most weights of a network that nobody has trained, and whose sizes a few lines of text may ask for.
 const MOST_UNTRAINED: usize = 100_000_000;
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What people have in the place of weights, where its beginning tells.
+fn another_file(bytes: &[u8]) -> Option<CheckpointError> {
+    const RESAVE: &str = "load it in Python and save it again with torch.save of PyTorch 1.6 or later";
+    let start = &bytes[..bytes.len().min(64)];
+    let begins = |text: &[u8]| start.trim_ascii_start().to_ascii_lowercase().starts_with(text);
+    let (what, remedy) = if begins(b"version https://git-lfs") {
+        ("a Git LFS pointer, not the file itself", "run 'git lfs pull' in the repository that it comes from")
+    } else if begins(b"<!doctype html") || begins(b"<html") {
+        ("a web page, not the file itself", "download the file by its link for raw files")
+    } else if start.windows(LEGACY.len()).any(|window| window == LEGACY) {
+        ("a file of torch.save in the format before PyTorch 1.6", RESAVE)
+    } else if matches!(start, [0x80, 1..=5, ..])
+        || [&b"(dp"[..], b"(lp", b"ccollections\n"].iter().any(|p| start.starts_with(p))
+    {
+        ("a bare pickle", RESAVE)
+    } else {
+        return None;
+    };
+    Some(CheckpointError::OtherFile { what, remedy })
+}
+
+/// The number that torch.save wrote first before it wrote zip files.
+const LEGACY: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
+
+/// The file with the weights and the key of a set in it.
+struct Located<'a> {
+    file: PathBuf,
+    choice: Option<&'a str>,
+}
+
+/// Takes `FILE#KEY` apart unless a file has that name.
+fn locate(path: &Path) -> Result<Located<'_>, CheckpointError> {
+    let chosen = path.to_str().and_then(|text| text.rsplit_once('#')).filter(|_| !path.exists());
+    match chosen {
+        Some((file, key)) => Ok(Located { file: weight_file(Path::new(file))?, choice: Some(key) }),
+        None => Ok(Located { file: weight_file(path)?, choice: None }),
+    }
 }
 
 /// The file with the weights: `path` itself, or the one in the folder `path`.
@@ -212,10 +370,11 @@ fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
         .ok_or(CheckpointError::NothingToLoad)
 }
 
-fn read_config(path: &Path) -> Result<Map<String, Value>, CheckpointError> {
+/// The file, or as much of it as shows that it is too large.
+fn read_limited(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    parse_config(&bytes)
+    Ok(bytes)
 }
 
 /// Most bytes of a configuration: a few hundred are usual, and values of JSON are larger in memory than on disk.

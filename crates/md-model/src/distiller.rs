@@ -42,9 +42,6 @@ pub struct DistillerHyperparameters {
     pub learnable_rbf: bool,
 }
 
-/// Cutoff (Å) of the files that do not say: MLFF-Distiller's default.
-const DEFAULT_CUTOFF: f64 = 5.0;
-
 impl DistillerHyperparameters {
     /// Multiplications of an atom's features with weights, forwards.
     pub(crate) fn products_per_atom(&self) -> f64 {
@@ -58,8 +55,8 @@ impl DistillerHyperparameters {
         h.validated()
     }
 
-    /// The sizes that the shapes of `weights` imply, and the default cutoff.
-    pub(crate) fn from_weights(weights: &Weights) -> Result<Self, CheckpointError> {
+    /// A configuration with the sizes that the shapes of `weights` imply and a place for the cutoff, which they do not.
+    pub(crate) fn suggestion(weights: &Weights) -> Result<String, CheckpointError> {
         let shape_of = |name: &str| weights.get(name).map(|t| t.shape.as_slice());
         let Some(&[rows, hidden_dim]) = shape_of("embedding.weight") else {
             return Err(CheckpointError::NoSizes { name: "embedding.weight", rank: 2 });
@@ -69,20 +66,19 @@ impl DistillerHyperparameters {
         };
         let layer = |l: u32| format!("interactions.{l}.update.mixing_matrix");
         let num_interactions = (0..).take_while(|&l| weights.contains_key(&layer(l))).count();
-        tracing::warn!(
-            cutoff_angstrom = DEFAULT_CUTOFF,
-            "the file holds no configuration: sizes are taken from its tensors, and the cutoff is assumed"
-        );
-        let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let h = DistillerHyperparameters {
-            hidden_dim: size(hidden_dim),
-            num_interactions: size(num_interactions),
-            num_rbf: size(num_rbf),
-            cutoff: DEFAULT_CUTOFF,
-            max_z: u8::try_from(rows.saturating_sub(1)).unwrap_or(u8::MAX),
-            learnable_rbf: false,
-        };
-        h.validated()
+        let max_z = rows.saturating_sub(1);
+        Ok(format!(
+            "{{\"model_type\": \"{MODEL_TYPE}\", \"hidden_dim\": {hidden_dim}, \"num_interactions\": {num_interactions}, \
+             \"num_rbf\": {num_rbf}, \"max_z\": {max_z}, \"cutoff\": <Å>}}"
+        ))
+    }
+
+    /// The cutoff (Å) of the radial basis of `weights`, where it is another.
+    pub(crate) fn other_cutoff_of(&self, weights: &Weights) -> Option<f64> {
+        // As far as the numbers of the file can say it.
+        reach_of_basis(weights)
+            .filter(|(reach, resolution)| (reach - self.cutoff).abs() > *resolution)
+            .map(|r| r.0)
     }
 
     fn validated(self) -> Result<Self, CheckpointError> {
@@ -159,4 +155,20 @@ impl DistillerHyperparameters {
             .chain(head.into_iter().flat_map(move |(n, i, o)| linear(format!("energy_head.{n}"), i, o)))
             .chain(interactions)
     }
+}
+
+/// How far the centres of the basis reach, and the resolution of that number, both Å: the cutoff, from whose even division
+/// training starts. `None` where they were trained, which leaves them uneven, or are too few to tell.
+pub(crate) fn reach_of_basis(weights: &Weights) -> Option<(f64, f64)> {
+    let centres = &weights.get("rbf.centers")?.values;
+    let &[first, _, .., last] = centres.as_slice() else { return None };
+    // From bf16 to f32: a number is off by half a unit in its last place, and by some of f32 for the formula it came from.
+    let bits = tensors::significant_bits(weights).clamp(8, f32::MANTISSA_DIGITS);
+    let resolution = last.abs() * (2.0f64.powi(-(bits as i32)) + 4.0 * f64::from(f32::EPSILON));
+    let spacing = (last - first) / (centres.len() - 1) as f64;
+    let is_even = centres
+        .iter()
+        .enumerate()
+        .all(|(k, centre)| (centre - (first + k as f64 * spacing)).abs() <= 2.0 * resolution);
+    (spacing > 2.0 * resolution && is_even).then_some((last, resolution))
 }

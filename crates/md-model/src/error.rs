@@ -23,10 +23,7 @@ pub enum CheckpointError {
     #[error("holds neither model.safetensors (with config.json) nor best_model.pt")]
     NothingToLoad,
     /// A file that is no checkpoint.
-    #[error(
-        "is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later); \
-         a bare pickle must be saved again with torch.save"
-    )]
+    #[error("is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later)")]
     UnknownFormat,
     /// A configuration that is no JSON, or lacks a hyper-parameter.
     #[error("the configuration cannot be read: {0}")]
@@ -46,6 +43,69 @@ pub enum CheckpointError {
         found: String,
         /// What makes sense.
         expected: String,
+    },
+    /// Weights that nothing says the cutoff of.
+    #[error(
+        "there is no configuration, neither 'config' in the file nor config.json beside it, and the cutoff does not follow \
+         from the tensors: write it into a config.json beside the file, such as {suggestion}{hint}"
+    )]
+    NoConfiguration {
+        /// A configuration with the sizes of the tensors.
+        suggestion: String,
+        /// What the weights tell about the cutoff.
+        hint: String,
+    },
+    /// Two descriptions of one network that differ.
+    #[error(
+        "{key} is {one} in {place}, but {other} in {other_place}: one of them describes another network than these weights, or \
+         was changed after training"
+    )]
+    Contradiction {
+        /// What is described.
+        key: String,
+        /// Its value in the first description.
+        one: String,
+        /// Where that stands.
+        place: String,
+        /// Its value in the other description.
+        other: String,
+        /// Where that stands.
+        other_place: String,
+    },
+    /// Weights other than those that the record of a training is about.
+    #[error(
+        "model_sha256 is {trained} in {place}, but {weights} has {found}: these are the weights of another training (one that \
+         was stopped while it wrote them is completed by mdproof train --resume)"
+    )]
+    OtherTraining {
+        /// SHA-256 of the weights that were trained.
+        trained: String,
+        /// The record.
+        place: String,
+        /// SHA-256 of the weights that are there.
+        found: String,
+        /// The file of the weights.
+        weights: String,
+    },
+    /// A record of a training that cannot be read.
+    #[error("the record of the training cannot be read: {message}")]
+    Record {
+        /// What is wrong.
+        message: String,
+    },
+    /// A file that is known to be something else.
+    #[error("is {what}: {remedy}")]
+    OtherFile {
+        /// What the file is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A choice of weights (`FILE#KEY`) where there is none.
+    #[error("'#{key}' chooses among the sets of weights in a file of torch.save, which this is not")]
+    NoChoice {
+        /// The choice.
+        key: String,
     },
     /// Neither a configuration nor the tensor whose shape could stand in for it.
     #[error("there is no configuration, and no tensor {name} of {rank} dimensions to take sizes from")]
@@ -166,7 +226,7 @@ fn beginning(text: &str, most: usize) -> String {
 }
 
 /// The first of some names, and how many more there are.
-fn some(names: &[String]) -> String {
+pub(crate) fn some(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
     match names.len().saturating_sub(SHOWN) {

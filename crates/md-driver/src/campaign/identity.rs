@@ -83,8 +83,7 @@ impl Identity {
         };
         for model in &config.models {
             let ModelSource::Checkpoint(path) = &model.source else { continue };
-            for file in files_of(path) {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
+            for (name, file) in md_model::Checkpoint::files(path) {
                 enter(format!("checkpoint of '{}' ({name})", model.name), &file);
             }
         }
@@ -211,22 +210,6 @@ impl Identity {
             None => format!("{place}: other line ends"),
         })
     }
-}
-
-/// The files of a checkpoint, which is a file or a folder with some that are read and some for people.
-fn files_of(checkpoint: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(checkpoint) else {
-        let mut files = vec![checkpoint.to_owned()];
-        files.extend(Some(checkpoint.with_file_name("config.json")).filter(|config| config.is_file()));
-        return files;
-    };
-    let is_read = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        ["config.json", "model.safetensors", "best_model.pt"].iter().any(|read| name == *read)
-    };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(is_read).collect();
-    files.sort();
-    files
 }
 
 fn short(sha256: Option<&str>) -> String {

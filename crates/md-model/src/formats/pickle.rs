@@ -1,7 +1,8 @@
 //! A reader of the pickles that `torch.save` writes, which executes nothing.
 //!
 //! A pickle is a program for a stack machine that may call any Python function. This one knows the opcodes that
-//! build plain containers and numbers, and the globals of `Global`; everything else is refused by name. So a
+//! build plain containers and numbers, and the globals of `Global`; everything else is refused by name. Of harmless
+//! objects that may stand beside weights (a device, a path) it notes only that they are there. So a
 //! hostile file can be inspected but cannot run. Values live in one arena and refer to each other by index:
 //! shared and even cyclic structures cost no copies and no recursion, and each opcode makes at most one value,
 //! so that memory is bounded by the length of the file.
@@ -26,12 +27,15 @@ pub enum PickleError {
     },
     /// A reference to Python code that a checkpoint has no need of.
     #[error(
-        "the pickle refers to the Python object '{name}' (byte {position}), which is not in the list of harmless ones \
-         and is not executed; if the file is trustworthy, save its model_state_dict and config alone"
+        "the pickle refers to the Python object '{name}' ({}byte {position}), which is not in the list of harmless ones \
+         and is not executed; if the file is trustworthy, save its model_state_dict and config alone",
+        after.as_ref().map_or_else(String::new, |text| format!("after '{text}', "))
     )]
     ForbiddenGlobal {
         /// Module and name, such as `os.system`.
         name: String,
+        /// The string before it, which in a dictionary is the key that it stands under.
+        after: Option<String>,
         /// Where it stands.
         position: usize,
     },
@@ -57,10 +61,63 @@ pub enum PickleError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
+    DefaultDict,
     RebuildTensor,
     RebuildParameter,
     Storage(&'static str),
+    /// One of [`HARMLESS`].
+    Harmless,
 }
+
+/// Classes and functions of values that may stand beside weights, by module. What they would make is not made.
+const HARMLESS: [(&str, &[&str]); 16] = [
+    (
+        "torch",
+        &[
+            "device", "Size", "float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32",
+            "int64", "bool",
+        ],
+    ),
+    ("torch.torch_version", &["TorchVersion"]),
+    ("builtins", BUILTINS),
+    ("__builtin__", BUILTINS),
+    ("collections", &["Counter", "deque"]),
+    ("copyreg", &["_reconstructor"]),
+    ("copy_reg", &["_reconstructor"]),
+    ("numpy", &["dtype", "ndarray", "bool_", "int32", "int64", "float32", "float64"]),
+    ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
+    ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
+    ("_codecs", &["encode"]),
+    ("argparse", &["Namespace"]),
+    ("types", &["SimpleNamespace"]),
+    ("pathlib", PATHS),
+    ("pathlib._local", PATHS),
+    ("datetime", &["datetime", "date", "time", "timedelta", "timezone"]),
+];
+
+/// With the names of Python 2, by which pickles of its protocol know them.
+const BUILTINS: &[&str] = &[
+    "set",
+    "frozenset",
+    "list",
+    "dict",
+    "tuple",
+    "int",
+    "long",
+    "float",
+    "bool",
+    "str",
+    "unicode",
+    "bytes",
+    "bytearray",
+    "complex",
+    "range",
+    "xrange",
+    "slice",
+    "object",
+];
+
+const PATHS: &[&str] = &["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"];
 
 const STORAGES: [&str; 10] = [
     "FloatStorage",
@@ -81,9 +138,17 @@ impl Global {
             ("collections", "OrderedDict") => Some(Global::OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => Some(Global::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Global::RebuildParameter),
-            ("torch", storage) => STORAGES.into_iter().find(|s| *s == storage).map(Global::Storage),
-            _ => None,
+            ("collections", "defaultdict") => Some(Global::DefaultDict),
+            _ => STORAGES
+                .into_iter()
+                .find(|storage| module == "torch" && *storage == name)
+                .map(Global::Storage)
+                .or_else(|| Self::is_harmless(module, name).then_some(Global::Harmless)),
         }
+    }
+
+    fn is_harmless(module: &str, name: &str) -> bool {
+        HARMLESS.iter().any(|(m, names)| *m == module && names.contains(&name))
     }
 }
 
@@ -106,6 +171,8 @@ pub(super) enum Value {
     Persistent(Id),
     /// A call of `_rebuild_tensor_v2` with the arguments in this tuple.
     Tensor(Id),
+    /// An object that weights have no need of, of which nothing is known.
+    Other,
 }
 
 /// The values of a pickle.
@@ -280,6 +347,27 @@ impl<'a> Machine<'a> {
                     self.push(Value::Persistent(id));
                 }
                 b'R' => self.reduce()?,
+                0x81 => self.new_object()?,
+                b'C' => {
+                    let [n] = self.take_array()?;
+                    self.take(usize::from(n))?;
+                    self.push(Value::Other);
+                }
+                b'B' => {
+                    let n = u32::from_le_bytes(self.take_array()?);
+                    self.take(n as usize)?;
+                    self.push(Value::Other);
+                }
+                // A set, its items, a frozen one.
+                0x8f => self.push(Value::Other),
+                0x90 => {
+                    let items = self.pop_to_mark()?;
+                    self.append(items)?;
+                }
+                0x91 => {
+                    self.pop_to_mark()?;
+                    self.push(Value::Other);
+                }
                 b'b' => self.build()?,
                 opcode => return Err(PickleError::ForbiddenOpcode { opcode, position: self.start }),
             }
@@ -298,8 +386,25 @@ impl<'a> Machine<'a> {
             (Value::Global(Global::RebuildParameter), Value::Tuple(items)) if !items.is_empty() => {
                 self.stack.push(items[0]);
             }
+            // Its argument makes the default.
+            (Value::Global(Global::DefaultDict), Value::Tuple(_)) => self.push(Value::Dict(Vec::new())),
+            (Value::Global(Global::Harmless), Value::Tuple(_)) => self.push(Value::Other),
             _ => return self.damaged("a call of what is no function, or without arguments"),
         }
+        Ok(())
+    }
+
+    /// Notes an object of a harmless class.
+    fn new_object(&mut self) -> Step<()> {
+        let at = self
+            .height_of(2)
+            .ok()
+            .filter(|&at| matches!(self.arena[self.stack[at]], Value::Global(Global::Harmless)));
+        let Some(at) = at else {
+            return Err(PickleError::ForbiddenOpcode { opcode: 0x81, position: self.start });
+        };
+        self.stack.truncate(at);
+        self.push(Value::Other);
         Ok(())
     }
 
@@ -308,26 +413,34 @@ impl<'a> Machine<'a> {
         self.pop()?;
         let object = self.top()?;
         match self.arena[object] {
-            Value::Dict(_) => Ok(()),
+            Value::Dict(_) | Value::Other => Ok(()),
             _ => self.damaged("attributes of what is no dictionary"),
         }
     }
 
     fn global(&mut self, module: &str, name: &str) -> Step<()> {
-        let known = Global::find(module, name).ok_or_else(|| PickleError::ForbiddenGlobal {
-            name: excerpt(&format!("{module}.{name}")),
-            position: self.start,
+        let known = Global::find(module, name).ok_or_else(|| {
+            let texts = self.stack.iter().rev().filter_map(|&id| match &self.arena[id] {
+                Value::Str(text) => Some(excerpt(text)),
+                _ => None,
+            });
+            PickleError::ForbiddenGlobal {
+                name: excerpt(&format!("{module}.{name}")),
+                after: texts.into_iter().next(),
+                position: self.start,
+            }
         })?;
         self.push(Value::Global(known));
         Ok(())
     }
 
-    /// A little-endian two's complement integer of up to 8 bytes.
+    /// A little-endian two's complement integer. One of more than 8 bytes, such as a seed, describes no network.
     fn long1(&mut self) -> Step<()> {
         let [n] = self.take_array()?;
         let bytes = self.take(usize::from(n))?;
         if bytes.len() > 8 {
-            return self.damaged("an integer of more than 64 bits");
+            self.push(Value::Other);
+            return Ok(());
         }
         let sign = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
         let mut whole = [sign; 8];
@@ -353,6 +466,7 @@ impl<'a> Machine<'a> {
                 list.extend(items);
                 Ok(())
             }
+            Value::Other => Ok(()),
             _ => self.damaged("items for what is no list"),
         }
     }
@@ -364,7 +478,8 @@ impl<'a> Machine<'a> {
                 entries.extend(pairs.iter().map(|&[key, value]| (key, value)));
                 Ok(())
             }
-            (Value::Dict(_), _) => self.damaged("a key without a value"),
+            (Value::Other, (_, [])) => Ok(()),
+            (Value::Dict(_) | Value::Other, _) => self.damaged("a key without a value"),
             _ => self.damaged("entries for what is no dictionary"),
         }
     }

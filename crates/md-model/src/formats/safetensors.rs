@@ -3,13 +3,19 @@
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value};
 
 use crate::error::excerpt;
 use crate::{CheckpointError, WeightTensor, Weights};
 
-/// The tensors of a safetensors file.
-pub(crate) fn read(bytes: &[u8]) -> Result<Weights, CheckpointError> {
+/// Key in the header of a safetensors file under which [`write`] has the hyper-parameters, as JSON.
+const HYPERPARAMETERS: &str = "mdproof.config";
+
+/// The tensors of a safetensors file and, where [`write`] wrote it, the text of the hyper-parameters in its header.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Weights, Option<String>), CheckpointError> {
     let mut weights = Weights::new();
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let config = header.metadata().as_ref().and_then(|header| header.get(HYPERPARAMETERS).cloned());
     for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
         let kind = match view.dtype() {
             Dtype::F16 => ElementKind::F16,
@@ -26,11 +32,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Weights, CheckpointError> {
         let tensor = WeightTensor { shape: view.shape().to_vec(), values: kind.decode(view.data()) };
         weights.insert(name.to_owned(), tensor);
     }
-    Ok(weights)
+    Ok((weights, config))
 }
 
-/// The bytes of a safetensors file, in f32 where that holds every weight exactly and in f64 otherwise.
-pub(crate) fn write(weights: &Weights) -> Result<Vec<u8>, CheckpointError> {
+/// The bytes of a safetensors file, in f32 where that holds every weight exactly and in f64 otherwise. Weights with other
+/// hyper-parameters are another network, so these are part of the file.
+pub(crate) fn write(weights: &Weights, config: &Map<String, Value>) -> Result<Vec<u8>, CheckpointError> {
     let single = weights.values().flat_map(|t| &t.values).all(|&x| f64::from(x as f32) == x);
     let dtype = if single { Dtype::F32 } else { Dtype::F64 };
     let bytes: Vec<Vec<u8>> = weights
@@ -44,7 +51,8 @@ pub(crate) fn write(weights: &Weights) -> Result<Vec<u8>, CheckpointError> {
     for ((name, tensor), bytes) in weights.iter().zip(&bytes) {
         views.push((name, TensorView::new(dtype, tensor.shape.clone(), bytes)?));
     }
-    Ok(safetensors::serialize(views, None)?)
+    let header = [(HYPERPARAMETERS.to_owned(), serde_json::to_string(config)?)];
+    Ok(safetensors::serialize(views, Some(header.into()))?)
 }
 
 /// Type of the numbers of a stored tensor, little endian.
@@ -88,7 +96,8 @@ mod tests {
         ];
         for (dtype, bytes) in cases {
             let view = TensorView::new(dtype, vec![1, 1], bytes).unwrap();
-            let weights = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+            let (weights, config) = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+            assert_eq!(config, None);
             assert_eq!(weights["w"], WeightTensor { shape: vec![1, 1], values: vec![-1.5] }, "{dtype:?}");
         }
         let view = TensorView::new(Dtype::I32, vec![1], &[0; 4]).unwrap();
@@ -102,7 +111,9 @@ mod tests {
         for values in [vec![1.5, -0.25], vec![0.1, f64::MIN_POSITIVE]] {
             let weights =
                 Weights::from([("a".to_owned(), tensor(values)), ("b".to_owned(), tensor(vec![2.0]))]);
-            assert_eq!(read(&write(&weights).unwrap()).unwrap(), weights);
+            let config = Map::from_iter([("cutoff".to_owned(), Value::from(4.5))]);
+            let read = read(&write(&weights, &config).unwrap()).unwrap();
+            assert_eq!(read, (weights, Some("{\"cutoff\":4.5}".to_owned())));
         }
     }
 

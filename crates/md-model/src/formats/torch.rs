@@ -1,20 +1,20 @@
 //! Files of `torch.save`: a zip archive of one pickle and the raw data of each tensor storage.
 //!
 //! Expected is what MLFF-Distiller writes, a dictionary with `model_state_dict` and, in newer files, `config`
-//! and `num_parameters`. No size that the file states is trusted: entries must be stored uncompressed and cannot
+//! and `num_parameters`; other places of the weights are those of `sets`. No size that the file states is trusted: entries must be stored uncompressed and cannot
 //! have more bytes than the file, nor can all tensors together have more numbers than the file has bytes. What a pickle
 //! refers to several times is not copied several times, or is counted each time.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{Cursor, Read};
 
 use serde_json::{Map, Value as Json};
-use zip::{CompressionMethod, ZipArchive};
 
+use super::archive::Archive;
 use super::pickle::{Global, Id, Pickle, PickleError, Value};
 use super::safetensors::ElementKind;
-use crate::error::excerpt;
+use super::sets::{self, Chosen};
+use crate::error::{excerpt, some};
 use crate::{CheckpointError, WeightTensor, Weights};
 
 /// Why a PyTorch file is refused.
@@ -69,11 +69,43 @@ pub enum TorchError {
     /// A file that holds something else.
     #[error(
         "the file holds no dictionary with model_state_dict, a dictionary of tensors: \
-         save it with torch.save({{'model_state_dict': model.state_dict(), 'config': {{...}}}}, path)"
+         save it with torch.save({{'model_state_dict': model.state_dict(), 'config': {{...}}}}, path){}",
+        what_there_is(keys, sets)
     )]
-    NoStateDict,
+    NoStateDict {
+        /// The keys that there are.
+        keys: Vec<String>,
+        /// Those, joined by dots, under which there are tensors.
+        sets: Vec<String>,
+    },
+    /// More than one set of weights, each a network of its own.
+    #[error(
+        "the file holds several sets of weights, {}: which of them is deployed? Name it after the file, such as FILE#{}",
+        some(keys),
+        keys.last().map_or("", String::as_str)
+    )]
+    SeveralSets {
+        /// Their keys, joined by dots.
+        keys: Vec<String>,
+    },
+    /// A choice of weights that are not there.
+    #[error("the file holds no set of weights '{key}'; it holds {}", some(keys))]
+    NoSuchSet {
+        /// The choice.
+        key: String,
+        /// The keys that there are.
+        keys: Vec<String>,
+    },
+    /// A list of tensors whose order does not tell which is which.
+    #[error(
+        "the tensors in {key} have no names, and their shapes do not tell which is which: save them as a state_dict"
+    )]
+    Unnamed {
+        /// Key of the list.
+        key: String,
+    },
     /// A state dictionary entry that is no tensor as PyTorch writes it.
-    #[error("{name} in model_state_dict is no tensor in a form that is understood: {what}")]
+    #[error("{name} in the weights is no tensor in a form that is understood: {what}")]
     Tensor {
         /// Key in the state dictionary.
         name: String,
@@ -81,7 +113,7 @@ pub enum TorchError {
         what: String,
     },
     /// Two tensors of one name.
-    #[error("model_state_dict has {name} twice: it was not written by torch.save, or is damaged")]
+    #[error("the weights have {name} twice: the file was not written by torch.save, or is damaged")]
     Repeated {
         /// Key in the state dictionary.
         name: String,
@@ -102,8 +134,13 @@ pub enum TorchError {
         /// Key in the configuration.
         name: String,
     },
+    /// A configuration of another kind.
+    #[error("config is no dictionary: save it as one, such as vars(config)")]
+    NoDictionary,
     /// A configuration entry of a kind that JSON cannot express.
-    #[error("{name} in config is neither a number, a string, a truth value, None nor a list of these")]
+    #[error(
+        "{name} in config is neither a number, a string, a truth value, None nor a list or dictionary of these"
+    )]
     Config {
         /// Key in the configuration.
         name: String,
@@ -113,6 +150,8 @@ pub enum TorchError {
 /// What a PyTorch checkpoint holds.
 pub(crate) struct TorchFile {
     pub(crate) weights: Weights,
+    /// Key of the weights among several sets.
+    pub(crate) chosen: Option<String>,
     /// `config`, with the file's `num_parameters` added; `None` in older files.
     pub(crate) config: Option<Map<String, Json>>,
 }
@@ -122,18 +161,16 @@ pub(crate) fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// The tensors and the configuration of a PyTorch file.
-pub(crate) fn read(bytes: &[u8]) -> Result<TorchFile, CheckpointError> {
+/// The tensors and the configuration of a PyTorch file. `choice` is the key of the weights, if there is more than one set.
+pub(crate) fn read(bytes: &[u8], choice: Option<&str>) -> Result<TorchFile, CheckpointError> {
     let mut archive = Archive::open(bytes)?;
     let pickle = Pickle::read(&archive.entry("data.pkl")?).map_err(TorchError::from)?;
 
-    let state = pickle.entry(pickle.root, "model_state_dict").map(|id| pickle.get(id));
-    let Some(Value::Dict(entries)) = state else { return Err(TorchError::NoStateDict.into()) };
+    let Chosen { key, tensors, is_one_of_several } = sets::choose(&pickle, choice)?;
     let mut storages =
         Storages { archive, read: BTreeMap::new(), file_bytes: bytes.len(), numbers_left: bytes.len() };
     let mut weights = Weights::new();
-    for &(key, value) in entries {
-        let name = pickle.str(key).ok_or(TorchError::NoStateDict)?;
+    for (name, value) in tensors {
         if weights.contains_key(name) {
             return Err(TorchError::Repeated { name: excerpt(name) }.into());
         }
@@ -144,12 +181,22 @@ pub(crate) fn read(bytes: &[u8]) -> Result<TorchFile, CheckpointError> {
     let mut config = match pickle.entry(pickle.root, "config").map(|id| pickle.get(id)) {
         None | Some(Value::None) => None,
         Some(Value::Dict(entries)) => Some(config_of(&pickle, entries, &mut room)?),
-        Some(_) => return Err(TorchError::Config { name: "config".to_owned() }.into()),
+        Some(_) => return Err(TorchError::NoDictionary.into()),
     };
     if let (Some(config), Some(n)) = (&mut config, pickle.entry(pickle.root, "num_parameters")) {
-        config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters", &mut room)?);
+        config.insert("num_parameters".to_owned(), json(&pickle, n, "num_parameters", 0, &mut room)?);
     }
-    Ok(TorchFile { weights, config })
+    Ok(TorchFile { weights, chosen: is_one_of_several.then_some(key), config })
+}
+
+fn what_there_is(keys: &[String], sets: &[String]) -> String {
+    match (keys, sets) {
+        ([], _) => String::new(),
+        (_, []) => format!("; it holds {}", some(keys)),
+        _ => {
+            format!("; it holds {}, with tensors in {}: FILE#KEY takes those of one", some(keys), some(sets))
+        }
+    }
 }
 
 /// Bytes of text that a configuration may have, with [`VALUE_BYTES`] more for each value. A pickle can refer to one list in
@@ -165,99 +212,51 @@ fn config_of(
     let mut config = Map::new();
     for &(key, value) in entries {
         let name = pickle.str(key).ok_or_else(|| TorchError::Config { name: "a key".to_owned() })?;
-        config.insert(name.to_owned(), json(pickle, value, name, room)?);
+        config.insert(name.to_owned(), json(pickle, value, name, MOST_NESTED, room)?);
     }
     Ok(config)
 }
 
-/// A configuration value as JSON: a scalar, or a list or tuple of scalars. `room` is what is left for it and those to come.
-fn json(pickle: &Pickle, id: Id, name: &str, room: &mut usize) -> Result<Json, TorchError> {
-    let size = |id: Id| VALUE_BYTES + pickle.str(id).map_or(0, str::len);
-    let needed = match pickle.get(id) {
-        Value::List(items) | Value::Tuple(items) => items.iter().map(|&item| size(item)).sum(),
-        _ => size(id),
+/// How deep a configuration may be nested.
+const MOST_NESTED: usize = 8;
+
+/// A configuration value as JSON: a scalar, or a list, tuple or dictionary. `room` is what is left for it and those to come.
+fn json(pickle: &Pickle, id: Id, name: &str, levels: usize, room: &mut usize) -> Result<Json, TorchError> {
+    let needed = name.len() + VALUE_BYTES + pickle.str(id).map_or(0, str::len);
+    *room = (*room).checked_sub(needed).ok_or_else(|| TorchError::LargeConfig { name: excerpt(name) })?;
+    let unsuited = || TorchError::Config { name: excerpt(name) };
+    let mut within = |id: Id, name: &str| match levels.checked_sub(1) {
+        Some(levels) => json(pickle, id, name, levels, room),
+        None => Err(unsuited()),
     };
-    *room = (*room)
-        .checked_sub(name.len() + needed)
-        .ok_or_else(|| TorchError::LargeConfig { name: excerpt(name) })?;
-    let scalar = |id: Id| match pickle.get(id) {
-        Value::None => Some(Json::Null),
-        Value::Bool(b) => Some(Json::from(*b)),
-        Value::Int(n) => Some(Json::from(*n)),
-        Value::Float(x) => Some(Json::from(*x)),
-        Value::Str(s) => Some(Json::from(s.as_str())),
-        _ => None,
-    };
-    let value = match pickle.get(id) {
-        Value::List(items) | Value::Tuple(items) => items.iter().map(|&item| scalar(item)).collect(),
-        _ => scalar(id),
-    };
-    value.ok_or_else(|| TorchError::Config { name: excerpt(name) })
+    Ok(match pickle.get(id) {
+        Value::None => Json::Null,
+        Value::Bool(b) => Json::from(*b),
+        Value::Int(n) => Json::from(*n),
+        Value::Float(x) => Json::from(*x),
+        Value::Str(s) => Json::from(s.as_str()),
+        // Named once, not in every item.
+        Value::List(items) | Value::Tuple(items) => {
+            Json::Array(items.iter().map(|&item| within(item, "")).collect::<Result<_, _>>().map_err(
+                |error| match error {
+                    TorchError::Config { .. } => unsuited(),
+                    TorchError::LargeConfig { .. } => TorchError::LargeConfig { name: excerpt(name) },
+                    other => other,
+                },
+            )?)
+        }
+        Value::Dict(entries) => Json::Object(
+            entries
+                .iter()
+                .map(|&(key, value)| {
+                    let key = pickle.str(key).ok_or_else(unsuited)?;
+                    Ok((key.to_owned(), within(value, key)?))
+                })
+                .collect::<Result<_, TorchError>>()?,
+        ),
+        _ => return Err(unsuited()),
+    })
 }
-
-/// The zip file; entries are named relative to the one folder that it contains.
-struct Archive<'a> {
-    zip: ZipArchive<Cursor<&'a [u8]>>,
-    prefix: String,
-    /// Bytes that entries may still have: no more than the file, unless they overlap.
-    bytes_left: u64,
-}
-
-impl<'a> Archive<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, TorchError> {
-        // Tried one after the other, each with all entries; in the numbers of tensors one may stand by chance.
-        let found = bytes.windows(END.len()).filter(|&window| window == END).count();
-        if found > MOST_ENDS {
-            return Err(TorchError::Ends { found });
-        }
-        let zip = ZipArchive::new(Cursor::new(bytes))?;
-        let prefixes: Vec<&str> = zip.file_names().filter_map(|name| name.strip_suffix("data.pkl")).collect();
-        let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
-        let prefix = prefix.to_owned();
-        let mut archive = Archive { zip, prefix, bytes_left: bytes.len() as u64 };
-        // Files from before PyTorch 2.1 do not say; they come from little-endian machines in practice.
-        if archive.has("byteorder") {
-            let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();
-            if found != "little" {
-                return Err(TorchError::ByteOrder { found: excerpt(&found) });
-            }
-        }
-        Ok(archive)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.zip.index_for_name(&format!("{}{name}", self.prefix)).is_some()
-    }
-
-    /// The bytes of an entry.
-    fn entry(&mut self, name: &str) -> Result<Vec<u8>, TorchError> {
-        let entry = format!("{}{name}", self.prefix);
-        let mut file = self.zip.by_name(&entry)?;
-        if file.compression() != CompressionMethod::Stored || file.encrypted() {
-            return Err(TorchError::Compressed { entry: excerpt(&entry) });
-        }
-        if file.size() > self.bytes_left {
-            return Err(TorchError::Overlapping { entry: excerpt(&entry) });
-        }
-        let stated = file.size();
-        let mut bytes = Vec::new();
-        // What is stated for the stored entry and for its content may differ.
-        match file.by_ref().take(stated + 1).read_to_end(&mut bytes) {
-            Ok(_) if bytes.len() as u64 != stated => Err(TorchError::Overlapping { entry: excerpt(&entry) }),
-            Ok(_) => {
-                self.bytes_left -= stated;
-                Ok(bytes)
-            }
-            Err(source) => Err(TorchError::Entry { entry: excerpt(&entry), source }),
-        }
-    }
-}
-
-/// What the end of a zip file begins with.
-const END: &[u8] = b"PK\x05\x06";
-
-/// Most of them in a file.
-const MOST_ENDS: usize = 16;
 
 /// The raw data that tensors are views of.
 struct Storages<'a> {
@@ -307,7 +306,7 @@ impl<'a> Storages<'a> {
 }
 
 /// More dimensions than any weight has.
-const MAX_RANK: usize = 8;
+pub(super) const MAX_RANK: usize = 8;
 
 /// Key in the archive and element type of a storage.
 fn storage_of(pickle: &Pickle, id: Id) -> Result<(&str, ElementKind), String> {
@@ -349,11 +348,11 @@ fn gather(data: &[f64], offset: usize, shape: &[usize], strides: &[usize], count
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use proptest::prelude::*;
-    use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
 
     use super::*;
 
@@ -373,7 +372,7 @@ mod tests {
     }
 
     fn error(bytes: &[u8]) -> TorchError {
-        match read(bytes) {
+        match read(bytes, None) {
             Err(CheckpointError::Torch(error)) => error,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("read without an error"),
@@ -398,7 +397,7 @@ mod tests {
         let values = |offset, shape, strides| {
             let pickle = state_dict_of(offset, shape, strides);
             let file = archive(&[("m/data.pkl", &pickle), ("m/data/0", &data)], CompressionMethod::Stored);
-            read(&file).map(|content| content.weights["w"].values.clone())
+            read(&file, None).map(|content| content.weights["w"].values.clone())
         };
         assert_eq!(values(0, [2, 2], [2, 1]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values(0, [2, 2], [1, 2]).unwrap(), [1.0, 3.0, 2.0, 4.0], "transposed");
@@ -420,13 +419,14 @@ mod tests {
 
     #[test]
     fn python_code_is_named_and_not_run() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 7] = [
             (b"\x80\x02cos\nsystem\n\x8c\x04true\x85R.", "os.system"),
             (b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.", "posix.system"),
             (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", "builtins.eval"),
             (b"\x80\x02ctorch._utils\n_rebuild_device_tensor_from_numpy\n.", "torch._utils._rebuild_device"),
             (b"\x80\x02ctorch\nload\n.", "torch.load"),
-            (b"\x80\x02}\x8c\x05epochcnumpy.core.multiarray\nscalar\n)Rs.", "numpy.core.multiarray.scalar"),
+            (b"\x80\x02}\x8c\x04hookcnumpy\nload\n)Rs.", "'numpy.load' (after 'hook', byte 9)"),
+            (b"\x80\x02cbuiltins\ngetattr\n.", "builtins.getattr"),
         ];
         for (pickle, name) in cases {
             let error = error(&with_pickle(pickle));
@@ -448,23 +448,61 @@ mod tests {
             &b""[..],
             b"\x80",
             b"\x80\x02",
-            b"\x80\x02.",                  // nothing on the stack
-            b"\x80\x02t.",                 // no MARK
-            b"\x80\x02h\x05.",             // nothing in the memo
-            b"\x80\x02}\x88s.",            // a key without a value
-            b"\x80\x02X\xff\xff\xff\xff.", // a string of 4 GB
-            b"\x80\x02\x8c\x02\xff\xff.",  // not UTF-8
-            b"\x80\x02}(0.",               // pops what is below the MARK
-            b"\x80\x02\x88)R.",            // calls True
-            b"\x80\x02\x88\x88b.",         // attributes of True
-            b"\x80\x02\x8a\xff.",          // an integer of 255 bytes
+            b"\x80\x02.",                     // nothing on the stack
+            b"\x80\x02t.",                    // no MARK
+            b"\x80\x02h\x05.",                // nothing in the memo
+            b"\x80\x02}\x88s.",               // a key without a value
+            b"\x80\x02X\xff\xff\xff\xff.",    // a string of 4 GB
+            b"\x80\x02\x8c\x02\xff\xff.",     // not UTF-8
+            b"\x80\x02}(0.",                  // pops what is below the MARK
+            b"\x80\x02\x88)R.",               // calls True
+            b"\x80\x02\x88\x88b.",            // attributes of True
+            b"\x80\x02\x8a\xff.",             // an integer of 255 bytes, of which one is there
+            b"\x80\x02\x8f(\x88u.",           // a key without a value, in a set
+            b"\x80\x02Nc_codecs\nencode\nR.", // a call without arguments
         ] {
             let error = error(&with_pickle(pickle));
             assert!(matches!(error, TorchError::Pickle(_)), "{pickle:?}: {error}");
         }
         // Sound pickles of something else.
         for pickle in [&b"\x80\x02N."[..], b"\x80\x02}.", b"\x80\x02}\x8c\x10model_state_dictK\x01s."] {
-            assert!(matches!(error(&with_pickle(pickle)), TorchError::NoStateDict), "{pickle:?}");
+            assert!(matches!(error(&with_pickle(pickle)), TorchError::NoStateDict { .. }), "{pickle:?}");
+        }
+    }
+
+    #[test]
+    fn harmless_objects_are_noted_and_not_made() {
+        for object in [
+            &b"ctorch\ndevice\n(\x8c\x04cudaK\x00tR"[..],
+            b"ctorch\nfloat32\n",
+            b"ctorch\nSize\n(K\x01K\x02t\x85R",
+            b"c__builtin__\nset\n](K\x01K\x02e\x85R",
+            b"\x8f(K\x01K\x02\x90",
+            b"(K\x01\x91",
+            b"ccollections\ndefaultdict\nc__builtin__\nlong\n\x85R(\x8c\x01aK\x01u",
+            b"ccollections\ndeque\n)R(K\x01e",
+            b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(\x8c\x02f8\x89\x88tR(K\x03\x8c\x01<NNNtb\
+              c_codecs\nencode\n(\x8c\x08\0\0\0\0\0\0\0\0\x8c\x06latin1tR\x86R",
+            b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\n)RC\x02\0\xff\x86R",
+            b"B\x02\0\0\0\0\xff",
+            b"cargparse\nNamespace\n)\x81}\x8c\x02lrG\0\0\0\0\0\0\0\0sb",
+            b"cpathlib\nPosixPath\n(\x8c\x01/\x8c\x03tmptR",
+            b"\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00", // torch.initial_seed()
+        ] {
+            let sound = state_dict_of(0, [1, 1], [1, 1]);
+            let entry = [b"\x8c\x06beside", object, b"s."].concat();
+            let beside = [&sound[..sound.len() - 1], &entry].concat();
+            assert!(read(&with_pickle(&beside), None).is_ok(), "{object:?}");
+            // In a configuration it would be needed; a dictionary with a default is a dictionary.
+            let needed = with_pickle(&config_of(b"", &[b"\x8c\x06cutoff", object].concat()));
+            match read(&needed, None) {
+                Ok(content) => {
+                    assert_eq!(Json::from(content.config), serde_json::json!({ "cutoff": { "a": 1 } }))
+                }
+                Err(error) => {
+                    assert!(error.to_string().starts_with("cutoff in config is neither"), "{error}")
+                }
+            }
         }
     }
 
@@ -474,15 +512,15 @@ mod tests {
         let mut deep = vec![b']'; 1_000_000];
         deep.extend(vec![b'a'; 999_999]);
         deep.push(b'.');
-        assert!(matches!(error(&with_pickle(&deep)), TorchError::NoStateDict));
+        assert!(matches!(error(&with_pickle(&deep)), TorchError::NoStateDict { .. }));
         let mut doubled = b"]q\0".to_vec();
         for _ in 0..100_000 {
             doubled.extend(b"h\0h\0\x86q\0");
         }
         doubled.push(b'.');
-        assert!(matches!(error(&with_pickle(&doubled)), TorchError::NoStateDict));
+        assert!(matches!(error(&with_pickle(&doubled)), TorchError::NoStateDict { .. }));
         let cyclic = b"\x80\x02}q\0\x8c\x10model_state_dicth\0s.";
-        assert!(matches!(error(&with_pickle(cyclic)), TorchError::Tensor { .. }));
+        assert!(matches!(error(&with_pickle(cyclic)), TorchError::NoStateDict { .. }));
     }
 
     /// `{'model_state_dict': {}, 'config': {...}}` with what `config` pushes between its MARK and its SETITEMS.
@@ -500,8 +538,11 @@ mod tests {
         let error = error(&with_pickle(&pickle));
         assert!(matches!(error, TorchError::LargeConfig { .. }), "{error}");
         let sound = with_pickle(&config_of(b"X\x04\0\0\0sizeq\0", b"h\0K\x05\x8c\x01l](K\x01K\x02e"));
-        let config = read(&sound).unwrap().config.unwrap();
+        let config = read(&sound, None).unwrap().config.unwrap();
         assert_eq!(Json::from(config), serde_json::json!({ "size": 5, "l": [1, 2] }));
+        let nested = with_pickle(&config_of(b"", b"\x8c\x05model}\x8c\x01n](K\x01}es"));
+        let config = read(&nested, None).unwrap().config.unwrap();
+        assert_eq!(Json::from(config), serde_json::json!({ "model": { "n": [1, {}] } }));
     }
 
     #[test]
@@ -557,8 +598,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
-            let _ = read(&with_pickle(&bytes));
+            let _ = read(&bytes, None);
+            let _ = read(&with_pickle(&bytes), None);
         }
 
         /// Programs of instructions that exist reach deeper than noise does.
@@ -566,7 +607,7 @@ mod tests {
         fn arbitrary_programs_do_not_panic(
             program in prop::collection::vec(prop::sample::select(&b"(.0N\x88K\x00M}])t\x85\x86\x87aesuq\x01h\x94QRb"[..]), 0..60),
         ) {
-            let _ = read(&with_pickle(&program));
+            let _ = read(&with_pickle(&program), None);
         }
 
         #[test]
@@ -577,7 +618,7 @@ mod tests {
             for (index, byte) in &changes {
                 bytes[index.index(FIXTURE.len())] = *byte;
             }
-            let _ = read(&bytes);
+            let _ = read(&bytes, None);
         }
 
         /// The same within the pickle, past the checksum of the archive.
@@ -590,7 +631,7 @@ mod tests {
                 let length = pickle.len();
                 pickle[index.index(length)] = *byte;
             }
-            let _ = read(&with_pickle(&pickle));
+            let _ = read(&with_pickle(&pickle), None);
         }
     }
 }

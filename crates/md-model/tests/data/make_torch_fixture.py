@@ -1,9 +1,13 @@
-"""Writes distiller.pt, a PyTorch checkpoint, without PyTorch: CPython's own pickle module, and torch.save's layout
+"""Writes distiller.pt and, beside it, averaged.pt, PyTorch checkpoints, without PyTorch: CPython's own pickle module, and torch.save's layout
 (protocol 2, persistent ids for storages, uncompressed zip entries), checked against files that PyTorch wrote.
 
 Sizes: hidden_dim 8, 2 interactions, 4 radial functions, max_z 8, cutoff 4.5. Element i (row-major) of the tensor
-`name` is ((i + 3 len(name)) mod 16 - 8)/16, which every floating-point format holds exactly; widths are 1.
+`name` is ((i + 3 len(name)) mod 16 - 8)/16, which every floating-point format holds exactly; widths are 1, and centres
+evenly spaced up to the cutoff.
 Stored in unusual ways: one matrix transposed, one vector a view into a longer storage, all four number formats.
+
+averaged.pt: hidden_dim 4, 1 interaction, 3 radial functions, cutoff 3, and beside model_state_dict an ema_state_dict of half its
+numbers, but for centres and widths.
 """
 
 import io
@@ -76,10 +80,15 @@ def shapes(f, k, layers, max_z):
         yield from linear(f"energy_head.{n}", n_in, n_out)
 
 
+def value(name, i):
+    special = {"rbf.widths": 1.0, "rbf.centers": 1.5 * i}
+    return special.get(name, ((i + 3 * len(name)) % 16 - 8) / 16)
+
+
 data, state, parameters = [], OrderedDict(), 0
 for name, shape in shapes(8, 4, 2, 8):
     count = shape[0] * (shape[1] if len(shape) == 2 else 1)
-    values = [1.0 if name == "rbf.widths" else ((i + 3 * len(name)) % 16 - 8) / 16 for i in range(count)]
+    values = [value(name, i) for i in range(count)]
     strides = (shape[1], 1) if len(shape) == 2 else (1,)
     kind, offset = "FloatStorage", 0
     if name == "energy_head.0.weight":  # transposed
@@ -104,10 +113,31 @@ config = {"hidden_dim": 8, "num_interactions": 2, "num_rbf": 4, "cutoff": 4.5, "
 content = io.BytesIO()
 checkpoint = {"epoch": -70000, "loss": None, "history": [1.5, 2**40], "model_state_dict": state}
 Pickler(content, protocol=2).dump(checkpoint | {"config": config, "num_parameters": parameters})
-with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_STORED) as archive:
-    entries = [("data.pkl", content.getvalue()), ("byteorder", b"little")]
-    for name, entry in entries + [(f"data/{key}", entry) for key, entry in enumerate(data)] + [("version", b"3\n")]:
-        archive.writestr(zipfile.ZipInfo(f"distiller/{name}"), entry)
+
+
+def write(path, pickled, data):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        entries = [("data.pkl", pickled), ("byteorder", b"little")]
+        for name, entry in entries + [(f"data/{key}", entry) for key, entry in enumerate(data)] + [("version", b"3\n")]:
+            archive.writestr(zipfile.ZipInfo(f"distiller/{name}"), entry)
+
+
+write(sys.argv[1], content.getvalue(), data)
+
+data, sets = [], {}
+for key, scale in [("model_state_dict", 1), ("ema_state_dict", 0.5)]:
+    sets[key] = OrderedDict()
+    for name, shape in shapes(4, 3, 1, 8):
+        factor = 1 if name.startswith("rbf.") else scale
+        values = [factor * value(name, i) for i in range(math.prod(shape))]
+        storage = Storage("FloatStorage", str(len(data)), len(values))
+        data.append(b"".join(map(ENCODE["FloatStorage"], values)))
+        strides = (shape[1], 1) if len(shape) == 2 else (1,)
+        sets[key][name] = Tensor(storage, 0, shape, strides, False, OrderedDict())
+content = io.BytesIO()
+config = {"hidden_dim": 4, "num_interactions": 1, "num_rbf": 3, "cutoff": 3.0, "max_z": 8}
+Pickler(content, protocol=2).dump(sets | {"config": config})
+write(sys.argv[1].replace("distiller.pt", "averaged.pt"), content.getvalue(), data)
 
 
 # The energy of the network in plain Python, written from the formulae alone: the golden number of the tests.
@@ -159,7 +189,7 @@ def energy(w, cutoff, layers, numbers, positions):
 def formula_weights():
     for name, shape in shapes(8, 4, 2, 8):
         count = math.prod(shape)
-        yield name, [1.0 if name == "rbf.widths" else ((i + 3 * len(name)) % 16 - 8) / 16 for i in range(count)]
+        yield name, [value(name, i) for i in range(count)]
 
 
 WATER = [(0.0, 0.1, 0.2), (0.9, 0.3, -0.4), (-0.5, 0.8, -0.6), (3.5, 2.5, 1.5)]  # and an H, near one of them

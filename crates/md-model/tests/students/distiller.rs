@@ -1,8 +1,7 @@
 //! The distiller form.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use md_core::{Batch, Cell, Configuration, Element, Evaluation, Mat3, Potential, Request, System, Vec3};
@@ -15,13 +14,11 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::{energy, evaluate, molecule_and_lone_atom, system};
 
 /// A file of this crate's test data.
-fn data(name: &str) -> PathBuf {
+pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
@@ -177,7 +174,7 @@ fn energy_of_the_fixture_agrees_with_plain_python() {
     let water = system("O H H H", &positions);
     for (precision, tolerance) in [(Precision::F64, 1e-13), (Precision::F32, 1e-6)] {
         let mut student = Student::new(&checkpoint, precision).unwrap();
-        let error = energy(&mut student, &water) - -0.549478566051339;
+        let error = energy(&mut student, &water) - -0.5491551884074855;
         assert!(error.abs() < tolerance, "{precision:?}: off by {error} eV");
     }
 }
@@ -368,13 +365,16 @@ fn a_pytorch_file_is_read_to_the_last_number() {
     assert_eq!(checkpoint.weights().len(), 27);
     for (name, tensor) in checkpoint.weights() {
         for (i, &value) in tensor.values.iter().enumerate() {
-            let expected =
-                if name == "rbf.widths" { 1.0 } else { (((i + 3 * name.len()) % 16) as f64 - 8.0) / 16.0 };
+            let expected = match name.as_str() {
+                "rbf.widths" => 1.0,
+                "rbf.centers" => 1.5 * i as f64,
+                _ => (((i + 3 * name.len()) % 16) as f64 - 8.0) / 16.0,
+            };
             assert_eq!(value, expected, "{name}[{i}]");
         }
     }
     // sha256sum distiller.pt
-    let sha256 = "34af39e035ff678876cf1d087126bf370faa4d73f6cabef3c0f6b626b0c8cd56";
+    let sha256 = "9ac2a2cfd0256419bacf47b4ada4c21d8b7f34265e4ed9d2b02b3a57a44b6622";
     assert_eq!(checkpoint.sha256(), sha256);
 
     // A folder with nothing but best_model.pt.
@@ -383,44 +383,40 @@ fn a_pytorch_file_is_read_to_the_last_number() {
     assert_eq!(Checkpoint::load(folder.path()).unwrap(), checkpoint);
 }
 
-/// The fixture with underscores for this text where it first occurs in the pickle.
-fn fixture_without(text: &str) -> Result<Checkpoint, CheckpointError> {
-    let mut original = ZipArchive::new(File::open(data("distiller.pt")).unwrap()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("changed.pt");
-    let mut changed = ZipWriter::new(File::create(&path).unwrap());
-    for i in 0..original.len() {
-        let mut entry = original.by_index(i).unwrap();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
-        if entry.name().ends_with("data.pkl") {
-            let at = content.windows(text.len()).position(|w| w == text.as_bytes()).unwrap();
-            content[at..at + text.len()].fill(b'_');
-        }
-        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-        changed.start_file(entry.name(), stored).unwrap();
-        changed.write_all(&content).unwrap();
-    }
-    changed.finish().unwrap();
-    Checkpoint::load(&path)
-}
-
-/// Files from before MLFF-Distiller saved `config`: sizes follow from the tensors, the cutoff is 5 Å.
+/// The centres of a basis that nobody trained end at the cutoff, in whatever format they are stored.
 #[test]
-fn an_older_pytorch_file_is_read_by_its_shapes() {
-    let (older, newer) =
-        (fixture_without("config").unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
-    assert_eq!(older.weights(), newer.weights());
-    let Architecture::Distiller(expected) = newer.architecture() else {
-        panic!("{:?}", newer.architecture())
-    };
-    let expected = DistillerHyperparameters { cutoff: 5.0, ..expected.clone() };
-    assert_eq!(older.architecture(), &Architecture::Distiller(expected));
-
-    let error = fixture_without("model_state_dict").unwrap_err().to_string();
-    assert!(error.contains("the file holds no dictionary with model_state_dict"), "{error}");
-    let error = fixture_without("rbf.centers").unwrap_err().to_string();
-    assert!(error.contains("rbf.centers is missing (expected shape [4])"), "{error}");
+fn the_cutoff_agrees_with_the_basis_of_the_weights() {
+    let as_f32 = |x: f64| f64::from(x as f32);
+    let as_f16 = |x: f64| half::f16::from_f64(x).to_f64();
+    let as_bf16 = |x: f64| half::bf16::from_f64(x).to_f64();
+    let formats: [fn(f64) -> f64; 4] = [|x| x, as_f32, as_f16, as_bf16];
+    // From 0 and from elsewhere; a cutoff that f32 does not hold.
+    for (start, cutoff, wrong) in [(0.0, 5.0, 4.98), (0.5, 5.0, 5.02), (0.0, 4.7, 4.6), (0.8, 6.0, 5.0)] {
+        for (n, format) in formats.into_iter().enumerate() {
+            let mut random = RandomCheckpoint::new(0);
+            for (_, values) in random.tensors.values_mut() {
+                values.iter_mut().for_each(|x| *x = format(*x));
+            }
+            let centre = |k: usize| format(start + k as f64 * (cutoff - start) / 5.0);
+            random.tensors.get_mut("rbf.centers").unwrap().1 = (0..6).map(centre).collect();
+            random.config["cutoff"] = json!(cutoff);
+            random.load().unwrap();
+            random.config["cutoff"] = json!(wrong);
+            let error = random.load().unwrap_err().to_string();
+            let [weights, config] =
+                ["model.safetensors", "config.json"].map(|name| random.folder.path().join(name));
+            let expected = format!(
+                "cutoff is {wrong} in {}, but {} in {} (where the even division of rbf.centers ends)",
+                config.display(),
+                format(cutoff),
+                weights.display()
+            );
+            assert!(error.contains(&expected), "format {n}: '{expected}' in '{error}'");
+            // Trained centres lie anywhere.
+            random.tensors.get_mut("rbf.centers").unwrap().1[2] += 0.1;
+            random.load().unwrap();
+        }
+    }
 }
 
 #[test]
@@ -519,7 +515,27 @@ fn files_that_are_no_checkpoints_are_named() {
 
     // torch.save before PyTorch 1.6: a bare pickle.
     fs::write(folder.join("old.pt"), b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
-    assert!(load(&folder.join("old.pt")).contains("old.pt: is neither a .safetensors file nor a zip file"));
+    let old = load(&folder.join("old.pt"));
+    assert!(
+        old.contains("old.pt: is a file of torch.save in the format before PyTorch 1.6: load it"),
+        "{old}"
+    );
+    for (bytes, expected) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0a"[..],
+            "is a Git LFS pointer, not the file itself: run 'git lfs pull'",
+        ),
+        (b"\n<!DOCTYPE html><html>", "is a web page, not the file itself: download"),
+        (b"\x80\x04}.", "is a bare pickle: load it in Python"),
+        (b"(dp0\nS'model_state_dict'\n", "is a bare pickle: load it in Python"),
+        (b"weights", "is neither a .safetensors file nor a zip file written by torch.save"),
+    ] {
+        let file = folder.join("other.pt");
+        fs::write(&file, bytes).unwrap();
+        assert!(load(&file).contains(&format!("other.pt: {expected}")), "{expected}: {}", load(&file));
+    }
+    fs::write(&weights, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    assert!(load(folder).contains("model.safetensors: is a Git LFS pointer"));
 }
 
 /// Largest difference of energies (eV), and of forces as a part of the largest force.

@@ -9,6 +9,7 @@
 mod damaged;
 mod distiller;
 mod painn;
+mod torch;
 
 use md_core::{Batch, Configuration, Evaluation, Potential, Request, System, Vec3};
 use md_model::Student;

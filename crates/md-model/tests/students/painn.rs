@@ -1,6 +1,8 @@
 //! PaiNN: what the distiller form cannot pass, and gradients with respect to weights.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use md_core::{Batch, Configuration, Element, Evaluation, System, Vec3};
 use md_model::{
@@ -9,6 +11,7 @@ use md_model::{
 };
 use md_testkit::conformance::{self, Tolerances};
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::{energy, evaluate, molecule_and_lone_atom, system};
 
@@ -265,6 +268,87 @@ fn a_painn_checkpoint_is_written_and_read() {
     assert_eq!(loaded.architecture(), &Architecture::Painn(h));
     let symbols: Vec<&str> = loaded.elements().iter().map(|e| e.symbol()).collect();
     assert_eq!(symbols, ["H", "C", "N", "O"]);
+}
+
+/// What `save` writes says twice what the network is, and `training.json` once more.
+#[test]
+fn a_checkpoint_that_contradicts_itself_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [weights, config, record] =
+        ["model.safetensors", "config.json", "training.json"].map(|name| folder.path().join(name));
+    let made = checkpoint(&sizes(8, 2), 1);
+    made.save(folder.path()).unwrap();
+    let sound: serde_json::Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    let load = || Checkpoint::load(folder.path()).map_err(|error| error.to_string());
+    let refused = |path: &Path, key: &str, value: serde_json::Value, other: &Path| {
+        let mut edited = sound.clone();
+        let expected = format!("{key} is {value} in {}, but ", path.display());
+        *edited.pointer_mut(&format!("/{}", key.replace('.', "/"))).unwrap() = value;
+        fs::write(&config, edited.to_string()).unwrap();
+        let error = load().unwrap_err();
+        assert!(error.contains(&expected) && error.contains(&format!(" in {}", other.display())), "{error}");
+        fs::write(&config, sound.to_string()).unwrap();
+    };
+    // The header of the weights.
+    let cutoff = sound["cutoff"].as_f64().unwrap();
+    refused(&config, "cutoff", json!(cutoff - 0.02), &weights);
+    refused(&config, "reference_energies_ev.H", json!(-1.0), &weights);
+
+    // A record of these weights, as `mdproof train` writes it.
+    let h = sizes(8, 2);
+    let mut training = json!({
+        "name": "student", "model_sha256": made.sha256(), "parameters": made.parameter_count(),
+        "reference_energies_ev": sound["reference_energies_ev"],
+        "config": { "student": {
+            "hidden_dim": 8, "num_interactions": 2, "num_rbf": h.num_rbf, "cutoff_angstrom": cutoff,
+        } },
+    });
+    let write_record = |training: &serde_json::Value| fs::write(&record, training.to_string()).unwrap();
+    write_record(&training);
+    assert_eq!(load().unwrap(), made);
+    let [last, ..] = sound["elements"].as_array().unwrap().as_slice() else { panic!() };
+    fs::write(
+        &config,
+        {
+            let mut c = sound.clone();
+            c["elements"] = json!([last]);
+            c
+        }
+        .to_string(),
+    )
+    .unwrap();
+    assert_eq!(load().unwrap().elements().len(), 1, "a restriction");
+    fs::write(&config, sound.to_string()).unwrap();
+
+    // Weights of before the header had it: the record is the only witness.
+    let bytes = fs::read(&weights).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    fs::write(&weights, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
+    let error = load().unwrap_err();
+    let expected =
+        format!("model_sha256 is {} in {}, but {} has ", made.sha256(), record.display(), weights.display());
+    assert!(error.contains(&expected) && error.contains("weights of another training"), "{error}");
+    fs::remove_file(&record).unwrap();
+    training["model_sha256"] = json!(load().unwrap().sha256());
+    write_record(&training);
+    load().unwrap();
+    refused(&config, "cutoff", json!(cutoff - 0.02), &record);
+    refused(&config, "reference_energies_ev.H", json!(-1.0), &record);
+    refused(&config, "hidden_dim", json!(10), &record);
+    let mut other = sound.clone();
+    let energies = other["reference_energies_ev"].as_object_mut().unwrap();
+    let energy = energies.remove("H").unwrap();
+    energies.insert("F".to_owned(), energy);
+    other["elements"] = json!(["F"]);
+    fs::write(&config, other.to_string()).unwrap();
+    assert!(load().unwrap_err().contains(&format!("elements is [\"F\"] in {}", config.display())));
+    fs::write(&config, sound.to_string()).unwrap();
+
+    fs::write(&record, "{").unwrap();
+    assert!(load().unwrap_err().contains("training.json: the record of the training cannot be read: EOF"));
+    // A file of another program that has this name.
+    fs::write(&record, "{\"epochs\": 3}").unwrap();
+    load().unwrap();
 }
 
 /// The sizes of the first campaign, within 5 % of 427K, 77K and 21K.

@@ -257,8 +257,11 @@ fn training_starts_from_a_checkpoint_that_fits() {
         error.to_string().contains("hidden_dim: 16") && error.to_string().contains("hidden_dim: 20"),
         "{error}"
     );
-    // The run is bound to the checkpoint, too.
+    // The run is bound to the checkpoint, too, and the record of a checkpoint to its weights.
     Checkpoint::untrained(Checkpoint::load(&first).unwrap().architecture(), 1).unwrap().save(&first).unwrap();
+    let error = Trainer::resume(config(folder.path(), &text), &second, CPU).unwrap_err();
+    assert!(error.to_string().contains("these are the weights of another training"), "{error}");
+    fs::remove_file(first.join("training.json")).unwrap();
     let error = Trainer::resume(config(folder.path(), &text), &second, CPU).unwrap_err();
     assert!(error.to_string().contains("the checkpoint in start_from has another content"), "{error}");
 }

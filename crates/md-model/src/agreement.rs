@@ -1,0 +1,164 @@
+//! Whether everything that describes a network describes the same one: `config.json`, the configuration within the file of
+//! the weights, the record of the training. What contradicts itself would have another network judged than the one that
+//! is used.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::excerpt;
+use crate::{CheckpointError, painn};
+
+/// A description of a network in the words of `config.json`, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Description {
+    pub(crate) place: String,
+    pub(crate) config: Map<String, Value>,
+}
+
+impl Description {
+    /// The key `elements` of a narrower description may list fewer than the wider one knows; all else that both describe
+    /// must be the same.
+    pub(crate) fn require_agreement(&self, wider: &Description) -> Result<(), CheckpointError> {
+        let contradiction = |key: &str, one: &Value, other: &Value| CheckpointError::Contradiction {
+            key: excerpt(key),
+            one: excerpt(&one.to_string()),
+            place: self.place.clone(),
+            other: excerpt(&other.to_string()),
+            other_place: wider.place.clone(),
+        };
+        for (key, one) in &self.config {
+            let Some(other) = wider.config.get(key) else { continue };
+            let found = match (key.as_str(), one, other) {
+                ("elements", Value::Array(listed), Value::Array(known)) => {
+                    listed.iter().any(|element| !known.contains(element)).then(|| (key.clone(), one, other))
+                }
+                _ => difference(key, one, other),
+            };
+            if let Some((key, one, other)) = found {
+                return Err(contradiction(&key, one, other));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first place where two values differ, and what stands there. Numbers are compared by value: 5 is 5.0.
+fn difference<'a>(key: &str, one: &'a Value, other: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
+    const ABSENT: &Value = &Value::Null;
+    let here = |differ: bool| differ.then(|| (key.to_owned(), one, other));
+    match (one, other) {
+        (Value::Number(a), Value::Number(b)) => here(a.as_f64() != b.as_f64()),
+        (Value::Array(a), Value::Array(b)) => {
+            here(a.len() != b.len() || a.iter().zip(b).any(|(a, b)| difference(key, a, b).is_some()))
+        }
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|name| {
+            let [one, other] = [a, b].map(|map| map.get(name).unwrap_or(ABSENT));
+            difference(&format!("{key}.{name}"), one, other)
+        }),
+        _ => here(one != other),
+    }
+}
+
+/// What `training.json`, as `mdproof train` writes it beside a checkpoint, says of the network.
+#[derive(Debug)]
+pub(crate) struct TrainingRecord {
+    /// SHA-256 of the weights that were trained.
+    pub(crate) model_sha256: Option<String>,
+    pub(crate) description: Description,
+}
+
+/// The fields of the record that describe the network.
+#[derive(Deserialize)]
+struct Fields {
+    model_sha256: Option<String>,
+    parameters: Option<Value>,
+    reference_energies_ev: Option<Value>,
+    config: Option<TrainingConfig>,
+}
+
+#[derive(Deserialize)]
+struct TrainingConfig {
+    student: Option<Map<String, Value>>,
+}
+
+impl TrainingRecord {
+    /// Reads the record; `None` where the file is that of another program.
+    pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Option<Self>, CheckpointError> {
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| CheckpointError::Record { message: excerpt(&error.to_string()) })?;
+        if value.get("model_sha256").is_none() {
+            tracing::debug!("{} is no record of `mdproof train`", place.display());
+            return Ok(None);
+        }
+        let fields: Fields = serde_json::from_value(value)
+            .map_err(|error| CheckpointError::Record { message: excerpt(&error.to_string()) })?;
+        let mut config = Map::from_iter([("model_type".to_owned(), Value::from(painn::MODEL_TYPE))]);
+        for (key, value) in fields.config.and_then(|c| c.student).unwrap_or_default() {
+            let key = if key == "cutoff_angstrom" { "cutoff".to_owned() } else { key };
+            config.insert(key, value);
+        }
+        if let Some(Value::Object(energies)) = &fields.reference_energies_ev {
+            let elements = energies.keys().cloned().map(Value::from).collect();
+            config.insert("elements".to_owned(), Value::Array(elements));
+        }
+        for (key, value) in
+            [("num_parameters", fields.parameters), ("reference_energies_ev", fields.reference_energies_ev)]
+        {
+            config.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        let description = Description { place: place.display().to_string(), config };
+        Ok(Some(TrainingRecord { model_sha256: fields.model_sha256, description }))
+    }
+
+    /// Whether it is the record of these weights.
+    pub(crate) fn require_weights(&self, sha256: &str, place: &str) -> Result<(), CheckpointError> {
+        match &self.model_sha256 {
+            Some(trained) if !trained.eq_ignore_ascii_case(sha256) => Err(CheckpointError::OtherTraining {
+                trained: excerpt(trained),
+                place: self.description.place.clone(),
+                found: sha256.to_owned(),
+                weights: place.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn description(place: &str, config: &Value) -> Description {
+        Description { place: place.to_owned(), config: config.as_object().unwrap().clone() }
+    }
+
+    #[test]
+    fn descriptions_agree_where_both_speak() {
+        let wide = description(
+            "w",
+            &json!({ "cutoff": 5, "elements": ["H", "C"], "e": { "H": -13.6, "C": [1, 2.5] }, "only_here": 1 }),
+        );
+        let narrow = description(
+            "n",
+            &json!({ "cutoff": 5.0, "elements": ["C"], "e": { "H": -13.6, "C": [1.0, 2.5] }, "source": "x" }),
+        );
+        narrow.require_agreement(&wide).unwrap();
+        for (key, value, message) in [
+            ("cutoff", json!(4.98), "cutoff is 4.98 in n, but 5 in w"),
+            ("cutoff", json!("5"), "cutoff is \"5\" in n, but 5 in w"),
+            ("elements", json!(["C", "F"]), "elements is [\"C\",\"F\"] in n, but [\"H\",\"C\"] in w"),
+            ("e", json!({ "H": -13.5, "C": [1, 2.5] }), "e.H is -13.5 in n, but -13.6 in w"),
+            ("e", json!({ "H": -13.6 }), "e.C is null in n, but [1,2.5] in w"),
+            ("e", json!({ "H": -13.6, "C": [1, 2] }), "e.C is [1,2] in n, but [1,2.5] in w"),
+        ] {
+            let mut other = narrow.clone();
+            other.config.insert(key.to_owned(), value);
+            let error = other.require_agreement(&wide).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

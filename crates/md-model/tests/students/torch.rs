@@ -1,0 +1,431 @@
+//! Files of `torch.save` as people write them: several sets of weights, other places for them, other objects beside them.
+
+use std::fs;
+use std::io::{Cursor, Read, Write};
+use std::path::PathBuf;
+
+use md_model::{Architecture, Checkpoint, DistillerHyperparameters, WeightTensor, Weights};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::distiller::data;
+
+/// What a file holds.
+#[derive(Clone)]
+enum Object {
+    Int(i32),
+    Float(f64),
+    Str(&'static str),
+    Dict(Vec<(String, Object)>),
+    List(Vec<Object>),
+    Tensor(WeightTensor),
+}
+
+fn dict<const N: usize>(entries: [(&str, Object); N]) -> Object {
+    Object::Dict(entries.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+/// A state dictionary, with a prefix to every name.
+fn state(weights: &Weights, prefix: &str) -> Object {
+    Object::Dict(
+        weights.iter().map(|(name, t)| (format!("{prefix}{name}"), Object::Tensor(t.clone()))).collect(),
+    )
+}
+
+/// Writes the pickle of an object, and collects the data of its tensors.
+struct Writer {
+    pickle: Vec<u8>,
+    data: Vec<Vec<u8>>,
+}
+
+impl Writer {
+    fn str(&mut self, text: &str) {
+        self.pickle.push(b'X');
+        self.pickle.extend((text.len() as u32).to_le_bytes());
+        self.pickle.extend(text.as_bytes());
+    }
+
+    fn int(&mut self, n: i32) {
+        self.pickle.push(b'J');
+        self.pickle.extend(n.to_le_bytes());
+    }
+
+    fn sizes(&mut self, sizes: &[usize]) {
+        self.pickle.push(b'(');
+        sizes.iter().for_each(|&n| self.int(n as i32));
+        self.pickle.push(b't');
+    }
+
+    fn write(&mut self, object: &Object) {
+        match object {
+            Object::Int(n) => self.int(*n),
+            Object::Float(x) => {
+                self.pickle.push(b'G');
+                self.pickle.extend(x.to_be_bytes());
+            }
+            Object::Str(text) => self.str(text),
+            Object::Dict(entries) => {
+                self.pickle.extend(b"}(");
+                for (key, value) in entries {
+                    self.str(key);
+                    self.write(value);
+                }
+                self.pickle.push(b'u');
+            }
+            Object::List(items) => {
+                self.pickle.extend(b"](");
+                items.iter().for_each(|item| self.write(item));
+                self.pickle.push(b'e');
+            }
+            Object::Tensor(tensor) => {
+                self.pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+                self.str("storage");
+                self.pickle.extend(b"ctorch\nFloatStorage\n");
+                self.str(&self.data.len().to_string());
+                self.str("cpu");
+                self.int(tensor.values.len() as i32);
+                self.pickle.extend(b"tQ");
+                self.int(0);
+                self.sizes(&tensor.shape);
+                let strides: Vec<usize> =
+                    (1..=tensor.shape.len()).map(|d| tensor.shape[d..].iter().product()).collect();
+                self.sizes(&strides);
+                self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+                self.data.push(tensor.values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect());
+            }
+        }
+    }
+}
+
+/// The bytes of a file that holds `object`.
+fn saved(object: &Object) -> Vec<u8> {
+    let mut writer = Writer { pickle: b"\x80\x02".to_vec(), data: Vec::new() };
+    writer.write(object);
+    writer.pickle.push(b'.');
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let names = (0..writer.data.len()).map(|key| format!("m/data/{key}"));
+    for (name, bytes) in std::iter::once("m/data.pkl".to_owned())
+        .chain(names)
+        .zip(std::iter::once(&writer.pickle).chain(&writer.data))
+    {
+        zip.start_file(name, stored).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+const SIZES: DistillerHyperparameters = DistillerHyperparameters {
+    hidden_dim: 8,
+    num_interactions: 1,
+    num_rbf: 4,
+    cutoff: 4.5,
+    max_z: 8,
+    learnable_rbf: false,
+};
+
+fn student(seed: u64) -> Checkpoint {
+    Checkpoint::untrained(&Architecture::Distiller(SIZES), seed).unwrap()
+}
+
+/// `config` of it.
+fn config() -> Object {
+    dict([
+        ("hidden_dim", Object::Int(8)),
+        ("num_interactions", Object::Int(1)),
+        ("num_rbf", Object::Int(4)),
+        ("cutoff", Object::Float(4.5)),
+        ("max_z", Object::Int(8)),
+    ])
+}
+
+/// `best.pt` in a folder.
+struct File(TempDir);
+
+impl File {
+    fn new(object: &Object) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("best.pt"), saved(object)).unwrap();
+        File(folder)
+    }
+
+    fn path(&self, choice: &str) -> PathBuf {
+        self.0.path().join(format!("best.pt{choice}"))
+    }
+
+    fn load(&self, choice: &str) -> Result<Checkpoint, String> {
+        Checkpoint::load(self.path(choice)).map_err(|error| error.to_string())
+    }
+}
+
+fn trained(weights: &Weights) -> Weights {
+    weights
+        .iter()
+        .filter(|(name, _)| !name.starts_with("rbf."))
+        .map(|(n, t)| (n.clone(), t.clone()))
+        .collect()
+}
+
+/// Tensors as `parameters()` gives them, without names.
+fn listed(weights: &Weights) -> Object {
+    Object::List(weights.values().map(|t| Object::Tensor(t.clone())).collect())
+}
+
+/// Which of several sets is deployed only their owner knows, wherever they are and however they are named.
+#[test]
+fn several_sets_of_weights_are_a_question() {
+    let (raw, average) = (student(1), student(2));
+    let (r, a) = (raw.weights(), average.weights());
+    let Object::Dict(mut swa) = state(a, "module.") else { panic!() };
+    swa.insert(0, ("n_averaged".to_owned(), Object::Int(7)));
+    let number = |x| Object::Tensor(WeightTensor { shape: vec![], values: vec![x] });
+    let cases = [
+        ("ema_state_dict", "ema_state_dict", state(a, "")),
+        ("ema", "ema.params", dict([("decay", number(0.99)), ("params", listed(a))])),
+        (
+            "ema",
+            "ema.shadow_params",
+            dict([("decay", Object::Float(0.99)), ("shadow_params", listed(&trained(a)))]),
+        ),
+        ("ema_parameters", "ema_parameters", listed(a)),
+        ("ema", "ema.module", dict([("module", state(a, "_orig_mod.module."))])),
+        ("shadow", "shadow", state(&trained(a), "")),
+        ("averaged_model", "averaged_model", Object::Dict(swa)),
+        ("best", "best", state(a, "")),
+        (
+            "callbacks",
+            "callbacks.EMA.ema_weights",
+            dict([("EMA", dict([("ema_weights", listed(&trained(a)))]))]),
+        ),
+        (
+            "optimizer_states",
+            "optimizer_states.0.ema",
+            Object::List(vec![dict([("ema", listed(&trained(a)))])]),
+        ),
+        ("optimizer", "optimizer.swa_state", dict([("swa_state", state(&trained(a), ""))])),
+    ];
+    for (key, choice, second) in cases {
+        let file =
+            File::new(&dict([("model_state_dict", state(r, "")), (key, second), ("config", config())]));
+        let error = file.load("").unwrap_err();
+        let expected = format!(
+            "best.pt: the file holds several sets of weights, model_state_dict, {choice}: which of them is deployed? Name it \
+             after the file, such as FILE#{choice}"
+        );
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+
+        let found = [file.load("#model_state_dict"), file.load(&format!("#{choice}"))].map(Result::unwrap);
+        assert!(found[0].weights() == r, "{choice}: the raw weights");
+        assert!(found[1].weights() == a, "{choice}: the average");
+        // One file, two networks.
+        assert_ne!(found[0].sha256(), found[1].sha256());
+        let error = file.load("#emma").unwrap_err();
+        let expected =
+            format!("the file holds no set of weights 'emma'; it holds model_state_dict, {choice}");
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+
+        let names = |choice: &str| Checkpoint::files(file.path(choice)).into_iter().map(|(name, _)| name);
+        assert_eq!(names("").collect::<Vec<_>>(), ["best.pt"]);
+        assert_eq!(names("#ema").collect::<Vec<_>>(), ["best.pt#ema"]);
+        fs::write(file.0.path().join("config.json"), "{}").unwrap();
+        assert_eq!(names("").collect::<Vec<_>>(), ["best.pt", "config.json"]);
+    }
+}
+
+/// Seen, though it is in a form that nobody knows.
+#[test]
+fn an_average_in_a_form_of_its_own_is_a_question_too() {
+    let (raw, average) = (student(1), student(2));
+    let pairs = average
+        .weights()
+        .iter()
+        .map(|(name, t)| (name.clone(), Object::List(vec![Object::Int(3), Object::Tensor(t.clone())])));
+    let file = File::new(&dict([
+        ("model_state_dict", state(raw.weights(), "")),
+        ("averages", dict([("of", Object::Dict(pairs.collect()))])),
+        ("config", config()),
+    ]));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("several sets of weights, model_state_dict, averages: which"), "{error}");
+    assert!(file.load("#model_state_dict").unwrap().weights() == raw.weights());
+    let error = file.load("#averages").unwrap_err();
+    assert!(error.contains("the tensors in averages have no names"), "{error}");
+}
+
+/// The moments of an optimiser have the shapes of the weights, and so has what is of another network not.
+#[test]
+fn what_is_no_set_of_weights_is_none() {
+    let raw = student(1);
+    let moments = |t: &WeightTensor| {
+        dict([("exp_avg", Object::Tensor(t.clone())), ("exp_avg_sq", Object::Tensor(t.clone()))])
+    };
+    let by_name = Object::Dict(raw.weights().iter().map(|(name, t)| (name.clone(), moments(t))).collect());
+    let teacher = DistillerHyperparameters { hidden_dim: 24, num_rbf: 9, max_z: 20, ..SIZES };
+    let teacher = Checkpoint::untrained(&Architecture::Distiller(teacher), 1).unwrap();
+    let file = File::new(&dict([
+        ("epoch", Object::Int(3)),
+        ("model_state_dict", state(raw.weights(), "")),
+        ("optimizer_state_dict", dict([("state", by_name), ("momentum_buffer", state(raw.weights(), ""))])),
+        ("optimizer", dict([("momentum", listed(raw.weights()))])),
+        ("teacher", state(teacher.weights(), "")),
+        ("loss", Object::Tensor(WeightTensor { shape: vec![], values: vec![0.5] })),
+        ("config", config()),
+    ]));
+    let loaded = file.load("").unwrap();
+    assert!(loaded.weights() == raw.weights());
+    // There is nothing to choose, so the choice changes nothing.
+    assert!(file.load("#model_state_dict").unwrap() == loaded);
+    let error = file.load("#teacher").unwrap_err();
+    assert!(error.contains("no set of weights 'teacher'; it holds model_state_dict"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    raw.save(folder.path()).unwrap();
+    let chosen = format!("{}#model_state_dict", folder.path().display());
+    let error = Checkpoint::load(chosen).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: '#model_state_dict' chooses among the sets"), "{error}");
+    // A file may have such a name.
+    let named = folder.path().join("v#1.safetensors");
+    fs::rename(folder.path().join("model.safetensors"), &named).unwrap();
+    assert!(Checkpoint::load(&named).unwrap() == raw);
+}
+
+/// What wraps a network gives every name a prefix; what saves one puts it under other keys.
+#[test]
+fn weights_are_found_where_people_save_them() {
+    let student = student(1);
+    let weights = student.weights();
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.student."] {
+        for key in ["model_state_dict", "state_dict", "model"] {
+            let file = File::new(&dict([(key, state(weights, prefix)), ("config", config())]));
+            assert!(file.load("").unwrap().weights() == weights, "{key} {prefix}");
+        }
+    }
+    // Not of every name: then it is a part of it.
+    let Object::Dict(mut entries) = state(weights, "module.") else { panic!() };
+    entries[0].0 = entries[0].0.replace("module.", "");
+    let file = File::new(&dict([("model_state_dict", Object::Dict(entries)), ("config", config())]));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("tensor rbf.centers is missing"), "{error}");
+
+    // model.state_dict() alone.
+    let file = File::new(&state(weights, ""));
+    let error = file.load("").unwrap_err();
+    assert!(error.contains("there is no configuration"), "{error}");
+    let beside = r#"{ "model_type": "painn_student_mlff_distiller", "hidden_dim": 8, "num_interactions": 1, "num_rbf": 4, "max_z": 8, "cutoff": 4.5 }"#;
+    fs::write(file.0.path().join("config.json"), beside).unwrap();
+    assert!(file.load("").unwrap().weights() == weights);
+
+    // Elsewhere it must be named.
+    let file = File::new(&dict([
+        ("epoch", Object::Int(3)),
+        ("run", Object::Str("a")),
+        ("net", dict([("state", state(weights, ""))])),
+        ("config", config()),
+    ]));
+    let error = file.load("").unwrap_err();
+    let expected = "it holds epoch, run, net, config, with tensors in net.state: FILE#KEY takes those of one";
+    assert!(error.contains(expected), "{error}");
+    assert!(file.load("#net.state").unwrap().weights() == weights);
+}
+
+/// Shapes that leave more than one way are no names.
+#[test]
+fn a_list_whose_order_does_not_tell_is_refused() {
+    let (raw, average) = (student(1), student(2));
+    let mut some = average.weights().clone();
+    some.remove("rbf.centers"); // and not rbf.widths, which has the same shape
+    let file = File::new(&dict([
+        ("model_state_dict", state(raw.weights(), "")),
+        ("ema", listed(&some)),
+        ("config", config()),
+    ]));
+    let error = file.load("#ema").unwrap_err();
+    assert!(error.contains("the tensors in ema have no names, and their shapes do not tell"), "{error}");
+}
+
+/// A folder with the fixture as `best_model.pt`, with underscores for this text where it first occurs in the pickle.
+fn fixture_without(text: &str) -> TempDir {
+    let mut original = ZipArchive::new(fs::File::open(data("distiller.pt")).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best_model.pt");
+    let mut changed = ZipWriter::new(fs::File::create(&path).unwrap());
+    for i in 0..original.len() {
+        let mut entry = original.by_index(i).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        if entry.name().ends_with("data.pkl") {
+            let at = content.windows(text.len()).position(|w| w == text.as_bytes()).unwrap();
+            content[at..at + text.len()].fill(b'_');
+        }
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        changed.start_file(entry.name(), stored).unwrap();
+        changed.write_all(&content).unwrap();
+    }
+    changed.finish().unwrap();
+    folder
+}
+
+#[test]
+fn a_broken_pytorch_file_has_its_message() {
+    let error = |text| Checkpoint::load(fixture_without(text).path()).unwrap_err().to_string();
+    let found = error("model_state_dict");
+    assert!(found.contains("the file holds no dictionary with model_state_dict"), "{found}");
+    let found = error("rbf.centers");
+    assert!(found.contains("rbf.centers is missing (expected shape [4])"), "{found}");
+}
+
+/// Files from before MLFF-Distiller saved `config`: `config.json` beside them says what they do not, and nothing is guessed.
+#[test]
+fn a_pytorch_file_without_a_configuration_needs_one_beside_it() {
+    let folder = fixture_without("config");
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    for expected in [
+        "best_model.pt: there is no configuration",
+        "\"hidden_dim\": 8, \"num_interactions\": 2, \"num_rbf\": 4, \"max_z\": 8, \"cutoff\": <Å>}",
+        "(the radial basis, rbf.centers, reaches to 4.5 Å)",
+    ] {
+        assert!(error.contains(expected), "'{expected}' in '{error}'");
+    }
+    // What the message asks for, and what people note beside it.
+    let start = error.find('{').unwrap();
+    let text = error[start..=error.rfind('}').unwrap()].replace("<Å>", "4.5");
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["source"] = json!("the attic");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let (older, newer) =
+        (Checkpoint::load(folder.path()).unwrap(), Checkpoint::load(data("distiller.pt")).unwrap());
+    assert_eq!((older.weights(), older.architecture()), (newer.weights(), newer.architecture()));
+
+    config.as_object_mut().unwrap().remove("cutoff");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("missing field `cutoff`"), "{error}");
+}
+
+/// `config` in the file and `config.json` beside it.
+#[test]
+fn two_configurations_of_a_pytorch_file_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, beside] = ["student.pt", "config.json"].map(|name| folder.path().join(name));
+    fs::copy(data("distiller.pt"), &file).unwrap();
+    let load = |config: Value| {
+        fs::write(&beside, config.to_string()).unwrap();
+        Checkpoint::load(&file).map_err(|error| error.to_string())
+    };
+    let alone = Checkpoint::load(data("distiller.pt")).unwrap();
+    assert!(load(json!({ "cutoff": 4.5, "max_z": 8, "note": "of this file" })).unwrap() == alone);
+    // A restriction is no contradiction.
+    assert_eq!(load(json!({ "elements": ["H"] })).unwrap().elements(), &["H".parse().unwrap()]);
+    for (key, value, here) in [
+        ("cutoff", json!(4.48), "4.5"),
+        ("hidden_dim", json!(16), "8"),
+        ("use_torch_cluster", json!(false), "true"),
+        ("num_parameters", json!(5), &alone.parameter_count().to_string()),
+    ] {
+        let error = load(json!({ key: value })).unwrap_err();
+        let expected = format!("{key} is {value} in {}, but {here} in {}", beside.display(), file.display());
+        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+    }
+}
