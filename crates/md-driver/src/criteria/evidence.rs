@@ -399,7 +399,7 @@ pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
         Some(safe_fs) => Finding::Amount {
             value: longest_fs / safe_fs,
             detail: format!(
-                "runs at {longest_fs} fs, safe up to {safe_fs} fs: timestep_fs = {safe_fs} or less tells"
+                "runs at {longest_fs} fs, but the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less"
             ),
         },
         None => Finding::Missing("no time step of the ladder was safe".to_owned()),
@@ -418,6 +418,6 @@ pub(super) fn runs_left_out(s: &Subject<'_>) -> Finding {
     let named: Vec<String> = left_out().map(one).collect();
     Finding::Amount {
         value: left_out().map(|l| l.replicas.len()).sum::<usize>() as f64,
-        detail: if named.is_empty() { "none".to_owned() } else { format!("left out: {}", named.join("; ")) },
+        detail: if named.is_empty() { "none".to_owned() } else { named.join("; ") },
     }
 }

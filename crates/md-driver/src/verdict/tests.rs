@@ -635,7 +635,7 @@ fn a_step_over_the_safe_step_is_no_evidence() {
         r.timesteps = vec![ladder(Some(1.0)), ladder(Some(0.5))];
     };
     assert_eq!(check_of("timestep_over_safe", over).value, Some(4.0));
-    assert_too_little("timestep_over_safe", over, "runs at 2 fs, safe up to 0.5 fs");
+    assert_too_little("timestep_over_safe", over, "runs at 2 fs, but the longest safe step is 0.5 fs");
     let at_it = |r: &mut Results| r.timesteps = vec![ladder(Some(0.5))];
     assert_eq!(check_of("timestep_over_safe", at_it).status, Status::Pass);
     for (change, reason) in [
@@ -663,7 +663,7 @@ fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
         }
     };
     assert_eq!(check_of("runs_left_out", left_out(500.0)).value, Some(2.0));
-    assert_too_little("runs_left_out", left_out(500.0), "left out: nve at 500 K, replica 0, 2");
+    assert_too_little("runs_left_out", left_out(500.0), "nve at 500 K, replica 0, 2");
     // What a use does not ask about is not missing there.
     let (verdict, uses, ..) = judged(|r| {
         left_out(500.0)(r);

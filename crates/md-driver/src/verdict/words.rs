@@ -250,6 +250,13 @@ fn gaps(checks: &[Check]) -> String {
         let Some(check) = most_telling(open) else { continue };
         let reason = match &check.to_decide {
             Some(to_decide) => format!("undecided on {}, {to_decide}", check.molecule),
+            None if criterion.theme == Theme::Amount && check.value.is_some() => format!(
+                "{} on {} ({} {} asked)",
+                check.reason,
+                check.molecule,
+                criterion.bound.sign(),
+                with_unit(check.threshold, &check.unit)
+            ),
             None => check.reason.clone(),
         };
         match gaps.iter_mut().find(|(known, _)| *known == reason) {
