@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, Color, Table, presets};
 use md_io::results::{Model, Results, Role, Stage, Status, Verdict};
-use md_report::{envelope, error_against_time, first_use, place, threshold, told, use_lines, value};
+use md_report::{
+    envelope, error_against_time, first_use, place, threshold, told, unfinished, use_lines, value,
+};
 
 use crate::criteria;
 
 /// The dashboard of `results`; escape codes only where `colour` is set.
 pub fn render(results: &Results, colour: bool) -> String {
-    let mut text = String::new();
+    let mut text = unfinished(results).map_or_else(String::new, |line| line + "\n\n");
     for model in &results.models {
         text.push_str(&model_table(results, model, colour));
         text.push('\n');
@@ -54,6 +56,9 @@ fn findings(results: &Results) -> String {
 
 fn model_table(results: &Results, model: &Model, colour: bool) -> String {
     let use_name = first_use(model);
+    if !results.is_measured(&model.name) {
+        return format!("{}: {}\n", model.name, model.summary);
+    }
     if results.failures.iter().any(|f| f.model == model.name && f.stage == Stage::Load) {
         let checks = model.checks.len();
         return format!("{}: all {checks} checks SKIPPED: {}\n", model.name, model.summary);

@@ -9,7 +9,7 @@ use md_io::files::write_atomically;
 use md_io::progress::{self, CampaignProgress};
 use md_io::results::Results;
 
-use crate::{criteria, frames, provenance, speed};
+use crate::{criteria, exit, frames, provenance, speed};
 
 /// Writes report.html, report.md, junit.xml and plots to a campaign's folder, from its results alone.
 #[derive(Args)]
@@ -105,8 +105,11 @@ pub fn report(a: &Report, out: &mut dyn Write) -> Result<u8> {
     let folder =
         if a.results.is_dir() { a.results.as_path() } else { a.results.parent().unwrap_or(Path::new("")) };
     write(&results, folder)?;
+    if let Some(unfinished) = md_report::unfinished(&results) {
+        writeln!(out, "{unfinished}")?;
+    }
     writeln!(out, "{}", folder.join(HTML).display())?;
-    Ok(0)
+    Ok(if results.campaign.is_finished() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
 }
 
 /// Runs `mdproof compare`. The exit status is 1 for a regression.

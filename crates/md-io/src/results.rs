@@ -373,6 +373,20 @@ impl Results {
         write_json(path, self)
     }
 
+    /// Whether anything was measured of a model, or tried in vain. A campaign that was stopped names models that it has
+    /// not come to.
+    pub fn is_measured(&self, model: &str) -> bool {
+        self.campaign.is_finished()
+            || self.gates.iter().any(|g| g.model == model)
+            || self.runs.iter().any(|r| r.model == model)
+            || self.failures.iter().any(|f| f.model == model)
+    }
+
+    /// The models of which [`Results::is_measured`].
+    pub fn measured_models(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter().filter(|m| self.is_measured(&m.name))
+    }
+
     /// What the inputs of a campaign determine: measurements without times, without the machine, and without verdicts,
     /// which follow from the rest. One program makes the same of one campaign, bit for bit, on processors of one
     /// kind, in one go or in several.

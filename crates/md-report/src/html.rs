@@ -62,6 +62,7 @@ pub fn html(
         style => Value::from_safe_string(STYLE.to_owned()),
         scripts => Value::from_safe_string(SCRIPTS.join("\n")),
         plotly => Value::from_safe_string(PLOTLY.to_owned()),
+        unfinished => crate::words::unfinished(results),
         campaign => Value::from(Serde(&results.campaign)),
         provenance => Value::from(Serde(findings::provenance(results))),
         machine => Value::from(Serde(findings::machine(results))),

@@ -7,8 +7,11 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use crate::ReportError;
 use crate::checks::{Definition, place, threshold, title, value};
+use crate::words::unfinished;
 
-/// JUnit XML: a suite for every model and use, a case for every check, named by key and molecule.
+/// JUnit XML: a suite for every model and use, a case for every check, named by key and molecule; before them one for
+/// each model's verdict, which fails where it is not the one expected (so does a model of which nothing was measured),
+/// and first of all one that fails where the campaign is unfinished.
 ///
 /// An undecided check is a failure of type `undecided`, since it is no pass; a skipped one is skipped, with the reason.
 /// Cases take no time: what took time is the campaign, whose length is in the reports of the campaign itself.
@@ -17,7 +20,22 @@ use crate::checks::{Definition, place, threshold, title, value};
 /// [`ReportError::Junit`].
 pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, ReportError> {
     let mut report = Report::new(format!("mdproof {}", results.campaign.name));
+    if let Some(unfinished) = unfinished(results) {
+        let mut suite = TestSuite::new("campaign");
+        suite.set_time(Duration::ZERO);
+        suite.add_test_case(plain("finished", "campaign", Some(("unfinished", &unfinished))));
+        report.add_test_suite(suite);
+    }
     for model in &results.models {
+        if let Some(verdict) = model.verdict {
+            let mut suite = TestSuite::new(format!("{}.verdict", model.name));
+            suite.set_time(Duration::ZERO);
+            let met = model.expected.is_none_or(|expected| expected == verdict);
+            let message = format!("{}: {}", verdict.label(), model.summary);
+            let failure = (!met).then_some((verdict.label(), message.as_str()));
+            suite.add_test_case(plain("as expected", &suite.name.to_string(), failure));
+            report.add_test_suite(suite);
+        }
         let mut uses: Vec<&str> = Vec::new();
         for check in &model.checks {
             if !uses.contains(&check.use_name.as_str()) {
@@ -35,6 +53,21 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, Re
         }
     }
     Ok(report.to_string()?)
+}
+
+/// A case that is no check; `failure` has its type and message.
+fn plain(name: &str, class: &str, failure: Option<(&str, &str)>) -> TestCase {
+    let status = match failure {
+        Some((kind, message)) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_type(kind).set_message(message);
+            status
+        }
+        None => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(name, status);
+    case.set_classname(class).set_time(Duration::ZERO);
+    case
 }
 
 fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
@@ -68,6 +101,7 @@ fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
 
 #[cfg(test)]
 mod tests {
+    use md_io::results::Verdict;
     use serde_json::json;
 
     use super::*;
@@ -92,12 +126,18 @@ mod tests {
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];
 
         let report = Report::deserialize_from_str(&junit(&results, &definitions).unwrap()).unwrap();
-        assert_eq!((report.tests, report.failures, report.errors), (5, 2, 0));
+        assert_eq!((report.tests, report.failures, report.errors), (7, 2, 0));
         let counts: Vec<_> =
             report.test_suites.iter().map(|s| (s.name.as_str(), s.tests, s.failures, s.skipped)).collect();
-        assert_eq!(counts, [("tiny.production", 4, 2, 1), ("tiny.screening", 1, 0, 0)]);
+        let expected = [
+            ("tiny.verdict", 1, 0, 0),
+            ("tiny.production", 4, 2, 1),
+            ("tiny.screening", 1, 0, 0),
+            ("empty.verdict", 1, 0, 0),
+        ];
+        assert_eq!(counts, expected);
 
-        let cases = &report.test_suites[0].test_cases;
+        let cases = &report.test_suites[1].test_cases;
         assert_eq!(cases[1].name.as_str(), "kink <methane> & \"co\"");
         assert_eq!(cases[1].classname.as_ref().map(|c| c.as_str()), Some("tiny.production"));
         let told = |case: &TestCase| match &case.status {
@@ -121,5 +161,20 @@ mod tests {
             cases[0].properties.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
         assert_eq!(properties, [("value", "1e-9"), ("threshold", "<= 0.001"), ("unit", "eV")]);
         assert_eq!(cases[3].properties.len(), 2, "what was not measured has no value");
+    }
+
+    #[test]
+    fn junit_fails_for_an_unfinished_campaign_and_for_a_verdict_that_is_not_the_expected_one() {
+        let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
+        results.campaign.finished.clear();
+        (results.models[0].verdict, results.models[0].expected) =
+            (Some(Verdict::Incomplete), Some(Verdict::Approved));
+        let report = Report::deserialize_from_str(&junit(&results, &[]).unwrap()).unwrap();
+        let names: Vec<_> = report.test_suites.iter().map(|s| (s.name.as_str(), s.failures)).collect();
+        assert_eq!(names, [("campaign", 1), ("tiny.verdict", 1)]);
+        results.models[0].expected = Some(Verdict::Incomplete);
+        results.campaign.finished = "2026-01-01T00:00:00Z".to_owned();
+        let report = Report::deserialize_from_str(&junit(&results, &[]).unwrap()).unwrap();
+        assert_eq!((report.tests, report.failures), (1, 0));
     }
 }

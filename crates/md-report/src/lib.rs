@@ -26,5 +26,5 @@ pub use markdown::markdown;
 pub use performance::{Plot, PlotError, performance};
 pub use status::status;
 pub use words::{
-    duration, envelope, error_against_time, failure, number, skipped, stage, use_lines, with_unit,
+    duration, envelope, error_against_time, failure, number, skipped, stage, unfinished, use_lines, with_unit,
 };

@@ -6,7 +6,7 @@ use crate::ReportError;
 use crate::checks::{Definition, first_use, place, threshold, title, told, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
-use crate::words::{envelope, error_against_time, failure, number, skipped, use_lines};
+use crate::words::{envelope, error_against_time, failure, number, skipped, unfinished, use_lines};
 
 /// `report.md`: verdicts with reasons, the models side by side, every criterion by its worst check, what is wrong and
 /// what would mend it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
@@ -16,6 +16,9 @@ use crate::words::{envelope, error_against_time, failure, number, skipped, use_l
 /// [`ReportError::Template`], which no records should cause.
 pub fn markdown(results: &Results, definitions: &[Definition]) -> Result<String, ReportError> {
     let mut report = Document::new(format!("mdproof: {}", results.campaign.name));
+    if let Some(unfinished) = unfinished(results) {
+        report.paragraph(unfinished);
+    }
     verdicts(&mut report, results);
     models_side_by_side(&mut report, results);
     for model in &results.models {
@@ -99,6 +102,9 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
     if let (Some(device), Some(note)) = (&model.device, &model.device_note) {
         report.paragraph(format!("computed on the {device}: {note}"));
     }
+    if !results.is_measured(&model.name) {
+        return;
+    }
     let lines = told(definitions, model, use_name);
     if lines.is_empty() {
         report.paragraph(format!("no check was made for {use_name}"));
@@ -138,7 +144,7 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
 
 fn gaps(report: &mut Document, results: &Results, definitions: &[Definition]) {
     let mut lines: Vec<String> = results.failures.iter().map(failure).collect();
-    for model in &results.models {
+    for model in results.measured_models() {
         let checks = model.checks.iter().filter(|c| c.use_name == first_use(model));
         let of_model = |line| format!("{}: {line}", model.name);
         lines.extend(skipped(checks, |key| title(definitions, key)).into_iter().map(of_model));

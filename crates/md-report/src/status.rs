@@ -156,27 +156,28 @@ pub fn status(
     alive: bool,
 ) -> CampaignStatus {
     let belongs = |r: &&Results| {
-        let older = |p: &CampaignProgress| is_before(&r.campaign.finished, &p.started);
+        let older = |p: &CampaignProgress| is_before(last_seen(r), &p.started);
         progress.is_none_or(|p| p.campaign == r.campaign.name && !older(p))
     };
     let foreign = results.filter(|r| !belongs(r));
     let results = results.filter(belongs);
     let state = match (progress, results) {
         (None, None) => State::Absent,
-        (None, Some(_)) => State::Finished,
+        (None, Some(r)) if r.campaign.is_finished() => State::Finished,
+        (None, Some(_)) => State::Stopped,
         (Some(p), _) if p.finished => State::Finished,
         (Some(_), _) if alive => State::Running,
         (Some(_), _) => State::Stopped,
     };
     let campaign = progress.map(|p| &p.campaign).or(results.map(|r| &r.campaign.name)).cloned();
     let started = progress.map(|p| &p.started).or(results.map(|r| &r.campaign.started)).cloned();
-    let written = progress.map(|p| &p.updated).or(results.map(|r| &r.campaign.finished));
-    let end = if state == State::Running { Some(now) } else { written.map(String::as_str) };
+    let written = progress.map(|p| p.updated.as_str()).or(results.map(last_seen));
+    let end = if state == State::Running { Some(now) } else { written };
     let models: Vec<ModelStatus> = names(progress, results)
         .into_iter()
         .map(|name| {
             let planned = progress.and_then(|p| p.models.iter().find(|m| m.name == name));
-            let measured = results.and_then(|r| r.models.iter().find(|m| m.name == name));
+            let measured = results.and_then(|r| r.measured_models().find(|m| m.name == name));
             one_model(&name, planned, measured, results, definitions, state)
         })
         .collect();
@@ -193,6 +194,12 @@ pub fn status(
         blockers,
         next,
     }
+}
+
+/// When results are known to be of: their end, or the begin of a campaign that has none.
+fn last_seen(results: &Results) -> &str {
+    let campaign = &results.campaign;
+    if campaign.is_finished() { &campaign.finished } else { &campaign.started }
 }
 
 /// The models of the plan, then those that only the results know.

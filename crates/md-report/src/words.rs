@@ -55,6 +55,22 @@ pub fn failure(failure: &Failure) -> String {
     format!("{}: {}{molecule}: {}", failure.model, stage(failure.stage), failure.reason)
 }
 
+/// That a campaign is unfinished, and what was not measured; `None` at its end.
+pub fn unfinished(results: &Results) -> Option<String> {
+    if results.campaign.is_finished() {
+        return None;
+    }
+    let open: Vec<&str> =
+        results.models.iter().filter(|m| !results.is_measured(&m.name)).map(|m| m.name.as_str()).collect();
+    let of = results.models.len();
+    let measured = of - open.len();
+    let not = if open.is_empty() { String::new() } else { format!(", not {}", open.join(", ")) };
+    Some(format!(
+        "UNFINISHED: the campaign was stopped before its end, {measured} of {of} models measured{not}; \
+         mdproof validate with --resume continues it"
+    ))
+}
+
 /// Conditions under which a model was run to the end; `None` without any.
 pub fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;

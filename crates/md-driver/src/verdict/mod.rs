@@ -132,7 +132,7 @@ fn judge_model(results: &Results, model: &Model) -> Model {
         .map(|set| set.name.clone())
         .collect();
     let verdict = (model.role == Role::Candidate).then(|| verdict_of(&sets, &uses, state_of));
-    let summary = if !results.campaign.is_finished() && !has_evidence(results, &model.name) {
+    let summary = if !results.is_measured(&model.name) {
         "not measured: the campaign was stopped before it".to_owned()
     } else {
         words::summary(verdict, &uses, &checks)
@@ -146,13 +146,6 @@ fn judge_model(results: &Results, model: &Model) -> Model {
         checks,
         ..model.clone()
     }
-}
-
-/// Whether anything was measured of a model, or tried in vain.
-fn has_evidence(results: &Results, model: &str) -> bool {
-    results.gates.iter().any(|g| g.model == model)
-        || results.runs.iter().any(|r| r.model == model)
-        || results.failures.iter().any(|f| f.model == model)
 }
 
 fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {

@@ -1,6 +1,8 @@
 //! What is shown of each model on each molecule, and of each model alone.
 
-use md_io::results::{Model, Results, Series, Stage};
+use std::collections::BTreeMap;
+
+use md_io::results::{Model, Results, Run, Series, Stage};
 use serde::Serialize;
 
 use super::figure::{Figure, Figures};
@@ -91,6 +93,28 @@ pub(super) struct Pair<'a> {
     pub results: &'a Results,
     pub model: &'a Model,
     pub molecule: &'a str,
+    pub records: &'a Records<'a>,
+}
+
+/// The records of a model on a molecule that there are many of, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Records<'a> {
+    pub runs: Vec<&'a Run>,
+    pub series: Vec<&'a Series>,
+}
+
+/// The records of every model and molecule, gathered in one pass: a campaign may have 100,000 runs.
+type Index<'a> = BTreeMap<(&'a str, &'a str), Records<'a>>;
+
+fn index(results: &Results) -> Index<'_> {
+    let mut index = Index::new();
+    for run in &results.runs {
+        index.entry((&run.model, &run.molecule)).or_default().runs.push(run);
+    }
+    for series in &results.series {
+        index.entry((&series.model, &series.molecule)).or_default().series.push(series);
+    }
+    index
 }
 
 impl<'a> Pair<'a> {
@@ -101,8 +125,7 @@ impl<'a> Pair<'a> {
 
     /// Series of one kind.
     pub(super) fn series(self, id: &'a str) -> impl Iterator<Item = &'a Series> + Clone {
-        let (model, molecule) = (self.model.name.as_str(), self.molecule);
-        self.results.series.iter().filter(move |s| s.id == id && s.model == model && s.molecule == molecule)
+        self.records.series.iter().copied().filter(move |s| s.id == id)
     }
 
     /// Why something is missing: the recorded failure of one of these stages, or else `otherwise`.
@@ -124,6 +147,7 @@ impl<'a> Pair<'a> {
 
 /// Panels of every model on each of its molecules, after one of the model alone.
 pub(super) fn of_models<'a>(results: &'a Results, figures: &mut Figures) -> Vec<Panel<'a>> {
+    let (index, nothing) = (index(results), Records::default());
     let mut panels = Vec::new();
     for model in &results.models {
         panels.push(Panel {
@@ -136,7 +160,8 @@ pub(super) fn of_models<'a>(results: &'a Results, figures: &mut Figures) -> Vec<
             }],
         });
         panels.extend(model.molecules.iter().map(|molecule| {
-            let pair = Pair { results, model, molecule };
+            let records = index.get(&(model.name.as_str(), molecule.as_str())).unwrap_or(&nothing);
+            let pair = Pair { results, model, molecule, records };
             Panel {
                 model: &model.name,
                 molecule: Some(molecule),

@@ -1,5 +1,7 @@
 //! Runs: energy, temperature, bonds, survival.
 
+use std::collections::BTreeMap;
+
 use md_io::results::{Run, RunFate, Series, Stage, series_id};
 use serde_json::{Value, json};
 
@@ -15,9 +17,11 @@ const ENERGY: &str = "meV/atom";
 /// Stages without which there are no runs.
 const BEFORE: [Stage; 1] = [Stage::Relaxation];
 
+/// Runs whose curves are drawn for each model and molecule, at most: more of them no browser draws, and nobody tells apart.
+pub(super) const MOST_CURVES: usize = 24;
+
 fn runs<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Run> + Clone {
-    let (model, molecule) = (pair.model.name.as_str(), pair.molecule);
-    pair.results.runs.iter().filter(move |r| r.model == model && r.molecule == molecule)
+    pair.records.runs.iter().copied()
 }
 
 /// Whether a run diverged or a bond broke.
@@ -27,26 +31,46 @@ pub(super) fn any_broke(pair: Pair<'_>) -> bool {
 
 /// What is shown of runs.
 pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
+    let labelled = labels(pair);
+    let drawn = drawn(&labelled);
     let mut items = vec![
-        energy(pair, figures),
-        drift(pair, figures),
-        of_runs(pair, figures, series_id::TEMPERATURE, "kinetic temperature", "K", temperature),
-        of_runs(pair, figures, series_id::ENERGY, "kinetic and potential energy", ENERGY, balance),
+        energy(pair, &drawn, figures),
+        drift(pair, &labelled, figures),
+        of_runs(pair, &drawn, figures, series_id::TEMPERATURE, "kinetic temperature", "K", temperature),
+        of_runs(pair, &drawn, figures, series_id::ENERGY, "kinetic and potential energy", ENERGY, balance),
         survival(pair, figures),
     ];
-    items.push(Item::table("every run", table(pair), &pair.why(&BEFORE, "no runs")));
+    items.push(Item::table("every run", table(&labelled), &pair.why(&BEFORE, "no runs")));
     items
 }
 
-/// A run in a few words: its temperature, its replica, and what else tells it from the others of its pair.
-fn label(pair: Pair<'_>, run: &Run) -> String {
-    let short = words(pair, run);
-    let alike = runs(pair).filter(|r| words(pair, r) == short).count();
-    if alike > 1 { format!("{short} ({})", run.id) } else { short }
+/// A run, and what it is called in figures and tables.
+#[derive(Debug, Clone)]
+struct Labelled<'a> {
+    run: &'a Run,
+    label: String,
 }
 
-fn words(pair: Pair<'_>, run: &Run) -> String {
-    let differs = |of: fn(&Run) -> f64| runs(pair).any(|r| of(r) != of(run));
+/// The runs of a pair, each in a few words: its temperature, its replica, and what else tells it from the others.
+fn labels(pair: Pair<'_>) -> Vec<Labelled<'_>> {
+    let differ = |of: fn(&Run) -> f64| runs(pair).any(|r| Some(of(r)) != runs(pair).next().map(of));
+    let differing = (differ(|r| r.timestep_fs), differ(Run::planned_ps));
+    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
+    let mut labelled: Vec<Labelled<'_>> =
+        runs(pair).map(|run| Labelled { run, label: words(run, differing) }).collect();
+    for short in labelled.iter().map(|l| &l.label) {
+        *alike.entry(short.clone()).or_default() += 1;
+    }
+    for Labelled { run, label } in &mut labelled {
+        if alike.get(label.as_str()).is_some_and(|n| *n > 1) {
+            *label = format!("{label} ({})", run.id);
+        }
+    }
+    labelled
+}
+
+/// `differing`: whether time steps and durations differ among the runs of the pair.
+fn words(run: &Run, differing: (bool, bool)) -> String {
     let mut words = vec![match run.ramp_to_k {
         Some(k) => format!("{} to {}", with_unit(run.temperature_k, "K"), with_unit(k, "K")),
         None => with_unit(run.temperature_k, "K"),
@@ -54,10 +78,10 @@ fn words(pair: Pair<'_>, run: &Run) -> String {
     if run.ensemble != "nve" {
         words.push(run.ensemble.clone());
     }
-    if differs(|r| r.timestep_fs) {
+    if differing.0 {
         words.push(format!("steps of {}", with_unit(run.timestep_fs, "fs")));
     }
-    if differs(Run::planned_ps) {
+    if differing.1 {
         words.push(with_unit(run.planned_ps(), "ps"));
     }
     if !run.relaxed {
@@ -70,6 +94,34 @@ fn words(pair: Pair<'_>, run: &Run) -> String {
     words.join(", ")
 }
 
+/// The runs whose curves are drawn, in their order.
+struct Drawn<'a> {
+    runs: Vec<&'a Labelled<'a>>,
+    /// What was left out, in words; empty where all are drawn.
+    note: String,
+}
+
+/// At most [`MOST_CURVES`] runs: those that broke, then those whose energy changed most.
+fn drawn<'a>(labelled: &'a [Labelled<'a>]) -> Drawn<'a> {
+    let change = |l: &Labelled<'_>| l.run.energy.as_ref().map_or(0.0, |e| e.max_deviation_mev_per_atom);
+    let mut order: Vec<usize> = (0..labelled.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&labelled[a], &labelled[b]);
+        broke(b.run).cmp(&broke(a.run)).then_with(|| change(b).total_cmp(&change(a)))
+    });
+    order.truncate(MOST_CURVES);
+    order.sort_unstable();
+    let note = if labelled.len() > MOST_CURVES {
+        format!(
+            "{MOST_CURVES} of {} runs are drawn: those that broke, then those whose energy changed most; results.json has all",
+            labelled.len()
+        )
+    } else {
+        String::new()
+    };
+    Drawn { runs: order.into_iter().map(|k| &labelled[k]).collect(), note }
+}
+
 /// The bound on a drift, for production where it has one.
 fn drift_bound(pair: Pair<'_>) -> Option<(f64, &str)> {
     let sets = &pair.results.criteria;
@@ -78,14 +130,14 @@ fn drift_bound(pair: Pair<'_>) -> Option<(f64, &str)> {
 }
 
 /// The change of the conserved energy of each run, its least-squares line and what the bound on the drift allows.
-fn energy(pair: Pair<'_>, figures: &mut Figures) -> Item {
+fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
     let title = "energy against time";
     let mut figure = new(pair, title, "change of energy", ENERGY);
     let mut longest = 0.0_f64;
     let mut range = [0.0_f64; 2];
-    for (n, (run, series)) in with_series(pair, series_id::ENERGY).enumerate() {
+    for (n, (Labelled { run, label }, series)) in with_series(pair, drawn, series_id::ENERGY).enumerate() {
         let (x, Some(y)) = (&series.x.values, series.y.first()) else { continue };
-        figure.push(group(line(&label(pair, run), x, &y.values, colour(n)), n));
+        figure.push(group(line(label, x, &y.values, colour(n)), n));
         range = y.values.iter().fold(range, |[low, high], e| [low.min(*e), high.max(*e)]);
         let slope = run.energy.as_ref().and_then(|e| e.drift_mev_per_atom_per_ps);
         if let (Some(slope), Some(first), Some(last)) = (slope, x.first(), x.last()) {
@@ -110,6 +162,9 @@ fn energy(pair: Pair<'_>, figures: &mut Figures) -> Item {
         }
         note = format!("{note}; shaded: at most {} for {use_name}", with_unit(bound, "meV/atom/ps"));
     }
+    if !drawn.note.is_empty() {
+        note = format!("{note}; {}", drawn.note);
+    }
     Item::figure(figures, figure, note)
 }
 
@@ -122,13 +177,14 @@ fn band(longest: f64, bound: f64) -> Value {
     })
 }
 
-fn drift(pair: Pair<'_>, figures: &mut Figures) -> Item {
+fn drift(pair: Pair<'_>, labelled: &[Labelled<'_>], figures: &mut Figures) -> Item {
     let title = "drift by replica";
-    let measured: Vec<(String, Option<f64>, Option<f64>)> = runs(pair)
-        .filter_map(|r| {
-            let energy = r.energy.as_ref()?;
+    let measured: Vec<(String, Option<f64>, Option<f64>)> = labelled
+        .iter()
+        .filter_map(|Labelled { run, label }| {
+            let energy = run.energy.as_ref()?;
             let slope = energy.drift_mev_per_atom_per_ps?;
-            Some((label(pair, r), Some(slope), energy.drift_standard_error))
+            Some((label.clone(), Some(slope), energy.drift_standard_error))
         })
         .collect();
     if measured.is_empty() {
@@ -155,6 +211,7 @@ fn drift(pair: Pair<'_>, figures: &mut Figures) -> Item {
 /// A figure of all runs with series of a kind.
 fn of_runs(
     pair: Pair<'_>,
+    drawn: &Drawn<'_>,
     figures: &mut Figures,
     id: &'static str,
     title: &str,
@@ -163,10 +220,14 @@ fn of_runs(
 ) -> Item {
     let y = if unit == ENERGY { "change of energy" } else { "temperature" };
     let mut figure = new(pair, title, y, unit);
-    for (n, (run, series)) in with_series(pair, id).enumerate() {
-        figure.data.extend(traces(&label(pair, run), n, series));
+    for (n, (run, series)) in with_series(pair, drawn, id).enumerate() {
+        figure.data.extend(traces(&run.label, n, series));
     }
-    if figure.data.is_empty() { none(pair, title) } else { Item::figure(figures, figure, "") }
+    if figure.data.is_empty() {
+        none(pair, title)
+    } else {
+        Item::figure(figures, figure, drawn.note.as_str())
+    }
 }
 
 fn temperature(label: &str, n: usize, series: &Series) -> Vec<Value> {
@@ -218,8 +279,8 @@ fn survival(pair: Pair<'_>, figures: &mut Figures) -> Item {
     Item::figure(figures, figure, survival.statement.clone())
 }
 
-fn table(pair: Pair<'_>) -> Option<Table> {
-    let rows = runs(pair).map(|r| {
+fn table(labelled: &[Labelled<'_>]) -> Option<Table> {
+    let rows = labelled.iter().map(|Labelled { run: r, label }| {
         let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
         let energy = r.energy.as_ref();
         let drift = match energy.map(|e| (e.drift_mev_per_atom_per_ps, e.drift_standard_error)) {
@@ -229,7 +290,7 @@ fn table(pair: Pair<'_>) -> Option<Table> {
         };
         let temperature = r.temperature.as_ref();
         vec![
-            label(pair, r),
+            label.clone(),
             format!("{} of {} ps", number(r.done_ps()), number(r.planned_ps())),
             ended(r),
             drift,
@@ -264,12 +325,15 @@ fn anomalies(run: &Run) -> String {
     }
 }
 
-/// The runs of a pair that have a series of a kind, in the order of the runs.
-fn with_series<'a>(pair: Pair<'a>, id: &'a str) -> impl Iterator<Item = (&'a Run, &'a Series)> {
-    runs(pair).filter_map(move |run| {
-        let series = pair.series(id).find(|s| s.of.as_deref() == Some(run.id.as_str()))?;
-        Some((run, series))
-    })
+/// The drawn runs that have a series of a kind.
+fn with_series<'a>(
+    pair: Pair<'a>,
+    drawn: &'a Drawn<'_>,
+    id: &'a str,
+) -> impl Iterator<Item = (&'a Labelled<'a>, &'a Series)> {
+    let by_run: BTreeMap<&str, &Series> =
+        pair.series(id).filter_map(|s| Some((s.of.as_deref()?, s))).collect();
+    drawn.runs.iter().filter_map(move |l| Some((*l, *by_run.get(l.run.id.as_str())?)))
 }
 
 fn new(pair: Pair<'_>, title: &str, y: &str, unit: &str) -> Figure {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
 use super::file_name;
-use super::panels::{Item, Pair, Table};
+use super::panels::{Item, Pair, Records, Table};
 use crate::words::{number, with_unit};
 
 /// Energies beyond this are the wall, or the hole behind it: far from what two atoms meet.
@@ -114,7 +114,8 @@ fn minimum(pair: Pair<'_>) -> Item {
 /// The energy of every pair of elements.
 pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) -> Item {
     let title = "energy of two atoms alone";
-    let pair = Pair { results, model, molecule: ELEMENT_PAIRS };
+    let records = Records::default();
+    let pair = Pair { results, model, molecule: ELEMENT_PAIRS, records: &records };
     let measured = results.gates.iter().any(|g| g.model == model.name && g.molecule == ELEMENT_PAIRS);
     let reason = match measured {
         true => pair.no_curve(&[Stage::Gates]),

@@ -1,11 +1,13 @@
 //! Frames of runs: read from `frames.extxyz`, and packed for the viewer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_io::results::{Results, Run, RunFate};
 use serde::Serialize;
 
+use super::runs::MOST_CURVES;
 use crate::ReportError;
 
 /// The frames of one run.
@@ -34,8 +36,9 @@ pub struct Trajectory {
 /// than the frames of its run before it.
 pub fn trajectories(path: &Path) -> Result<Vec<Trajectory>, ReportError> {
     let mut all: Vec<Trajectory> = Vec::new();
+    let mut known = BTreeMap::new();
     for (n, frame) in extxyz::open(path, LabelKeys::default())?.enumerate() {
-        push(&mut all, &frame?).map_err(|problem| ReportError::Frame {
+        push(&mut all, &mut known, &frame?).map_err(|problem| ReportError::Frame {
             path: path.display().to_string(),
             frame: n,
             problem,
@@ -44,7 +47,12 @@ pub fn trajectories(path: &Path) -> Result<Vec<Trajectory>, ReportError> {
     Ok(all)
 }
 
-fn push(all: &mut Vec<Trajectory>, frame: &LabelledFrame) -> Result<(), String> {
+/// `known`: the place of every run, by its model and id.
+fn push(
+    all: &mut Vec<Trajectory>,
+    known: &mut BTreeMap<(String, String), usize>,
+    frame: &LabelledFrame,
+) -> Result<(), String> {
     let text = |key: &str| frame.info.get(key).cloned().ok_or_else(|| format!("no key '{key}'"));
     let (model, run) = (text("model")?, text("run")?);
     let time = text("time_ps")?;
@@ -52,12 +60,12 @@ fn push(all: &mut Vec<Trajectory>, frame: &LabelledFrame) -> Result<(), String> 
     let elements = frame.system.elements();
     let symbols: Vec<String> = elements.iter().map(|e| e.symbol().to_owned()).collect();
     let positions = frame.system.positions().iter().map(|p| [p[0], p[1], p[2]]).collect();
-    // Frames of a run stand together: the last one is where to look first.
-    if let Some(known) = all.iter_mut().rev().find(|t| t.model == model && t.run == run) {
-        if known.symbols != symbols {
+    let place = *known.entry((model.clone(), run.clone())).or_insert(all.len());
+    if let Some(trajectory) = all.get_mut(place) {
+        if trajectory.symbols != symbols {
             return Err(format!("other atoms than the frames of {run} before it"));
         }
-        known.frames.push((time_ps, positions));
+        trajectory.frames.push((time_ps, positions));
         return Ok(());
     }
     all.push(Trajectory {
@@ -89,12 +97,24 @@ pub(super) struct Shown<'a> {
     frames: Vec<Vec<i64>>,
 }
 
-/// Trajectories for the viewer; those of runs that ended badly come first.
+/// Trajectories for the viewer, at most [`MOST_CURVES`] of each model and molecule; those of runs that ended badly come
+/// first.
 pub(super) fn for_viewer<'a>(results: &'a Results, frames: &'a [Trajectory]) -> Vec<Shown<'a>> {
-    let mut shown: Vec<Shown<'a>> = frames
-        .iter()
+    let runs: BTreeMap<(&str, &str), &Run> =
+        results.runs.iter().map(|r| ((r.model.as_str(), r.id.as_str()), r)).collect();
+    let run_of = |t: &Trajectory| runs.get(&(t.model.as_str(), t.run.as_str())).copied();
+    let mut order: Vec<&Trajectory> = frames.iter().collect();
+    order.sort_by_key(|t| !run_of(t).is_some_and(broke));
+    let mut shown_of: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    order.retain(|t| {
+        let shown = shown_of.entry((&t.model, &t.molecule)).or_default();
+        *shown += 1;
+        *shown <= MOST_CURVES
+    });
+    order
+        .into_iter()
         .map(|t| {
-            let run = results.runs.iter().find(|r| r.id == t.run && r.model == t.model);
+            let run = run_of(t);
             Shown {
                 model: &t.model,
                 molecule: &t.molecule,
@@ -107,9 +127,7 @@ pub(super) fn for_viewer<'a>(results: &'a Results, frames: &'a [Trajectory]) -> 
                 frames: t.frames.iter().map(|(_, p)| milliangstroms(p)).collect(),
             }
         })
-        .collect();
-    shown.sort_by_key(|s| !s.broke);
-    shown
+        .collect()
 }
 
 fn milliangstroms(positions: &[[f64; 3]]) -> Vec<i64> {

@@ -59,7 +59,7 @@ pub(super) fn blockers(
         add(BlockerKind::OtherCampaign, words);
     }
     let Some(results) = results else { return found };
-    for control in results.models.iter().filter(|m| m.role == Role::Control) {
+    for control in results.measured_models().filter(|m| m.role == Role::Control) {
         if worst(control.checks.iter()) != results::Status::Pass {
             add(BlockerKind::Engine, format!("control potential '{}': {}", control.name, control.summary));
         }
@@ -69,7 +69,7 @@ pub(super) fn blockers(
         results.failures.iter().filter(|f| of_kind(f.stage)).for_each(|f| add(kind, failure(f)));
     }
     failed_runs(&results.runs).into_iter().for_each(|words| add(BlockerKind::Runs, words));
-    for model in &results.models {
+    for model in results.measured_models() {
         let checks = model.checks.iter().filter(|c| c.use_name == first_use(model));
         for line in skipped(checks, |key| title(definitions, key)) {
             add(BlockerKind::Skipped, format!("{}: {line}", model.name));
@@ -118,7 +118,7 @@ pub(super) fn next(
         }
         State::Running | State::Finished => {}
     }
-    for model in results.iter().flat_map(|r| &r.models).filter(|m| m.role == Role::Candidate) {
+    for model in results.iter().flat_map(|r| r.measured_models()).filter(|m| m.role == Role::Candidate) {
         for mode in model.failure_modes.iter().filter(|_| model.verdict != Some(Verdict::Approved)) {
             lines.push(format!("{}: {}: {}", model.name, mode.id, mode.remedy));
         }
