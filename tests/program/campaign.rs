@@ -219,6 +219,26 @@ fn the_same_campaign_twice_gives_the_same_physics() {
 }
 
 #[test]
+fn runs_that_only_leaves_out_are_named_and_the_status_is_incomplete() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = format!("student={}", repository("data/checkpoints/ultra-tiny").display());
+    let only = ["--model", &model, "--only", "molecule=water", "--only", "replica=0"];
+    let output = validate(&repository("configs/smoke.toml"), folder.path(), &only);
+    assert_eq!(output.status, 3, "{}{}", output.stdout, output.stderr);
+    let results = Results::read(&folder.path().join("results.json")).unwrap();
+    assert_eq!(results.runs.len(), 2, "the student's and the control's");
+    let student = results.models.iter().find(|m| m.name == "student").unwrap();
+    assert_eq!(student.verdict, Some(Verdict::Incomplete));
+    for (molecule, left_out) in
+        [("water", "nve at 300 K, replica 1"), ("alanine", "nve at 300 K, replica 0, 1")]
+    {
+        let check = |c: &&md_io::results::Check| c.id == "runs_left_out" && c.molecule == molecule;
+        let check = student.checks.iter().find(check).unwrap();
+        assert_eq!((check.status, check.reason.as_str()), (Status::Skipped, left_out));
+    }
+}
+
+#[test]
 fn a_model_without_checkpoint_is_incomplete_and_an_expectation_can_be_met() {
     let folder = tempfile::tempdir().unwrap();
     let smoke = std::fs::read_to_string(repository("configs/smoke.toml")).unwrap();

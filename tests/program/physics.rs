@@ -100,6 +100,18 @@ fn no_gate_fires_on_a_sound_student() {
 }
 
 #[test]
+fn runs_at_a_step_over_the_safe_one_approve_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let long_steps = SHORT.replace("timestep_fs = 0.5", "timestep_fs = 4");
+    let (output, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), &long_steps);
+    assert!(!output.stdout.contains("APPROVED   APPROVED"), "{}", output.stdout);
+    for check in judged(&results, "student").checks.iter().filter(|c| c.id == "timestep_over_safe") {
+        assert_eq!(check.status, Status::Skipped, "{check:?}");
+        assert!(check.reason.contains("runs at 4 fs, but the longest safe step is"), "{check:?}");
+    }
+}
+
+#[test]
 fn frames_go_out_and_come_back_labelled() {
     let folder = tempfile::tempdir().unwrap();
     let models = model("student", &ultra_tiny(), "");

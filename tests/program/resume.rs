@@ -240,6 +240,19 @@ fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept
     let status = mdproof(["status".as_ref(), out.as_os_str()]);
     assert!(status.stdout.contains("--resume"), "{}", status.stdout);
 
+    // What was written until then knows all models of the plan, and says first that it is not the end.
+    let unfinished =
+        "UNFINISHED: the campaign was stopped before its end, 0 of 2 models measured, not random, control";
+    for (command, of) in [("verdict", out.join("results.json")), ("report", out.clone())] {
+        let output = mdproof([command.as_ref(), of.as_os_str()]);
+        assert_eq!((output.status, output.stderr.as_str()), (3, ""), "{command}: {}", output.stdout);
+        assert!(output.stdout.starts_with(unfinished), "{command}: {}", output.stdout);
+    }
+    for name in ["report.md", "report.html", "junit.xml"] {
+        let text = std::fs::read_to_string(out.join(name)).unwrap();
+        assert!(text.contains(unfinished) && text.contains("not measured"), "{name}: {text}");
+    }
+
     // Half of the runs in progress, a wrong bit in a finished part, half a part at the end, a temporary file.
     let kept = std::fs::read(&runs).unwrap();
     std::fs::write(&runs, &kept[..kept.len() / 2]).unwrap();

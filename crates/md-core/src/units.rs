@@ -22,6 +22,8 @@ pub const SPEED_OF_LIGHT_CM_PER_FS: f64 = 2.99792458e-5;
 pub const HARTREE_J: f64 = 4.3597447222071e-18;
 /// Bohr radius in m.
 pub const BOHR_M: f64 = 5.29177210903e-11;
+/// Particles in a mole, 1/mol (exact).
+pub const AVOGADRO_PER_MOL: f64 = 6.02214076e23;
 
 /// Boltzmann constant in eV/K.
 ///
@@ -53,6 +55,17 @@ pub const HARTREE_EV: f64 = HARTREE_J / ELEMENTARY_CHARGE_C;
 
 /// One bohr in Å.
 pub const BOHR_ANGSTROM: f64 = BOHR_M * 1e10;
+
+/// One kJ/mol in eV per particle.
+pub const KJ_PER_MOL_EV: f64 = 1000.0 / (AVOGADRO_PER_MOL * ELEMENTARY_CHARGE_C);
+
+/// One kcal/mol (thermochemical, 4.184 kJ/mol) in eV per particle.
+///
+/// ```
+/// // ASE 3.29, units.kcal / units.mol with CODATA 2018.
+/// assert!((md_core::units::KCAL_PER_MOL_EV - 0.0433641042).abs() < 1e-9);
+/// ```
+pub const KCAL_PER_MOL_EV: f64 = 4.184 * KJ_PER_MOL_EV;
 
 /// Femtoseconds in one picosecond.
 pub const FS_PER_PS: f64 = 1000.0;

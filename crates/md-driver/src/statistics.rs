@@ -1,5 +1,7 @@
 //! From run records to the statistics of md-metrics.
 
+use std::collections::BTreeMap;
+
 use md_io::results::{Run, RunFate, Survival};
 use md_metrics::{Estimate, Lifetime, MetricError, mean_of_replicas, survival as survival_of};
 
@@ -19,20 +21,20 @@ pub struct Drift {
     pub interval: [f64; 2],
 }
 
-/// Runs that differ in nothing but their replica number, grouped.
+/// Runs that differ in nothing but their replica number, grouped, in the order of their first runs.
 pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut groups: Vec<Vec<&Run>> = Vec::new();
+    let mut places = BTreeMap::new();
     for &run in runs {
-        let same = |g: &Vec<&Run>| {
-            let first = g[0];
-            first.molecule == run.molecule
-                && first.temperature_k == run.temperature_k
-                && first.timestep_fs == run.timestep_fs
-                && first.steps_planned == run.steps_planned
-                && first.equilibrated_ps == run.equilibrated_ps
-                && first.relaxed == run.relaxed
-        };
-        match groups.iter_mut().find(|g| same(g)) {
+        let condition = (
+            run.molecule.as_str(),
+            [run.temperature_k, run.timestep_fs].map(f64::to_bits),
+            run.steps_planned,
+            run.equilibrated_ps.map(f64::to_bits),
+            run.relaxed,
+        );
+        let place = *places.entry(condition).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some(group) => group.push(run),
             None => groups.push(vec![run]),
         }
@@ -44,9 +46,11 @@ pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
 /// beside it ask other questions.
 pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut longest: Vec<Vec<&Run>> = Vec::new();
+    let mut places = BTreeMap::new();
     for group in conditions(runs) {
         let rank = |g: &[&Run]| (g[0].planned_ps(), g.len());
-        match longest.iter_mut().find(|g| g[0].temperature_k == group[0].temperature_k) {
+        let place = *places.entry(group[0].temperature_k.to_bits()).or_insert(longest.len());
+        match longest.get_mut(place) {
             Some(known) if rank(&group) > rank(known) => *known = group,
             Some(_) => {}
             None => longest.push(group),

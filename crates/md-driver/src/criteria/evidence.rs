@@ -306,8 +306,7 @@ pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
 }
 
 pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
-    let own = |g: &&md_io::results::Gate| g.model == s.model && g.molecule == s.molecule && g.id == id;
-    match s.results.gates.iter().find(own) {
+    match s.records.gates.iter().find(|g| g.id == id) {
         Some(gate) => Finding::Value {
             value: gate.value.unwrap_or(f64::NAN),
             // The error of the measurement is a bound, not a standard deviation.

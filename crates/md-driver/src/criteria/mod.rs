@@ -6,7 +6,9 @@
 mod evidence;
 mod table;
 
-use md_io::results::{CriteriaSet, Results, Run};
+use std::collections::BTreeMap;
+
+use md_io::results::{CriteriaSet, Gate, Results, Run};
 use md_report::Definition;
 
 pub use table::ALL;
@@ -182,13 +184,53 @@ pub struct Subject<'a> {
     pub molecule: &'a str,
     /// Hotter runs do not count, K.
     pub max_temperature_k: f64,
+    /// What there is much of, of this model on this molecule.
+    records: &'a Records<'a>,
+}
+
+/// The runs and gates of a model on a molecule.
+#[derive(Debug, Default)]
+pub struct Records<'a> {
+    runs: Vec<&'a Run>,
+    gates: Vec<&'a Gate>,
+}
+
+/// [`Records`] of a model by molecule, gathered in one pass: a campaign may have 100,000 runs and as many checks.
+#[derive(Debug)]
+pub struct Index<'a> {
+    by_molecule: BTreeMap<&'a str, Records<'a>>,
+    nothing: Records<'a>,
+}
+
+impl<'a> Index<'a> {
+    /// Everything about `model`.
+    pub fn new(results: &'a Results, model: &str) -> Self {
+        let mut by_molecule: BTreeMap<&str, Records<'_>> = BTreeMap::new();
+        for run in results.runs.iter().filter(|run| run.model == model) {
+            by_molecule.entry(&run.molecule).or_default().runs.push(run);
+        }
+        for gate in results.gates.iter().filter(|gate| gate.model == model) {
+            by_molecule.entry(&gate.molecule).or_default().gates.push(gate);
+        }
+        Index { by_molecule, nothing: Records::default() }
+    }
+
+    fn records(&self, molecule: &str) -> &Records<'a> {
+        self.by_molecule.get(molecule).unwrap_or(&self.nothing)
+    }
 }
 
 impl<'a> Subject<'a> {
-    /// What a use asks about.
-    pub fn new(results: &'a Results, model: &'a str, molecule: &'a str, set: &CriteriaSet) -> Self {
+    /// What a use asks about; `index` is that of the model.
+    pub fn new(
+        results: &'a Results,
+        index: &'a Index<'a>,
+        model: &'a str,
+        molecule: &'a str,
+        set: &CriteriaSet,
+    ) -> Self {
         let max_temperature_k = set.max_temperature_k.unwrap_or(f64::INFINITY);
-        Subject { results, model, molecule, max_temperature_k }
+        Subject { results, model, molecule, max_temperature_k, records: index.records(molecule) }
     }
 
     /// The runs at constant energy.
@@ -212,10 +254,8 @@ impl<'a> Subject<'a> {
     }
 
     fn runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
-        let Subject { results, model, molecule, max_temperature_k } = *self;
-        results.runs.iter().filter(move |run| {
-            run.model == model && run.molecule == molecule && run.temperature_k <= max_temperature_k
-        })
+        let Subject { records, max_temperature_k, .. } = *self;
+        records.runs.iter().copied().filter(move |run| run.temperature_k <= max_temperature_k)
     }
 }
 

@@ -25,7 +25,7 @@ use md_io::results::{
 };
 
 use crate::config::PRODUCTION;
-use crate::criteria::{self, Criterion, Evidence, Scope, Subject};
+use crate::criteria::{self, Criterion, Evidence, Index, Scope, Subject};
 use crate::exit;
 use md_report::worst;
 
@@ -171,6 +171,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
         return checks;
     }
     let element_pairs = [ELEMENT_PAIRS.to_owned()];
+    let index = Index::new(results, &model.name);
     for criterion in criteria::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
         let molecules = match criterion.scope {
@@ -178,7 +179,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
             Scope::ElementPairs => &element_pairs,
         };
         for molecule in molecules {
-            let subject = Subject::new(results, &model.name, molecule, set);
+            let subject = Subject::new(results, &index, &model.name, molecule, set);
             if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
                 checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
             }

@@ -506,13 +506,23 @@ fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
 fn wrong_units_and_coarse_weights_are_named_where_forces_are_wrong() {
     let mut results = sound();
     results.models[0].weight_bits = Some(11);
-    let force = results.evaluations[0].force.as_mut().unwrap();
-    (force.rmse_ev_per_angstrom, force.slope, force.rmse_scaled_ev_per_angstrom) =
-        (0.5, Some(1.01), Some(0.001));
-    judge(&mut results);
-    let modes = &results.models[0].failure_modes;
-    assert!(modes[0].finding.contains("forces are 1.01 times those of water.extxyz"), "{modes:?}");
-    assert!(modes[0].finding.contains("all weights have 11 significant bits only (f16)"), "{modes:?}");
+    for (slope, why) in [
+        (
+            0.87,
+            "forces are 0.87 times those of water.extxyz, and agree to 0.001 eV/Å when scaled: one factor is wrong",
+        ),
+        (0.0434, "its labels look like kcal/mol/Å"),
+        (1.0 / 0.0434, "the model's forces look like kcal/mol/Å"),
+        (51.42, "its labels look like Hartree/bohr"),
+    ] {
+        let force = results.evaluations[0].force.as_mut().unwrap();
+        (force.rmse_ev_per_angstrom, force.slope, force.rmse_scaled_ev_per_angstrom) =
+            (0.5, Some(slope), Some(0.001));
+        judge(&mut results);
+        let modes = &results.models[0].failure_modes;
+        assert!(modes[0].finding.contains(why), "{modes:?}");
+        assert!(modes[0].finding.contains("all weights have 11 significant bits only (f16)"), "{modes:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Findings in words. The same finding gives the same words everywhere.
 
+use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_io::results::{Cause, Check, FailureMode, Model, Results, Status, Verdict};
 
 use crate::config::PRODUCTION;
@@ -115,7 +116,7 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
             }
         }
         if theme == Theme::Accuracy {
-            findings.extend(unit_mismatch(results, model));
+            findings.extend(common_factor(results, model));
             findings.extend(coarse_weights(model));
         }
         modes.push(FailureMode {
@@ -127,19 +128,37 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
     modes
 }
 
-/// Forces that are right but for a factor, to within a third of their error: a unit that was mistaken.
-fn unit_mismatch(results: &Results, model: &Model) -> Option<String> {
+/// Units of force beside eV/Å, in eV/Å.
+const UNITS: [(&str, f64); 6] = [
+    ("kcal/mol/Å", KCAL_PER_MOL_EV),
+    ("kJ/mol/Å", KJ_PER_MOL_EV),
+    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
+    ("Hartree/Å", HARTREE_EV),
+    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
+    ("meV/Å", 1.0 / MEV_PER_EV),
+];
+
+/// Forces that are right but for a factor, to within a third of their error. It is a unit only where it is that of one,
+/// within 2 %.
+fn common_factor(results: &Results, model: &Model) -> Option<String> {
     results.evaluations.iter().filter(|e| e.model == model.name).find_map(|evaluation| {
         let force = evaluation.force.as_ref()?;
         let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
-        (scaled < force.rmse_ev_per_angstrom / 3.0).then(|| {
-            format!(
-                "forces are {} times those of {}, and agree to {} eV/Å when scaled: a unit is wrong",
-                number(slope),
-                evaluation.frames,
-                number(scaled)
-            )
-        })
+        if scaled >= force.rmse_ev_per_angstrom / 3.0 {
+            return None;
+        }
+        let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
+        let unit = UNITS.iter().find_map(|&(unit, size)| {
+            let labels = near(size).then(|| format!("its labels look like {unit}"));
+            labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
+        });
+        Some(format!(
+            "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
+            number(slope),
+            evaluation.frames,
+            number(scaled),
+            unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
+        ))
     })
 }
 

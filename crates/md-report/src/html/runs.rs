@@ -352,3 +352,50 @@ fn group(trace: Value, n: usize) -> Value {
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use md_io::results::Column;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures;
+    use crate::html::panels;
+
+    /// A campaign of so many runs on water, of which the last one breaks, each with its curve.
+    fn campaign(n: u32) -> md_io::results::Results {
+        let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
+        for replica in 0..n {
+            let fate = if replica + 1 == n { "diverged" } else { "finished" };
+            let run = fixtures::run("tiny", replica, fate, None);
+            results.series.push(Series {
+                id: series_id::ENERGY.to_owned(),
+                model: "tiny".to_owned(),
+                molecule: "water".to_owned(),
+                of: Some(run.id.clone()),
+                x: Column::new("time", "ps", [0.0, 1.0]),
+                y: vec![Column::new("change", ENERGY, [0.0, f64::from(replica)])],
+            });
+            results.runs.push(run);
+        }
+        results
+    }
+
+    #[test]
+    fn curves_are_bounded_and_every_run_has_its_row() {
+        for n in [3, 2000] {
+            let results = campaign(n);
+            let mut figures = Figures::default();
+            let text = serde_json::to_string(&panels::of_models(&results, &mut figures)).unwrap();
+            assert_eq!(text.matches("0.02 of 0.05 ps").count(), n as usize);
+            let energy =
+                figures.into_iter().map(|(_, figure)| figure).find(|f| f.title == "energy against time");
+            let figure = serde_json::to_string(&energy.unwrap()).unwrap();
+            // Lines of runs and their fits alone have these words.
+            assert_eq!(figure.matches("replica ").count(), MOST_CURVES.min(n as usize), "{n}");
+            assert!(figure.contains(&format!("replica {}, diverged", n - 1)), "what broke is drawn");
+            let told = format!("{MOST_CURVES} of {n} runs are drawn");
+            assert_eq!(text.contains(&told), n as usize > MOST_CURVES);
+        }
+    }
+}
