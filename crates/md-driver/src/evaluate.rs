@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use md_core::{Batch, Configuration, Potential, Request, System};
+use md_core::{Batch, Configuration, Potential, Request};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame, XyzError};
 use md_io::results::{EnergyErrors, Evaluation, ForceErrors, Series};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
@@ -23,32 +23,6 @@ pub struct Source<'a> {
     pub molecule: Option<&'a str>,
     /// The labelled frames (extended XYZ).
     pub frames: &'a Path,
-}
-
-/// Checks that `reference` can be read and begins with a frame of the same atoms as `system` and,
-/// `with_forces`, labelled.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<()> {
-    let first = extxyz::open(reference, LabelKeys::default())?
-        .next()
-        .with_context(|| format!("{}: there are no frames", reference.display()))??;
-    if composition(first.system.elements()) != composition(system.elements()) {
-        bail!(
-            "{}: the first frame is {}, the structure is {}",
-            reference.display(),
-            formula(&composition(first.system.elements())),
-            formula(&composition(system.elements()))
-        );
-    }
-    if with_forces && first.forces.is_none() {
-        bail!(
-            "{}: the first frame has no forces (expected a column forces:R:3 in Properties)",
-            reference.display()
-        );
-    }
-    Ok(())
 }
 
 /// Errors of `potential` over the frames of `source`, and what they look like; `seen` is called after every frame.
@@ -317,7 +291,7 @@ pub fn render(e: &Evaluation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use md_core::{Element, State, Vec3};
+    use md_core::{Element, State, System, Vec3};
     use md_testkit::analytic::LennardJones;
     use md_testkit::defects::{Defect, Defective};
 

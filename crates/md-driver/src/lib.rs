@@ -16,6 +16,7 @@ pub mod exit;
 pub mod frames;
 pub mod gates;
 mod interrupt;
+mod labels;
 mod minimum;
 pub mod models;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! From recorded evidence to one number per criterion.
 
-use md_io::results::{Evaluation, Run, RunFate, RunThermal, Speed, Stage};
+use md_io::results::{Evaluation, Failure, Run, RunFate, RunThermal, Speed, Stage};
 
 use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
 use crate::statistics;
@@ -11,16 +11,20 @@ fn file_name(path: &str) -> &str {
 
 /// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
 fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
-    let failure = s.results.failures.iter().find(|f| {
-        f.model == s.model
-            && f.molecule.as_deref().is_none_or(|m| m == s.molecule)
-            && (f.stage == stage || f.stage == Stage::Load)
-    });
+    let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
     let left_out = || match s.results.campaign.only.as_slice() {
         [] => usual(),
         only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
     };
     Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
+}
+
+/// The failure on record for this stage.
+fn failure<'a>(s: &Subject<'a>, stage: Stage) -> Option<&'a Failure> {
+    let own = |f: &&Failure| {
+        f.model == s.model && f.molecule.as_deref().is_none_or(|m| m == s.molecule) && f.stage == stage
+    };
+    s.results.failures.iter().find(own)
 }
 
 fn no_runs(s: &Subject<'_>) -> Finding {
@@ -254,9 +258,12 @@ pub(super) fn shift(s: &Subject<'_>) -> Finding {
     }
 }
 
+/// What labelled frames say; nothing where some of them could not be judged by, since the worst might be there.
 fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
     let Subject { results, model, molecule, .. } = *s;
-    results.evaluations.iter().filter(move |e| e.model == model && e.molecule.as_deref() == Some(molecule))
+    let complete = failure(s, Stage::Evaluation).is_none();
+    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
+    results.evaluations.iter().filter(own)
 }
 
 /// Of several sets of frames the one with the largest error decides.
