@@ -142,3 +142,71 @@ fn a_campaign_that_keeps_going_is_not_judged_by_the_forces_of_the_model() {
     assert!(reason.contains("the model's own forces"), "{reason}");
     assert!(results.failures.iter().all(|f| f.stage == Stage::Evaluation), "{:?}", results.failures);
 }
+
+#[test]
+fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = campaign(folder.path());
+    let reference = folder.path().join("water.extxyz");
+    let [one, two]: [LabelledFrame; 2] = water(2).try_into().unwrap();
+    let unlabelled = with_forces(&water(24)[1..], |_| None);
+
+    // Written ten times, and once more shifted, with the hydrogens exchanged.
+    let mut moved = one.clone();
+    let mut positions: Vec<Vec3> =
+        one.system.positions().iter().map(|x| x + Vec3::new(1.0, -2.0, 0.5)).collect();
+    let elements = one.system.elements();
+    let hydrogens: Vec<usize> = (0..3).filter(|&i| elements[i].symbol() == "H").collect();
+    positions.swap(hydrogens[0], hydrogens[1]);
+    moved.forces.as_mut().unwrap().swap(hydrogens[0], hydrogens[1]);
+    moved.system = moved.system.with_positions(positions).unwrap();
+    write(&reference, &[vec![one.clone(); 10], vec![moved]].concat());
+    let (output, out) = (validate(&config, &folder.path().join("one"), &[]), folder.path().join("one"));
+    assert_ne!(output.status, 0, "{}", output.stdout);
+    let (status, reason, verdict, results) = judged(&out);
+    assert_eq!((status, results.evaluations[0].n_repeated), (Status::Skipped, 10), "{reason}");
+    assert_ne!(verdict, Some(Verdict::Approved));
+    let expected =
+        "one labelled frame of water.extxyz has no uncertainty: give more; 10 of 11 frames repeat others";
+    assert_eq!(reason, expected);
+    let evaluated = mdproof(["evaluate".into(), checkpoint(), reference.clone()]);
+    assert!(evaluated.stdout.contains("11 frames, 10 of them repeat others"), "{}", evaluated.stdout);
+
+    // One labelled frame among 24.
+    write(&reference, &[vec![one.clone()], unlabelled.clone()].concat());
+    let out = folder.path().join("most");
+    validate(&config, &out, &[]);
+    let (status, reason, ..) = judged(&out);
+    assert_eq!(status, Status::Skipped);
+    assert!(reason.ends_with("give more; 23 of 24 frames have no forces"), "{reason}");
+
+    // Two that differ count, and so do those behind one without labels; each is said.
+    write(&reference, &[unlabelled[..1].to_vec(), vec![one.clone(), two, one]].concat());
+    let out = folder.path().join("two");
+    validate(&config, &out, &[]);
+    let (status, reason, _, results) = judged(&out);
+    assert_eq!(results.evaluations[0].force.as_ref().unwrap().n_frames, 2);
+    assert_ne!(status, Status::Skipped);
+    let expected = "2 of 4 frames of water.extxyz; 1 of 4 frames repeat others; 1 of 4 frames has no forces";
+    assert_eq!(reason, expected);
+}
+
+#[test]
+fn evaluate_says_what_labels_are_worth() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("water.extxyz");
+    let evaluate = |frames: &[LabelledFrame]| {
+        write(&file, frames);
+        let output = mdproof(["evaluate".into(), checkpoint(), file.clone()]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output.stdout
+    };
+    let frames = water(3);
+    let unlabelled = with_forces(&frames[..1], |_| None);
+    let text = evaluate(&[&unlabelled, &frames[1..]].concat());
+    assert!(text.contains("3 frames; 2 of 3 frames have forces\n"), "{text}");
+    let own = "these labels are the model's own forces";
+    assert!(!text.contains(own), "{text}");
+    let text = evaluate(&with_forces(&frames, own_forces(Precision::F64)));
+    assert!(text.contains(own), "{text}");
+}

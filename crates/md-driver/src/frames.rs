@@ -276,8 +276,8 @@ pub fn evaluate(
     // Kelvins are ordered by their bits, since they are positive.
     let mut bins: BTreeMap<(u64, usize), (usize, ForceErrorAccumulator)> = BTreeMap::new();
     for label in labels {
-        errors.push(&label.frame, potential)?;
-        let Some(reference) = &label.frame.forces else { continue };
+        let counts = errors.push(&label.frame, potential)?;
+        let Some(reference) = label.frame.forces.as_ref().filter(|_| counts) else { continue };
         let (n_frames, bin) = bins.entry((label.temperature_k.to_bits(), bin_of(label.time_ps))).or_default();
         *n_frames += 1;
         bin.push(label.frame.system.elements(), errors.last_forces(), reference)?;

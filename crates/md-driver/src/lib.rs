@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod exit;
 pub mod frames;
 pub mod gates;
+mod geometries;
 mod interrupt;
 mod labels;
 mod minimum;

@@ -3,6 +3,7 @@
 use md_io::results::{Evaluation, Failure, Run, RunFate, RunThermal, Speed, Stage};
 
 use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
+use crate::evaluate::left_out;
 use crate::statistics;
 
 fn file_name(path: &str) -> &str {
@@ -266,10 +267,22 @@ fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + us
     results.evaluations.iter().filter(own)
 }
 
+/// How many frames of a file count, and what became of the others.
+fn counted(n: usize, evaluation: &Evaluation) -> String {
+    let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
+    format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), left_out(evaluation, "; "))
+}
+
 /// Of several sets of frames the one with the largest error decides.
 pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
     match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
+        // Whatever its error is, that of the next frame may be another.
+        Some((evaluation, force)) if force.n_frames < 2 => Finding::Missing(format!(
+            "one labelled frame of {} has no uncertainty: give more{}",
+            file_name(&evaluation.frames),
+            left_out(evaluation, "; ")
+        )),
         Some((evaluation, force)) => {
             let value = force.rmse_ev_per_angstrom;
             let uncertainty = force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
@@ -281,7 +294,7 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
                 n: force.n_frames,
                 of: "frames",
             });
-            let detail = format!("{} frames of {}", force.n_frames, file_name(&evaluation.frames));
+            let detail = counted(force.n_frames, evaluation);
             Finding::Value { value, uncertainty, detail }
         }
         None => missing(s, Stage::Evaluation, || {
@@ -296,10 +309,10 @@ pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
         Some((evaluation, energy)) => Finding::Value {
             value: energy.rmse_mev_per_atom,
             uncertainty: None,
-            detail: format!("{} frames of {}", energy.n_frames, file_name(&evaluation.frames)),
+            detail: counted(energy.n_frames, evaluation),
         },
         None => missing(s, Stage::Evaluation, || {
-            format!("no frames with energies: give the molecule '{}' a `reference`", s.molecule)
+            format!("no two labelled frames with energies: give the molecule '{}' a `reference`", s.molecule)
         }),
     }
 }
