@@ -37,7 +37,7 @@ fn campaign(folder: &Path, checkpoint: &Path, reference: &Path) -> PathBuf {
 /// Two frames of water with forces, and `rest` of a third.
 fn reference(folder: &Path, rest: &str) -> PathBuf {
     let frame = "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\n\
-                 O 0 0 0 0 0 0\nH 0.96 0 0 0 0 0\nH -0.24 0.93 0 0 0 0\n";
+                 O 0 0 0 0.1 0.1 0\nH 0.96 0 0 -0.1 0 0\nH -0.24 0.93 0 0 -0.1 0\n";
     let file = folder.join("water.extxyz");
     std::fs::write(&file, format!("{frame}{frame}{rest}")).unwrap();
     file

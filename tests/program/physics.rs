@@ -150,9 +150,10 @@ fn frames_go_out_and_come_back_labelled() {
     };
     // As they are, the labels are the model's own: no evidence.
     assert_eq!(take(&["--molecule", "water"]).status, 0);
-    let (_, results) = again(&frames, "own");
-    let failures = results.unwrap().failures;
-    assert!(failures.iter().any(|f| f.reason.contains("the model's own forces")), "{failures:?}");
+    let (output, _) = again(&frames, "own");
+    assert_eq!(output.status, 2, "{}", output.stdout);
+    assert!(output.stderr.contains("the labels are the model's own forces"), "{}", output.stderr);
+    assert!(!folder.path().join("own").exists(), "an error before anything is run");
 
     // Forces that are off by 0.3 eV/Å in x, as another program might say.
     let labelled = folder.path().join("labelled.extxyz");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use md_core::{Batch, Configuration, Potential, Request, System};
+use md_core::{Batch, Configuration, Potential, Request};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame, XyzError};
 use md_io::results::{EnergyErrors, Evaluation, ForceErrors, Series};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
@@ -13,6 +13,8 @@ use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition,
 use md_report::number;
 
 use crate::curves;
+use crate::geometries::{Geometries, Geometry};
+use crate::labels;
 
 /// What is compared with what.
 #[derive(Debug, Clone, Copy)]
@@ -23,32 +25,6 @@ pub struct Source<'a> {
     pub molecule: Option<&'a str>,
     /// The labelled frames (extended XYZ).
     pub frames: &'a Path,
-}
-
-/// Checks that `reference` can be read and begins with a frame of the same atoms as `system` and,
-/// `with_forces`, labelled.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<()> {
-    let first = extxyz::open(reference, LabelKeys::default())?
-        .next()
-        .with_context(|| format!("{}: there are no frames", reference.display()))??;
-    if composition(first.system.elements()) != composition(system.elements()) {
-        bail!(
-            "{}: the first frame is {}, the structure is {}",
-            reference.display(),
-            formula(&composition(first.system.elements())),
-            formula(&composition(system.elements()))
-        );
-    }
-    if with_forces && first.forces.is_none() {
-        bail!(
-            "{}: the first frame has no forces (expected a column forces:R:3 in Properties)",
-            reference.display()
-        );
-    }
-    Ok(())
 }
 
 /// Errors of `potential` over the frames of `source`, and what they look like; `seen` is called after every frame.
@@ -73,7 +49,7 @@ pub fn evaluate(
     if errors.n_frames == 0 {
         return Err(XyzError::NoFrames { path: source.frames.to_owned() }.into());
     }
-    if errors.n_with_forces == 0 && errors.energies.is_empty() {
+    if errors.n_without_forces == errors.n_frames && errors.energies.is_empty() {
         bail!(
             "{}: no frame has the energy key '{}' or the force column '{}': name those of the file with --energy-key and \
              --forces-key",
@@ -85,31 +61,45 @@ pub fn evaluate(
     Ok((errors.evaluation(source)?, errors.series(source)))
 }
 
-/// Errors over frames, pushed one by one.
+/// Errors over frames, pushed one by one. Frames of one geometry count once: a frame that is written twice is no more
+/// evidence than one.
 #[derive(Default)]
 pub struct Errors {
     n_frames: usize,
-    n_with_forces: usize,
+    n_without_forces: usize,
+    n_repeated: usize,
+    with_forces: Geometries,
+    with_energies: Geometries,
     forces: ForceErrorAccumulator,
     energies: Vec<FrameEnergies>,
-    /// Sums over force components: predicted², predicted x reference, reference², and how many.
-    sums: [f64; 4],
+    /// Sums over the force components of each frame that counts: predicted², predicted x reference, reference².
+    frames: Vec<[f64; 3]>,
     /// Predicted and reference force components, eV/Å.
     pairs: Vec<[f64; 2]>,
     answer: md_core::Evaluation,
 }
 
 impl Errors {
-    /// Compares the answer of `potential` with the labels of `frame`.
+    /// Compares the answer of `potential` with the labels of `frame`. Returns whether its forces count: it has some, and
+    /// no frame before it has the same geometry.
     ///
     /// # Errors
     /// What the potential returns, and forces that are not finite.
-    pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<()> {
+    pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<bool> {
+        self.n_frames += 1;
+        self.n_without_forces += usize::from(frame.forces.is_none());
+        let geometry = Geometry::of(&frame.system);
+        let energy_ev = frame.energy_ev.filter(|_| self.with_energies.insert(&geometry));
+        let forces = frame.forces.as_ref().filter(|_| self.with_forces.insert(&geometry));
+        if energy_ev.is_none() && forces.is_none() {
+            self.n_repeated += usize::from(frame.energy_ev.is_some() || frame.forces.is_some());
+            return Ok(false);
+        }
         let elements = frame.system.elements();
         let batch = Batch::new(std::slice::from_ref(&frame.system));
         let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
         potential.evaluate(configuration, Request::FORCES, &mut self.answer)?;
-        if let Some(reference_ev) = frame.energy_ev {
+        if let Some(reference_ev) = energy_ev {
             let predicted_ev = self.answer.energies[0];
             self.energies.push(FrameEnergies {
                 composition: composition(elements),
@@ -117,20 +107,18 @@ impl Errors {
                 reference_ev,
             });
         }
-        if let Some(reference) = &frame.forces {
+        if let Some(reference) = forces {
             self.forces.push(elements, &self.answer.forces, reference)?;
-            self.n_with_forces += 1;
+            let mut sums = [0.0; 3];
             for (p, r) in self.answer.forces.iter().zip(reference) {
                 self.pairs.extend(p.iter().zip(r.iter()).map(|(&p, &r)| [p, r]));
-                for (sum, term) in
-                    self.sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared(), 3.0])
-                {
+                for (sum, term) in sums.iter_mut().zip([p.norm_squared(), p.dot(r), r.norm_squared()]) {
                     *sum += term;
                 }
             }
+            self.frames.push(sums);
         }
-        self.n_frames += 1;
-        Ok(())
+        Ok(forces.is_some())
     }
 
     /// What the force errors look like.
@@ -155,19 +143,35 @@ impl Errors {
             frames: source.frames.display().to_string(),
             sha256: md_io::files::sha256_file(source.frames)?,
             n_frames: self.n_frames,
-            force: (self.n_with_forces > 0).then(|| self.force_record()).transpose()?,
+            n_without_forces: self.n_without_forces,
+            n_repeated: self.n_repeated,
+            force: (!self.frames.is_empty()).then(|| self.force_record()).transpose()?,
             energy: energy_record(&self.energies),
             by_time: Vec::new(),
         })
     }
 
+    /// The slope is a ratio of sums over frames; its error comes from the scatter of frames about it (W. G. Cochran,
+    /// Sampling Techniques, 3rd ed., section 2.11).
+    fn slope_standard_error(&self, slope: f64) -> Option<f64> {
+        let n = self.frames.len() as f64;
+        if n < 2.0 {
+            return None;
+        }
+        let scatter: f64 = self.frames.iter().map(|&[_, pr, rr]| (pr - slope * rr).powi(2)).sum();
+        let rr: f64 = self.frames.iter().map(|sums| sums[2]).sum();
+        Some((n / (n - 1.0) * scatter).sqrt() / rr)
+    }
+
     fn force_record(&self) -> Result<ForceErrors> {
         let all = self.forces.errors()?;
         let by_element = self.forces.by_element()?;
-        let [pp, pr, rr, n] = self.sums;
+        let total = |k: usize| self.frames.iter().map(|sums| sums[k]).sum::<f64>();
+        let [pp, pr, rr] = [0, 1, 2].map(total);
+        let n = 3.0 * all.n_atoms as f64;
         let slope = Some(pr / rr).filter(|slope| slope.is_finite());
         Ok(ForceErrors {
-            n_frames: self.n_with_forces,
+            n_frames: self.frames.len(),
             n_atoms: all.n_atoms,
             rmse_ev_per_angstrom: all.rmse_ev_per_angstrom,
             rmse_standard_error_ev_per_angstrom: all.rmse_standard_error_ev_per_angstrom,
@@ -178,6 +182,7 @@ impl Errors {
             r2_xyz: all.r_squared_xyz,
             reference_rms_ev_per_angstrom: (rr / n).sqrt(),
             slope,
+            slope_standard_error: slope.and_then(|slope| self.slope_standard_error(slope)),
             rmse_scaled_ev_per_angstrom: slope.map(|slope| ((pp - slope * pr).max(0.0) / n).sqrt()),
             angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
             angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
@@ -191,6 +196,24 @@ impl Errors {
                 .collect(),
         })
     }
+}
+
+/// How many frames were left out, and why; empty where none was. Begins with `separator`.
+pub fn left_out(e: &Evaluation, separator: &str) -> String {
+    let mut text = String::new();
+    if e.n_repeated > 0 {
+        text += &format!("{separator}{} of {} repeat others", e.n_repeated, frames(e.n_frames));
+    }
+    if e.n_without_forces > 0 {
+        let have = if e.n_without_forces == 1 { "has" } else { "have" };
+        text += &format!("{separator}{} of {} {have} no forces", e.n_without_forces, frames(e.n_frames));
+    }
+    text
+}
+
+/// `1 frame`, `2 frames`.
+pub fn frames(n: usize) -> String {
+    if n == 1 { "1 frame".to_owned() } else { format!("{n} frames") }
 }
 
 /// `None` when no two frames share a composition: then a shift explains every energy.
@@ -269,7 +292,18 @@ fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
 
 /// The evaluation as lines for a person.
 pub fn render(e: &Evaluation) -> String {
-    let mut text = format!("{} on {}: {} frames\n", e.model, e.frames, e.n_frames);
+    let mut text = format!("{} on {}: {}", e.model, e.frames, frames(e.n_frames));
+    if e.n_repeated > 0 {
+        text += &format!(", {} of them repeat others", e.n_repeated);
+    }
+    if e.n_without_forces > 0 {
+        let with_forces = e.n_frames - e.n_without_forces;
+        text += &format!("; {with_forces} of {} have forces", frames(e.n_frames));
+    }
+    if e.force.as_ref().is_some_and(labels::are_own) {
+        text += "; these labels are the model's own forces";
+    }
+    text.push('\n');
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<34} {value}");
     };
@@ -317,7 +351,7 @@ pub fn render(e: &Evaluation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use md_core::{Element, State, Vec3};
+    use md_core::{Element, State, System, Vec3};
     use md_testkit::analytic::LennardJones;
     use md_testkit::defects::{Defect, Defective};
 
@@ -346,5 +380,48 @@ mod tests {
         assert!((force.slope.unwrap() - 1.01).abs() < 1e-12, "{:?}", force.slope);
         let (off, left) = (force.rmse_ev_per_angstrom, force.rmse_scaled_ev_per_angstrom.unwrap());
         assert!(off > 1e-5 && left < 1e-8, "{off} {left}");
+    }
+
+    /// A potential whose forces are labels plus noise of known size: the slope and its error are those of a hand
+    /// calculation.
+    #[test]
+    fn the_error_of_the_slope_comes_from_the_scatter_between_frames() {
+        let mut errors = Errors::default();
+        errors.frames = vec![[0.0, 1.0, 1.0], [0.0, 2.4, 2.0]];
+        // s = 3.4 / 3; residuals 1 - s and 2.4 - 2 s are -+0.1333; 2 / 1 of the sum of their squares is 0.0711.
+        let error = errors.slope_standard_error(3.4 / 3.0).unwrap();
+        assert!((error - (4.0_f64 * (0.4 / 3.0_f64).powi(2)).sqrt() / 3.0).abs() < 1e-15, "{error}");
+        errors.frames.truncate(1);
+        assert_eq!(errors.slope_standard_error(1.0), None);
+    }
+
+    /// The spread of slopes over many sets of frames is the error that one set gives.
+    #[test]
+    fn the_error_of_the_slope_is_the_spread_of_slopes() {
+        let mut state = 1_u64;
+        // Uniform in -1..1, by Knuth's MMIX generator.
+        let mut random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        };
+        let sets: Vec<[f64; 2]> = (0..2000)
+            .map(|_| {
+                let mut errors = Errors::default();
+                for _ in 0..50 {
+                    let scale = 0.97 + 0.1 * random();
+                    let rr: f64 = (0..9).map(|_| random().powi(2)).sum();
+                    errors.frames.push([scale * scale * rr, scale * rr, rr]);
+                }
+                let [pr, rr] = [1, 2].map(|k| errors.frames.iter().map(|f| f[k]).sum::<f64>());
+                [pr / rr, errors.slope_standard_error(pr / rr).unwrap()]
+            })
+            .collect();
+        let n = sets.len() as f64;
+        let mean = sets.iter().map(|s| s[0]).sum::<f64>() / n;
+        let spread = (sets.iter().map(|s| (s[0] - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        let error = sets.iter().map(|s| s[1]).sum::<f64>() / n;
+        // The spread of 2000 sets is known to 1.6 %, one standard deviation.
+        assert!((mean - 0.97).abs() < 5.0 * spread / n.sqrt(), "{mean}");
+        assert!((error / spread - 1.0).abs() < 0.07, "{error} {spread}");
     }
 }

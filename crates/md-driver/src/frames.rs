@@ -18,6 +18,7 @@ use md_metrics::ForceErrorAccumulator;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Errors, Source};
+use crate::labels;
 
 /// Name of the file in the output folder.
 pub const FILE: &str = "frames.extxyz";
@@ -25,8 +26,8 @@ pub const FILE: &str = "frames.extxyz";
 /// Spans of time in which label errors are reported.
 const TIME_BINS: usize = 5;
 
-/// Labels nearer to the model's own forces than this (eV/Å, root mean square) are the model's own.
-const OWN_FORCES_EV_PER_ANGSTROM: f64 = 1e-6;
+/// Key of the model's own energy, eV: no label.
+pub const MODEL_ENERGY: &str = "model_energy";
 
 /// A frame of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -192,19 +193,26 @@ pub struct Label {
     pub frame: LabelledFrame,
 }
 
-/// Reads labelled frames and checks that each says where it comes from and has forces.
+/// Reads labelled frames and checks that each says where it comes from, is of that molecule and has forces.
 ///
 /// # Errors
-/// The first frame that does not, and what is missing.
-pub fn read_labels(path: &Path, models: &[&str], molecules: &[&str]) -> Result<Vec<Label>> {
-    let frames = extxyz::read_frames(path, &LabelKeys::default())?;
-    frames
-        .into_iter()
-        .enumerate()
-        .map(|(n, frame)| {
-            label(frame, models, molecules).with_context(|| format!("{}: frame {n}", path.display()))
-        })
-        .collect()
+/// The first frame that does not, and what is missing; forces of zero in all frames of a molecule.
+pub fn read_labels(path: &Path, models: &[&str], molecules: &[(&str, &System)]) -> Result<Vec<Label>> {
+    let names: Vec<&str> = molecules.iter().map(|(name, _)| *name).collect();
+    let mut labels = Vec::new();
+    for (n, frame) in extxyz::read_frames(path, &LabelKeys::default())?.into_iter().enumerate() {
+        let label = label(frame, models, &names).with_context(|| format!("{}: frame {n}", path.display()))?;
+        for (_, system) in molecules.iter().filter(|(name, _)| *name == label.molecule) {
+            labels::check_atoms(n, &label.frame, system).with_context(|| path.display().to_string())?;
+        }
+        labels.push(label);
+    }
+    for (name, _) in molecules {
+        let of_molecule = labels.iter().filter(|l| l.molecule == *name).map(|l| &l.frame);
+        labels::check_not_all_zero(of_molecule)
+            .with_context(|| format!("{}: molecule '{name}'", path.display()))?;
+    }
+    Ok(labels)
 }
 
 fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<Label> {
@@ -227,7 +235,7 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
         }
     }
     if frame.forces.is_none() {
-        bail!("no forces (expected a column forces:R:3 in Properties)");
+        bail!(labels::no_forces(&frame));
     }
     Ok(Label {
         model: text("model")?.clone(),
@@ -236,6 +244,17 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
         time_ps: number("time_ps")?,
         frame,
     })
+}
+
+/// Refuses an evaluation on labels that are the model's own answers: they are no evidence.
+///
+/// # Errors
+/// They are.
+pub fn refuse_own(evaluation: &Evaluation) -> Result<()> {
+    if evaluation.force.as_ref().is_some_and(labels::are_own) {
+        bail!("{}: {}", evaluation.frames, labels::OWN);
+    }
+    Ok(())
 }
 
 /// Errors of a model on labelled frames of its own runs, and its force error by temperature and span of time.
@@ -257,19 +276,14 @@ pub fn evaluate(
     // Kelvins are ordered by their bits, since they are positive.
     let mut bins: BTreeMap<(u64, usize), (usize, ForceErrorAccumulator)> = BTreeMap::new();
     for label in labels {
-        errors.push(&label.frame, potential)?;
-        let Some(reference) = &label.frame.forces else { continue };
+        let counts = errors.push(&label.frame, potential)?;
+        let Some(reference) = label.frame.forces.as_ref().filter(|_| counts) else { continue };
         let (n_frames, bin) = bins.entry((label.temperature_k.to_bits(), bin_of(label.time_ps))).or_default();
         *n_frames += 1;
         bin.push(label.frame.system.elements(), errors.last_forces(), reference)?;
     }
     let mut evaluation = errors.evaluation(source)?;
-    if evaluation.force.as_ref().is_some_and(|f| f.rmse_ev_per_angstrom < OWN_FORCES_EV_PER_ANGSTROM) {
-        bail!(
-            "{}: the labels are the model's own forces: label the frames with a reference program first",
-            source.frames.display()
-        );
-    }
+    refuse_own(&evaluation)?;
     for ((kelvins, bin), (n_frames, in_bin)) in bins {
         evaluation.by_time.push(TimeBin {
             temperature_k: f64::from_bits(kelvins),

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use md_core::{System, bonds, mechanics};
-use md_io::results::{Failure, Molecule, Stage};
+use md_io::results::{Failure, Molecule, Role, Stage};
 
 use super::stage::Labels;
 use super::{Request, in_share, molecules_of, store};
 use crate::config::{Config, MoleculeConfig};
+use crate::labels::{self, Sample};
 use crate::models::LoadedModel;
 use crate::plan::{Group, plan};
-use crate::{evaluate, frames, in_full, models};
+use crate::{frames, in_full, models};
 
 /// All that a campaign reads.
 pub(super) struct Inputs {
@@ -92,8 +93,27 @@ impl Inputs {
                 Err(error) => return Err(error),
             }
         }
-        in_share(&config, &molecules, request)?;
-        let labels = request.labels.map(|file| load_labels(&config, file)).transpose()?.unwrap_or_default();
+        let (groups, _) = in_share(&config, &molecules, request)?;
+        let read = |file| load_labels(&config, &molecules, file);
+        let labels = request.labels.map(read).transpose()?.unwrap_or_default();
+        for (index, model) in loaded.iter_mut().enumerate() {
+            let Some(model) = model.as_mut().filter(|model| model.record.role == Role::Candidate) else {
+                continue;
+            };
+            for m in molecules_of(groups.iter().filter(|g| g.model == index)) {
+                let mut of_runs = Sample::default();
+                labels
+                    .of(&model.record.name, &molecules[m].record.name)
+                    .for_each(|label| of_runs.push(label.frame.clone()));
+                match check_labels(model, &molecules[m], [(labels.file.as_path(), &of_runs)]) {
+                    Ok(()) => {}
+                    Err(error) if keep_going => {
+                        failures.push(failure_of(&config, index, m, Stage::Evaluation, &error));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         Ok(Inputs { config, molecules, models: loaded, loaded_for, labels, asked, failures })
     }
 }
@@ -106,20 +126,48 @@ fn failures_of(
     stage: Stage,
     error: &anyhow::Error,
 ) -> Vec<Failure> {
-    let reason = in_full(error);
-    tracing::error!("{reason}");
     let runs_it = |model: &usize| {
         groups.iter().any(|g| g.model == *model && g.runs.iter().any(|run| run.molecule == molecule))
     };
     (0..config.models.len())
         .filter(runs_it)
-        .map(|model| Failure {
-            model: config.models[model].name.clone(),
-            molecule: Some(config.molecules[molecule].name.clone()),
-            stage,
-            reason: reason.clone(),
-        })
+        .map(|model| failure_of(config, model, molecule, stage, error))
         .collect()
+}
+
+fn failure_of(
+    config: &Config,
+    model: usize,
+    molecule: usize,
+    stage: Stage,
+    error: &anyhow::Error,
+) -> Failure {
+    let (model, molecule) = (config.models[model].name.clone(), config.molecules[molecule].name.clone());
+    let reason = in_full(error);
+    tracing::error!(model, molecule, "{reason}");
+    Failure { model, molecule: Some(molecule), stage, reason }
+}
+
+/// Checks that a model can be judged by the references of a molecule and by `more` labels of it: that they are not what
+/// the model itself answers.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn check_labels<'a>(
+    model: &mut LoadedModel,
+    molecule: &'a LoadedMolecule,
+    more: impl IntoIterator<Item = (&'a Path, &'a Sample)>,
+) -> Result<()> {
+    let references = molecule.references.iter().map(PathBuf::as_path).zip(&molecule.samples);
+    for (file, sample) in references.chain(more) {
+        // A model that fails here fails at its evaluation, where that is on record.
+        let fault = store::isolated(|| Ok(sample.fault([model.oracle.as_mut(), model.potential.as_mut()])));
+        if let Ok(Some(fault)) = fault {
+            let (name, of) = (&model.record.name, &molecule.record.name);
+            bail!("{}: molecule '{of}', model '{name}': {fault}", file.display());
+        }
+    }
+    Ok(())
 }
 
 /// A molecule of the campaign with its structure.
@@ -127,6 +175,8 @@ pub(crate) struct LoadedMolecule {
     pub(crate) record: Molecule,
     pub(crate) system: System,
     pub(crate) references: Vec<PathBuf>,
+    /// Of the labelled frames of each.
+    pub(crate) samples: Vec<Sample>,
     pub(crate) trajectories: Vec<PathBuf>,
     pub(crate) frequencies_per_cm: Vec<f64>,
 }
@@ -142,19 +192,19 @@ pub(crate) fn load_molecule(
 ) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {
     let system = md_io::extxyz::read_system(&config.structure)?;
     let mut without = Vec::new();
-    let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<PathBuf>> {
+    let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<(PathBuf, Sample)>> {
         let mut sound = Vec::new();
         for file in files {
-            match evaluate::check_reference(file, &system, with_forces) {
-                Ok(()) => sound.push(file.clone()),
+            match labels::check_reference(file, &system, with_forces) {
+                Ok(sample) => sound.push((file.clone(), sample)),
                 Err(error) if keep_going => without.push(error),
                 Err(error) => return Err(error),
             }
         }
         Ok(sound)
     };
-    let references = sound(&config.references, true)?;
-    let trajectories = sound(&config.trajectories, false)?;
+    let (references, samples) = sound(&config.references, true)?.into_iter().unzip();
+    let trajectories = sound(&config.trajectories, false)?.into_iter().map(|(file, _)| file).collect();
     let modes = 3 * system.n_atoms()
         - 3
         - mechanics::rotational_degrees_of_freedom(system.masses_amu(), system.positions());
@@ -174,14 +224,16 @@ pub(crate) fn load_molecule(
         },
         system,
         references,
+        samples,
         trajectories,
         frequencies_per_cm: config.frequencies_per_cm.clone(),
     };
     Ok((loaded, without))
 }
 
-fn load_labels(config: &Config, file: &Path) -> Result<Labels> {
+fn load_labels(config: &Config, molecules: &[LoadedMolecule], file: &Path) -> Result<Labels> {
     let models: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
-    let molecules: Vec<&str> = config.molecules.iter().map(|m| m.name.as_str()).collect();
+    let molecules: Vec<(&str, &System)> =
+        molecules.iter().map(|m| (m.record.name.as_str(), &m.system)).collect();
     Ok(Labels { file: file.to_owned(), labels: frames::read_labels(file, &models, &molecules)? })
 }

@@ -31,7 +31,7 @@ use store::Store;
 use watch::Watch;
 
 pub use forecast::{Forecast, forecast};
-pub(crate) use inputs::{LoadedMolecule, load_molecule};
+pub(crate) use inputs::{LoadedMolecule, check_labels, load_molecule};
 pub use merge::merge;
 pub use store::{Halt, SAVE_EVERY};
 

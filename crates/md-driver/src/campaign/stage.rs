@@ -47,6 +47,13 @@ pub(super) struct Labels {
     pub(super) labels: Vec<Label>,
 }
 
+impl Labels {
+    /// Those of the runs of a model on a molecule.
+    pub(super) fn of<'a>(&'a self, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Label> {
+        self.labels.iter().filter(move |l| l.model == model && l.molecule == molecule)
+    }
+}
+
 impl ModelStage<'_> {
     /// Measures everything on the molecules of `groups`. What needs no dynamics comes first: a model that fails every
     /// use by then has short runs.
@@ -304,23 +311,23 @@ impl ModelStage<'_> {
         let references = self.each("forces", Stage::Evaluation, wanted, failures, |model, molecule| {
             let on = |frames: &PathBuf| {
                 let source = source(&model.record.name, molecule, frames);
-                evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())
+                let found =
+                    evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())?;
+                frames::refuse_own(&found.0)?;
+                Ok(found)
             };
             molecule.references.iter().map(on).collect::<Result<Vec<_>>>()
         })?;
         keep_evaluations(results, references.into_iter().flatten());
-        let Labels { file, labels } = self.labels;
+        let labels = self.labels;
         let name = self.model.record.name.clone();
-        let own = |m: &usize| {
-            labels.iter().any(|l| l.model == name && l.molecule == self.molecules[*m].record.name)
-        };
+        let own = |m: &usize| labels.of(&name, &self.molecules[*m].record.name).next().is_some();
         let labelled: Vec<usize> = wanted.iter().copied().filter(own).collect();
         let failures = &mut results.failures;
         let along = self.each("labels", Stage::Evaluation, &labelled, failures, |model, molecule| {
             let (name, molecule_name) = (&model.record.name, &molecule.record.name);
-            let own: Vec<&Label> =
-                labels.iter().filter(|l| l.model == *name && l.molecule == *molecule_name).collect();
-            frames::evaluate(source(name, molecule, file), &own, model.potential.as_mut())
+            let own: Vec<&Label> = labels.of(name, molecule_name).collect();
+            frames::evaluate(source(name, molecule, &labels.file), &own, model.potential.as_mut())
         })?;
         keep_evaluations(results, along);
         Ok(())

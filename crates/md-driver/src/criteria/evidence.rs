@@ -1,8 +1,9 @@
 //! From recorded evidence to one number per criterion.
 
-use md_io::results::{Evaluation, Run, RunFate, RunThermal, Speed, Stage};
+use md_io::results::{Evaluation, Failure, Run, RunFate, RunThermal, Speed, Stage};
 
 use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
+use crate::evaluate::left_out;
 use crate::statistics;
 
 fn file_name(path: &str) -> &str {
@@ -11,16 +12,20 @@ fn file_name(path: &str) -> &str {
 
 /// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
 fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
-    let failure = s.results.failures.iter().find(|f| {
-        f.model == s.model
-            && f.molecule.as_deref().is_none_or(|m| m == s.molecule)
-            && (f.stage == stage || f.stage == Stage::Load)
-    });
+    let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
     let left_out = || match s.results.campaign.only.as_slice() {
         [] => usual(),
         only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
     };
     Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
+}
+
+/// The failure on record for this stage.
+fn failure<'a>(s: &Subject<'a>, stage: Stage) -> Option<&'a Failure> {
+    let own = |f: &&Failure| {
+        f.model == s.model && f.molecule.as_deref().is_none_or(|m| m == s.molecule) && f.stage == stage
+    };
+    s.results.failures.iter().find(own)
 }
 
 fn no_runs(s: &Subject<'_>) -> Finding {
@@ -254,15 +259,30 @@ pub(super) fn shift(s: &Subject<'_>) -> Finding {
     }
 }
 
+/// What labelled frames say; nothing where some of them could not be judged by, since the worst might be there.
 fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
     let Subject { results, model, molecule, .. } = *s;
-    results.evaluations.iter().filter(move |e| e.model == model && e.molecule.as_deref() == Some(molecule))
+    let complete = failure(s, Stage::Evaluation).is_none();
+    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
+    results.evaluations.iter().filter(own)
+}
+
+/// How many frames of a file count, and what became of the others.
+fn counted(n: usize, evaluation: &Evaluation) -> String {
+    let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
+    format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), left_out(evaluation, "; "))
 }
 
 /// Of several sets of frames the one with the largest error decides.
 pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
     match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
+        // Whatever its error is, that of the next frame may be another.
+        Some((evaluation, force)) if force.n_frames < 2 => Finding::Missing(format!(
+            "one labelled frame of {} has no uncertainty: give more{}",
+            file_name(&evaluation.frames),
+            left_out(evaluation, "; ")
+        )),
         Some((evaluation, force)) => {
             let value = force.rmse_ev_per_angstrom;
             let uncertainty = force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
@@ -274,7 +294,7 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
                 n: force.n_frames,
                 of: "frames",
             });
-            let detail = format!("{} frames of {}", force.n_frames, file_name(&evaluation.frames));
+            let detail = counted(force.n_frames, evaluation);
             Finding::Value { value, uncertainty, detail }
         }
         None => missing(s, Stage::Evaluation, || {
@@ -289,10 +309,10 @@ pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
         Some((evaluation, energy)) => Finding::Value {
             value: energy.rmse_mev_per_atom,
             uncertainty: None,
-            detail: format!("{} frames of {}", energy.n_frames, file_name(&evaluation.frames)),
+            detail: counted(energy.n_frames, evaluation),
         },
         None => missing(s, Stage::Evaluation, || {
-            format!("no frames with energies: give the molecule '{}' a `reference`", s.molecule)
+            format!("no two labelled frames with energies: give the molecule '{}' a `reference`", s.molecule)
         }),
     }
 }

@@ -9,7 +9,7 @@ use md_model::Checkpoint;
 
 use super::forces::Subject;
 use super::readings::{Campaign, DataFile, Kind, Loading, Model, Molecule, Plan, Reading};
-use crate::campaign::{LoadedMolecule, load_molecule, molecules_of};
+use crate::campaign::{LoadedMolecule, check_labels, load_molecule, molecules_of};
 use crate::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig};
 use crate::progress::Progress;
 use crate::{compare, in_full, models, plan};
@@ -50,7 +50,8 @@ pub(super) fn read(file: &Path, extra: &[ModelArgument], progress: Progress) -> 
             .filter_map(|&m| loaded[m].as_ref())
             .map(|m| (m.record.name.as_str(), &m.system))
             .collect();
-        let outcome = load_model(model, &systems);
+        let usable = asked.iter().filter_map(|&m| loaded[m].as_ref());
+        let outcome = load_model(model, &systems, usable);
         if let (None, Loading::Loaded { .. }) = (&subject, &outcome) {
             subject = subject_of(model, &systems);
         }
@@ -74,15 +75,23 @@ fn subject_of(model: &ModelConfig, systems: &[(&str, &System)]) -> Option<Subjec
     })
 }
 
-fn load_model(model: &ModelConfig, systems: &[(&str, &System)]) -> Loading {
-    let loaded = match models::load(model, systems) {
-        Ok(Some(loaded)) => loaded.record,
+fn load_model<'a>(
+    model: &ModelConfig,
+    systems: &[(&str, &System)],
+    mut molecules: impl Iterator<Item = &'a LoadedMolecule>,
+) -> Loading {
+    let mut loaded = match models::load(model, systems) {
+        Ok(Some(loaded)) => loaded,
         Ok(None) => return Loading::NotGiven,
         Err(error) => return Loading::Failed(in_full(&error)),
     };
-    if loaded.role == Role::Control {
+    if loaded.record.role == Role::Control {
         return Loading::Control;
     }
+    if let Err(error) = molecules.try_for_each(|molecule| check_labels(&mut loaded, molecule, [])) {
+        return Loading::Failed(in_full(&error));
+    }
+    let loaded = loaded.record;
     let asked_for_gpu = matches!(model.device, Device::Cuda | Device::Wgpu);
     Loading::Loaded {
         architecture: loaded.architecture,

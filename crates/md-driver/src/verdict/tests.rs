@@ -176,6 +176,8 @@ fn evaluation() -> Evaluation {
         frames: "water.extxyz".into(),
         sha256: String::new(),
         n_frames: 100,
+        n_without_forces: 0,
+        n_repeated: 0,
         force: Some(ForceErrors {
             n_frames: 100,
             n_atoms: 300,
@@ -188,6 +190,7 @@ fn evaluation() -> Evaluation {
             r2_xyz: [Some(0.99); 3],
             reference_rms_ev_per_angstrom: 1.0,
             slope: Some(1.0),
+            slope_standard_error: Some(0.001),
             rmse_scaled_ev_per_angstrom: Some(0.03),
             angle_median_deg: Some(2.0),
             angle_p95_deg: Some(9.0),

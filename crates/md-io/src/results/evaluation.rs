@@ -16,6 +16,12 @@ pub struct Evaluation {
     pub sha256: String,
     /// Frames in it.
     pub n_frames: usize,
+    /// Those of them that have no forces.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_without_forces: usize,
+    /// Labelled frames left out since their geometry is that of an earlier one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_repeated: usize,
     /// Force errors; absent when no frame has forces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<ForceErrors>,
@@ -25,6 +31,10 @@ pub struct Evaluation {
     /// For frames of the model's own runs, labelled afterwards: force error against time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_time: Vec<TimeBin>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Force error of the frames within a span of time of the runs they come from.
@@ -47,7 +57,7 @@ pub struct TimeBin {
 /// Force errors over frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForceErrors {
-    /// Frames with forces.
+    /// Frames with forces, each geometry once.
     pub n_frames: usize,
     /// Atoms compared.
     pub n_atoms: usize,
@@ -90,6 +100,9 @@ pub struct ForceErrors {
     /// Slope of predicted over reference force components, a line through the origin: 1 for the same unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope: Option<f64>,
+    /// Standard error of that slope, from the scatter between frames; absent for a single frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope_standard_error: Option<f64>,
     /// RMSE that is left when the reference is scaled by that slope, eV/Å.
     #[serde(rename = "rmse_scaled_eV_per_A", default, skip_serializing_if = "Option::is_none")]
     pub rmse_scaled_ev_per_angstrom: Option<f64>,

@@ -37,7 +37,7 @@ fn model(model: &Model) -> Item {
             }
         }
         Loading::Failed(error) => {
-            Item::problem(&subject, error, "mend or replace the checkpoint: the campaign stops here")
+            Item::problem(&subject, error, "mend or replace the file that is named: the campaign stops here")
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Which frames have the same geometry.
+
+use std::collections::BTreeMap;
+
+use md_core::System;
+use md_metrics::{Composition, composition};
+
+/// Geometries are the same when no distance between two atoms differs by more than this, Å.
+const SAME_ANGSTROM: f64 = 1e-6;
+
+/// What tells a geometry from others, however it is shifted, turned, mirrored, or its atoms of one element exchanged.
+///
+/// For each atom the mean and the root mean square of its distances from the others, weighted by their atomic numbers,
+/// sorted among the atoms of an element: none of these moves farther than the distance that moves most.
+#[derive(Debug, Clone)]
+pub struct Geometry {
+    composition: Composition,
+    /// Å.
+    distances: Vec<f64>,
+}
+
+impl Geometry {
+    /// That of a system.
+    pub fn of(system: &System) -> Self {
+        let (elements, positions) = (system.elements(), system.positions());
+        let weights: Vec<f64> = elements.iter().map(|e| f64::from(e.atomic_number())).collect();
+        let mut by_atom = Vec::with_capacity(2 * elements.len());
+        for (i, element) in elements.iter().enumerate() {
+            let [mut sum, mut squares, mut total] = [0.0; 3];
+            for (j, weight) in weights.iter().enumerate().filter(|(j, _)| *j != i) {
+                let squared = (positions[i] - positions[j]).norm_squared();
+                sum += weight * squared.sqrt();
+                squares += weight * squared;
+                total += weight;
+            }
+            if total > 0.0 {
+                by_atom.push((0, *element, sum / total));
+                by_atom.push((1, *element, (squares / total).sqrt()));
+            }
+        }
+        by_atom.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
+        let distances = by_atom.into_iter().map(|(_, _, distance)| distance).collect();
+        Geometry { composition: composition(elements), distances }
+    }
+
+    /// The mean of all numbers, in units of the tolerance: of two that are the same, the cells differ by one at most.
+    fn cell(&self) -> i64 {
+        let mean = self.distances.iter().sum::<f64>() / self.distances.len().max(1) as f64;
+        (mean / SAME_ANGSTROM).floor() as i64
+    }
+
+    fn is_same(&self, other: &[f64]) -> bool {
+        self.distances.len() == other.len()
+            && self.distances.iter().zip(other).all(|(a, b)| (a - b).abs() <= SAME_ANGSTROM)
+    }
+}
+
+/// Geometries that differ.
+#[derive(Debug, Clone, Default)]
+pub struct Geometries(BTreeMap<Composition, BTreeMap<i64, Vec<Vec<f64>>>>);
+
+impl Geometries {
+    /// Adds a geometry; returns whether it was not among them.
+    pub fn insert(&mut self, geometry: &Geometry) -> bool {
+        let known = self.0.entry(geometry.composition.clone()).or_default();
+        let cell = geometry.cell();
+        let mut near = known.range(cell.saturating_sub(1)..=cell.saturating_add(1)).flat_map(|(_, all)| all);
+        if near.any(|other| geometry.is_same(other)) {
+            return false;
+        }
+        known.entry(cell).or_default().push(geometry.distances.clone());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use md_core::{Element, Vec3};
+
+    use super::*;
+
+    fn water(positions: [[f64; 3]; 3], elements: [Element; 3]) -> Geometry {
+        let positions = positions.map(Vec3::from).to_vec();
+        Geometry::of(&System::new(elements.to_vec(), positions).unwrap())
+    }
+
+    #[test]
+    fn a_geometry_is_known_again_however_it_is_placed_and_numbered() {
+        let (h, o) = (Element::H, Element::O);
+        let mut known = Geometries::default();
+        assert!(known.insert(&water([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h])));
+        for (same, elements) in [
+            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [-0.24, 0.93, 0.0], [0.96, 0.0, 0.0]], [o, h, h]),
+            ([[0.96, 0.0, 0.0], [0.0, 0.0, 0.0], [-0.24, 0.93, 0.0]], [h, o, h]),
+            ([[5.0, 1.0, 2.0], [5.0, 1.96, 2.0], [5.0, 0.76, 2.93]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.960_000_5, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.959_999_5, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+        ] {
+            assert!(!known.insert(&water(same, elements)), "{same:?}");
+        }
+        for (other, elements) in [
+            ([[0.0, 0.0, 0.0], [0.960_01, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.240_01, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [h, o, h]),
+            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, Element::N]),
+        ] {
+            assert!(known.insert(&water(other, elements)), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Whether labels can be what they are said to be: the answers of a reference program.
+//!
+//! Looked at before anything is run. A file is read to its end; what a model answers to a sample of its frames tells
+//! labels that are the model's own, and forces with the wrong sign.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use md_core::{Batch, Configuration, Potential, Request, System};
+use md_io::extxyz::{self, LabelKeys, LabelledFrame};
+use md_io::results::ForceErrors;
+use md_metrics::composition;
+
+use crate::evaluate::formula;
+
+/// Frames of which a model is asked, evenly spread over all.
+const SAMPLE: usize = 16;
+
+/// Forces that agree to this part of their root mean square and this much (eV/Å) are the same but for rounding: single
+/// and double precision of one model differ by some 5e-6 eV/Å.
+const SAME_FORCES: f64 = 1e-5;
+
+/// Forces with a smaller cosine to the model's than this have the other sign.
+const OPPOSITE_COSINE: f64 = -0.9;
+
+/// That labels are the model's own.
+pub const OWN: &str =
+    "the labels are the model's own forces: label the frames with a reference program first";
+
+/// Some frames with forces of many that pass by, evenly spread.
+#[derive(Debug, Clone, Default)]
+pub struct Sample {
+    frames: Vec<LabelledFrame>,
+    /// Frames that passed by.
+    passed: usize,
+    /// One of so many is kept, as a power of two.
+    stride_log2: u32,
+}
+
+impl Sample {
+    /// A frame with forces passes by.
+    pub fn push(&mut self, frame: LabelledFrame) {
+        if self.passed.is_multiple_of(1 << self.stride_log2) {
+            if self.frames.len() == SAMPLE {
+                let mut kept = (0..SAMPLE).map(|n| n.is_multiple_of(2));
+                self.frames.retain(|_| kept.next().unwrap_or(false));
+                self.stride_log2 += 1;
+            }
+            // What is kept is still every 2^n-th, since the length was even.
+            self.frames.push(frame);
+        }
+        self.passed += 1;
+    }
+
+    /// What speaks against these frames as labels of `potentials`, which are one model: its own forces, or forces of the
+    /// other sign. A potential that does not answer says nothing here.
+    pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<String> {
+        let sums = potentials.map(|potential| self.sums(potential));
+        let answered = || sums.iter().flatten();
+        if answered().any(|s| s.all_same) {
+            return Some(OWN.to_owned());
+        }
+        let cosine = answered().map(|s| s.product / (s.predicted * s.reference).sqrt()).next()?;
+        (cosine < OPPOSITE_COSINE).then(|| {
+            format!(
+                "the labels look like gradients (minus the forces): their cosine with the model's forces is {cosine:.3}; give forces"
+            )
+        })
+    }
+
+    fn sums(&self, potential: &mut dyn Potential) -> Option<Sums> {
+        let mut sums = Sums { all_same: !self.frames.is_empty(), ..Sums::default() };
+        let mut answer = md_core::Evaluation::default();
+        for frame in &self.frames {
+            let Some(reference) = &frame.forces else { continue };
+            let batch = Batch::new(std::slice::from_ref(&frame.system));
+            let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
+            potential.evaluate(configuration, Request::FORCES, &mut answer).ok()?;
+            let (mut squared, mut difference) = (0.0, 0.0);
+            for (p, r) in answer.forces.iter().zip(reference) {
+                sums.predicted += p.norm_squared();
+                sums.product += p.dot(r);
+                squared += r.norm_squared();
+                difference += (p - r).norm_squared();
+            }
+            sums.reference += squared;
+            let components = 3.0 * reference.len() as f64;
+            sums.all_same &= same((difference / components).sqrt(), (squared / components).sqrt());
+        }
+        Some(sums)
+    }
+}
+
+/// Of the forces of a model against labels, over components.
+#[derive(Default)]
+struct Sums {
+    predicted: f64,
+    product: f64,
+    reference: f64,
+    /// Whether they are the same in every frame.
+    all_same: bool,
+}
+
+/// Whether forces that differ by `rmse` are the same, where `rms` is that of the labels, eV/Å. Labels of zero are those of
+/// a lone atom: they tell nothing.
+fn same(rmse: f64, rms: f64) -> bool {
+    rms > 0.0 && rmse < SAME_FORCES * (1.0 + rms)
+}
+
+/// Whether labels with these errors are the model's own answers.
+pub fn are_own(errors: &ForceErrors) -> bool {
+    same(errors.rmse_ev_per_angstrom, errors.reference_rms_ev_per_angstrom)
+}
+
+/// Checks that frame `n` of a file has the atoms of `system`, in any order.
+///
+/// # Errors
+/// What it is instead.
+pub fn check_atoms(n: usize, frame: &LabelledFrame, system: &System) -> Result<()> {
+    let [found, expected] = [&frame.system, system].map(|s| composition(s.elements()));
+    if found != expected {
+        bail!("frame {n} is {}, the structure is {}", formula(&found), formula(&expected));
+    }
+    Ok(())
+}
+
+/// That a frame has no forces, and what to do about it.
+pub fn no_forces(frame: &LabelledFrame) -> &'static str {
+    if frame.info.contains_key(crate::frames::MODEL_ENERGY) {
+        "no forces: these frames hold the model's own answers (model_forces): label them with a reference program first"
+    } else {
+        "no forces (expected a column forces:R:3 in Properties)"
+    }
+}
+
+/// Checks that not all of `frames` have forces of zero, as no molecule at work has.
+///
+/// # Errors
+/// They have.
+pub fn check_not_all_zero<'a>(frames: impl IntoIterator<Item = &'a LabelledFrame>) -> Result<()> {
+    let mut labelled = frames.into_iter().filter(|f| f.forces.is_some()).peekable();
+    if labelled.peek().is_some() && labelled.all(is_zero) {
+        bail!("all forces are zero: these are no labels");
+    }
+    Ok(())
+}
+
+/// Whether a frame has forces of zero; never for a lone atom, whose force is that.
+fn is_zero(frame: &LabelledFrame) -> bool {
+    frame.system.n_atoms() > 1
+        && frame.forces.as_ref().is_some_and(|forces| forces.iter().all(|f| f.norm_squared() == 0.0))
+}
+
+/// Reads a file to its end and checks that it has frames, all of the same atoms as `system`, and, `with_forces`, that some
+/// of them have forces, not all zero. Returns a sample of those that have.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<Sample> {
+    let mut sample = Sample::default();
+    let (mut first_without, mut all_zero) = (None, true);
+    for (n, frame) in extxyz::open(reference, LabelKeys::default())?.enumerate() {
+        let frame = frame?;
+        check_atoms(n, &frame, system).with_context(|| reference.display().to_string())?;
+        if frame.forces.is_some() {
+            all_zero &= is_zero(&frame);
+            sample.push(frame);
+        } else if first_without.is_none() {
+            first_without = Some(no_forces(&frame));
+        }
+    }
+    match (sample.passed, first_without) {
+        (0, None) => bail!("{}: there are no frames", reference.display()),
+        (0, Some(why)) if with_forces => bail!("{}: {why}", reference.display()),
+        (1.., _) if with_forces && all_zero => {
+            bail!("{}: all forces are zero: these are no labels", reference.display())
+        }
+        _ => Ok(sample),
+    }
+}

@@ -1,0 +1,212 @@
+//! Reference labels: what is none is refused, what is too little decides nothing.
+
+use std::path::{Path, PathBuf};
+
+use md_core::{State, Vec3};
+use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame};
+use md_io::results::{Results, Stage, Status, Verdict};
+use md_model::{Checkpoint, Precision, Student};
+
+use crate::support::{Output, mdproof, repository};
+
+/// Frames of water with the labels of a reference program.
+fn water(n: usize) -> Vec<LabelledFrame> {
+    let file = repository("data/dft/water.extxyz.gz");
+    extxyz::open(&file, LabelKeys::default()).unwrap().take(n).map(Result::unwrap).collect()
+}
+
+fn write(path: &Path, frames: &[LabelledFrame]) {
+    let mut text = Vec::new();
+    for frame in frames {
+        let to_write = FrameToWrite {
+            energy_ev: frame.energy_ev,
+            forces: frame.forces.as_deref(),
+            ..FrameToWrite::from(&frame.system)
+        };
+        extxyz::write_frame(&mut text, &to_write).unwrap();
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+fn with_forces(
+    frames: &[LabelledFrame],
+    forces: impl Fn(&LabelledFrame) -> Option<Vec<Vec3>>,
+) -> Vec<LabelledFrame> {
+    frames.iter().map(|frame| LabelledFrame { forces: forces(frame), ..frame.clone() }).collect()
+}
+
+fn times(factor: f64) -> impl Fn(&LabelledFrame) -> Option<Vec<Vec3>> {
+    move |frame| frame.forces.as_ref().map(|forces| forces.iter().map(|f| factor * f).collect())
+}
+
+fn checkpoint() -> PathBuf {
+    repository("data/checkpoints/ultra-tiny").canonicalize().unwrap()
+}
+
+/// What the network answers.
+fn own_forces(precision: Precision) -> impl Fn(&LabelledFrame) -> Option<Vec<Vec3>> {
+    let checkpoint = Checkpoint::load(checkpoint()).unwrap();
+    move |frame| {
+        let mut student = Student::new(&checkpoint, precision).unwrap();
+        let state = State::at_rest(std::slice::from_ref(&frame.system), &mut student).unwrap();
+        Some(state.evaluation().forces.clone())
+    }
+}
+
+/// A short campaign on water in `folder`, with `water.extxyz` as reference.
+fn campaign(folder: &Path) -> PathBuf {
+    let text = format!(
+        r#"
+            campaign = {{ name = "labels", seed = 1 }}
+            molecule = [{{ name = "water", structure = {:?}, reference = "water.extxyz" }}]
+            [[model]]
+            name = "student"
+            checkpoint = {:?}
+            [[run]]
+            ensemble = "nve"
+            timestep_fs = 0.5
+            duration_ps = 0.005
+            temperatures_K = [300]
+            replicas = 1
+            relax = false
+        "#,
+        repository("data/molecules/water.xyz").canonicalize().unwrap(),
+        checkpoint(),
+    );
+    let file = folder.join("labels.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn validate(config: &Path, out: &Path, more: &[&str]) -> Output {
+    let mut arguments = vec!["validate".into(), config.into(), "--out".into(), out.as_os_str().to_owned()];
+    arguments.extend(more.iter().map(Into::into));
+    mdproof(arguments)
+}
+
+/// The check of the force error, and how many frames the evaluation has had.
+fn judged(out: &Path) -> (Status, String, Option<Verdict>, Results) {
+    let results = Results::read(&out.join("results.json")).unwrap();
+    let model = &results.models[0];
+    let check = model.checks.iter().find(|c| c.id == "force_rmse_ev_per_angstrom").unwrap();
+    (check.status, check.reason.clone(), model.verdict, results)
+}
+
+#[test]
+fn a_reference_without_labels_stops_a_campaign_before_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = campaign(folder.path());
+    let (reference, out) = (folder.path().join("water.extxyz"), folder.path().join("out"));
+    let frames = water(20);
+    let mut methane_third = frames.clone();
+    methane_third.insert(
+        3,
+        extxyz::read_frames(&repository("data/molecules/methane.xyz"), &LabelKeys::default())
+            .unwrap()
+            .remove(0),
+    );
+    let mut infinite = with_forces(&frames, times(1.0));
+    infinite[2].forces.as_mut().unwrap()[1].y = f64::INFINITY;
+    let own = "the labels are the model's own forces: label the frames with a reference program first";
+    for (frames, expected) in [
+        (with_forces(&frames, |_| None), "no forces (expected a column forces:R:3 in Properties)"),
+        (with_forces(&frames, times(0.0)), "all forces are zero: these are no labels"),
+        (infinite, "found \"inf\", expected a finite force"),
+        (methane_third, "frame 3 is CH4, the structure is H2O"),
+        (with_forces(&frames, own_forces(Precision::F64)), own),
+        (with_forces(&frames, own_forces(Precision::F32)), own),
+        (with_forces(&frames, times(-1.0)), "the labels look like gradients (minus the forces)"),
+    ] {
+        write(&reference, &frames);
+        let output = validate(&config, &out, &[]);
+        assert_eq!(output.status, 2, "{expected}: {}", output.stdout);
+        assert!(output.stderr.contains(expected), "{expected}: {}", output.stderr);
+        assert!(output.stderr.contains("water.extxyz"), "{}", output.stderr);
+        assert!(!out.exists(), "{expected}: nothing is written");
+        let doctor = mdproof(["doctor".as_ref(), config.as_os_str(), "--json".as_ref()]);
+        assert_eq!(doctor.status, 1, "{expected}: {}", doctor.stdout);
+        assert!(doctor.stdout.contains(&expected.replace('"', "\\\"")), "{expected}: {}", doctor.stdout);
+    }
+}
+
+#[test]
+fn a_campaign_that_keeps_going_is_not_judged_by_the_forces_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = campaign(folder.path());
+    let out = folder.path().join("out");
+    write(&folder.path().join("water.extxyz"), &with_forces(&water(20), own_forces(Precision::F64)));
+    let output = validate(&config, &out, &["--keep-going"]);
+    assert_ne!(output.status, 0, "{}", output.stdout);
+    let (status, reason, _, results) = judged(&out);
+    assert_eq!(status, Status::Skipped);
+    assert!(reason.contains("the model's own forces"), "{reason}");
+    assert!(results.failures.iter().all(|f| f.stage == Stage::Evaluation), "{:?}", results.failures);
+}
+
+#[test]
+fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = campaign(folder.path());
+    let reference = folder.path().join("water.extxyz");
+    let [one, two]: [LabelledFrame; 2] = water(2).try_into().unwrap();
+    let unlabelled = with_forces(&water(24)[1..], |_| None);
+
+    // Written ten times, and once more shifted, with the hydrogens exchanged.
+    let mut moved = one.clone();
+    let mut positions: Vec<Vec3> =
+        one.system.positions().iter().map(|x| x + Vec3::new(1.0, -2.0, 0.5)).collect();
+    let elements = one.system.elements();
+    let hydrogens: Vec<usize> = (0..3).filter(|&i| elements[i].symbol() == "H").collect();
+    positions.swap(hydrogens[0], hydrogens[1]);
+    moved.forces.as_mut().unwrap().swap(hydrogens[0], hydrogens[1]);
+    moved.system = moved.system.with_positions(positions).unwrap();
+    write(&reference, &[vec![one.clone(); 10], vec![moved]].concat());
+    let (output, out) = (validate(&config, &folder.path().join("one"), &[]), folder.path().join("one"));
+    assert_ne!(output.status, 0, "{}", output.stdout);
+    let (status, reason, verdict, results) = judged(&out);
+    assert_eq!((status, results.evaluations[0].n_repeated), (Status::Skipped, 10), "{reason}");
+    assert_ne!(verdict, Some(Verdict::Approved));
+    let expected =
+        "one labelled frame of water.extxyz has no uncertainty: give more; 10 of 11 frames repeat others";
+    assert_eq!(reason, expected);
+    let evaluated = mdproof(["evaluate".into(), checkpoint(), reference.clone()]);
+    assert!(evaluated.stdout.contains("11 frames, 10 of them repeat others"), "{}", evaluated.stdout);
+
+    // One labelled frame among 24.
+    write(&reference, &[vec![one.clone()], unlabelled.clone()].concat());
+    let out = folder.path().join("most");
+    validate(&config, &out, &[]);
+    let (status, reason, ..) = judged(&out);
+    assert_eq!(status, Status::Skipped);
+    assert!(reason.ends_with("give more; 23 of 24 frames have no forces"), "{reason}");
+
+    // Two that differ count, and so do those behind one without labels; each is said.
+    write(&reference, &[unlabelled[..1].to_vec(), vec![one.clone(), two, one]].concat());
+    let out = folder.path().join("two");
+    validate(&config, &out, &[]);
+    let (status, reason, _, results) = judged(&out);
+    assert_eq!(results.evaluations[0].force.as_ref().unwrap().n_frames, 2);
+    assert_ne!(status, Status::Skipped);
+    let expected = "2 of 4 frames of water.extxyz; 1 of 4 frames repeat others; 1 of 4 frames has no forces";
+    assert_eq!(reason, expected);
+}
+
+#[test]
+fn evaluate_says_what_labels_are_worth() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("water.extxyz");
+    let evaluate = |frames: &[LabelledFrame]| {
+        write(&file, frames);
+        let output = mdproof(["evaluate".into(), checkpoint(), file.clone()]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output.stdout
+    };
+    let frames = water(3);
+    let unlabelled = with_forces(&frames[..1], |_| None);
+    let text = evaluate(&[&unlabelled, &frames[1..]].concat());
+    assert!(text.contains("3 frames; 2 of 3 frames have forces\n"), "{text}");
+    let own = "these labels are the model's own forces";
+    assert!(!text.contains(own), "{text}");
+    let text = evaluate(&with_forces(&frames, own_forces(Precision::F64)));
+    assert!(text.contains(own), "{text}");
+}
