@@ -303,6 +303,43 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     }
 }
 
+/// Of several sets of frames the one whose slope is farthest from 1 decides.
+pub(super) fn force_slope_error(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| {
+        let force = e.force.as_ref()?;
+        Some((e, force, force.slope?))
+    });
+    match labelled.max_by(|a, b| (a.2 - 1.0).abs().total_cmp(&(b.2 - 1.0).abs())) {
+        Some((evaluation, force, slope)) => {
+            let Some(standard_error) = force.slope_standard_error else {
+                return Finding::Missing(format!(
+                    "the slope over the frames of {} has no uncertainty: give more of them",
+                    file_name(&evaluation.frames)
+                ));
+            };
+            let value = (slope - 1.0).abs();
+            let reach = statistics::Z_95 * standard_error;
+            Finding::Value {
+                value,
+                uncertainty: Some(Uncertainty {
+                    standard_error,
+                    interval: [(value - reach).max(0.0), value + reach],
+                    n: force.n_frames,
+                    of: "frames",
+                }),
+                detail: format!(
+                    "forces are {} times those of {}",
+                    md_report::number(slope),
+                    counted(force.n_frames, evaluation)
+                ),
+            }
+        }
+        None => missing(s, Stage::Evaluation, || {
+            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
+        }),
+    }
+}
+
 pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
     let labelled = evaluations(s).filter_map(|e| Some((e, e.energy.as_ref()?)));
     match labelled.max_by(|(_, a), (_, b)| a.rmse_mev_per_atom.total_cmp(&b.rmse_mev_per_atom)) {

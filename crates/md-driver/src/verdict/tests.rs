@@ -8,6 +8,7 @@ use md_io::results::{
 
 use super::*;
 
+mod amounts;
 mod gates;
 
 /// The evidence of a model without fault: one molecule, two replicas of 10 ps at each of two temperatures.
@@ -606,116 +607,4 @@ fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
         r.runs.push(Run { fate: RunFate::Diverged, steps_done: 100, ..ramp });
     });
     assert_eq!(verdict, Verdict::Approved);
-}
-
-/// The production check of `key` after `change`, which leaves the model incomplete, with the reason in its summary.
-fn assert_too_little(key: &str, change: impl Fn(&mut Results), reason: &str) {
-    let check = check_of(key, &change);
-    assert_eq!(check.status, Status::Skipped, "{key}: {check:?}");
-    assert!(check.value.is_some() && check.reason.contains(reason), "{key}: {check:?}");
-    let (verdict, uses, summary, outcome) = judged(change);
-    assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete), "{key}: {summary}");
-    assert!(uses.is_empty() && summary.contains(reason), "{key}: {uses:?} {summary}");
-}
-
-#[test]
-fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
-    assert_too_little("replicas", |r| r.runs.truncate(3), "1 run at 100 K");
-    assert_too_little("temperatures", |r| r.runs.truncate(2), "runs at 300 K");
-    let cold = |r: &mut Results| {
-        r.runs = [10.0, 299.0].into_iter().flat_map(two_replicas).collect();
-    };
-    assert_too_little("hottest_temperature_K", cold, "no run is hotter than 299 K");
-    // A short run beside it is no second replica of a long one.
-    let short = |r: &mut Results| r.runs[1].steps_planned = 2000;
-    assert_too_little("replicas", short, "1 run at 300 K");
-    // A run with a thermostat is no run at constant energy.
-    assert_too_little("replicas", |r| r.runs[0].ensemble = "langevin".into(), "1 run at 300 K");
-    // A use of one's own may ask for less.
-    let (.., uses, _, _) = judged(|r| {
-        r.runs.truncate(1);
-        r.criteria[1].thresholds.retain(|key, _| !["replicas", "temperatures"].contains(&key.as_str()));
-    });
-    assert_eq!(uses, ["screening"]);
-}
-
-#[test]
-fn a_step_over_the_safe_step_is_no_evidence() {
-    let over = |r: &mut Results| {
-        r.runs
-            .iter_mut()
-            .for_each(|run| (run.timestep_fs, run.steps_planned, run.steps_done) = (2.0, 5000, 5000));
-        r.timesteps = vec![ladder(Some(1.0)), ladder(Some(0.5))];
-    };
-    assert_eq!(check_of("timestep_over_safe", over).value, Some(4.0));
-    assert_too_little("timestep_over_safe", over, "runs at 2 fs, but the longest safe step is 0.5 fs");
-    let at_it = |r: &mut Results| r.timesteps = vec![ladder(Some(0.5))];
-    assert_eq!(check_of("timestep_over_safe", at_it).status, Status::Pass);
-    for (change, reason) in [
-        ((|r| r.timesteps.clear()) as Removal, "the ladder of time steps was not climbed"),
-        (|r| r.timesteps = vec![ladder(Some(1.0)), ladder(None)], "no time step of the ladder was safe"),
-        (|r| r.timesteps[0].molecule = "methane".into(), "the ladder of time steps was not climbed"),
-    ] {
-        let (verdict, _, summary, _) = judged(change);
-        assert_eq!(verdict, Verdict::Incomplete, "{summary}");
-        assert!(summary.contains(reason), "{summary}");
-    }
-}
-
-#[test]
-fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
-    let left_out = |kelvins: f64| {
-        move |r: &mut Results| {
-            r.campaign.left_out = vec![LeftOut {
-                model: "m".into(),
-                molecule: "water".into(),
-                ensemble: "nve".into(),
-                temperature_k: kelvins,
-                replicas: vec![0, 2],
-            }];
-        }
-    };
-    assert_eq!(check_of("runs_left_out", left_out(500.0)).value, Some(2.0));
-    assert_too_little("runs_left_out", left_out(500.0), "nve at 500 K, replica 0, 2");
-    // What a use does not ask about is not missing there.
-    let (verdict, uses, ..) = judged(|r| {
-        left_out(500.0)(r);
-        r.criteria[1].max_temperature_k = Some(300.0);
-    });
-    assert_eq!((verdict, uses), (Verdict::Incomplete, vec!["screening".to_owned()]));
-}
-
-#[test]
-fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
-    let mut results = sound();
-    results.campaign.finished.clear();
-    results.models.push(Model { name: "later".into(), ..results.models[0].clone() });
-    judge(&mut results);
-    assert_eq!(outcome(&results), Outcome::Incomplete);
-    assert_eq!(results.models[0].verdict, Some(Verdict::Approved), "it was measured to its end");
-    assert_eq!(results.models[1].verdict, Some(Verdict::Incomplete));
-    assert_eq!(results.models[1].summary, "not measured: the campaign was stopped before it");
-    // Not even a rejection is the outcome of a campaign that has more to say.
-    results.gates[0].value = Some(0.1);
-    judge(&mut results);
-    assert_eq!(outcome(&results), Outcome::Incomplete);
-}
-
-#[test]
-fn frequencies_are_judged_wherever_they_are_given() {
-    let off_by = |percent: Option<f64>| {
-        move |r: &mut Results| {
-            r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
-            r.gates.retain(|g| g.id != "frequency_error");
-            r.gates.extend(percent.map(|percent| Gate { value: Some(percent), ..gate("frequency_error") }));
-        }
-    };
-    let key = "frequency_error_percent";
-    assert_eq!(check_of(key, off_by(Some(7.0))).status, Status::Fail);
-    assert_eq!(check_of(key, off_by(Some(1.0))).status, Status::Pass);
-    assert_eq!(check_of(key, off_by(None)).status, Status::Skipped);
-    assert_eq!(judged(off_by(Some(7.0))).0, Verdict::Rejected);
-    let mut results = sound();
-    judge(&mut results);
-    assert!(results.models[0].checks.iter().all(|c| c.id != key), "nothing to compare with was given");
 }

@@ -210,6 +210,17 @@ pub(super) const ROWS: &[Criterion] = &[
         evidence::force_rmse,
     ),
     row(
+        "force_slope_error",
+        "force slope, distance from 1",
+        "|s − 1| of the slope s = Σ F·F_ref / Σ F_ref² over all atoms of all frames of a reference file: below 1 forces are too \
+         soft, above it too stiff; the file with the largest distance counts",
+        "",
+        Some(0.05),
+        Theme::Accuracy,
+        "forces that are 5 % too soft shift vibrations by 2.5 %; an RMSE alone is small where forces are",
+        evidence::force_slope_error,
+    ),
+    row(
         "energy_rmse_meV_per_atom",
         "energy RMSE, one shift per molecule",
         "√⟨(ΔE − ⟨ΔE⟩)² / N²⟩ over the frames of a reference file, ΔE = E − E_ref and ⟨ΔE⟩ its mean over the \
