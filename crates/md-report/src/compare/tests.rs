@@ -34,6 +34,11 @@ fn campaign() -> Results {
     results
 }
 
+/// What changed between results that are taken as judged.
+fn compare(a: &Results, b: &Results) -> Changes {
+    super::compare(a, b, |_| ())
+}
+
 /// What changes when `edit` is applied to the campaign; all but the models and the conditions, which must be empty.
 fn planted(edit: impl Fn(&mut Results)) -> Changes {
     let mut edited = campaign();
@@ -104,27 +109,42 @@ fn a_verdict_that_got_worse_is_a_regression() {
 
 #[test]
 fn verdicts_have_an_order() {
-    let order = [Verdict::Approved, Verdict::Restricted, Verdict::Incomplete, Verdict::Rejected];
+    let order = [Verdict::Approved, Verdict::Restricted, Verdict::Rejected];
     for pair in order.windows(2) {
         let [before, after] = [0, 1].map(|n| {
             let mut results = campaign();
             results.models[1].verdict = Some(pair[n]);
             results
         });
-        assert!(compare(&before, &after).regression, "{pair:?}");
-        assert!(!compare(&after, &before).regression, "{pair:?}");
+        assert_eq!(compare(&before, &after).outcome, Outcome::Regression, "{pair:?}");
+        assert_eq!(compare(&after, &before).outcome, Outcome::NoRegression, "{pair:?}");
     }
 }
 
 #[test]
-fn a_check_that_does_not_pass_any_more_is_a_regression_for_any_use() {
-    for status in [Status::Fail, Status::Undecided, Status::Skipped] {
-        let changes = planted(|r| r.models[1].checks[4].status = status);
-        assert!(changes.regression, "{status:?}");
-        let flip = &tiny(&changes).flips[0];
-        assert_eq!((flip.key.use_name.as_str(), flip.direction), ("screening", Direction::Worse));
-        nothing_else(changes, |m| m.flips.clear());
+fn an_incomplete_verdict_is_no_regression_and_not_comparable() {
+    for before in [Verdict::Approved, Verdict::Restricted, Verdict::Rejected, Verdict::Incomplete] {
+        let [mut a, mut b] = [campaign(), campaign()];
+        a.models[1].verdict = Some(before);
+        b.models[1].verdict = Some(Verdict::Incomplete);
+        b.models[1].summary = "no reference".to_owned();
+        let changes = compare(&a, &b);
+        assert_eq!(changes.outcome, Outcome::NotComparable, "{before:?}");
+        assert_eq!(changes.reasons, ["tiny is INCOMPLETE in the second: no reference"]);
     }
+    let mut unsure = campaign();
+    unsure.models[0].checks[0].status = Status::Undecided;
+    assert_eq!(compare(&unsure, &unsure).outcome, Outcome::NotComparable, "the control decides nothing");
+}
+
+#[test]
+fn a_check_that_fails_now_is_a_regression_for_any_use() {
+    let changes = planted(|r| r.models[1].checks[4].status = Status::Fail);
+    assert!(changes.regression && changes.outcome == Outcome::Regression);
+    let flip = &tiny(&changes).flips[0];
+    assert_eq!((flip.key.use_name.as_str(), flip.direction), ("screening", Direction::Worse));
+    nothing_else(changes, |m| m.flips.clear());
+
     let mut failed = campaign();
     failed.models[1].checks[4].status = Status::Fail;
     let mut skipped = campaign();
@@ -132,6 +152,20 @@ fn a_check_that_does_not_pass_any_more_is_a_regression_for_any_use() {
     let changes = compare(&skipped, &failed);
     assert_eq!(tiny(&changes).flips[0].direction, Direction::Worse);
     assert!(!changes.regression, "it had not passed");
+}
+
+#[test]
+fn a_check_that_is_not_decided_any_more_is_not_comparable() {
+    for status in [Status::Undecided, Status::Skipped] {
+        let changes = planted(|r| r.models[1].checks[4].status = status);
+        assert_eq!(changes.outcome, Outcome::NotComparable, "{status:?}");
+        let reason = format!(
+            "tiny: 1 checks that passed and are not decided in the second: rmse on water (screening): {}",
+            status.label()
+        );
+        assert_eq!(changes.reasons, [reason]);
+        nothing_else(changes, |m| m.flips.clear());
+    }
 }
 
 #[test]
