@@ -73,19 +73,88 @@ fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
     let json = mdproof(["status".as_ref(), out.as_os_str(), "--format".as_ref(), "json".as_ref()]);
     serde_json::from_str::<serde_json::Value>(&json.stdout).unwrap();
 
+    assert_compare_follows_from_the_measurements(out, results);
+}
+
+/// `mdproof compare`: a claim that contradicts the measurements is found, and measurements that got worse are.
+fn assert_compare_follows_from_the_measurements(out: &Path, results: &Results) {
     let compare = |after: &Path| mdproof(["compare".as_ref(), out.as_os_str(), after.as_os_str()]);
+    let edited = |edit: &dyn Fn(&mut Results)| {
+        let mut edited = results.clone();
+        edit(&mut edited);
+        let file = out.join("edited.json");
+        edited.write(&file).unwrap();
+        let output = compare(&file);
+        let json = mdproof(["compare", out.to_str().unwrap(), file.to_str().unwrap(), "--format", "json"]);
+        assert_eq!(json.status, output.status);
+        let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        (output, json)
+    };
     let same = compare(out);
     assert_eq!(same.status, 0, "{}{}", same.stdout, same.stderr);
-    let mut worse = results.clone();
-    let model = worse.models.iter_mut().find(|m| m.name == "random").unwrap();
-    let passed = model.checks.iter_mut().find(|c| c.status == Status::Pass).unwrap();
-    (passed.status, passed.value) = (Status::Fail, Some(1e3 * passed.threshold));
-    let key = passed.id.clone();
-    let file = out.join("worse.json");
-    worse.write(&file).unwrap();
-    let regression = compare(&file);
-    assert_eq!(regression.status, 1, "{}{}", regression.stdout, regression.stderr);
-    assert!(regression.stdout.contains(&key), "{}", regression.stdout);
+    assert!(same.stdout.starts_with("no change\n"), "{}", same.stdout);
+
+    let random = |results: &Results| results.models.iter().position(|m| m.name == "random").unwrap();
+    let passed = |r: &Results| {
+        let checks = &r.models[random(r)].checks;
+        checks
+            .iter()
+            .position(|c| c.id == "force_gradient_ev_per_angstrom" && c.status == Status::Pass)
+            .unwrap()
+    };
+    for (what, edit) in [
+        (
+            "a check",
+            &(|r: &mut Results| {
+                let (model, check) = (random(r), passed(r));
+                let check = &mut r.models[model].checks[check];
+                (check.status, check.value) = (Status::Fail, Some(1e3 * check.threshold));
+            }) as &dyn Fn(&mut Results),
+        ),
+        ("a verdict", &|r: &mut Results| {
+            let model = random(r);
+            r.models[model].verdict = Some(Verdict::Approved);
+        }),
+    ] {
+        let (output, json) = edited(edit);
+        assert_eq!(output.status, 3, "{what}: {}{}", output.stdout, output.stderr);
+        assert!(output.stdout.starts_with("NOT COMPARABLE: AFTER: "), "{what}: {}", output.stdout);
+        assert!(output.stdout.contains("changed by hand"), "{what}: {}", output.stdout);
+        assert_eq!(json["outcome"], "not_comparable");
+    }
+
+    let all_gates = |r: &mut Results| {
+        for gate in &mut r.gates {
+            gate.value = gate.value.map(|v| 1e4 * v + 1.0);
+        }
+        for energy in r.runs.iter_mut().filter_map(|run| run.energy.as_mut()) {
+            energy.drift_mev_per_atom_per_ps = Some(1e3);
+        }
+    };
+    let (output, json) = edited(&all_gates);
+    assert_eq!((output.status, json["outcome"].as_str()), (1, Some("regression")), "{}", output.stdout);
+    assert!(output.stdout.starts_with("REGRESSION: "), "{}", output.stdout);
+    assert!(output.stdout.contains("force_gradient_ev_per_angstrom"), "{}", output.stdout);
+    let n = results.gates.iter().filter(|g| g.value.is_some()).count();
+    for words in [
+        format!("{n} of {} gates differ, largest: ", results.gates.len()),
+        "runs differ, largest: ".to_owned(),
+    ] {
+        assert!(output.stdout.contains(&words), "{words}: {}", output.stdout);
+    }
+
+    let (output, _) = edited(&|r: &mut Results| r.campaign.finished.clear());
+    assert_eq!(output.status, 3, "{}", output.stdout);
+    assert!(output.stdout.starts_with("NOT COMPARABLE: the second is unfinished"), "{}", output.stdout);
+    let (output, json) = edited(&|r: &mut Results| {
+        let last = r.runs.pop().unwrap();
+        r.gates.retain(|gate| gate.model != last.model);
+    });
+    assert_eq!(output.status, 3, "{}", output.stdout);
+    assert!(json["reasons"].to_string().contains("gates missing in the second"), "{json}");
+    let (output, _) = edited(&|r: &mut Results| r.models.retain(|m| m.name != "random"));
+    assert_eq!(output.status, 3, "{}", output.stdout);
     assert_eq!(compare(&out.join("nothing.json")).status, 2);
 }
 

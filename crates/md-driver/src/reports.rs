@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use md_io::files::write_atomically;
 use md_io::progress::{self, CampaignProgress};
 use md_io::results::Results;
+use md_report::compare::Outcome;
 
-use crate::{criteria, exit, frames, provenance, speed};
+use crate::{criteria, exit, frames, provenance, speed, verdict};
 
 /// Writes report.html, report.md, junit.xml and plots to a campaign's folder, from its results alone.
 #[derive(Args)]
@@ -20,7 +21,9 @@ pub struct Report {
 
 /// Two results, such as those of two releases of a model: what changed beyond its uncertainty.
 ///
-/// Exit status: 0 nothing got worse, 1 a regression, 2 bad input.
+/// Exit status: 0 nothing got worse, 1 a regression, 2 bad input, 3 not comparable: something of the first is missing in
+/// the second, unfinished or INCOMPLETE, or the campaigns differ. Both results are judged anew from their measurements;
+/// one whose verdicts or checks say something else is not comparable.
 #[derive(Args)]
 pub struct Compare {
     /// The results before: an output folder of `mdproof validate`, or its results.json.
@@ -112,12 +115,12 @@ pub fn report(a: &Report, out: &mut dyn Write) -> Result<u8> {
     Ok(if results.campaign.is_finished() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
 }
 
-/// Runs `mdproof compare`. The exit status is 1 for a regression.
+/// Runs `mdproof compare`. The exit status is 1 for a regression, 3 for results that are not comparable.
 ///
 /// # Errors
 /// Results that cannot be read.
 pub fn compare(a: &Compare, out: &mut dyn Write) -> Result<u8> {
-    let changes = md_report::compare(&read(&a.before)?, &read(&a.after)?);
+    let changes = md_report::compare(&read(&a.before)?, &read(&a.after)?, verdict::judge);
     match a.format {
         CompareFormat::Text => write!(out, "{}", md_report::compare::text(&changes))?,
         CompareFormat::Markdown => write!(out, "{}", md_report::compare::markdown(&changes)?)?,
@@ -127,7 +130,11 @@ pub fn compare(a: &Compare, out: &mut dyn Write) -> Result<u8> {
             writeln!(out)?;
         }
     }
-    Ok(u8::from(changes.regression))
+    Ok(match changes.outcome {
+        Outcome::NoRegression => exit::AS_EXPECTED,
+        Outcome::Regression => exit::NOT_AS_EXPECTED,
+        Outcome::NotComparable => exit::INCOMPLETE,
+    })
 }
 
 /// Runs `mdproof status`.

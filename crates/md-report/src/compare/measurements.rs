@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use md_io::results::{Check, Model, Status};
 use serde::{Deserialize, Serialize};
 
-use super::{CheckKey, Direction, rank_of_status, same_check};
+use super::{CheckKey, Direction, Question, is_lost, question, rank_of_status};
 use crate::checks::PRODUCTION;
 
 /// Standard errors that 95 % of normal deviates lie within.
@@ -28,9 +30,16 @@ pub struct Flip {
 }
 
 impl Flip {
-    /// Whether it passed and does not any more.
+    /// Whether it passed and fails.
     pub fn is_regression(&self) -> bool {
-        self.before.status == Status::Pass && self.after.status != Status::Pass
+        self.before.status == Status::Pass && self.after.status == Status::Fail
+    }
+
+    /// Whether it passed and what is measured now does not decide.
+    pub(super) fn is_open(&self) -> bool {
+        self.before.status == Status::Pass
+            && matches!(self.after.status, Status::Undecided | Status::Skipped)
+            && !is_lost(&self.before, &self.after)
     }
 }
 
@@ -74,31 +83,47 @@ pub(super) struct Found {
 /// Every check that two models have in common.
 pub(super) fn compare(before: &Model, after: &Model) -> Found {
     let mut found = Found::default();
-    let mut seen: Vec<(&Check, &Check)> = Vec::new();
+    // Reversed: the first of several checks of one question counts.
+    let theirs: BTreeMap<Question<'_>, &Check> =
+        after.checks.iter().rev().map(|c| (question(c), c)).collect();
+    let mut measurements: BTreeMap<(&str, &str), Vec<Measurement<'_>>> = BTreeMap::new();
     for x in &before.checks {
-        let Some(y) = after.checks.iter().find(|y| same_check(x, y)) else { continue };
+        let Some(&y) = theirs.get(&question(x)) else { continue };
         if let Some(direction) = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status)) {
             found.flips.push(Flip { key: CheckKey::of(x), before: x.clone(), after: y.clone(), direction });
         }
         if x.value.is_none() || y.value.is_none() {
             continue;
         }
-        if !seen.iter().any(|(p, q)| same_measurement(p, x) && same_measurement(q, y)) {
-            found.compared += 1;
-            found.with_uncertainty += usize::from(uncertainties(x, y).is_some());
-            seen.push((x, y));
-        }
+        // One for every use at most.
+        let known = measurements.entry((&x.id, &x.molecule)).or_default();
+        let place = known
+            .iter()
+            .position(|m| same_measurement(m.before, x) && same_measurement(m.after, y))
+            .unwrap_or_else(|| {
+                found.compared += 1;
+                found.with_uncertainty += usize::from(uncertainties(x, y).is_some());
+                known.push(Measurement { before: x, after: y, change: None });
+                known.len() - 1
+            });
         let Some(change) = change(x, y) else { continue };
-        let known = found
-            .changes
-            .iter_mut()
-            .find(|c| same_measurement(&c.before, x) && same_measurement(&c.after, y));
-        match known {
-            Some(known) => known.uses.extend(change.uses),
-            None => found.changes.push(change),
+        match known[place].change {
+            Some(told) => found.changes[told].uses.extend(change.uses),
+            None => {
+                known[place].change = Some(found.changes.len());
+                found.changes.push(change);
+            }
         }
     }
     found
+}
+
+/// What checks of several uses rest on.
+struct Measurement<'a> {
+    before: &'a Check,
+    after: &'a Check,
+    /// Where its change stands.
+    change: Option<usize>,
 }
 
 /// Whether two checks, perhaps of two uses, rest on one measurement.

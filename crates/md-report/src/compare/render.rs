@@ -1,5 +1,8 @@
+use std::collections::BTreeSet;
+
 use super::{
-    Changes, CheckKey, Direction, Flip, MeasurementChange, ModelChanges, OneSided, SpeedChange, VerdictChange,
+    Changes, CheckKey, Difference, Direction, Flip, MeasurementChange, ModelChanges, OneSided, Outcome,
+    SpeedChange, VerdictChange,
 };
 use crate::ReportError;
 use crate::checks::{place, threshold, value};
@@ -29,27 +32,24 @@ pub fn html(changes: &Changes) -> Result<String, ReportError> {
 
 /// The words of all formats.
 fn document(changes: &Changes) -> Document {
+    let mut page = Document::new(headline(changes));
+    page.list(changes.reasons.iter().map(|text| Words { text: text.clone(), tone: Tone::Bad }));
     let (before, after) = (&changes.before, &changes.after);
-    let mut page = Document::new(format!(
+    page.paragraph(format!(
         "{} of {} -> {} of {}",
         before.campaign, before.started, after.campaign, after.started
     ));
-    let worse: Vec<(&str, usize)> = changes
-        .models
-        .iter()
-        .map(|m| (m.after.as_str(), regressions(m).len()))
-        .filter(|(_, n)| *n > 0)
-        .collect();
-    page.paragraph(if changes.regression {
-        let names: Vec<String> = worse.iter().map(|(name, n)| format!("{name} ({n})")).collect();
-        Words { text: format!("REGRESSION: {}", names.join(", ")), tone: Tone::Bad }
-    } else if changes.is_empty() {
-        "no change".into()
-    } else {
-        Words { text: "no regression".to_owned(), tone: Tone::Good }
-    });
     if changes.identical {
         page.paragraph("what was measured is the same, bit for bit, but for times");
+    } else {
+        page.heading("measurements that differ, whether or not a check shows it");
+        let mut lines: Vec<String> = changes.differences.iter().map(difference_line).collect();
+        if lines.is_empty() {
+            lines.push(
+                "none of the models that both have: names, conditions or the order of records do".to_owned(),
+            );
+        }
+        page.list(lines);
     }
     for model in &changes.models {
         one_model(&mut page, model);
@@ -70,14 +70,60 @@ fn document(changes: &Changes) -> Document {
     page
 }
 
+/// What it comes to, and the first reason.
+fn headline(changes: &Changes) -> String {
+    let because = |what: &str| {
+        let more = match changes.reasons.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        format!("{what}: {}{more}", changes.reasons.first().map_or("", String::as_str))
+    };
+    match changes.outcome {
+        Outcome::Regression => {
+            let worse = changes.models.iter().map(|m| (m.after.as_str(), regressions(m).len()));
+            let names: Vec<String> =
+                worse.filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} ({n})")).collect();
+            format!("REGRESSION: {}", names.join(", "))
+        }
+        Outcome::NotComparable => because("NOT COMPARABLE"),
+        Outcome::NoRegression if changes.is_empty() && changes.identical => "no change".to_owned(),
+        Outcome::NoRegression => "no regression".to_owned(),
+    }
+}
+
+fn difference_line(difference: &Difference) -> String {
+    let Difference { kind, of, differing, only_before, only_after, largest } = difference;
+    let mut parts = Vec::new();
+    if *differing > 0 {
+        parts.push(format!("{differing} of {of} {kind} differ"));
+        parts.extend(largest.iter().map(|words| format!("largest: {words}")));
+    }
+    for (n, which) in [(only_before, "first"), (only_after, "second")] {
+        if *n > 0 {
+            parts.push(format!("{n} {kind} in the {which} alone"));
+        }
+    }
+    parts.join(", ")
+}
+
+/// What got worse and counts, of all models.
+pub(super) fn all_regressions(models: &[ModelChanges]) -> Vec<String> {
+    let of_model = |m: &ModelChanges| {
+        regressions(m).into_iter().map(|line| format!("{}: {line}", m.after)).collect::<Vec<_>>()
+    };
+    models.iter().flat_map(of_model).collect()
+}
+
 /// What got worse and counts, of one model; each once.
 fn regressions(model: &ModelChanges) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(model.verdict.iter().filter(|v| v.is_regression()).map(verdict_line));
     let flips = || model.flips.iter().filter(|f| f.is_regression());
     lines.extend(flips().map(flip_line));
-    let is_told =
-        |m: &MeasurementChange| flips().any(|f| f.key.id == m.id && f.key.molecule == m.after.molecule);
+    let told: BTreeSet<(&str, &str)> =
+        flips().map(|f| (f.key.id.as_str(), f.key.molecule.as_str())).collect();
+    let is_told = |m: &MeasurementChange| told.contains(&(m.id.as_str(), m.after.molecule.as_str()));
     let measurements = model.measurements.iter().filter(|m| m.is_regression() && !is_told(m));
     lines.extend(measurements.map(measurement_line));
     lines
@@ -96,17 +142,12 @@ fn one_model(page: &mut Document, model: &ModelChanges) {
     let other_verdict = model.verdict.iter().filter(|v| !v.is_regression());
     lines.extend(other_verdict.map(|v| toned(verdict_line(v), v.direction)));
     if model.is_empty() {
-        lines.push("no change".into());
+        lines.push("no check changed".into());
     }
     page.list(lines);
-    let regressions = regressions(model);
-    if !regressions.is_empty() {
-        page.subheading("regression");
-    }
-    page.list(regressions.into_iter().map(|text| Words { text, tone: Tone::Bad }));
     let other_flips: Vec<&Flip> = model.flips.iter().filter(|f| !f.is_regression()).collect();
     if !other_flips.is_empty() {
-        page.subheading("other checks that ended otherwise");
+        page.subheading("checks that ended otherwise, without a regression");
     }
     page.list(other_flips.iter().map(|flip| toned(flip_line(flip), flip.direction)));
     if !model.measurements.is_empty() {
@@ -239,13 +280,9 @@ fn only(alone: &OneSided, which: &str) -> Vec<String> {
     }
     for (id, keys) in criteria {
         let distinct = |of: fn(&CheckKey) -> &str| {
-            let mut names: Vec<&str> = Vec::new();
-            for name in keys.iter().map(|k| of(k)) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-            names.join(", ")
+            let mut seen = BTreeSet::new();
+            let names = keys.iter().map(|k| of(k)).filter(|name| seen.insert(*name));
+            names.collect::<Vec<_>>().join(", ")
         };
         let (molecules, uses) = (distinct(|k| &k.molecule), distinct(|k| &k.use_name));
         lines.push(format!("measured in the {which} alone: {id} on {molecules} ({uses})"));

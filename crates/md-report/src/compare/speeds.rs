@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use md_io::results::{Model, Results, Speed};
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +36,12 @@ pub(super) fn compare(
     b: &Results,
     after: &Model,
 ) -> Result<Vec<SpeedChange>, String> {
-    let rows = |results: &'_ Results, name: &str| -> Vec<Speed> {
-        results.speed.iter().filter(|s| s.model == name).cloned().collect()
-    };
-    let (xs, ys) = (rows(a, &before.name), rows(b, &after.name));
+    let key = |s: &Speed| (s.molecule.clone(), s.batch, s.threads);
+    let theirs: BTreeMap<_, &Speed> =
+        b.speed.iter().rev().filter(|y| y.model == after.name).map(|y| (key(y), y)).collect();
     let mut changes = Vec::new();
-    for x in &xs {
-        let key = |s: &Speed| (s.molecule.clone(), s.batch, s.threads);
-        let Some(y) = ys.iter().find(|y| key(x) == key(y)) else { continue };
+    for x in a.speed.iter().filter(|x| x.model == before.name) {
+        let Some(&y) = theirs.get(&key(x)) else { continue };
         let processor = |results: &Results| results.provenance.cpu.clone();
         match (processor(a), processor(b)) {
             (Some(p), Some(q)) if p == q => {}

@@ -1,0 +1,66 @@
+use std::collections::BTreeMap;
+
+use md_io::results::{Check, Model, Results, Role};
+
+use super::{CheckKey, listed};
+
+/// Values within this fraction of each other are the same: another machine rounds otherwise.
+const ROUNDING: f64 = 1e-9;
+
+/// Where verdicts and checks of a file are not those that follow from its measurements. Checks that an older version
+/// did not make are none of its claims.
+pub(super) fn contradictions(which: &str, stored: &Results, judged: &Results) -> Vec<String> {
+    stored.models.iter().zip(&judged.models).flat_map(|(x, y)| of_model(which, x, y)).collect()
+}
+
+fn of_model(which: &str, stored: &Model, judged: &Model) -> Vec<String> {
+    let why = "changed by hand, or written by another version";
+    let name = &stored.name;
+    let mut found = Vec::new();
+    if let Some(claimed) =
+        stored.verdict.filter(|_| stored.role == Role::Candidate && stored.verdict != judged.verdict)
+    {
+        let follows = judged.verdict.map_or("nothing", |v| v.label());
+        found.push(format!(
+            "{which}: its stored verdict of {name} is {}, its measurements say {follows}: {why}",
+            claimed.label()
+        ));
+    }
+    let follows: BTreeMap<_, &Check> = judged.checks.iter().map(|c| (CheckKey::of(c), c)).collect();
+    let differing: Vec<String> = stored
+        .checks
+        .iter()
+        .filter_map(|claimed| {
+            let key = CheckKey::of(claimed);
+            let words = match follows.get(&key) {
+                Some(check) if is_same(claimed, check) => return None,
+                Some(check) => format!("{}, not {}", ended(check), ended(claimed)),
+                None => "no such check is made".to_owned(),
+            };
+            Some(format!("{key}: {words}"))
+        })
+        .collect();
+    if !differing.is_empty() {
+        found.push(format!(
+            "{which}: {} of {} stored checks of {name} are not what its measurements say ({why}): {}",
+            differing.len(),
+            stored.checks.len(),
+            listed(&differing)
+        ));
+    }
+    found
+}
+
+fn is_same(a: &Check, b: &Check) -> bool {
+    let close = |x: f64, y: f64| x == y || (x - y).abs() <= ROUNDING * x.abs().max(y.abs());
+    let values = match (a.value, b.value) {
+        (Some(x), Some(y)) => close(x, y),
+        (x, y) => x == y,
+    };
+    values && a.status == b.status && a.at_least == b.at_least && close(a.threshold, b.threshold)
+}
+
+fn ended(check: &Check) -> String {
+    let value = crate::checks::value(check);
+    format!("{} ({value}, {} asked)", check.status.label(), crate::checks::threshold(check))
+}

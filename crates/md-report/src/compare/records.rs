@@ -1,0 +1,334 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use md_io::results::{Evaluation, Results, Run, RunFate, Series};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Names, listed};
+use crate::words::{number, stage};
+
+/// Changes of a number by this fraction of the larger value and more are alike: the larger in its unit counts.
+const LARGE: f64 = 0.9;
+
+/// Letters of a text that are shown.
+const SHOWN: usize = 60;
+
+/// Records of one kind that are not the same in both results, whether or not a check shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Of what kind, such as `gates`.
+    pub kind: String,
+    /// Records that both have.
+    pub of: usize,
+    /// Those of them that differ.
+    pub differing: usize,
+    /// Records of the first alone.
+    pub only_before: usize,
+    /// Records of the second alone.
+    pub only_after: usize,
+    /// The largest difference, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest: Option<String>,
+}
+
+/// What the records say of the models that both results have.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Every kind of record that differs.
+    pub(super) differences: Vec<Difference>,
+    /// What the second lacks of what was measured in the first.
+    pub(super) missing: Vec<String>,
+}
+
+/// The model, where a record is of one, and which of its records it is.
+type Key<T> = for<'t> fn(&'t T) -> (Option<&'t str>, String);
+
+/// Compares all records of `a` and `b`, which hold neither times nor verdicts ([`Results::reproducible`]).
+pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
+    let mut found = Found::default();
+    // A plan asks for these: one that is missing was not measured.
+    found.asked(names, "gates", [&a.gates, &b.gates], |g| {
+        (Some(&g.model), format!("{} on {}", g.id, g.molecule))
+    });
+    found.asked_for_a_time(names, "runs", [&a.runs, &b.runs], |r| (Some(&r.model), run(r)), lasted_ps);
+    found.asked(names, "relaxations", [&a.relaxations, &b.relaxations], |r| {
+        (Some(&r.model), r.molecule.clone())
+    });
+    found.asked(names, "evaluations", [&a.evaluations, &b.evaluations], |e| (Some(&e.model), evaluation(e)));
+    found.asked_for_a_time(
+        names,
+        "comparisons of dynamics",
+        [&a.comparisons, &b.comparisons],
+        |c| (Some(&c.model), c.molecule.clone()),
+        |c| c.duration_ps,
+    );
+    found.asked(names, "distribution shifts", [&a.shifts, &b.shifts], |s| {
+        (Some(&s.model), s.molecule.clone())
+    });
+    found.asked_for_a_time(
+        names,
+        "ladders of time steps",
+        [&a.timesteps, &b.timesteps],
+        |t| (Some(&t.model), format!("{} at {} K", t.molecule, t.temperature_k)),
+        |t| t.duration_ps,
+    );
+    // These follow from what was measured.
+    found.add(names, "survival statistics", [&a.survival, &b.survival], |s| {
+        (Some(&s.model), s.molecule.clone().unwrap_or_else(|| "all molecules".to_owned()))
+    });
+    found.add(names, "attributions", [&a.attributions, &b.attributions], |x| {
+        (Some(&x.model), format!("{} at {} K", x.molecule, x.temperature_k))
+    });
+    found.add(names, "failures", [&a.failures, &b.failures], |f| {
+        let molecule = f.molecule.as_deref().unwrap_or("all molecules");
+        (Some(&f.model), format!("{} on {molecule}", stage(f.stage)))
+    });
+    found.add(names, "curves", [&a.series, &b.series], |s| (Some(&s.model), series(s)));
+    found.add(names, "models", [&a.models, &b.models], |m| (Some(&m.name), String::new()));
+    found.add(names, "molecules", [&a.molecules, &b.molecules], |m| (None, m.name.clone()));
+    found.add(names, "notes on economy", [&a.economy, &b.economy], |note| (None, note.clone()));
+    found
+}
+
+fn run(run: &Run) -> String {
+    let mut words = format!("{} of {} at {}", run.ensemble, run.molecule, run.temperature_k);
+    if let Some(to_k) = run.ramp_to_k {
+        words += &format!("-{to_k}");
+    }
+    words += &format!(" K, {} fs", run.timestep_fs);
+    if let Some(ps) = run.equilibrated_ps {
+        words += &format!(", after {ps} ps");
+    }
+    if !run.relaxed {
+        words += ", as given";
+    }
+    words + &format!(", replica {}", run.replica)
+}
+
+/// How long a run was watched, ps: what broke was watched to its end.
+fn lasted_ps(run: &Run) -> f64 {
+    if run.fate == RunFate::Diverged { run.planned_ps() } else { run.done_ps() }
+}
+
+/// Files are known by their content. The frames of a model's own runs are others for every model.
+fn evaluation(evaluation: &Evaluation) -> String {
+    let molecule = evaluation.molecule.as_deref().unwrap_or("all molecules");
+    if evaluation.by_time.is_empty() {
+        let sum: String = evaluation.sha256.chars().take(12).collect();
+        format!("{molecule} against frames of SHA-256 {sum}")
+    } else {
+        format!("{molecule} along its own runs")
+    }
+}
+
+/// Without the name of the model, which runs begin with.
+fn series(series: &Series) -> String {
+    let of = series.of.as_deref().unwrap_or_default();
+    format!("{} of {} {}", series.id, series.molecule, of.strip_prefix(&series.model).unwrap_or(of))
+}
+
+impl Found {
+    /// Records that must not be missing.
+    fn asked<T: Serialize + PartialEq>(
+        &mut self,
+        names: &Names<'_>,
+        kind: &str,
+        records: [&[T]; 2],
+        key: Key<T>,
+    ) {
+        self.asked_for_a_time(names, kind, records, key, |_| 0.0);
+    }
+
+    /// Records that must be neither missing nor shorter.
+    fn asked_for_a_time<T: Serialize + PartialEq>(
+        &mut self,
+        names: &Names<'_>,
+        kind: &str,
+        records: [&[T]; 2],
+        key: Key<T>,
+        duration_ps: fn(&T) -> f64,
+    ) {
+        let pairs = self.add(names, kind, records, key);
+        let shorter = pairs.both.iter().filter_map(|(model, what, x, y)| {
+            let (before, after) = (duration_ps(x), duration_ps(y));
+            // Steps times their length, summed or not, differ by rounding.
+            let is_shorter = after < before * (1.0 - 1e-9);
+            let words = || format!("{what} ({} -> {} ps)", number(before), number(after));
+            is_shorter.then(|| (*model, words()))
+        });
+        for (list, how) in [(pairs.only_before, "missing"), (by_model(shorter), "shorter")] {
+            self.missing.extend(list.into_iter().map(|(model, all)| {
+                format!("{model}: {} {kind} {how} in the second: {}", all.len(), listed(&all))
+            }));
+        }
+    }
+
+    /// Matches the records of models that both have, and tells how they differ.
+    fn add<'a, T: Serialize + PartialEq>(
+        &mut self,
+        names: &Names<'a>,
+        kind: &str,
+        [a, b]: [&'a [T]; 2],
+        key: Key<T>,
+    ) -> Pairs<'a, T> {
+        let partners: BTreeMap<&str, &str> = names.iter().map(|(x, y)| (*y, *x)).collect();
+        let mut theirs: BTreeMap<(&str, String), VecDeque<&T>> = BTreeMap::new();
+        for y in b {
+            let (model, what) = key(y);
+            if let Some(model) = model.map_or(Some(""), |m| partners.get(m).copied()) {
+                theirs.entry((model, what)).or_default().push_back(y);
+            }
+        }
+        let mut alone = Vec::new();
+        let mut both = Vec::new();
+        for x in a {
+            let (model, what) = key(x);
+            if model.is_some_and(|m| !names.contains_key(m)) {
+                continue;
+            }
+            let key = (model.unwrap_or_default(), what);
+            match theirs.get_mut(&key).and_then(VecDeque::pop_front) {
+                Some(y) => both.push((key.0, key.1, x, y)),
+                None => alone.push(key),
+            }
+        }
+        let mut difference = Difference {
+            kind: kind.to_owned(),
+            of: both.len(),
+            differing: 0,
+            only_before: alone.len(),
+            only_after: theirs.values().map(VecDeque::len).sum(),
+            largest: None,
+        };
+        let mut largest: Option<Leaf> = None;
+        for (model, what, x, y) in both.iter().filter(|(_, _, x, y)| x != y) {
+            let Some(mut leaf) = differing(x, y) else { continue };
+            difference.differing += 1;
+            if largest.as_ref().is_none_or(|known| known.weight < leaf.weight) {
+                let place: Vec<&str> = [*model, what].into_iter().filter(|s| !s.is_empty()).collect();
+                leaf.words = format!("{} {}", place.join(": "), leaf.words);
+                largest = Some(leaf);
+            }
+        }
+        difference.largest = largest.map(|leaf| leaf.words);
+        if difference.differing + difference.only_before + difference.only_after > 0 {
+            self.differences.push(difference);
+        }
+        Pairs { only_before: by_model(alone), both }
+    }
+}
+
+/// The records of one kind.
+struct Pairs<'a, T> {
+    /// Model of the first, which record, and both of them.
+    both: Vec<(&'a str, String, &'a T, &'a T)>,
+    /// What the second has not, by model of the first.
+    only_before: Vec<(&'a str, Vec<String>)>,
+}
+
+/// In the order in which models come.
+fn by_model<'a>(records: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'a str, Vec<String>)> {
+    let mut places = BTreeMap::new();
+    let mut models: Vec<(&str, Vec<String>)> = Vec::new();
+    for (model, what) in records {
+        let place = *places.entry(model).or_insert_with(|| {
+            models.push((model, Vec::new()));
+            models.len() - 1
+        });
+        models[place].1.push(what);
+    }
+    models
+}
+
+/// One value of a record that differs.
+struct Leaf {
+    /// The larger the more it says: the relative difference, then the difference.
+    weight: (f64, f64),
+    words: String,
+}
+
+/// The largest difference of two records; `None` where only the names of models differ.
+fn differing(x: &impl Serialize, y: &impl Serialize) -> Option<Leaf> {
+    let [mut x, mut y] =
+        [serde_json::to_value(x), serde_json::to_value(y)].map(|value| value.unwrap_or(Value::Null));
+    for record in [&mut x, &mut y] {
+        if let Value::Object(fields) = record {
+            // The name of the model is in all of them. Otherwise they are equal: records are matched by them.
+            for name in ["model", "name", "id", "of"] {
+                fields.remove(name);
+            }
+        }
+    }
+    let mut largest = None;
+    leaves(&x, &y, "", &mut largest);
+    let mut leaf: Leaf = largest?;
+    // What has a value says it without its name.
+    if let (Some(words), Some(unit)) =
+        (leaf.words.strip_prefix("value "), x.get("unit").and_then(Value::as_str))
+    {
+        leaf.words = format!("{words} {unit}").trim_end().to_owned();
+    }
+    Some(leaf)
+}
+
+/// Keeps the largest difference below `path`.
+fn leaves(x: &Value, y: &Value, path: &str, largest: &mut Option<Leaf>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let mut keep = |weight: (f64, f64), before: String, after: String| {
+        if largest.as_ref().is_none_or(|known| known.weight < weight) {
+            *largest = Some(Leaf { weight, words: format!("{path} {before} -> {after}") });
+        }
+    };
+    match (x, y) {
+        _ if x == y => {}
+        (Value::Object(p), Value::Object(q)) => {
+            for (name, before) in p {
+                leaves(before, q.get(name).unwrap_or(&Value::Null), &below(name), largest);
+            }
+            for (name, after) in q.iter().filter(|(name, _)| !p.contains_key(*name)) {
+                leaves(&Value::Null, after, &below(name), largest);
+            }
+        }
+        (Value::Array(p), Value::Array(q)) => {
+            if p.len() != q.len() {
+                keep((LARGE, 0.0), format!("{} entries", p.len()), format!("{} entries", q.len()));
+            }
+            for (n, (before, after)) in p.iter().zip(q).enumerate() {
+                leaves(before, after, &below(&n.to_string()), largest);
+            }
+        }
+        (Value::Number(p), Value::Number(q)) => {
+            let [before, after] = [p, q].map(|n| n.as_f64().unwrap_or(f64::NAN));
+            let difference = (after - before).abs();
+            let relative = difference / before.abs().max(after.abs());
+            let mut shown = [number(before), number(after)];
+            if shown[0] == shown[1] {
+                shown = [p.to_string(), q.to_string()];
+            }
+            let [before, after] = shown;
+            keep((relative.min(LARGE), difference), before, after);
+        }
+        (Value::String(p), Value::String(q)) => keep((0.0, 0.0), shortened(p), shortened(q)),
+        _ => keep((1.0, 0.0), shown(x), shown(y)),
+    }
+}
+
+/// A value, or what stands for it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Number(n) => n.as_f64().map_or_else(|| n.to_string(), number),
+        Value::String(text) => shortened(text),
+        Value::Array(all) => format!("{} entries", all.len()),
+        Value::Object(_) => "some".to_owned(),
+        Value::Bool(is) => is.to_string(),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= SHOWN {
+        format!("'{text}'")
+    } else {
+        format!("'{}…'", text.chars().take(SHOWN).collect::<String>())
+    }
+}
