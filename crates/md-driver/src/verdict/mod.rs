@@ -36,8 +36,9 @@ pub use md_report::ENGINE;
 const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
 
 /// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of
-/// the atoms, two molecules, pairs; and the comparison with another implementation, of which it has none.
-const NOT_FOR_CONTROL: [&str; 4] = ["equivalence", "permutation", "extensivity", "dimer"];
+/// the atoms, two molecules, pairs; the comparison with another implementation, of which it has none; and that with
+/// frequencies of the molecule, which nothing was fitted to.
+const NOT_FOR_CONTROL: [&str; 5] = ["equivalence", "permutation", "extensivity", "dimer", "frequency_error"];
 
 /// What a campaign came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -390,6 +390,15 @@ fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
         outcome(&results)
     };
     assert_eq!(with_control(|_| {}), Outcome::Met);
+    // Its frequencies are nobody's.
+    let frequencies = |r: &mut Results| {
+        r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
+        r.gates
+            .iter_mut()
+            .filter(|g| g.id == "frequency_error" && g.model == "c")
+            .for_each(|g| g.value = Some(20.0));
+    };
+    assert_eq!(with_control(frequencies), Outcome::Met);
     assert_eq!(with_control(|r| r.runs.retain(|run| run.model != "c")), Outcome::Incomplete);
 }
 
