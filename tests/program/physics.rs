@@ -148,17 +148,24 @@ fn frames_go_out_and_come_back_labelled() {
         ]);
         (output, Results::read(&out.join("results.json")).ok())
     };
-    // As they are, the labels are the model's own: no evidence.
+    // As they are, they have no labels, and with the model's own there is no evidence.
     assert_eq!(take(&["--molecule", "water"]).status, 0);
-    let (output, _) = again(&frames, "own");
-    assert_eq!(output.status, 2, "{}", output.stdout);
-    assert!(output.stderr.contains("the labels are the model's own forces"), "{}", output.stderr);
-    assert!(!folder.path().join("own").exists(), "an error before anything is run");
-
-    // Forces that are off by 0.3 eV/Å in x, as another program might say.
     let labelled = folder.path().join("labelled.extxyz");
     let text = std::fs::read_to_string(&frames).unwrap();
-    let shifted: String = text
+    let own = text.replace(":model_forces:", ":forces:").replace("model_energy=", "energy=");
+    std::fs::write(&labelled, &own).unwrap();
+    for (labels, expected) in [
+        (&frames, "frame 0: no forces: these frames hold the model's own answers (model_forces)"),
+        (&labelled, "the labels are the model's own forces"),
+    ] {
+        let (output, _) = again(labels, "own");
+        assert_eq!(output.status, 2, "{}", output.stdout);
+        assert!(output.stderr.contains(expected), "{}", output.stderr);
+        assert!(!folder.path().join("own").exists(), "an error before anything is run");
+    }
+
+    // Forces that are off by 0.3 eV/Å in x, as another program might say.
+    let shifted: String = own
         .lines()
         .map(|line| {
             let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -170,7 +177,7 @@ fn frames_go_out_and_come_back_labelled() {
             }
         })
         .collect();
-    std::fs::write(&labelled, shifted).unwrap();
+    std::fs::write(&labelled, &shifted).unwrap();
     let (output, results) = again(&labelled, "labelled");
     let results = results.unwrap();
     let along = results.evaluations.iter().find(|e| !e.by_time.is_empty()).unwrap();
@@ -185,10 +192,19 @@ fn frames_go_out_and_come_back_labelled() {
     assert!(output.stdout.contains("along its own runs of water: 300 K"), "{}", output.stdout);
 
     // Labels of nowhere.
-    std::fs::write(&labelled, text.replace("model=student", "model=other")).unwrap();
-    let (output, _) = again(&labelled, "other");
-    assert_eq!(output.status, 2);
-    assert!(output.stderr.contains("frame 0: the campaign has no model 'other'"), "{}", output.stderr);
+    let methane = shifted.replace("molecule=water", "molecule=methane");
+    let second =
+        format!("{own}{}", text.lines().take(5).map(|line| line.to_owned() + "\n").collect::<String>());
+    for (text, expected) in [
+        (text.replace("model=student", "model=other"), "frame 0: the campaign has no model 'other'"),
+        (methane, "frame 0 is H2O, the structure is CH4"),
+        (second, "frame 8: no forces: these frames hold the model's own answers"),
+    ] {
+        std::fs::write(&labelled, text).unwrap();
+        let (output, _) = again(&labelled, "other");
+        assert_eq!(output.status, 2);
+        assert!(output.stderr.contains(expected), "{}", output.stderr);
+    }
 }
 
 #[test]

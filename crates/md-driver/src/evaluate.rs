@@ -382,12 +382,11 @@ mod tests {
         assert!(off > 1e-5 && left < 1e-8, "{off} {left}");
     }
 
-    /// A potential whose forces are labels plus noise of known size: the slope and its error are those of a hand
-    /// calculation.
+    /// Two frames by hand.
     #[test]
     fn the_error_of_the_slope_comes_from_the_scatter_between_frames() {
-        let mut errors = Errors::default();
-        errors.frames = vec![[0.0, 1.0, 1.0], [0.0, 2.4, 2.0]];
+        let frames = vec![[0.0, 1.0, 1.0], [0.0, 2.4, 2.0]];
+        let mut errors = Errors { frames, ..Errors::default() };
         // s = 3.4 / 3; residuals 1 - s and 2.4 - 2 s are -+0.1333; 2 / 1 of the sum of their squares is 0.0711.
         let error = errors.slope_standard_error(3.4 / 3.0).unwrap();
         assert!((error - (4.0_f64 * (0.4 / 3.0_f64).powi(2)).sqrt() / 3.0).abs() < 1e-15, "{error}");

@@ -1,8 +1,8 @@
 //! Frames that a model visits: kept during its runs, written for any program to label, read back with the labels.
 //!
 //! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies
-//! and forces and, in the comment line, where each comes from. `mdproof frames` picks some of them, a reference
-//! program replaces energies and forces by its own, and `validate --labels` compares.
+//! and forces (`model_energy`, `model_forces`: no labels) and, in the comment line, where each comes from. `mdproof frames`
+//! picks some of them, a reference program adds its `energy` and `forces`, and `validate --labels` compares.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,6 +28,9 @@ const TIME_BINS: usize = 5;
 
 /// Key of the model's own energy, eV: no label.
 pub const MODEL_ENERGY: &str = "model_energy";
+
+/// Column of its own forces, eV/Å: no labels either.
+const MODEL_FORCES: &str = "model_forces";
 
 /// A frame of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -132,7 +135,9 @@ pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
             ];
             let to_write = FrameToWrite {
                 energy_ev: Some(frame.energy_ev).filter(|e| e.is_finite()),
+                energy_key: MODEL_ENERGY,
                 forces: Some(&frame.forces),
+                forces_key: MODEL_FORCES,
                 info: &info,
                 ..FrameToWrite::from(&frame.system)
             };
@@ -153,8 +158,10 @@ pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str
     }
     let mut text = Vec::new();
     let mut n = 0;
-    for frame in extxyz::open(from, LabelKeys::default())? {
-        let frame = frame?;
+    let keys = LabelKeys { energy: MODEL_ENERGY.into(), forces: MODEL_FORCES.into(), required: false };
+    for frame in extxyz::open(from, keys)? {
+        let mut frame = frame?;
+        frame.info.remove("energy"); // the model's own, as it was once written: no label
         let is = |key: &str, wanted: Option<&str>| {
             wanted.is_none_or(|w| frame.info.get(key).is_some_and(|v| v == w))
         };
@@ -164,7 +171,9 @@ pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str
         let info: Vec<(&str, String)> = frame.info.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
         let to_write = FrameToWrite {
             energy_ev: frame.energy_ev,
+            energy_key: MODEL_ENERGY,
             forces: frame.forces.as_deref(),
+            forces_key: MODEL_FORCES,
             info: &info,
             ..FrameToWrite::from(&frame.system)
         };

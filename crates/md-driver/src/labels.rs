@@ -178,3 +178,68 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
         _ => Ok(sample),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use md_core::{Element, Vec3};
+    use md_testkit::analytic::LennardJones;
+
+    use super::*;
+
+    /// Argon dimers of growing length, with forces of `factor` times the potential's.
+    fn dimers(n: usize, factor: f64) -> Vec<LabelledFrame> {
+        let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+        (0..n)
+            .map(|k| {
+                let positions = vec![Vec3::zeros(), Vec3::new(3.5 + 0.01 * k as f64, 0.0, 0.0)];
+                let system = System::new(vec![Element::AR; 2], positions).unwrap();
+                let state = md_core::State::at_rest(std::slice::from_ref(&system), &mut potential).unwrap();
+                let forces = state.evaluation().forces.iter().map(|f| factor * f).collect();
+                LabelledFrame {
+                    system,
+                    energy_ev: None,
+                    forces: Some(forces),
+                    velocities: None,
+                    info: std::collections::BTreeMap::new(),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_all_frames() {
+        for n in [1, 15, 16, 17, 33, 1000] {
+            let mut sample = Sample::default();
+            let frames = dimers(n, 1.0);
+            frames.iter().for_each(|frame| sample.push(frame.clone()));
+            let kept = sample.frames.len();
+            assert!((n.min(9)..=SAMPLE).contains(&kept), "{n}: {kept}");
+            let places: Vec<usize> = sample
+                .frames
+                .iter()
+                .map(|kept| frames.iter().position(|frame| frame == kept).unwrap())
+                .collect();
+            let stride = 1 << sample.stride_log2;
+            assert_eq!(places, (0..n).step_by(stride).collect::<Vec<_>>(), "{n}");
+        }
+    }
+
+    #[test]
+    fn labels_are_a_models_own_only_where_all_agree() {
+        let fault = |frames: &[LabelledFrame]| {
+            let mut sample = Sample::default();
+            frames.iter().for_each(|frame| sample.push(frame.clone()));
+            let mut potentials = [(); 2].map(|()| LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 });
+            let [a, b] = &mut potentials;
+            sample.fault([a, b])
+        };
+        assert_eq!(fault(&dimers(20, 1.0)).as_deref(), Some(OWN));
+        assert_eq!(fault(&dimers(20, 1.01)), None);
+        let mut but_one = dimers(20, 1.0);
+        but_one[4] = dimers(5, 1.1).remove(4);
+        assert_eq!(fault(&but_one), None);
+        assert!(fault(&dimers(20, -0.9)).unwrap().contains("look like gradients"));
+        assert_eq!(fault(&dimers(20, 0.0)), None, "no angle");
+        assert_eq!(fault(&[]), None);
+    }
+}

@@ -149,8 +149,8 @@ fn every_run_has_a_name_of_its_own() {
 fn frames_are_read_run_by_run() {
     let frame = |run: &str, time: &str, x: f64| {
         format!(
-            "2\nProperties=species:S:1:pos:R:3 pbc=\"F F F\" model=m molecule=hf run={run} temperature_K=300 {time}\n\
-             H 0 0 0\nF {x} 0 0\n"
+            "2\nProperties=species:S:1:pos:R:3:model_forces:R:3 model_energy=-1 pbc=\"F F F\" model=m molecule=hf run={run} \
+             temperature_K=300 {time}\nH 0 0 0 1 0 0\nF {x} 0 0 -1 0 0\n"
         )
     };
     let folder = tempfile::tempdir().unwrap();

@@ -15,8 +15,12 @@ pub struct FrameToWrite<'a> {
     pub cell: Option<&'a Cell>,
     /// Potential energy, eV.
     pub energy_ev: Option<f64>,
+    /// Its key: `energy`, which readers take for a label, unless it is to be none.
+    pub energy_key: &'a str,
     /// Force on each atom, eV/Å.
     pub forces: Option<&'a [Vec3]>,
+    /// Name of their column, likewise: `forces`.
+    pub forces_key: &'a str,
     /// Velocity of each atom, Å/fs.
     pub velocities: Option<&'a [Vec3]>,
     /// Further keys of the comment line, with their values as text.
@@ -32,7 +36,9 @@ impl<'a> FrameToWrite<'a> {
             masses_amu: None,
             cell: None,
             energy_ev: None,
+            energy_key: "energy",
             forces: None,
+            forces_key: "forces",
             velocities: None,
             info: &[],
         }
@@ -112,7 +118,7 @@ pub fn write_frame(out: &mut impl Write, frame: &FrameToWrite<'_>) -> Result<(),
         }
     }
     for (key, value) in frame.info {
-        check_info(key, value)?;
+        check_info(frame.energy_key, key, value)?;
     }
     let masses = frame
         .masses_amu
@@ -132,10 +138,10 @@ pub fn write_frame(out: &mut impl Write, frame: &FrameToWrite<'_>) -> Result<(),
         write!(out, ":velocities:R:3")?;
     }
     if frame.forces.is_some() {
-        write!(out, ":forces:R:3")?;
+        write!(out, ":{}:R:3", frame.forces_key)?;
     }
     if let Some(energy) = frame.energy_ev {
-        write!(out, " energy={energy:?}")?;
+        write!(out, " {}={energy:?}", frame.energy_key)?;
     }
     let [a, b, c] =
         frame.cell.map_or([false; 3], Cell::periodic).map(|periodic| if periodic { 'T' } else { 'F' });
@@ -167,12 +173,12 @@ fn write_vector(out: &mut impl Write, v: Vec3) -> io::Result<()> {
     write!(out, " {:?} {:?} {:?}", v.x, v.y, v.z)
 }
 
-fn check_info(key: &str, value: &str) -> Result<(), WriteError> {
+fn check_info(energy_key: &str, key: &str, value: &str) -> Result<(), WriteError> {
     let letters = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     let reason = if !letters {
         "a key is a letter or _, then letters, digits, _ and -"
-    } else if ["Lattice", "Properties", "pbc", "energy"].contains(&key) {
+    } else if ["Lattice", "Properties", "pbc", "energy", energy_key].contains(&key) {
         "the frame itself sets this key"
     } else if value.is_empty() {
         "an empty value makes ASE misread what follows"

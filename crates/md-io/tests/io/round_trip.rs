@@ -88,7 +88,7 @@ proptest! {
 #[test]
 fn what_would_not_be_read_back_is_not_written() {
     let (elements, positions) = ([Element::H; 2], [Vec3::zeros(), Vec3::new(0.74, 0.0, 0.0)]);
-    let frame = FrameToWrite::new(&elements, &positions);
+    let frame = FrameToWrite { energy_key: "own_energy", ..FrameToWrite::new(&elements, &positions) };
     let mut out = Vec::new();
     for (key, value) in [
         ("", "1"),
@@ -96,6 +96,7 @@ fn what_would_not_be_read_back_is_not_written() {
         ("1st", "1"),
         ("a=b", "1"),
         ("energy", "1"),
+        ("own_energy", "1"),
         ("Lattice", "1"),
         ("empty", ""),
         ("lines", "a\nb"),
