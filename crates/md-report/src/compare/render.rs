@@ -101,7 +101,7 @@ fn difference_line(difference: &Difference) -> String {
     }
     for (n, which) in [(only_before, "first"), (only_after, "second")] {
         if *n > 0 {
-            parts.push(format!("{n} {kind} in the {which} alone"));
+            parts.push(format!("{kind} in the {which} alone: {n}"));
         }
     }
     parts.join(", ")
