@@ -45,9 +45,7 @@ fn document(changes: &Changes) -> Document {
         page.heading("measurements that differ, whether or not a check shows it");
         let mut lines: Vec<String> = changes.differences.iter().map(difference_line).collect();
         if lines.is_empty() {
-            lines.push(
-                "none of the models that both have: names, conditions or the order of records do".to_owned(),
-            );
+            lines.push("none: only names, conditions or the order of records differ".to_owned());
         }
         page.list(lines);
     }
