@@ -186,7 +186,7 @@ fn of_model(model: &ModelChanges) -> Vec<String> {
     ]
     .into_iter()
     .filter(|(_, all)| !all.is_empty())
-    .map(|(what, all)| format!("{}: {} {what}: {}", model.before, all.len(), listed(&all)))
+    .map(|(what, all)| format!("{}: {what}: {}", model.before, listed(&all)))
     .collect()
 }
 

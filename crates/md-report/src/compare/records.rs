@@ -157,9 +157,10 @@ impl Found {
             is_shorter.then(|| (*model, words()))
         });
         for (list, how) in [(pairs.only_before, "missing"), (by_model(shorter), "shorter")] {
-            self.missing.extend(list.into_iter().map(|(model, all)| {
-                format!("{model}: {} {kind} {how} in the second: {}", all.len(), listed(&all))
-            }));
+            self.missing.extend(
+                list.into_iter()
+                    .map(|(model, all)| format!("{model}: {kind} {how} in the second: {}", listed(&all))),
+            );
         }
     }
 

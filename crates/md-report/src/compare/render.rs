@@ -45,9 +45,7 @@ fn document(changes: &Changes) -> Document {
         page.heading("measurements that differ, whether or not a check shows it");
         let mut lines: Vec<String> = changes.differences.iter().map(difference_line).collect();
         if lines.is_empty() {
-            lines.push(
-                "none of the models that both have: names, conditions or the order of records do".to_owned(),
-            );
+            lines.push("none: only names, conditions or the order of records differ".to_owned());
         }
         page.list(lines);
     }
@@ -101,7 +99,7 @@ fn difference_line(difference: &Difference) -> String {
     }
     for (n, which) in [(only_before, "first"), (only_after, "second")] {
         if *n > 0 {
-            parts.push(format!("{n} {kind} in the {which} alone"));
+            parts.push(format!("{kind} in the {which} alone: {n}"));
         }
     }
     parts.join(", ")
