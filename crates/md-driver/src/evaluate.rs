@@ -266,7 +266,7 @@ pub fn render_markdown(evaluations: &[Evaluation]) -> String {
         });
         table.add_row([
             e.frames.clone(),
-            e.n_frames.to_string(),
+            e.counted_frames(),
             or_none(rmse),
             or_none(force.map(|f| format!("{:.4}", f.mae_ev_per_angstrom))),
             or_none(force.and_then(|f| f.r2).map(|r2| format!("{r2:.4}"))),

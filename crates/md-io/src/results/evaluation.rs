@@ -37,6 +37,16 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+impl Evaluation {
+    /// Frames that the force errors are of, and of how many where not all count: `23 of 24`.
+    pub fn counted_frames(&self) -> String {
+        match self.force.as_ref().map_or(0, |f| f.n_frames) {
+            n if n == self.n_frames => n.to_string(),
+            n => format!("{n} of {}", self.n_frames),
+        }
+    }
+}
+
 /// Force error of the frames within a span of time of the runs they come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeBin {

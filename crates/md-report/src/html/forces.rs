@@ -113,7 +113,7 @@ fn table(pair: Pair<'_>) -> Option<Table> {
         let rmse = or_none(force.map(|f| f.rmse_ev_per_angstrom));
         vec![
             file_name(&e.frames).to_owned(),
-            e.n_frames.to_string(),
+            e.counted_frames(),
             error.map_or_else(|| rmse.clone(), |error| format!("{rmse} ± {error:.1e}")),
             or_none(force.map(|f| f.mae_ev_per_angstrom)),
             or_none(force.map(|f| f.max_ev_per_angstrom)),
