@@ -33,7 +33,7 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, Re
             let met = model.expected.is_none_or(|expected| expected == verdict);
             let message = format!("{}: {}", verdict.label(), model.summary);
             let failure = (!met).then_some((verdict.label(), message.as_str()));
-            suite.add_test_case(plain("as expected", &suite.name.to_string(), failure));
+            suite.add_test_case(plain("as expected", &suite.name, failure));
             report.add_test_suite(suite);
         }
         let mut uses: Vec<&str> = Vec::new();
