@@ -103,7 +103,7 @@ fn one_atom_fails_nothing_that_it_cannot_have() {
         assert!(!open.contains(&key), "{open:?}");
     }
     // What is open is that the run is short and the only one, and that nobody gave labels.
-    let more = ["stable_ps", "force_rmse_ev_per_angstrom", "temperatures", "replicas"];
+    let more = ["stable_ps", "force_rmse_ev_per_angstrom", "force_slope_error", "temperatures", "replicas"];
     assert!(open.iter().all(|key| more.contains(key)), "{open:?}");
     for key in ["max_bond_ratio", "angular_momentum_hbar", "energy_drift_meV_per_atom_per_ps"] {
         assert_eq!(
