@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use md_core::System;
 use md_metrics::{Composition, composition};
 
-/// Geometries are the same when no distance between two atoms differs by more than this, Å.
-const SAME_ANGSTROM: f64 = 1e-6;
+/// Geometries are the same when no distance between two atoms differs by more than this, Å: an atom at 100 K moves as far
+/// in a tenth of a femtosecond.
+const SAME_ANGSTROM: f64 = 1e-4;
 
 /// What tells a geometry from others, however it is shifted, turned, mirrored, or its atoms of one element exchanged.
 ///
@@ -94,14 +95,14 @@ mod tests {
             ([[0.0, 0.0, 0.0], [-0.24, 0.93, 0.0], [0.96, 0.0, 0.0]], [o, h, h]),
             ([[0.96, 0.0, 0.0], [0.0, 0.0, 0.0], [-0.24, 0.93, 0.0]], [h, o, h]),
             ([[5.0, 1.0, 2.0], [5.0, 1.96, 2.0], [5.0, 0.76, 2.93]], [o, h, h]),
-            ([[0.0, 0.0, 0.0], [0.960_000_5, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
-            ([[0.0, 0.0, 0.0], [0.959_999_5, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.960_05, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.959_95, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
         ] {
             assert!(!known.insert(&water(same, elements)), "{same:?}");
         }
         for (other, elements) in [
-            ([[0.0, 0.0, 0.0], [0.960_01, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
-            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.240_01, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.961, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h]),
+            ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.241, 0.93, 0.0]], [o, h, h]),
             ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [h, o, h]),
             ([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, Element::N]),
         ] {

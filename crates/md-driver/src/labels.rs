@@ -16,9 +16,13 @@ use crate::evaluate::formula;
 /// Frames of which a model is asked, evenly spread over all.
 const SAMPLE: usize = 16;
 
-/// Forces that agree to this part of their root mean square and this much (eV/Å) are the same but for rounding: single
-/// and double precision of one model differ by some 5e-6 eV/Å.
-const SAME_FORCES: f64 = 1e-5;
+/// Forces that agree to this much and this part of their root mean square are the same but for rounding: single and double
+/// precision of one model differ by some 5e-6 eV/Å, what has four decimals in a file by 3e-5.
+const SAME_EV_PER_ANGSTROM: f64 = 1e-5;
+const SAME_PART: f64 = 1e-4;
+
+/// Labels are a model's own where more than one of so many frames has its forces: no reference agrees by chance.
+const OWN_ONE_OF: usize = 4;
 
 /// Forces with a smaller cosine to the model's than this have the other sign.
 const OPPOSITE_COSINE: f64 = -0.9;
@@ -57,8 +61,15 @@ impl Sample {
     pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<String> {
         let sums = potentials.map(|potential| self.sums(potential));
         let answered = || sums.iter().flatten();
-        if answered().any(|s| s.all_same) {
-            return Some(OWN.to_owned());
+        if let Some(same) =
+            answered().map(|s| s.same).max().filter(|same| OWN_ONE_OF * same > self.frames.len())
+        {
+            let of = self.frames.len();
+            return Some(if same == of {
+                OWN.to_owned()
+            } else {
+                format!("{OWN} ({same} of {of} frames asked)")
+            });
         }
         let cosine = answered().map(|s| s.product / (s.predicted * s.reference).sqrt()).next()?;
         (cosine < OPPOSITE_COSINE).then(|| {
@@ -69,7 +80,7 @@ impl Sample {
     }
 
     fn sums(&self, potential: &mut dyn Potential) -> Option<Sums> {
-        let mut sums = Sums { all_same: !self.frames.is_empty(), ..Sums::default() };
+        let mut sums = Sums::default();
         let mut answer = md_core::Evaluation::default();
         for frame in &self.frames {
             let Some(reference) = &frame.forces else { continue };
@@ -85,7 +96,7 @@ impl Sample {
             }
             sums.reference += squared;
             let components = 3.0 * reference.len() as f64;
-            sums.all_same &= same((difference / components).sqrt(), (squared / components).sqrt());
+            sums.same += usize::from(same((difference / components).sqrt(), (squared / components).sqrt()));
         }
         Some(sums)
     }
@@ -97,14 +108,14 @@ struct Sums {
     predicted: f64,
     product: f64,
     reference: f64,
-    /// Whether they are the same in every frame.
-    all_same: bool,
+    /// Frames in which they are the same.
+    same: usize,
 }
 
 /// Whether forces that differ by `rmse` are the same, where `rms` is that of the labels, eV/Å. Labels of zero are those of
 /// a lone atom: they tell nothing.
 fn same(rmse: f64, rms: f64) -> bool {
-    rms > 0.0 && rmse < SAME_FORCES * (1.0 + rms)
+    rms > 0.0 && rmse < SAME_EV_PER_ANGSTROM + SAME_PART * rms
 }
 
 /// Whether labels with these errors are the model's own answers.
@@ -225,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_a_models_own_only_where_all_agree() {
+    fn labels_are_a_models_own_where_a_good_part_of_them_is() {
         let fault = |frames: &[LabelledFrame]| {
             let mut sample = Sample::default();
             frames.iter().for_each(|frame| sample.push(frame.clone()));
@@ -237,7 +248,10 @@ mod tests {
         assert_eq!(fault(&dimers(20, 1.01)), None);
         let mut but_one = dimers(20, 1.0);
         but_one[4] = dimers(5, 1.1).remove(4);
-        assert_eq!(fault(&but_one), None);
+        assert!(fault(&but_one).unwrap().contains("(9 of 10 frames asked)"));
+        let mut only_one = dimers(20, 1.1);
+        only_one[4] = dimers(5, 1.0).remove(4);
+        assert_eq!(fault(&only_one), None);
         assert!(fault(&dimers(20, -0.9)).unwrap().contains("look like gradients"));
         assert_eq!(fault(&dimers(20, 0.0)), None, "no angle");
         assert_eq!(fault(&[]), None);

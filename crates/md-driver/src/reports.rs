@@ -112,7 +112,7 @@ pub fn report(a: &Report, out: &mut dyn Write) -> Result<u8> {
         writeln!(out, "{unfinished}")?;
     }
     writeln!(out, "{}", folder.join(HTML).display())?;
-    Ok(if results.campaign.is_finished() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
+    Ok(if results.campaign.is_whole() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
 }
 
 /// Runs `mdproof compare`. The exit status is 1 for a regression, 3 for results that are not comparable.

@@ -156,6 +156,11 @@ impl Campaign {
     pub fn is_finished(&self) -> bool {
         !self.finished.is_empty()
     }
+
+    /// Whether it is finished and no share of another: only then it has an outcome.
+    pub fn is_whole(&self) -> bool {
+        self.is_finished() && self.shard.is_none()
+    }
 }
 
 /// Runs of one model on one molecule under one condition that were not asked for this time.

@@ -55,10 +55,15 @@ pub fn failure(failure: &Failure) -> String {
     format!("{}: {}{molecule}: {}", failure.model, stage(failure.stage), failure.reason)
 }
 
-/// That a campaign is unfinished, and what was not measured; `None` at its end.
+/// That a campaign is unfinished, and what was not measured, or that it is a share of one; `None` at its end.
 pub fn unfinished(results: &Results) -> Option<String> {
-    if results.campaign.is_finished() {
+    if results.campaign.is_whole() {
         return None;
+    }
+    if let (true, Some(shard)) = (results.campaign.is_finished(), &results.campaign.shard) {
+        return Some(format!(
+            "UNFINISHED: these are the results of share {shard} of a campaign alone; mdproof merge joins the shares"
+        ));
     }
     let open: Vec<&str> =
         results.models.iter().filter(|m| !results.is_measured(&m.name)).map(|m| m.name.as_str()).collect();

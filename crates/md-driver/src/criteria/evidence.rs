@@ -411,6 +411,12 @@ fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
     statistics::longest_conditions(&made)
 }
 
+/// Temperatures nearer to each other than by this factor are one: molecules of a few atoms do not tell them apart.
+const APART: f64 = 1.1;
+
+/// Below this a molecule is all but at rest, K.
+const COLDEST_K: f64 = 50.0;
+
 pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
     let groups = by_temperature(s);
     if groups.is_empty() {
@@ -419,7 +425,13 @@ pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
     let mut kelvins: Vec<f64> = groups.iter().map(|g| g[0].temperature_k).collect();
     kelvins.sort_by(f64::total_cmp);
     let named: Vec<String> = kelvins.iter().map(f64::to_string).collect();
-    Finding::Amount { value: groups.len() as f64, detail: format!("runs at {} K", named.join(", ")) }
+    let mut apart: Vec<f64> = Vec::new();
+    for kelvin in kelvins.into_iter().filter(|k| *k >= COLDEST_K) {
+        if apart.last().is_none_or(|last| kelvin >= APART * last) {
+            apart.push(kelvin);
+        }
+    }
+    Finding::Amount { value: apart.len() as f64, detail: format!("runs at {} K", named.join(", ")) }
 }
 
 pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {

@@ -70,7 +70,7 @@ pub fn judge(results: &mut Results) {
 
 /// What the campaign as a whole came to: incomplete where it is not at its end, whatever its models show until then.
 pub fn outcome(results: &Results) -> Outcome {
-    if !results.campaign.is_finished() {
+    if !results.campaign.is_whole() {
         return Outcome::Incomplete;
     }
     let mut candidates = 0;

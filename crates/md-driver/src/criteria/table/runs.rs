@@ -268,7 +268,7 @@ pub(super) const ROWS: &[Criterion] = &[
     row(
         "temperatures",
         "temperatures of its runs",
-        "number of temperatures at which the molecule was run at constant energy",
+        "number of temperatures of 50 K or more, 10 % or more apart, at which the molecule was run at constant energy",
         "",
         Some(2.0),
         Theme::Amount,

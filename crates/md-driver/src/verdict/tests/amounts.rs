@@ -20,6 +20,11 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
         r.runs = [10.0, 299.0].into_iter().flat_map(two_replicas).collect();
     };
     assert_too_little("hottest_temperature_K", cold, "no run is hotter than 299 K");
+    // Nearly the same temperature is no other one, and rest is none.
+    for kelvins in [[300.0, 300.001], [300.0, 320.0], [0.001, 300.0]] {
+        let near = move |r: &mut Results| r.runs = kelvins.into_iter().flat_map(two_replicas).collect();
+        assert_too_little("temperatures", near, "runs at ");
+    }
     // A short run beside it is no second replica of a long one.
     let short = |r: &mut Results| r.runs[1].steps_planned = 2000;
     assert_too_little("replicas", short, "1 run at 300 K");
@@ -89,6 +94,11 @@ fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
     assert_eq!(results.models[0].verdict, Some(Verdict::Approved), "it was measured to its end");
     assert_eq!(results.models[1].verdict, Some(Verdict::Incomplete));
     assert_eq!(results.models[1].summary, "not measured: the campaign was stopped before it");
+    // A share of a campaign has no outcome, either.
+    let mut share = sound();
+    share.campaign.shard = Some("1/2".into());
+    judge(&mut share);
+    assert_eq!(outcome(&share), Outcome::Incomplete);
     // Not even a rejection is the outcome of a campaign that has more to say.
     results.gates[0].value = Some(0.1);
     judge(&mut results);
