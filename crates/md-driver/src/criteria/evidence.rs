@@ -437,7 +437,7 @@ pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
 pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
     let kelvins = by_temperature(s).into_iter().map(|g| g[0].temperature_k);
     match kelvins.max_by(f64::total_cmp) {
-        Some(value) => Finding::Amount { value, detail: format!("no run is hotter than {value} K") },
+        Some(value) => Finding::Amount { value, detail: format!("the hottest runs are at {value} K") },
         None => no_runs(s),
     }
 }
@@ -466,9 +466,13 @@ pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
     match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {
         Some(safe_fs) => Finding::Amount {
             value: longest_fs / safe_fs,
-            detail: format!(
-                "runs at {longest_fs} fs, but the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less"
-            ),
+            detail: if longest_fs <= safe_fs {
+                format!("runs at {longest_fs} fs, safe up to {safe_fs} fs")
+            } else {
+                format!(
+                    "runs at {longest_fs} fs, but the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less"
+                )
+            },
         },
         None => Finding::Missing("no time step of the ladder was safe".to_owned()),
     }

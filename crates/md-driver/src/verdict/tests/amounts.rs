@@ -19,7 +19,7 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
     let cold = |r: &mut Results| {
         r.runs = [10.0, 299.0].into_iter().flat_map(two_replicas).collect();
     };
-    assert_too_little("hottest_temperature_K", cold, "no run is hotter than 299 K");
+    assert_too_little("hottest_temperature_K", cold, "the hottest runs are at 299 K");
     // Nearly the same temperature is no other one, and rest is none.
     for kelvins in [[300.0, 300.001], [300.0, 320.0], [0.001, 300.0]] {
         let near = move |r: &mut Results| r.runs = kelvins.into_iter().flat_map(two_replicas).collect();
