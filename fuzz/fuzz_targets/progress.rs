@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use md_io::progress::CampaignProgress;
+use md_results::progress::CampaignProgress;
 
 fuzz_target!(|text: &str| {
     let Ok(progress) = serde_json::from_str::<CampaignProgress>(text) else { return };

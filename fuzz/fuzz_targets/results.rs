@@ -2,26 +2,25 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use md_driver::{criteria, dashboard, verdict};
-use md_io::results::{Performance, Results};
+use md_results::{Performance, Results};
+use mdproof::render::dashboard;
 
 fuzz_target!(|text: &str| {
     let Ok(mut results) = Results::parse(text, "results.json".as_ref()) else { return };
-    let definitions = criteria::definitions();
+    let definitions = md_criteria::definitions();
     for _ in ["as it is", "judged again"] {
         let _ = dashboard::render(&results, true);
         let _ = md_report::html(&results, &definitions, &[]);
         let _ = md_report::markdown(&results, &definitions);
         let _ = md_report::junit(&results, &definitions);
-        let performance = Performance { machine: results.machine.clone(), speed: results.speed.clone() };
-        let _ = md_report::performance(&performance);
+        let _ = md_report::performance(&Performance::of(&results));
         let status = md_report::status(None, Some(&results), &definitions, "2026-01-01T00:00:00Z", false);
         let _ = md_report::status::text(&status);
         let _ = md_report::status::standup(&status);
-        let changes = md_report::compare(&results, &results);
+        let changes = md_report::compare(&results, &results, md_criteria::judge);
         let _ = md_report::compare::text(&changes);
         let _ = md_report::compare::html(&changes);
-        let _ = verdict::outcome(&results);
-        verdict::judge(&mut results);
+        let _ = md_criteria::outcome(&results);
+        md_criteria::judge(&mut results);
     }
 });

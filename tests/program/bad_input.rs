@@ -174,11 +174,11 @@ fn an_element_that_the_model_does_not_know_is_found_before_anything_runs() {
     let asked = folder.path().join("asked.toml");
     std::fs::write(&asked, text).unwrap();
     let output = mdproof(["validate".as_ref(), asked.as_os_str(), "--out".as_ref(), out.as_os_str()]);
-    let results = md_io::results::Results::read(&out.join("results.json")).expect(&output.stderr);
+    let results = md_results::Results::read(&out.join("results.json")).expect(&output.stderr);
     let runs: Vec<_> = results.runs.iter().map(|r| (r.model.as_str(), r.molecule.as_str())).collect();
     assert_eq!(runs, [("hydrocarbons", "methane"), ("control", "water")]);
-    let asked = |m: &md_io::results::Model, molecule: &String| {
-        m.molecules.contains(molecule) || molecule == md_io::results::ELEMENT_PAIRS
+    let asked = |m: &md_results::Model, molecule: &String| {
+        m.molecules.contains(molecule) || molecule == md_results::ELEMENT_PAIRS
     };
     assert!(results.models.iter().all(|m| m.checks.iter().all(|c| asked(m, &c.molecule))));
     let relaxed: Vec<_> =

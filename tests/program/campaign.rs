@@ -4,8 +4,8 @@ use std::path::Path;
 
 use md_core::State;
 use md_io::extxyz::{self, FrameToWrite, LabelKeys};
-use md_io::results::{Results, Role, RunFate, Status, Verdict};
 use md_model::{Checkpoint, Precision, Student};
+use md_results::{Results, Role, RunFate, Status, Verdict};
 
 use crate::bad_input::checkpoint;
 use crate::support::{Output, mdproof, repository};
@@ -36,7 +36,7 @@ fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
     assert!(control.checks.iter().all(|c| c.status == Status::Pass), "{:#?}", control.checks);
     assert_eq!(results.runs.len(), 3 * 2);
     assert!(results.runs.iter().all(|r| r.fate == RunFate::Finished && r.steps_done == 200));
-    let performance: md_io::results::Performance =
+    let performance: md_results::Performance =
         serde_json::from_slice(&std::fs::read(out.path().join("md_performance_results.json")).unwrap())
             .unwrap();
     assert_eq!((performance.speed.len(), performance.machine), (3, results.machine));
@@ -304,7 +304,7 @@ fn runs_that_only_leaves_out_are_named_and_the_status_is_incomplete() {
     for (molecule, left_out) in
         [("water", "nve at 300 K, replica 1"), ("alanine", "nve at 300 K, replica 0, 1")]
     {
-        let check = |c: &&md_io::results::Check| c.id == "runs_left_out" && c.molecule == molecule;
+        let check = |c: &&md_results::Check| c.id == "runs_left_out" && c.molecule == molecule;
         let check = student.checks.iter().find(check).unwrap();
         assert_eq!((check.status, check.reason.as_str()), (Status::Skipped, left_out));
     }
@@ -361,7 +361,7 @@ fn evaluate_gives_the_errors_against_labels_and_json_of_the_schema() {
 
     let output = command(&[&keys[..], &["--json"]].concat());
     assert_eq!(output.status, 0, "{}", output.stderr);
-    let evaluation: md_io::results::Evaluation = serde_json::from_str(&output.stdout).unwrap();
+    let evaluation: md_results::Evaluation = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(evaluation.n_frames, 3);
     let force = evaluation.force.unwrap();
     assert_eq!((force.n_frames, force.n_atoms), (3, 9));
@@ -404,7 +404,7 @@ fn bench_compares_models_with_the_first() {
         out.clone().into_os_string(),
     ]);
     assert_eq!(output.status, 0, "{}", output.stderr);
-    let performance: md_io::results::Performance = serde_json::from_str(&output.stdout).unwrap();
+    let performance: md_results::Performance = serde_json::from_str(&output.stdout).unwrap();
     assert!(performance.speed.iter().all(|r| r.device == "cpu"));
     let rows = &performance.speed;
     let measured: Vec<_> = rows.iter().map(|r| (r.model.as_str(), r.path.as_str(), r.batch)).collect();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use md_core::State;
 use md_io::extxyz::{self, FrameToWrite};
-use md_io::results::Results;
 use md_model::{Checkpoint, Precision, Student};
+use md_results::Results;
 use serde_json::{Value, json};
 
 use crate::support::{Output, mdproof, repository};

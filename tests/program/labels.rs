@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use md_core::{State, Vec3};
 use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame};
-use md_io::results::{Results, Stage, Status, Verdict};
 use md_model::{Checkpoint, Precision, Student};
+use md_results::{Results, Stage, Status, Verdict};
 
 use crate::support::{Output, mdproof, repository};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use md_io::results::{Check, Results, Run, RunFate, Status};
+use md_results::{Check, Results, Run, RunFate, Status};
 
 use crate::support::{mdproof, repository};
 

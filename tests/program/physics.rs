@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use md_io::results::{Model, Results, RunFate, Status, Verdict};
 use md_model::{Checkpoint, Weights};
+use md_results::{Model, Results, RunFate, Status, Verdict};
 
 use crate::support::{Output, mdproof, repository};
 
@@ -68,7 +68,7 @@ fn no_gate_fires_on_a_sound_student() {
     let folder = tempfile::tempdir().unwrap();
     let (_, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), SHORT);
     // Of short runs at one temperature these prove nothing.
-    let gates = |c: &&md_io::results::Check| {
+    let gates = |c: &&md_results::Check| {
         !["stable_ps", "energy_drift_meV_per_atom_per_ps", "temperatures"].contains(&c.id.as_str())
     };
     let fired: Vec<_> = judged(&results, "student")

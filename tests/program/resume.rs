@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use md_io::results::{Results, RunFate, Stage, Verdict};
+use md_results::{Results, RunFate, Stage, Verdict};
 use tempfile::TempDir;
 
 use crate::bad_input::checkpoint;
@@ -19,7 +19,7 @@ const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
 fn as_a_process_of_its_own() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
     let arguments = arguments.lines().map(Into::into);
-    let status = md_driver::cli::run(arguments, &mut std::io::stdout(), &mut std::io::stderr());
+    let status = mdproof::run(arguments, &mut std::io::stdout(), &mut std::io::stderr());
     std::process::exit(status.into());
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use md_driver::progress::Progress;
+use mdproof::bars::Bars;
 
 /// What the program printed and how it ended.
 pub struct Output {
@@ -16,7 +16,7 @@ pub struct Output {
 pub fn mdproof<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Output {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let all = std::iter::once(OsString::from("mdproof")).chain(arguments.into_iter().map(Into::into));
-    let status = md_driver::cli::run_with(all, &mut stdout, &mut stderr, false, Progress::Quiet);
+    let status = mdproof::run_with(all, &mut stdout, &mut stderr, false, Bars::Quiet);
     Output { status, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
 }
 

@@ -81,7 +81,7 @@ fn mdproof() -> Command {
             "--quiet",
             "--release",
             "--package",
-            "md-driver",
+            "mdproof",
             "--bin",
             "mdproof",
             "--manifest-path",

@@ -4,7 +4,6 @@ use md_core::{
 };
 use md_metrics::EnergyAccumulator;
 use md_metrics::statistics::percentile;
-use md_testkit::probe;
 
 use crate::experiment::Setting;
 use crate::{AttributionError, CauseKind};
@@ -126,8 +125,8 @@ pub(crate) fn take(
     let start = setting.start;
     let system = System::new(start.batch().elements().to_vec(), start.positions().to_vec())
         .and_then(|s| s.with_masses_amu(start.batch().masses_amu().to_vec()))
-        .map_err(probe::ProbeError::from)?;
-    let repeated = probe::determinism(potential, &system, 1)?;
+        .map_err(md_probe::ProbeError::from)?;
+    let repeated = md_probe::determinism(potential, &system, 1)?;
     let repeatable = repeated.energy_ev <= 1e-12 && repeated.force_ev_per_angstrom <= 1e-12;
     let mut books = Books {
         oracle,
@@ -259,7 +258,7 @@ fn find_jumps(
     for Outlier { step, from, to } in outliers.into_iter().filter(|o| sizes[o.step] > limit) {
         let length = from.iter().zip(&to).map(|(a, b)| (b - a).norm_squared()).sum::<f64>().sqrt();
         let along = |at: f64| from.iter().zip(&to).map(|(a, b)| a + (b - a) * (at / length)).collect();
-        let jumps = probe::largest_jumps(oracle, system, along, (0.0, length), 8)?;
+        let jumps = md_probe::largest_jumps(oracle, system, along, (0.0, length), 8)?;
         looked_into.push(step);
         // Several pairs may cross in one step, each with a jump of its own. Where the force jumps and the energy does not, at a
         // kink, the quadrature is off by as much as the jump times the chord.

@@ -11,7 +11,7 @@
 //! use md_attribution::{Case, CauseKind, diagnose};
 //! use md_core::*;
 //! use md_dynamics::{VelocityOptions, VelocityVerlet, thermalise};
-//! use md_testkit::analytic::Control;
+//! use md_probe::analytic::Control;
 //! use md_testkit::defects::{Defect, Defective};
 //!
 //! let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
@@ -44,7 +44,7 @@ use md_core::Limits;
 use md_core::{Divergence, Fate, Integrator, Potential, State, StepError};
 use md_dynamics::RunError;
 use md_metrics::MetricError;
-use md_testkit::probe::ProbeError;
+use md_probe::ProbeError;
 
 pub use balance::{Balance, JumpEvent, Part, PartKind};
 pub use experiment::Experiment;

@@ -1,7 +1,7 @@
 use super::*;
 use md_core::{Element, System, Vec3};
 use md_dynamics::{VelocityOptions, VelocityVerlet, thermalise};
-use md_testkit::analytic::{Control, Morse, Pairs};
+use md_probe::analytic::{Control, Morse, Pairs};
 use md_testkit::defects::{Defect, Defective};
 
 fn methane() -> System {
@@ -205,7 +205,7 @@ fn the_ladder_ends_where_the_fastest_vibration_does() {
 #[test]
 fn every_step_is_safe_for_one_atom_at_rest() {
     let atom = System::new(vec![Element::AR], vec![Vec3::new(1.0, 0.2, -3.0)]).unwrap();
-    let mut potential = md_testkit::analytic::LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+    let mut potential = md_probe::analytic::LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
     let start = start(&mut potential, &atom, 300.0);
     let options = LadderOptions::default();
     let ladder = timestep_ladder(&start, &verlet, &mut potential, &options).unwrap();

@@ -18,7 +18,7 @@ use md_model::{
     Architecture, Checkpoint, DistillerHyperparameters, PainnHyperparameters, Precision, Student,
     TrainableStudent, TrainingDevice,
 };
-use md_testkit::analytic::Control;
+use md_probe::analytic::Control;
 
 /// Time step, fs: untrained forces would throw the atoms out of each other's reach in one step of usual length.
 const TIMESTEP_FS: f64 = 1e-6;

@@ -9,7 +9,7 @@
 //! ```
 //! use md_bench::{Protocol, measure};
 //! use md_core::{Element, System, Vec3};
-//! use md_testkit::analytic::LennardJones;
+//! use md_probe::analytic::LennardJones;
 //!
 //! let pair = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.8, 0.0, 0.0)])?;
 //! let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };

@@ -5,7 +5,7 @@ use md_core::{
     Batch, Cell, Configuration, Divergence, Element, Evaluation, Fate, Frame, Mat3, Potential,
     PotentialError, Request, State, StepError, Sum, System, SystemError, Vec3, bonds, mechanics, neighbours,
 };
-use md_testkit::analytic::{HarmonicWell, LennardJones};
+use md_probe::analytic::{HarmonicWell, LennardJones};
 use proptest::prelude::*;
 
 fn argon() -> LennardJones {

@@ -9,8 +9,8 @@ use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechanics};
 use md_dynamics::{RunOptions, VelocityVerlet};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
-use md_io::results::{Comparison, Distance, Series};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
+use md_results::{Comparison, Distance, Series};
 
 use crate::campaign::LoadedMolecule;
 use crate::config::LimitsConfig;
@@ -76,7 +76,7 @@ pub fn measure(
 ///
 /// # Errors
 /// One that cannot be compared with.
-pub(crate) fn check(file: &Path) -> Result<usize> {
+pub fn check(file: &Path) -> Result<usize> {
     Ok(Trajectory::read(file)?.frames.len())
 }
 

@@ -10,16 +10,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use md_dynamics::ThermostatKind;
-use md_io::results::{CriteriaSet, Verdict};
 use md_io::trajectory::Compression;
 use md_model::Precision;
+use md_results::{CriteriaSet, Verdict};
 use serde::{Deserialize, Serialize};
 
 use reader::{Reader, is_name};
-
-pub use md_report::PRODUCTION;
 
 /// What is wrong with a campaign file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +103,7 @@ pub struct ModelConfig {
 }
 
 /// Where a network is computed, as far as its implementation is [`Implementation::Fast`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// On the processor.
@@ -121,6 +118,9 @@ pub enum Device {
 }
 
 impl Device {
+    /// All of them.
+    pub const ALL: [Device; 4] = [Device::Cpu, Device::Cuda, Device::Wgpu, Device::Auto];
+
     /// Its name in the campaign file, on the command line and in the results.
     pub fn name(self) -> &'static str {
         match self {
@@ -130,10 +130,22 @@ impl Device {
             Device::Auto => "auto",
         }
     }
+
+    /// What it means, for `--help`.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Device::Cpu => "the CPU",
+            Device::Cuda => "the first CUDA device; the CPU, with a warning, where there is none",
+            Device::Wgpu => {
+                "what wgpu finds (Vulkan, Metal, Direct3D); the CPU, with a warning, where there is none"
+            }
+            Device::Auto => "the first CUDA device if there is one, else the CPU",
+        }
+    }
 }
 
 /// How a network is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Implementation {
     /// The fastest there is: in f32 filters from splines, in f64 by their networks.
@@ -145,6 +157,36 @@ pub enum Implementation {
     Exact,
     /// Tensor operations of burn, slow and simple: the reference of the others.
     Plain,
+}
+
+impl Implementation {
+    /// All of them.
+    pub const ALL: [Implementation; 4] =
+        [Implementation::Fast, Implementation::Tabulated, Implementation::Exact, Implementation::Plain];
+
+    /// Its name in the campaign file and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Implementation::Fast => "fast",
+            Implementation::Tabulated => "tabulated",
+            Implementation::Exact => "exact",
+            Implementation::Plain => "plain",
+        }
+    }
+
+    /// What it means, for `--help`.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Implementation::Fast => {
+                "the fastest there is: filters from splines in f32, by their networks in f64"
+            }
+            Implementation::Tabulated => "the same loops with filters from splines",
+            Implementation::Exact => "the same loops with filters by their networks",
+            Implementation::Plain => {
+                "tensor operations of burn, slow and simple: the reference of the others"
+            }
+        }
+    }
 }
 
 /// Where a model comes from.
@@ -291,12 +333,31 @@ impl LimitsConfig {
 }
 
 /// A model given on the command line as `NAME=CHECKPOINT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelArgument {
     /// Name: replaces the model of that name, or is added.
     pub name: String,
     /// Its checkpoint, relative to the current folder.
     pub checkpoint: PathBuf,
+}
+
+impl ModelArgument {
+    /// The model as a campaign would have it.
+    pub fn config(
+        &self,
+        precision: Precision,
+        implementation: Implementation,
+        device: Device,
+    ) -> ModelConfig {
+        ModelConfig {
+            name: self.name.clone(),
+            source: ModelSource::Checkpoint(self.checkpoint.clone()),
+            precision,
+            implementation,
+            device,
+            expect: Verdict::Approved,
+        }
+    }
 }
 
 impl std::str::FromStr for ModelArgument {

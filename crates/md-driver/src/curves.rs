@@ -3,9 +3,9 @@
 use anyhow::Result;
 use md_core::units::MEV_PER_EV;
 use md_core::{Element, Potential, System, mechanics};
-use md_io::results::{Column, Series, series_id};
 use md_metrics::{DecimatedSeries, Spectrum, histogram};
-use md_testkit::probe::{self, DimerScan};
+use md_probe::DimerScan;
+use md_results::{Column, Series, series_id};
 use serde::{Deserialize, Serialize};
 
 /// Samples of a run, at most.
@@ -210,8 +210,8 @@ pub fn scans(
         x: Column::new(x.0, x.1, points.iter().map(|p| p[0])),
         y: vec![Column::new(y, "eV", points.iter().map(|p| p[1]))],
     };
-    let turn = probe::rotation_scan(potential, system, TURN_POINTS)?;
-    let leaving = probe::leaving_scan(potential, system, reach_angstrom, LEAVING_POINTS)?;
+    let turn = md_probe::rotation_scan(potential, system, TURN_POINTS)?;
+    let leaving = md_probe::leaving_scan(potential, system, reach_angstrom, LEAVING_POINTS)?;
     let series = [
         one(series_id::ROTATION_SCAN, ("angle", "°"), "change of energy", &turn),
         one(

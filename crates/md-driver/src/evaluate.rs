@@ -1,20 +1,18 @@
 //! Errors of a model on labelled frames.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame, XyzError};
-use md_io::results::{EnergyErrors, Evaluation, ForceErrors, Series};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
-
-use md_report::number;
+use md_results::{EnergyErrors, Evaluation, ForceErrors, Series};
 
 use crate::curves;
 use crate::geometries::{Geometries, Geometry};
-use crate::labels;
+
+pub use crate::labels::are_own;
 
 /// What is compared with what.
 #[derive(Debug, Clone, Copy)]
@@ -198,24 +196,6 @@ impl Errors {
     }
 }
 
-/// How many frames were left out, and why; empty where none was. Begins with `separator`.
-pub fn left_out(e: &Evaluation, separator: &str) -> String {
-    let mut text = String::new();
-    if e.n_repeated > 0 {
-        text += &format!("{separator}{} of {} repeat others", e.n_repeated, frames(e.n_frames));
-    }
-    if e.n_without_forces > 0 {
-        let have = if e.n_without_forces == 1 { "has" } else { "have" };
-        text += &format!("{separator}{} of {} {have} no forces", e.n_without_forces, frames(e.n_frames));
-    }
-    text
-}
-
-/// `1 frame`, `2 frames`.
-pub fn frames(n: usize) -> String {
-    if n == 1 { "1 frame".to_owned() } else { format!("{n} frames") }
-}
-
 /// `None` when no two frames share a composition: then a shift explains every energy.
 fn energy_record(energies: &[FrameEnergies]) -> Option<EnergyErrors> {
     let errors = energy_errors(energies).ok()?;
@@ -243,116 +223,10 @@ pub fn formula(composition: &Composition) -> String {
         .collect()
 }
 
-/// Evaluations as a table in Markdown, a line for each set of frames.
-pub fn render_markdown(evaluations: &[Evaluation]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
-    table.set_header([
-        "frames",
-        "n",
-        "force RMSE (eV/Å)",
-        "force MAE (eV/Å)",
-        "R²",
-        "reference rms force (eV/Å)",
-        "energy RMSE (meV/atom)",
-    ]);
-    let or_none = |x: Option<String>| x.unwrap_or_else(|| "-".to_owned());
-    for e in evaluations {
-        let force = e.force.as_ref();
-        let rmse = force.map(|f| {
-            let error =
-                f.rmse_standard_error_ev_per_angstrom.map_or(String::new(), |se| format!(" ± {se:.4}"));
-            format!("{:.4}{error}", f.rmse_ev_per_angstrom)
-        });
-        table.add_row([
-            e.frames.clone(),
-            e.counted_frames(),
-            or_none(rmse),
-            or_none(force.map(|f| format!("{:.4}", f.mae_ev_per_angstrom))),
-            or_none(force.and_then(|f| f.r2).map(|r2| format!("{r2:.4}"))),
-            or_none(force.map(|f| format!("{:.3}", f.reference_rms_ev_per_angstrom))),
-            or_none(e.energy.as_ref().map(|e| format!("{:.2}", e.rmse_mev_per_atom))),
-        ]);
-    }
-    if let [_, _, ..] = evaluations {
-        let n_frames: usize = evaluations.iter().map(|e| e.n_frames).sum();
-        let all = pooled_rmse(evaluations).map(|rmse| format!("{rmse:.4}"));
-        table.add_row(["all".to_owned(), n_frames.to_string(), or_none(all)]);
-    }
-    format!("{table}\n")
-}
-
-/// Force RMSE (eV/Å) over all frames with forces; `None` where there are none.
-fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
-    let forces = || evaluations.iter().filter_map(|e| e.force.as_ref());
-    let atoms: usize = forces().map(|f| f.n_atoms).sum();
-    let squared: f64 = forces().map(|f| f.n_atoms as f64 * f.rmse_ev_per_angstrom.powi(2)).sum();
-    (atoms > 0).then(|| (squared / atoms as f64).sqrt())
-}
-
-/// The evaluation as lines for a person.
-pub fn render(e: &Evaluation) -> String {
-    let mut text = format!("{} on {}: {}", e.model, e.frames, frames(e.n_frames));
-    if e.n_repeated > 0 {
-        text += &format!(", {} of them repeat others", e.n_repeated);
-    }
-    if e.n_without_forces > 0 {
-        let with_forces = e.n_frames - e.n_without_forces;
-        text += &format!("; {with_forces} of {} have forces", frames(e.n_frames));
-    }
-    if e.force.as_ref().is_some_and(labels::are_own) {
-        text += "; these labels are the model's own forces";
-    }
-    text.push('\n');
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<34} {value}");
-    };
-    let optional = |value: Option<f64>, unit: &str| {
-        value.map_or("undefined".to_owned(), |v| format!("{} {unit}", number(v)).trim_end().to_owned())
-    };
-    match &e.force {
-        Some(f) => {
-            let error = f
-                .rmse_standard_error_ev_per_angstrom
-                .map_or(String::new(), |se| format!(" ± {}", number(se)));
-            line("force RMSE", format!("{}{error} eV/Å", number(f.rmse_ev_per_angstrom)));
-            line("  predicting zero would give", format!("{} eV/Å", number(f.reference_rms_ev_per_angstrom)));
-            line("  x, y, z", format!("{} eV/Å", f.rmse_xyz_ev_per_angstrom.map(number).join(", ")));
-            for (element, rmse) in &f.rmse_by_element_ev_per_angstrom {
-                line(&format!("  {element}"), format!("{} eV/Å", number(*rmse)));
-            }
-            line("force MAE", format!("{} eV/Å", number(f.mae_ev_per_angstrom)));
-            line("largest component error", format!("{} eV/Å", number(f.max_ev_per_angstrom)));
-            line("R²", optional(f.r2, ""));
-            line("  x, y, z", f.r2_xyz.map(|r| optional(r, "")).join(", "));
-            line("angle, median", optional(f.angle_median_deg, "degrees"));
-            line("angle, 95th percentile", optional(f.angle_p95_deg, "degrees"));
-            line(
-                "atoms without a force direction",
-                format!("{} of {} ({} missed)", f.n_without_direction, f.n_atoms, f.n_missed_direction),
-            );
-            line("cosine, mean", optional(f.cosine_mean, ""));
-            line("magnitude MAE", format!("{} eV/Å", number(f.magnitude_mae_ev_per_angstrom)));
-        }
-        None => line("forces", "no frame is labelled with forces".to_owned()),
-    }
-    match &e.energy {
-        Some(energy) => {
-            line("energy MAE", format!("{} meV/atom", number(energy.mae_mev_per_atom)));
-            line("energy RMSE", format!("{} meV/atom", number(energy.rmse_mev_per_atom)));
-            for (composition, shift) in &energy.shift_ev {
-                line(&format!("  shift removed, {composition}"), format!("{} eV", number(*shift)));
-            }
-        }
-        None => line("energies", "no two labelled frames share a composition".to_owned()),
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use md_core::{Element, State, System, Vec3};
-    use md_testkit::analytic::LennardJones;
+    use md_probe::analytic::LennardJones;
     use md_testkit::defects::{Defect, Defective};
 
     use super::*;

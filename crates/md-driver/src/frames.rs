@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, Potential, System, Vec3};
 use md_io::extxyz::{self, FrameToWrite, LabelKeys, LabelledFrame, write_frame};
-use md_io::results::{Evaluation, Series, TimeBin};
 use md_metrics::ForceErrorAccumulator;
+use md_results::{Evaluation, Series, TimeBin};
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{Errors, Source};

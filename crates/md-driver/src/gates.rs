@@ -9,15 +9,15 @@
 use anyhow::Result;
 use md_core::{Element, Integrator, Potential, PotentialError, State, System};
 use md_dynamics::{VelocityOptions, VelocityVerlet};
-use md_io::results::{ELEMENT_PAIRS, Gate, Series};
 use md_metrics::EnergyAccumulator;
-use md_testkit::probe::{self, Deviation, ProbeError};
-use md_testkit::random::SplitMix64;
+use md_probe::random::SplitMix64;
+use md_probe::{Deviation, ProbeError};
+use md_results::{ELEMENT_PAIRS, Gate, Series};
 use serde::{Deserialize, Serialize};
 
 use crate::curves;
 use crate::models::LoadedModel;
-use md_report::number;
+use md_results::number;
 
 /// Random rotations, translations and permutations per geometry.
 const SAMPLES: usize = 32;
@@ -161,12 +161,12 @@ impl Gates {
         symmetric: bool,
     ) -> Result<()> {
         let potential = model.oracle.as_mut();
-        let repeated = probe::determinism(potential, system, SEED)?;
+        let repeated = md_probe::determinism(potential, system, SEED)?;
         let repeated = repeated.energy_ev.max(repeated.force_ev_per_angstrom);
         self.record("repeatability_energy", molecule, repeated, "eV, eV/Å", label);
 
         let gradient_id = if symmetric { "structure_gradient" } else { "force_gradient" };
-        let gradient = probe::force_gradient(potential, system, STEP_ANGSTROM)?;
+        let gradient = md_probe::force_gradient(potential, system, STEP_ANGSTROM)?;
         self.record_resolved(
             gradient_id,
             molecule,
@@ -175,35 +175,36 @@ impl Gates {
             "eV/Å",
             &in_words(label, &gradient),
         );
-        let work = probe::loop_work(potential, system, LOOP_ANGSTROM, LOOPS, SEED)?;
+        let work = md_probe::loop_work(potential, system, LOOP_ANGSTROM, LOOPS, SEED)?;
         self.record_resolved("loop_work", molecule, work.work_ev, work.resolution_ev, "eV", label);
         self.record("kink", molecule, gradient.kink_ev_per_angstrom, "eV/Å", label);
         let smooth = !symmetric || gradient.kink_ev_per_angstrom < NO_KINK_EV_PER_ANGSTROM;
 
-        let rotation = probe::rotation(potential, system, SAMPLES, SEED)?;
+        let rotation = md_probe::rotation(potential, system, SAMPLES, SEED)?;
         self.record("rotation_energy", molecule, rotation.energy_ev, "eV", label);
         if smooth {
             self.record("rotation_force", molecule, rotation.force_ev_per_angstrom, "eV/Å", label);
         }
-        let reflection = probe::reflection(potential, system, SAMPLES, SEED)?;
+        let reflection = md_probe::reflection(potential, system, SAMPLES, SEED)?;
         self.record("reflection_energy", molecule, reflection.energy_ev, "eV", label);
-        let translation = probe::translation(potential, system, SAMPLES, SEED)?;
+        let translation = md_probe::translation(potential, system, SAMPLES, SEED)?;
         self.record_deviation("translation", molecule, translation, label);
         // A potential that knows molecules by the order of their atoms has neither of these two.
-        if let Some(deviation) = unless_unknown(probe::permutation(potential, system, SAMPLES, SEED))? {
+        if let Some(deviation) = unless_unknown(md_probe::permutation(potential, system, SAMPLES, SEED))? {
             self.record_deviation("permutation", molecule, deviation, label);
         }
-        if let Some(deviation) = unless_unknown(probe::extensivity(potential, system, FAR_ANGSTROM, SEED))? {
+        if let Some(deviation) = unless_unknown(md_probe::extensivity(potential, system, FAR_ANGSTROM, SEED))?
+        {
             self.record_deviation("extensivity", molecule, deviation, label);
         }
-        self.record("net_force", molecule, probe::net_force(potential, system)?, "eV/Å", label);
-        self.record("net_torque", molecule, probe::net_torque(potential, system)?, "eV", label);
+        self.record("net_force", molecule, md_probe::net_force(potential, system)?, "eV/Å", label);
+        self.record("net_torque", molecule, md_probe::net_torque(potential, system)?, "eV", label);
 
         if smooth {
-            let rounding = probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
+            let rounding = md_probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
             self.record("precision_force", molecule, rounding.force_ev_per_angstrom, "eV/Å", label);
             if let Some(plain) = &mut model.plain {
-                let fast = probe::difference(plain.as_mut(), model.potential.as_mut(), system)?;
+                let fast = md_probe::difference(plain.as_mut(), model.potential.as_mut(), system)?;
                 let detail = format!("{label}, {} against {}", model.path, model.plain_path);
                 self.record_deviation("equivalence", molecule, fast, &detail);
             }
@@ -213,10 +214,10 @@ impl Gates {
 
     /// Jumps as atoms leave a molecule.
     fn of_rays(&mut self, potential: &mut dyn Potential, molecule: &str, system: &System) -> Result<()> {
-        let probe::RayJumps { jumps, closest } =
-            probe::ray_jumps(potential, system, RAYS, REACH_ANGSTROM, SEED)?;
+        let md_probe::RayJumps { jumps, closest } =
+            md_probe::ray_jumps(potential, system, RAYS, REACH_ANGSTROM, SEED)?;
         let symbol = |atom: usize| system.elements()[atom].symbol();
-        let kept = closest.map(|probe::Approach { atoms: [i, j], distance_angstrom, radii }| {
+        let kept = closest.map(|md_probe::Approach { atoms: [i, j], distance_angstrom, radii }| {
             let (distance, radii) = (number(distance_angstrom), number(radii));
             let pair = format!("{}{i}-{}{j}", symbol(i), symbol(j));
             format!(", none nearer to another than {distance} Å ({pair}, {radii} sums of covalent radii)")
@@ -259,9 +260,10 @@ impl Gates {
                 let pair = format!("{}-{}", a.symbol(), b.symbol());
                 let radii = a.covalent_radius_angstrom().zip(b.covalent_radius_angstrom());
                 let Some(contact) = radii.map(|(a, b)| a + b) else { continue };
-                let scan = probe::dimer_scan(potential, a, b, DIMER_FROM_RADII * contact, DIMER_TO_ANGSTROM)?;
+                let scan =
+                    md_probe::dimer_scan(potential, a, b, DIMER_FROM_RADII * contact, DIMER_TO_ANGSTROM)?;
                 self.series.extend(curves::dimer(&self.model, [a, b], &scan));
-                let jumps = probe::dimer_jumps(potential, a, b, DIMER_TO_ANGSTROM)?;
+                let jumps = md_probe::dimer_jumps(potential, a, b, DIMER_TO_ANGSTROM)?;
                 let at = |at: f64| format!("{pair} at {at:.3} Å");
                 let (energy, force) = (jumps.energy, jumps.force);
                 let place = pair.as_str();
@@ -321,7 +323,7 @@ fn larger(known: &Gate, new: Gate) -> Gate {
 }
 
 /// Where forces and gradient differ most, or by which factor all of them do.
-fn in_words(label: &str, gradient: &probe::GradientError) -> String {
+fn in_words(label: &str, gradient: &md_probe::GradientError) -> String {
     let only_scaled = gradient.rms_scaled_ev_per_angstrom < 0.05 * gradient.rms_ev_per_angstrom;
     if only_scaled && (gradient.scale - 1.0).abs() > 1e-6 {
         return format!("{label}: all forces are {:.6} times the gradient", gradient.scale);
@@ -360,13 +362,13 @@ mod tests {
     use md_core::Mat3;
     use md_core::Vec3;
     use md_model::Precision;
-    use md_testkit::analytic::LennardJones;
+    use md_probe::analytic::LennardJones;
     use md_testkit::defects::{Defect, Defective};
 
     use super::*;
     use crate::config::{Device, Implementation, ModelConfig, ModelSource};
-    use crate::criteria::{self, Evidence};
     use crate::models;
+    use md_criteria::Evidence;
 
     /// A sound potential that knows every pair of atoms.
     fn sound() -> LennardJones {
@@ -390,7 +392,7 @@ mod tests {
             precision: Precision::F64,
             implementation: Implementation::Fast,
             device: Device::Cpu,
-            expect: md_io::results::Verdict::Approved,
+            expect: md_results::Verdict::Approved,
         };
         LoadedModel {
             record: models::unloaded(&config),
@@ -416,7 +418,7 @@ mod tests {
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
         gates.of_element_pairs(&mut model, &[Element::H, Element::C]).unwrap();
         let of_criterion = |g: &Gate| {
-            criteria::ALL.iter().find_map(|c| match (c.evidence, c.default) {
+            md_criteria::ALL.iter().find_map(|c| match (c.evidence, c.default) {
                 (Evidence::Gate(id), Some(threshold)) if id == g.id => {
                     let (value, error) = (g.value.unwrap_or(f64::NAN), g.standard_error.unwrap_or(0.0));
                     let [low, high] = [value - error, value + error].map(|v| c.bound.holds(v, threshold));

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request, System};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
-use md_io::results::ForceErrors;
 use md_metrics::composition;
+use md_results::ForceErrors;
 
 use crate::evaluate::formula;
 
@@ -193,7 +193,7 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
 #[cfg(test)]
 mod tests {
     use md_core::{Element, Vec3};
-    use md_testkit::analytic::LennardJones;
+    use md_probe::analytic::LennardJones;
 
     use super::*;
 

@@ -1,22 +1,18 @@
-//! Campaign file to plan to runs to verdict: the library behind the program `mdproof`.
+//! A campaign as a library: campaign file to plan to runs to `results.json`.
 //!
 //! [`config`] reads the campaign file, [`plan`] makes the list of runs, [`campaign`] runs them and writes
-//! `results.json`, [`criteria`] and [`verdict`] judge that file (and nothing else), [`dashboard`] prints it.
+//! `results.json`, which `md_criteria` judges.
+//!
+//! Not in this crate: a command line, progress bars, signals, exit statuses, statics.
 
 pub mod campaign;
-pub mod cli;
-mod compare;
+pub mod compare;
 pub mod config;
-pub mod criteria;
 mod curves;
-pub mod dashboard;
-mod doctor;
 pub mod evaluate;
-pub mod exit;
 pub mod frames;
 pub mod gates;
 mod geometries;
-mod interrupt;
 mod labels;
 mod minimum;
 pub mod models;
@@ -24,16 +20,11 @@ pub mod plan;
 pub mod progress;
 pub mod provenance;
 pub mod record;
-mod reports;
 mod shift;
 pub mod speed;
-mod statistics;
-mod train;
-mod validate;
-pub mod verdict;
 
 /// An error with its causes, but for those that it has named already.
-pub(crate) fn in_full(error: &anyhow::Error) -> String {
+pub fn in_full(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.ends_with(&cause) {

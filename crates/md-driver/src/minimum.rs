@@ -3,8 +3,7 @@
 use anyhow::Result;
 use md_core::bonds;
 use md_dynamics::{RelaxOptions, RelaxOutcome, Relaxed};
-use md_io::results::Relaxation;
-use md_testkit::probe;
+use md_results::Relaxation;
 
 use crate::campaign::LoadedMolecule;
 use crate::gates::Gates;
@@ -86,7 +85,7 @@ fn vibrations(
     let options = RelaxOptions { fmax_ev_per_angstrom: FMAX_EV_PER_ANGSTROM, ..RelaxOptions::default() };
     let minima = md_dynamics::relax(std::slice::from_ref(&relaxed.system), model.oracle.as_mut(), &options)?;
     let Some(minimum) = minima.first() else { return Ok(()) };
-    let hessian = probe::hessian(model.oracle.as_mut(), &minimum.system, STEP_ANGSTROM)?;
+    let hessian = md_probe::hessian(model.oracle.as_mut(), &minimum.system, STEP_ANGSTROM)?;
     gates.record_resolved(
         "hessian_asymmetry",
         name,

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use md_core::{Batch, Element, Potential, Request, System};
-use md_io::results::{self, Envelope, Role, Verdict};
 use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Gpu, Precision, Student};
-use md_testkit::analytic::Control;
+use md_probe::analytic::Control;
+use md_results::{Envelope, Role, Verdict};
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource};
 
 /// A model that is ready to run.
 pub struct LoadedModel {
     /// What the results say about it; not judged yet.
-    pub record: results::Model,
+    pub record: md_results::Model,
     /// The potential in the precision of the runs.
     pub potential: Box<dyn Potential>,
     /// The same in f64, for the physics gates.
@@ -74,9 +74,9 @@ pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Optio
 }
 
 /// The record of a model nothing is known about.
-pub fn unloaded(config: &ModelConfig) -> results::Model {
+pub fn unloaded(config: &ModelConfig) -> md_results::Model {
     let role = if config.source == ModelSource::Control { Role::Control } else { Role::Candidate };
-    results::Model {
+    md_results::Model {
         name: config.name.clone(),
         role,
         architecture: "not given".to_owned(),
@@ -115,7 +115,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
     };
     let plain = Student::reference(&checkpoint, Precision::F64)?;
     Ok(LoadedModel {
-        record: results::Model {
+        record: md_results::Model {
             architecture: checkpoint.architecture().model_type().to_owned(),
             parameters: Some(checkpoint.parameter_count()),
             checkpoint_sha256: Some(checkpoint.sha256().to_owned()),
@@ -177,7 +177,7 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
     elements.sort_unstable();
     elements.dedup();
     Ok(LoadedModel {
-        record: results::Model {
+        record: md_results::Model {
             architecture: "closed form".to_owned(),
             precision: Precision::F64.to_string(),
             elements: symbols(&elements),

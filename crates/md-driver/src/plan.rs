@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Config, RunConfig};
 
 /// One run to be made.
@@ -45,7 +47,8 @@ pub struct Group<'a> {
 }
 
 /// `KEY=VALUE` of `--only`: runs that do not match are left out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Filter {
     /// Only this model.
     Model(String),
@@ -85,8 +88,23 @@ impl fmt::Display for Filter {
     }
 }
 
+impl TryFrom<String> for Filter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Filter> for String {
+    fn from(value: Filter) -> String {
+        value.to_string()
+    }
+}
+
 /// `I/N` of `--shard`: the I-th of N shares of a plan, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Shard {
     /// Which share, from 1.
     pub index: usize,
@@ -109,6 +127,20 @@ impl FromStr for Shard {
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl TryFrom<String> for Shard {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Shard> for String {
+    fn from(value: Shard) -> String {
+        value.to_string()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use md_io::results::Provenance;
+use md_results::Provenance;
 
 /// What this process runs on.
 pub fn provenance() -> Provenance {

@@ -2,13 +2,11 @@
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
-use md_io::results::{
-    Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Series,
-};
 use md_metrics::{
     Anomaly, AnomalyKind, AnomalyOptions, BondTracker, EnergyAccumulator, KineticPotentialAccumulator,
     MetricError, RunningStats, ThermalAccumulator, find_anomalies, rmsd_aligned_angstrom,
 };
+use md_results::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Series};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Ensemble, RunConfig};
@@ -270,7 +268,7 @@ mod tests {
     use md_core::Element;
     use md_dynamics::{RunOptions, Target, ThermostatKind, VelocityOptions};
     use md_io::trajectory::Compression;
-    use md_testkit::analytic::Control;
+    use md_probe::analytic::Control;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use md_io::extxyz::{self, LabelKeys};
-use md_io::results::Shift;
 use md_metrics::{descriptor, distribution_shift};
+use md_results::Shift;
 
 use crate::campaign::LoadedMolecule;
 use crate::frames::VisitedRun;

@@ -7,16 +7,15 @@ use anyhow::Result;
 use md_bench::Protocol;
 use md_core::{Integrator, State, System, neighbours};
 use md_dynamics::VelocityVerlet;
-use md_io::results::{Machine, Performance, Results, Speed};
+use md_results::{Machine, Results, Speed};
 
 use crate::models::LoadedModel;
-use md_report::number;
 
 /// Steps of the cold start.
 const COLD_STEPS: usize = 100;
 
 /// Time step of the timed dynamics, fs.
-const TIMESTEP_FS: f64 = 0.5;
+pub const TIMESTEP_FS: f64 = 0.5;
 
 const FS_PER_NS: f64 = 1e6;
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -35,11 +34,6 @@ pub fn machine() -> Vec<Machine> {
 fn record(machine: &md_bench::Machine) -> Machine {
     let md_bench::Machine { threads, gemm_f32_gflop_per_s, gemm_f64_gflop_per_s, memory_gb_per_s } = *machine;
     Machine { threads, gemm_f32_gflop_per_s, gemm_f64_gflop_per_s, memory_gb_per_s }
-}
-
-/// What `md_performance_results.json` holds.
-pub fn performance(results: &Results) -> Performance {
-    Performance { machine: results.machine.clone(), speed: results.speed.clone() }
 }
 
 /// Measures one model on `batch` replicas of one molecule.
@@ -119,9 +113,7 @@ pub fn relate_to_first(results: &mut Results) {
     let Some(first) = results
         .models
         .iter()
-        .find(|m| {
-            m.role == md_io::results::Role::Candidate && results.speed.iter().any(|s| s.model == m.name)
-        })
+        .find(|m| m.role == md_results::Role::Candidate && results.speed.iter().any(|s| s.model == m.name))
         .or(results.models.first())
         .map(|m| m.name.clone())
     else {
@@ -142,62 +134,4 @@ pub fn relate(speed: &mut [Speed], first: &str) {
             s.speedup_vs_first = ms / s.ms_per_step;
         }
     }
-}
-
-/// The rows and the machine as a table for a person.
-pub fn render(performance: &Performance) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "model",
-        "molecule",
-        "atoms",
-        "batch",
-        "device",
-        "threads",
-        "path",
-        "call ms",
-        "p99",
-        "step ms",
-        "molecule-steps/s",
-        "ns/day",
-        "GFLOP/s",
-        "of GEMM",
-        "peak MiB",
-        "speedup",
-    ]);
-    let or_dash = |x: Option<f64>| x.map_or("-".to_owned(), number);
-    for s in &performance.speed {
-        table.add_row([
-            s.model.clone(),
-            s.molecule.clone(),
-            s.atoms.to_string(),
-            s.batch.to_string(),
-            s.device.clone(),
-            s.threads.map_or("-".to_owned(), |n| n.to_string()),
-            s.path.clone(),
-            number(s.ms_per_call_p50),
-            number(s.ms_per_call_p99),
-            number(s.ms_per_step),
-            or_dash(s.molecule_steps_per_s),
-            or_dash(s.ns_per_day),
-            or_dash(s.gflop_per_s),
-            s.fraction_of_gemm_rate.map_or("-".to_owned(), |f| format!("{:.0} %", 100.0 * f)),
-            or_dash(s.peak_memory_mib),
-            format!("{}x", number(s.speedup_vs_first)),
-        ]);
-    }
-    let mut text = format!("{table}\nns/day at {TIMESTEP_FS} fs. This machine:");
-    for (n, m) in performance.machine.iter().enumerate() {
-        text += &format!(
-            "{} {} thread{}: products of matrices {} GFLOP/s in f32, {} in f64; memory {} GB/s",
-            if n == 0 { "" } else { ";" },
-            m.threads,
-            if m.threads == 1 { "" } else { "s" },
-            number(m.gemm_f32_gflop_per_s),
-            number(m.gemm_f64_gflop_per_s),
-            number(m.memory_gb_per_s),
-        );
-    }
-    text + "\n"
 }

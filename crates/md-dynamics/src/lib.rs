@@ -8,7 +8,7 @@
 //! ```
 //! use md_core::*;
 //! use md_dynamics::{RunOptions, VelocityOptions, VelocityVerlet, run, stream_seed, thermalise};
-//! use md_testkit::analytic::LennardJones;
+//! use md_probe::analytic::LennardJones;
 //!
 //! // Argon, two atoms near contact, 30 K, 1 ps.
 //! let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{Well, argon_atom, at_rest, system, water};
     use md_core::Element;
-    use md_testkit::analytic::{HarmonicAngle, HarmonicAngles, HarmonicBond, HarmonicBonds, LennardJones};
+    use md_probe::analytic::{HarmonicAngle, HarmonicAngles, HarmonicBond, HarmonicBonds, LennardJones};
 
     const ARGON: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{argon_atom, at_rest, carbon_dioxide, water};
     use md_core::{Cell, Element, Mat3, System};
-    use md_testkit::random::SplitMix64;
+    use md_probe::random::SplitMix64;
     use proptest::prelude::*;
 
     const EXACT: VelocityOptions = VelocityOptions { exact_temperature: true };

@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use md_core::*;
 use md_dynamics::{RunOptions, VelocityOptions, VelocityVerlet, run, thermalise};
-use md_testkit::analytic::{HarmonicBond, HarmonicBonds, HarmonicWell, LennardJones, Morse, Pairs};
+use md_probe::analytic::{HarmonicBond, HarmonicBonds, HarmonicWell, LennardJones, Morse, Pairs};
 use md_testkit::conformance;
 use serde_json::Value;
 

@@ -2,14 +2,10 @@
 //!
 //! - [`extxyz`]: molecules and labelled frames, read and written.
 //! - [`trajectory`]: an observer that writes a run to disk while it runs.
-//! - [`results`]: the results of a campaign, `results.json`.
-//! - [`progress`]: how far a campaign is, `progress.json`.
 //! - [`journal`]: named records that survive a kill, a power cut, a full disk and damaged bytes.
 //! - [`files`]: writing without half-written files, and checksums.
 
 pub mod extxyz;
 pub mod files;
 pub mod journal;
-pub mod progress;
-pub mod results;
 pub mod trajectory;

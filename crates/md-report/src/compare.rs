@@ -22,7 +22,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use md_io::results::{Check, Model, Results, Role, Status, Verdict};
+use md_results::{Check, Model, Results, Role, Status, Verdict};
 use serde::{Deserialize, Serialize};
 
 mod claims;

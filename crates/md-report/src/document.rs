@@ -1,7 +1,7 @@
 //! Headings, sentences and tables, once for all formats: plain text, Markdown and HTML show the same words.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use md_io::results::{Status, Verdict};
+use md_results::{Status, Verdict};
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! Records for tests.
 
-use md_io::results::{Model, Results, Run};
+use md_results::{Model, Results, Run};
 use serde_json::{Value, json};
 
 /// A candidate with these checks, approved.
@@ -55,7 +55,7 @@ pub(crate) fn run(model: &str, replica: u32, fate: &str, reason: Option<&str>) -
 }
 
 /// The speed of a model on a molecule of three atoms.
-pub(crate) fn speed(model: &str, molecule: &str, ms: f64) -> md_io::results::Speed {
+pub(crate) fn speed(model: &str, molecule: &str, ms: f64) -> md_results::Speed {
     serde_json::from_value(json!({
         "model": model, "molecule": molecule, "atoms": 3, "batch": 1, "device": "cpu", "threads": 1,
         "path": "native-f32", "ms_per_call_p50": ms, "ms_per_call_p99": ms, "calls": 100, "ms_per_step": ms,

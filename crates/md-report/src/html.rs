@@ -17,14 +17,13 @@ mod runs;
 mod scans;
 mod trajectories;
 
-use md_io::results::{Results, Role};
+use md_results::{Definition, Results, Role};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
 use crate::ReportError;
-use crate::checks::Definition;
 use figure::Figures;
 pub use trajectories::{Trajectory, trajectories};
 

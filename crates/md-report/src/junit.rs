@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use md_io::results::{Check, Results, Status};
+use md_results::{Check, Definition, Results, Status, title};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::ReportError;
-use crate::checks::{Definition, place, threshold, title, value};
+use crate::checks::{place, threshold, value};
 use crate::words::unfinished;
 
 /// JUnit XML: a suite for every model and use, a case for every check, named by key and molecule; before them one for
@@ -101,7 +101,7 @@ fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
 
 #[cfg(test)]
 mod tests {
-    use md_io::results::Verdict;
+    use md_results::Verdict;
     use serde_json::json;
 
     use super::*;

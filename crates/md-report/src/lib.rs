@@ -14,10 +14,7 @@ mod side_by_side;
 pub mod status;
 mod words;
 
-pub use checks::{
-    Definition, ENGINE, PRODUCTION, Told, first_use, most_telling, place, threshold, title, told, value,
-    worst,
-};
+pub use checks::{Told, place, threshold, told, value};
 pub use compare::compare;
 pub use error::ReportError;
 pub use html::{Trajectory, html, trajectories};
@@ -25,6 +22,4 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use performance::{Plot, PlotError, performance};
 pub use status::status;
-pub use words::{
-    duration, envelope, error_against_time, failure, number, skipped, stage, unfinished, use_lines, with_unit,
-};
+pub use words::{duration, envelope, error_against_time, failure, skipped, stage, unfinished, use_lines};

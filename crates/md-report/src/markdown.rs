@@ -1,12 +1,12 @@
 //! A report for a pull request or an issue.
 
-use md_io::results::{FailureMode, Model, Results, Role, Status, Verdict};
+use md_results::{Definition, FailureMode, Model, Results, Role, Status, Verdict, first_use, number, title};
 
 use crate::ReportError;
-use crate::checks::{Definition, first_use, place, threshold, title, told, value};
+use crate::checks::{place, threshold, told, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
-use crate::words::{envelope, error_against_time, failure, number, skipped, unfinished, use_lines};
+use crate::words::{envelope, error_against_time, failure, skipped, unfinished, use_lines};
 
 /// `report.md`: verdicts with reasons, the models side by side, every criterion by its worst check, what is wrong and
 /// what would mend it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
@@ -189,7 +189,7 @@ fn provenance(report: &mut Document, results: &Results) {
 
 #[cfg(test)]
 mod tests {
-    use md_io::results::{Failure, Stage};
+    use md_results::{Failure, Stage};
     use serde_json::json;
 
     use super::*;

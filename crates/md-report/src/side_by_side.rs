@@ -1,6 +1,6 @@
 //! The models of a campaign beside each other.
 
-use md_io::results::{Model, Results, Role, Speed};
+use md_results::{Model, Results, Role, Speed};
 
 /// Size and speed of a candidate. What was not measured is absent.
 #[derive(Debug, Clone, Copy)]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use md_io::progress::{CampaignProgress, ModelProgress, StageProgress};
-use md_io::results::{self, Model, Results, Verdict};
+use md_results::progress::{CampaignProgress, ModelProgress, StageProgress};
+use md_results::{Definition, Model, PRODUCTION, Results, Verdict, first_use, title, with_unit};
 use serde::{Deserialize, Serialize};
 
-use crate::checks::{Definition, PRODUCTION, first_use, place, threshold, title, told, value};
-use crate::words::with_unit;
+use crate::checks::{place, threshold, told, value};
 
 mod obstacles;
 mod render;
@@ -122,7 +121,7 @@ pub struct CriterionStatus {
     pub value: Option<String>,
     /// The outcome; absent as long as it is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<results::Status>,
+    pub status: Option<md_results::Status>,
     /// Where it was measured, or why it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,

@@ -2,28 +2,9 @@
 
 use std::time::Duration;
 
-use md_io::results::{Check, Evaluation, Failure, Model, Results, Role, Stage, Status};
-
-use crate::checks::{PRODUCTION, worst};
-
-/// A number and its unit, if it has one.
-pub fn with_unit(value: f64, unit: &str) -> String {
-    format!("{} {unit}", number(value)).trim_end().to_owned()
-}
-
-/// A number with four significant digits, as people write it.
-pub fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if value == 0.0 {
-        "0".to_owned()
-    } else if (1e-3..1e5).contains(&magnitude) {
-        let digits = usize::try_from(3 - magnitude.log10().floor() as i32).unwrap_or(0);
-        let text = format!("{value:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else {
-        format!("{value:.1e}").replace(".0e", "e")
-    }
-}
+use md_results::{
+    Check, Evaluation, Failure, Model, PRODUCTION, Results, Role, Stage, Status, number, worst,
+};
 
 /// A time in whole seconds, as `1h 5m 3s`; `unknown` for what is no time.
 pub fn duration(seconds: f64) -> String {
@@ -226,21 +207,5 @@ mod tests {
         let sets = ["production", "screening"].map(|n| json!({ "use": n, "thresholds": {} }));
         results.criteria = serde_json::from_value(json!(sets)).unwrap();
         assert_eq!(use_lines(&results), ["use screening / tiny: FAIL (1 of 2 checks do not pass)"]);
-    }
-
-    #[test]
-    fn numbers_are_written_as_people_write_them() {
-        for (value, text) in [
-            (0.0, "0"),
-            (10.0, "10"),
-            (0.2, "0.2"),
-            (1.23456, "1.235"),
-            (-0.05, "-0.05"),
-            (12345.6, "12346"),
-            (1e-4, "1e-4"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-        assert_eq!((with_unit(0.5, ""), with_unit(0.5, "eV")), ("0.5".to_owned(), "0.5 eV".to_owned()));
     }
 }

@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{DEFINITIONS, GOOD, ODD};
-use md_io::results::Results;
 use md_report::{ReportError, html, trajectories};
+use md_results::Results;
 
 fn page(results: &Results) -> String {
     html(results, &DEFINITIONS, &fixture::moving()).unwrap()

@@ -2,14 +2,13 @@
 //!
 //! ```
 //! use md_core::{Element, System, Vec3};
-//! use md_testkit::analytic::LennardJones;
+//! use md_probe::analytic::LennardJones;
 //! use md_testkit::defects::{Defect, Defective};
-//! use md_testkit::probe;
 //!
 //! let argon = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.5, 0.0, 0.0)])?;
 //! let sound = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 //! let mut scaled = Defective::new(sound, Defect::ScaledForce { factor: 1.001 });
-//! let error = probe::force_gradient(&mut scaled, &argon, 1e-3)?;
+//! let error = md_probe::force_gradient(&mut scaled, &argon, 1e-3)?;
 //! assert!(error.max_ev_per_angstrom > 1e-6);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -18,7 +17,7 @@ use md_core::{
     Batch, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, Vec3, require_open_boundaries,
 };
 
-use crate::random::SplitMix64;
+use md_probe::random::SplitMix64;
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -221,9 +220,8 @@ fn add_kink(c: Configuration<'_>, out: &mut Evaluation, strength: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analytic::LennardJones;
-    use crate::probe;
     use md_core::{Element, System};
+    use md_probe::analytic::LennardJones;
 
     fn argon() -> System {
         let positions =
@@ -246,7 +244,7 @@ mod tests {
             Defect::Kink { strength_ev_per_angstrom: 0.1 },
             Defect::Offset { energy_ev: 1.0 },
         ] {
-            let error = probe::force_gradient(&mut defective(defect), &argon(), 1e-4).unwrap();
+            let error = md_probe::force_gradient(&mut defective(defect), &argon(), 1e-4).unwrap();
             assert!(error.max_ev_per_angstrom < 1e-9, "{defect:?}: {error:?}");
         }
     }
@@ -259,7 +257,7 @@ mod tests {
             Defect::Rounded { bits: 11 },
             Defect::Swirl { strength_ev_per_angstrom2: 1e-3 },
         ] {
-            let error = probe::force_gradient(&mut defective(defect), &argon(), 1e-4).unwrap();
+            let error = md_probe::force_gradient(&mut defective(defect), &argon(), 1e-4).unwrap();
             assert!(error.max_ev_per_angstrom > 1e-6, "{defect:?}: {error:?}");
         }
     }

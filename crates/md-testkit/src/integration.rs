@@ -6,9 +6,9 @@
 
 use md_core::{Element, Integrator, State, System, Vec3};
 
-use crate::analytic::{HarmonicWell, Morse, Pairs};
-use crate::probe::{ProbeError, largest};
-use crate::random::SplitMix64;
+use md_probe::analytic::{HarmonicWell, Morse, Pairs};
+use md_probe::random::SplitMix64;
+use md_probe::{ProbeError, largest};
 
 /// How the integrator's conserved quantity behaves at time steps of 0.25 fs and 0.125 fs.
 #[derive(Debug, Clone, Copy, PartialEq)]

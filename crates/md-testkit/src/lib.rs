@@ -1,17 +1,12 @@
-//! Analytic potentials, probes of any potential, and the conformance suites every potential and integrator
-//! must pass.
+//! The conformance suites that every potential, integrator and thermostat must pass, and what tests of tests need.
 //!
-//! - [`analytic`]: closed-form potentials with exact forces, among them the [`Control`](analytic::Control)
-//!   that runs any molecule.
-//! - [`probe`]: measurements on a potential, such as by how much its energy changes under rotation. Numbers,
-//!   no judgement.
-//! - [`integration`]: the same for an integrator, such as how its energy error falls with the time step.
-//! - [`conformance`]: all of them at once, each with a limit.
-//! - [`defects`]: a sound potential with one planted fault, for tests of tests.
+//! - [`conformance`]: all probes of `md_probe` on a potential, each with a limit; the same for integrators and
+//!   thermostats.
+//! - [`integration`]: measurements on an integrator, such as how its energy error falls with the time step.
+//! - [`defects`]: a sound potential with one planted fault.
 //! - [`damage`]: a sound file with faults, for tests of readers.
-//! - [`random`]: the seeded generator behind the probes.
 //!
-//! Not in this crate, by design: files, clocks, ambient randomness, networks.
+//! For tests: no crate depends on it otherwise.
 //!
 //! # Is my potential sound?
 //!
@@ -29,10 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod analytic;
 pub mod conformance;
 pub mod damage;
 pub mod defects;
 pub mod integration;
-pub mod probe;
-pub mod random;

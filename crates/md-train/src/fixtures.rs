@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use md_core::{Element, State, System, Vec3};
 use md_io::extxyz::{FrameToWrite, write_frame};
-use md_testkit::analytic::Control;
-use md_testkit::random::SplitMix64;
+use md_probe::analytic::Control;
+use md_probe::random::SplitMix64;
 
 use crate::TrainingConfig;
 use crate::data::LabelledSystem;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use md_core::{Fate, Limits, Observer, Potential, State, System};
 use md_dynamics::{Course, RunError, RunOptions, Scheme, advance};
-use md_io::results::{Run, RunFate, Series};
 use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
+use md_results::{Run, RunFate, Series};
 use serde::{Deserialize, Serialize};
 
 use super::dynamics::{Cut, Start, integrator, set_out};

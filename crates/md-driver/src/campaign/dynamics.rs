@@ -9,7 +9,7 @@ use md_dynamics::{
     Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
     VelocityVerlet,
 };
-use md_io::results::{Results, Run, RunFate};
+use md_results::{Results, Run, RunFate};
 
 use super::LoadedMolecule;
 use super::batch::{Moving, Ran};

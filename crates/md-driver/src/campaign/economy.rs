@@ -1,21 +1,20 @@
 //! When less or more is run than planned.
 
-use md_io::results::{Results, Status};
+use md_results::{Results, Status};
 
 use super::dynamics::{Cut, RelaxedMolecules};
 use super::stage::ModelStage;
 use super::store::Halt;
 use crate::config::Ensemble;
-use crate::criteria::REPLICAS;
 use crate::frames::VisitedRun;
 use crate::plan::{Group, planned};
-use crate::verdict;
+use md_criteria::REPLICAS;
 
 impl ModelStage<'_> {
     /// How long runs may be: a model that no dynamics can save has short ones.
     pub(super) fn cut(&self, results: &mut Results) -> Option<Cut> {
         let model = results.models.iter().find(|m| m.name == self.model.record.name)?;
-        if !verdict::is_hopeless(results, model) {
+        if !md_criteria::is_hopeless(results, model) {
             return None;
         }
         let duration_ps = self.config.economy.hopeless_ps;
@@ -97,7 +96,7 @@ impl ModelStage<'_> {
         let mut molecules: Vec<String> = results
             .criteria
             .iter()
-            .flat_map(|set| verdict::checks_of(results, model, set))
+            .flat_map(|set| md_criteria::checks_of(results, model, set))
             .filter(|c| c.status == Status::Undecided)
             .filter(|c| c.to_decide.as_ref().is_some_and(|text| text.contains(REPLICAS)))
             .map(|c| c.molecule)

@@ -6,19 +6,19 @@ use md_core::Limits;
 use md_core::State;
 use md_core::units::FS_PER_PS;
 use md_dynamics::VelocityVerlet;
-use md_io::results::{
+use md_probe::analytic::Control;
+use md_results::{
     self, Cause, EnergyPart, Experiment, Results, Role, Run, RunFate, Stage, Status, TimestepRung,
 };
-use md_testkit::analytic::Control;
 
 use super::dynamics::{RelaxedMolecules, prepare, start};
 use super::stage::ModelStage;
 use super::store::Halt;
 use super::watch::StageTicker;
-use crate::config::{Ensemble, PRODUCTION};
-use crate::criteria::{self, Theme};
+use crate::config::Ensemble;
 use crate::plan::{Group, PlannedRun, planned};
-use crate::verdict;
+use md_criteria::Theme;
+use md_results::PRODUCTION;
 
 /// Time of a run that is taken apart, at most, ps.
 const LOOK_PS: f64 = 0.5;
@@ -93,11 +93,11 @@ impl ModelStage<'_> {
         let Some(model) = results.models.iter().find(|m| m.name == *name) else { return Vec::new() };
         let sets = match model.role {
             Role::Candidate => results.criteria.iter().filter(|s| s.name == PRODUCTION).cloned().collect(),
-            Role::Control => vec![verdict::control_criteria(results, name)],
+            Role::Control => vec![md_criteria::control_criteria(results, name)],
         };
         let mut failing: Vec<(String, String)> = Vec::new();
-        for check in sets.iter().flat_map(|set| verdict::checks_of(results, model, set)) {
-            let Some(criterion) = criteria::find(&check.id) else { continue };
+        for check in sets.iter().flat_map(|set| md_criteria::checks_of(results, model, set)) {
+            let Some(criterion) = md_criteria::find(&check.id) else { continue };
             let counts = matches!(criterion.theme, Theme::Conservation | Theme::Stability);
             if check.status == Status::Fail && counts && !failing.iter().any(|(m, _)| *m == check.molecule) {
                 failing.push((check.molecule, criterion.title.to_owned()));
@@ -123,7 +123,7 @@ impl ModelStage<'_> {
         worst: &Run,
         trigger: &str,
         results: &Results,
-    ) -> Result<Option<results::Attribution>> {
+    ) -> Result<Option<md_results::Attribution>> {
         let Some((group, run)) = self.find(groups, worst) else { return Ok(None) };
         let Some((state, limits)) = self.begin(group, &run, relaxed)? else { return Ok(None) };
         let timestep_fs = group.config.timestep_fs;
@@ -179,14 +179,14 @@ impl ModelStage<'_> {
         group: &Group<'_>,
         run: &PlannedRun,
         relaxed: &RelaxedMolecules,
-    ) -> Result<Option<results::TimestepLadder>> {
+    ) -> Result<Option<md_results::TimestepLadder>> {
         let Some((state, limits)) = self.begin(group, run, relaxed)? else { return Ok(None) };
         let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };
         let make = |dt| -> Result<Box<dyn md_core::Integrator>, md_core::StepError> {
             Ok(Box::new(VelocityVerlet::new(dt)?))
         };
         let ladder = timestep_ladder(&state, &make, self.model.potential.as_mut(), &options)?;
-        Ok(Some(results::TimestepLadder {
+        Ok(Some(md_results::TimestepLadder {
             model: self.model.record.name.clone(),
             molecule: self.molecules[run.molecule].record.name.clone(),
             temperature_k: run.temperature_k,
@@ -229,8 +229,8 @@ fn hottest_of_each_molecule(runs: &[PlannedRun]) -> Vec<&PlannedRun> {
     hottest
 }
 
-fn record(run: &Run, trigger: &str, found: &Attribution) -> results::Attribution {
-    results::Attribution {
+fn record(run: &Run, trigger: &str, found: &Attribution) -> md_results::Attribution {
+    md_results::Attribution {
         model: run.model.clone(),
         molecule: run.molecule.clone(),
         temperature_k: run.temperature_k,

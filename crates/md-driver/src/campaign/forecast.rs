@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,17 +17,17 @@ use md_core::{
 };
 use md_dynamics::{RunOptions, advance};
 use md_io::extxyz::{self, FrameToWrite, LabelKeys, write_frame};
-use md_io::results::{Role, Verdict};
 use md_io::trajectory::Compression;
 use md_model::Precision;
-use md_report::number;
-use md_testkit::analytic::LennardJones;
+use md_probe::analytic::LennardJones;
+use md_results::{Role, Verdict};
 
 use super::batch::Moving;
 use super::dynamics::{Start, integrator, set_out};
 use super::explain::ladder_steps;
+use super::options::CampaignOptions;
 use super::stage::GATE_FRAMES;
-use super::{Inputs, LoadedMolecule, Request, groups_of, in_share, molecules_of};
+use super::{Inputs, LoadedMolecule, groups_of, in_share, molecules_of};
 use crate::config::{Config, Device, Ensemble, Implementation, ModelConfig, ModelSource, RunConfig};
 use crate::gates::Gates;
 use crate::models::{self, LoadedModel};
@@ -63,41 +62,53 @@ const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
 /// What a campaign would take.
 pub struct Forecast {
-    models: Vec<OfModel>,
-    /// Largest resident memory that the calibration needed, MiB; `None` where nobody knows.
-    calibration_mib: Option<f64>,
-    records_mib: f64,
-    trajectories_mib: f64,
-    results_mib: f64,
+    /// Model by model.
+    pub models: Vec<ModelForecast>,
+    /// Memory, MiB; `None` where nobody knows.
+    pub memory_mib: Option<f64>,
+    /// Trajectories on disk, MiB.
+    pub trajectories_mib: f64,
+    /// Results, report and state on disk, MiB.
+    pub results_mib: f64,
     /// What may be added while checks are undecided, ps per model.
-    extra_ps: f64,
-    threads: usize,
+    pub extra_ps: f64,
+    /// Threads it was tried on.
+    pub threads: usize,
 }
 
-struct OfModel {
-    name: String,
-    runs: usize,
-    steps: u64,
-    simulated_ps: f64,
-    /// `None` without a checkpoint.
-    seconds: Option<Seconds>,
+/// What one model would take.
+pub struct ModelForecast {
+    /// Name of the model.
+    pub name: String,
+    /// Number of runs.
+    pub runs: usize,
+    /// Time steps of all of them.
+    pub steps: u64,
+    /// Simulated time of all of them, ps.
+    pub simulated_ps: f64,
+    /// Wall time; `None` without a checkpoint.
+    pub seconds: Option<Seconds>,
 }
 
+/// Wall time of one model, s.
 #[derive(Default)]
-struct Seconds {
-    dynamics: f64,
-    gates: f64,
-    rest: f64,
+pub struct Seconds {
+    /// Runs.
+    pub dynamics: f64,
+    /// Physics gates.
+    pub gates: f64,
+    /// Everything else.
+    pub rest: f64,
 }
 
 /// Tries what `run` would do.
 ///
 /// # Errors
 /// Bad input, and what the potentials return.
-pub fn forecast(config: &Config, request: &Request<'_>, progress: Progress) -> Result<Forecast> {
-    let Inputs { config, molecules, models: mut loaded, .. } = Inputs::read(config, request)?;
+pub fn forecast(config: &Config, options: &CampaignOptions, progress: &dyn Progress) -> Result<Forecast> {
+    let Inputs { config, molecules, models: mut loaded, .. } = Inputs::read(config, options)?;
     let config = &config;
-    let (groups, own) = in_share(config, &molecules, request)?;
+    let (groups, own) = in_share(config, &molecules, options)?;
     let planned = own.as_ref().unwrap_or(&groups);
     let mut rehearsed = BTreeMap::new();
     let mut models = Vec::new();
@@ -113,7 +124,7 @@ pub fn forecast(config: &Config, request: &Request<'_>, progress: Progress) -> R
             let each = g.config.steps as f64 * g.config.timestep_fs / md_core::units::FS_PER_PS;
             g.runs.len() as f64 * each
         };
-        let mut of_model = OfModel {
+        let mut of_model = ModelForecast {
             name: name.clone(),
             runs: mine.iter().map(|g| g.runs.len()).sum(),
             steps: mine.iter().map(steps).sum(),
@@ -148,8 +159,9 @@ pub fn forecast(config: &Config, request: &Request<'_>, progress: Progress) -> R
     let written = planned.iter().flat_map(|g| g.runs.iter().map(|run| (g.config, run)));
     Ok(Forecast {
         models,
-        calibration_mib: md_bench::peak_memory_mib(),
-        records_mib: MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib,
+        memory_mib: md_bench::peak_memory_mib().map(|calibration| {
+            calibration + MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib + MEMORY_MIB_OF_REPORTS
+        }),
         trajectories_mib: written.map(|(grid, run)| trajectory_mib(grid, run, &molecules)).sum(),
         // The frames are in a file, in the report and in the state.
         results_mib: MIB_PER_RUN * runs + MIB_PER_MOLECULE * pairs as f64 + 3.0 * frames_mib,
@@ -160,85 +172,15 @@ pub fn forecast(config: &Config, request: &Request<'_>, progress: Progress) -> R
 
 impl Forecast {
     /// Time of everything, s.
-    fn seconds(&self) -> f64 {
+    pub fn seconds(&self) -> f64 {
         let of = |s: &Seconds| s.dynamics + s.gates + s.rest;
         self.models.iter().filter_map(|m| m.seconds.as_ref()).map(of).sum()
     }
 
     /// Disk that is needed, MiB.
-    fn disk_mib(&self) -> f64 {
+    pub fn disk_mib(&self) -> f64 {
         self.trajectories_mib + self.results_mib
     }
-
-    /// The forecast for a person. `free_mib` is what the disk has.
-    pub fn render(&self, free_mib: Option<f64>) -> String {
-        let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
-        table.set_header(["model", "runs", "steps", "ps", "dynamics", "gates", "the rest"]);
-        for model in &self.models {
-            let time = |of: fn(&Seconds) -> f64| {
-                model.seconds.as_ref().map_or_else(|| "no checkpoint".to_owned(), |s| duration(of(s)))
-            };
-            table.add_row([
-                model.name.clone(),
-                model.runs.to_string(),
-                model.steps.to_string(),
-                number(model.simulated_ps),
-                time(|s| s.dynamics),
-                time(|s| s.gates),
-                time(|s| s.rest),
-            ]);
-        }
-        let runs: usize = self.models.iter().map(|m| m.runs).sum();
-        let steps: u64 = self.models.iter().map(|m| m.steps).sum();
-        let mut text = format!("{table}\n{runs} runs, {steps} steps\n");
-        let _ = writeln!(
-            text,
-            "time: about {} on {} threads, if every model runs in full length",
-            duration(self.seconds()),
-            self.threads
-        );
-        if self.extra_ps > 0.0 {
-            let _ = writeln!(
-                text,
-                "  and replicas of up to {} ps per model while checks are undecided",
-                number(self.extra_ps)
-            );
-        }
-        match self.calibration_mib {
-            Some(mib) => {
-                let _ = writeln!(
-                    text,
-                    "memory: about {} MiB, whatever the length of the runs",
-                    number((mib + self.records_mib + MEMORY_MIB_OF_REPORTS).ceil())
-                );
-            }
-            None => {
-                let _ = writeln!(text, "memory: not known on this system");
-            }
-        }
-        let _ = write!(
-            text,
-            "disk: about {} MiB (trajectories {}, results, report and state {})",
-            number(self.disk_mib().ceil()),
-            number(self.trajectories_mib.ceil()),
-            number(self.results_mib.ceil())
-        );
-        let _ = match free_mib {
-            Some(free) if free < self.disk_mib() => {
-                writeln!(text, ": MORE than the {} MiB that are free", number(free.floor()))
-            }
-            Some(free) => writeln!(text, " of {} MiB that are free", number(free.floor())),
-            None => writeln!(text),
-        };
-        text
-    }
-}
-
-/// Seconds, for a person.
-fn duration(seconds: f64) -> String {
-    let rounded = if seconds < 10.0 { (10.0 * seconds).ceil() / 10.0 } else { seconds.ceil() };
-    humantime::format_duration(Duration::from_secs_f64(rounded)).to_string()
 }
 
 /// Time of the runs of a group.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use md_io::{files, results};
+use md_io::files;
 use serde::{Deserialize, Serialize};
 
-use super::Request;
-use crate::config::{Config, Device, ModelArgument, ModelSource};
+use super::options::CampaignOptions;
+use crate::config::{Config, ModelSource};
 use crate::plan::Filter;
 use crate::provenance;
 
@@ -28,32 +28,13 @@ pub struct Identity {
     /// SHA-256 of the program.
     pub program_sha256: String,
     /// How it was called.
-    pub call: Call,
+    pub options: CampaignOptions,
     /// The campaign file.
     pub config: String,
     /// Every file that is read, by what it is, with its SHA-256.
     pub files: BTreeMap<String, Input>,
     /// Whether it has come to its end.
     pub finished: bool,
-}
-
-/// What the command line says of a campaign.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// The campaign file.
-    pub config: PathBuf,
-    /// `--model NAME=CHECKPOINT`.
-    pub models: Vec<(String, PathBuf)>,
-    /// `--device`.
-    pub device: Option<Device>,
-    /// `--only`.
-    pub only: Vec<String>,
-    /// `--labels`.
-    pub labels: Option<PathBuf>,
-    /// `--keep-going`.
-    pub keep_going: bool,
-    /// `--shard I/N`.
-    pub shard: Option<String>,
 }
 
 /// A file that is read.
@@ -70,7 +51,7 @@ impl Identity {
     ///
     /// # Errors
     /// A program or campaign file that cannot be read.
-    pub fn of(config: &Config, request: &Request<'_>) -> Result<Self> {
+    pub fn of(config: &Config, options: &CampaignOptions) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program itself")?;
         let program_sha256 =
             files::sha256_file(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -96,30 +77,18 @@ impl Identity {
                 }
             }
         }
-        if let Some(labels) = request.labels {
+        if let Some(labels) = &options.labels {
             enter("labels".to_owned(), labels);
         }
-        let text = std::fs::read_to_string(request.config_file)
-            .with_context(|| format!("cannot read {}", request.config_file.display()))?;
+        let text = std::fs::read_to_string(&options.config)
+            .with_context(|| format!("cannot read {}", options.config.display()))?;
         Ok(Identity {
             campaign: config.name.clone(),
             started: provenance::now(),
             cpu: provenance::cpu_model(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             program_sha256,
-            call: Call {
-                config: absolute(request.config_file),
-                models: request
-                    .models
-                    .iter()
-                    .map(|ModelArgument { name, checkpoint }| (name.clone(), absolute(checkpoint)))
-                    .collect(),
-                device: request.device,
-                only: request.only.iter().map(Filter::to_string).collect(),
-                labels: request.labels.map(absolute),
-                keep_going: request.keep_going,
-                shard: request.shard.map(|shard| shard.to_string()),
-            },
+            options: options.absolute(),
             config: text,
             files: inputs,
             finished: false,
@@ -132,7 +101,7 @@ impl Identity {
     /// A file that is no such file.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        Ok(path.exists().then(|| results::read_json(&path)).transpose()?)
+        Ok(path.exists().then(|| md_results::read_json(&path)).transpose()?)
     }
 
     /// Writes it.
@@ -140,26 +109,31 @@ impl Identity {
     /// # Errors
     /// A folder that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Ok(results::write_json(&folder.join(FILE), self)?)
+        Ok(md_results::write_json(&folder.join(FILE), self)?)
     }
 
     /// In which respects results that began with `self` would be others if they went on with `now`.
     pub fn differences(&self, now: &Identity) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(self.line_that_differs(now));
-        let Call { config: _, models, device, only, labels: _, keep_going, shard } = &self.call;
-        let names = |models: &[(String, PathBuf)]| {
-            let names: Vec<&str> = models.iter().map(|(name, _)| name.as_str()).collect();
+        let names = |options: &CampaignOptions| {
+            let names: Vec<&str> = options.models.iter().map(|m| m.name.as_str()).collect();
             names.join(", ")
         };
+        let only = |options: &CampaignOptions| {
+            let filters: Vec<String> = options.only.iter().map(Filter::to_string).collect();
+            filters.join(", ")
+        };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-        let shown = |device: &Option<Device>| or_none(device.map(|d| d.name().to_owned()));
+        let device = |options: &CampaignOptions| or_none(options.device.map(|d| d.name().to_owned()));
+        let shard = |options: &CampaignOptions| or_none(options.shard.map(|s| s.to_string()));
+        let (began, now_asked) = (&self.options, &now.options);
         for (option, was, is) in [
-            ("--model", names(models), names(&now.call.models)),
-            ("--device", shown(device), shown(&now.call.device)),
-            ("--only", only.join(", "), now.call.only.join(", ")),
-            ("--keep-going", keep_going.to_string(), now.call.keep_going.to_string()),
-            ("--shard", or_none(shard.clone()), or_none(now.call.shard.clone())),
+            ("--model", names(began), names(now_asked)),
+            ("--device", device(began), device(now_asked)),
+            ("--only", only(began), only(now_asked)),
+            ("--keep-going", began.keep_going.to_string(), now_asked.keep_going.to_string()),
+            ("--shard", shard(began), shard(now_asked)),
         ] {
             if was != is {
                 found.push(format!("{option}: was {}, is {}", or_nothing(&was), or_nothing(&is)));
@@ -199,7 +173,7 @@ impl Identity {
         }
         let (was, is): (Vec<&str>, Vec<&str>) = (self.config.lines().collect(), now.config.lines().collect());
         let line = (0..was.len().max(is.len())).find(|&n| was.get(n) != is.get(n));
-        let place = now.call.config.display();
+        let place = now.options.config.display();
         Some(match line {
             Some(n) => format!(
                 "{place}:{}: was {}, is {}",

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use md_core::{System, bonds, mechanics};
-use md_io::results::{Failure, Molecule, Role, Stage};
+use md_results::{Failure, Molecule, Role, Stage};
 
+use super::options::CampaignOptions;
 use super::stage::Labels;
-use super::{Request, in_share, molecules_of, store};
+use super::{in_share, molecules_of, store};
 use crate::config::{Config, MoleculeConfig};
 use crate::labels::{self, Sample};
 use crate::models::LoadedModel;
@@ -30,8 +31,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn read(config: &Config, request: &Request<'_>) -> Result<Self> {
-        let keep_going = request.keep_going;
+    pub(super) fn read(config: &Config, options: &CampaignOptions) -> Result<Self> {
+        let keep_going = options.keep_going;
         let whole_plan = plan(config)?;
         let asked_for =
             |groups: &[Group<'_>], model| molecules_of(groups.iter().filter(|g| g.model == model));
@@ -93,9 +94,9 @@ impl Inputs {
                 Err(error) => return Err(error),
             }
         }
-        let (groups, _) = in_share(&config, &molecules, request)?;
+        let (groups, _) = in_share(&config, &molecules, options)?;
         let read = |file| load_labels(&config, &molecules, file);
-        let labels = request.labels.map(read).transpose()?.unwrap_or_default();
+        let labels = options.labels.as_deref().map(read).transpose()?.unwrap_or_default();
         for (index, model) in loaded.iter_mut().enumerate() {
             let Some(model) = model.as_mut().filter(|model| model.record.role == Role::Candidate) else {
                 continue;
@@ -148,12 +149,20 @@ fn failure_of(
     Failure { model, molecule: Some(molecule), stage, reason }
 }
 
+/// Checks that a model can be judged by the references of a molecule: that they are not what the model itself answers.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_references(model: &mut LoadedModel, molecule: &LoadedMolecule) -> Result<()> {
+    check_labels(model, molecule, [])
+}
+
 /// Checks that a model can be judged by the references of a molecule and by `more` labels of it: that they are not what
 /// the model itself answers.
 ///
 /// # Errors
 /// What is wrong with them.
-pub(crate) fn check_labels<'a>(
+fn check_labels<'a>(
     model: &mut LoadedModel,
     molecule: &'a LoadedMolecule,
     more: impl IntoIterator<Item = (&'a Path, &'a Sample)>,
@@ -171,9 +180,11 @@ pub(crate) fn check_labels<'a>(
 }
 
 /// A molecule of the campaign with its structure.
-pub(crate) struct LoadedMolecule {
-    pub(crate) record: Molecule,
-    pub(crate) system: System,
+pub struct LoadedMolecule {
+    /// What the results say about it.
+    pub record: Molecule,
+    /// Its structure.
+    pub system: System,
     pub(crate) references: Vec<PathBuf>,
     /// Of the labelled frames of each.
     pub(crate) samples: Vec<Sample>,
@@ -186,7 +197,7 @@ pub(crate) struct LoadedMolecule {
 ///
 /// # Errors
 /// What is wrong with them.
-pub(crate) fn load_molecule(
+pub fn load_molecule(
     config: &MoleculeConfig,
     keep_going: bool,
 ) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {

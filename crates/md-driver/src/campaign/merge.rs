@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
-use md_io::results::Results;
+use anyhow::{Context, Result, bail};
+use md_results::Results;
 
 use super::batch::TRAJECTORIES;
-use super::identity::{Call, Identity};
-use super::store::{self, FOLDER, SAVE_EVERY, Store};
-use super::{Begin, Campaign, Request};
-use crate::config::{self, ModelArgument};
-use crate::plan::{Filter, Shard};
+use super::identity::Identity;
+use super::options::{CampaignOptions, Session};
+use super::store::{self, FOLDER, Store};
+use super::{Begin, Campaign};
 use crate::progress::Progress;
 
 /// What each share measures for itself, so that the times differ.
@@ -21,13 +20,13 @@ const MACHINE: &str = "machine";
 ///
 /// # Errors
 /// Shares that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
-pub fn merge(shards: &[PathBuf], out: &Path, progress: Progress) -> Result<Results> {
+pub fn merge(shards: &[PathBuf], out: &Path, session: &Session, progress: &dyn Progress) -> Result<Results> {
     let identities = shards.iter().map(|folder| identity(folder)).collect::<Result<Vec<_>>>()?;
     let Some(first) = identities.first() else { bail!("no shares were given") };
     all_there(shards, &identities)?;
     for (folder, identity) in shards.iter().zip(&identities).skip(1) {
         let mut other = identity.clone();
-        other.call.shard.clone_from(&first.call.shard);
+        other.options.shard = first.options.shard;
         let differences = first.differences(&other);
         if !differences.is_empty() {
             bail!(
@@ -39,42 +38,23 @@ pub fn merge(shards: &[PathBuf], out: &Path, progress: Progress) -> Result<Resul
         }
     }
 
-    let Call { config: config_file, models, device, only, labels, keep_going, shard: _ } = &first.call;
-    let models: Vec<ModelArgument> = models
-        .iter()
-        .map(|(name, checkpoint)| ModelArgument { name: name.clone(), checkpoint: checkpoint.clone() })
-        .collect();
-    let only: Vec<Filter> = only
-        .iter()
-        .map(|text| text.parse().map_err(|error: String| anyhow!(error)))
-        .collect::<Result<_>>()?;
-    let mut config = config::load(config_file, &models)?;
-    config.use_device(*device);
-    let request = Request {
-        config_file,
-        models: &models,
-        device: *device,
-        only: &only,
-        labels: labels.as_deref(),
-        shard: None,
-        keep_going: *keep_going,
-        save_every: SAVE_EVERY,
-    };
-    let whole = Identity { call: Call { shard: None, ..first.call.clone() }, ..first.clone() };
-    let differences = whole.differences(&Identity::of(&config, &request)?);
+    let options = CampaignOptions { shard: None, ..first.options.clone() };
+    let config = options.load_config()?;
+    let whole = Identity { options: options.clone(), ..first.clone() };
+    let differences = whole.differences(&Identity::of(&config, &options)?);
     if !differences.is_empty() {
         bail!(
             "the shares were measured with other inputs:\n  {}\ngive them back to join the shares",
             differences.join("\n  ")
         );
     }
-    let mut campaign = Campaign::open(&config, &request, out, Begin::Resume)?;
+    let mut campaign = Campaign::open(&config, &options, out, Begin::Resume, session)?;
     campaign.identity.started = identities.iter().map(|i| i.started.clone()).min().unwrap_or_default();
     gather(shards, &campaign.store)?;
     for folder in shards {
         copy_trajectories(folder, out)?;
     }
-    super::run(&request, campaign, progress)
+    campaign.run(progress)
 }
 
 fn identity(folder: &Path) -> Result<Identity> {
@@ -91,8 +71,8 @@ fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
     let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
     let mut of = None;
     for (folder, identity) in shards.iter().zip(identities) {
-        let shard: Shard = match &identity.call.shard {
-            Some(text) => text.parse().map_err(|error: String| anyhow!(error))?,
+        let shard = match identity.options.shard {
+            Some(shard) => shard,
             None => bail!("{} holds a whole campaign, not a share of one", folder.display()),
         };
         if *of.get_or_insert(shard.of) != shard.of {

@@ -9,51 +9,32 @@ mod forecast;
 mod identity;
 mod inputs;
 mod merge;
+mod options;
 mod stage;
 mod store;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
-use md_io::results::{self, LeftOut, Results, SCHEMA_VERSION};
+use md_results::{LeftOut, Performance, Results, SCHEMA_VERSION};
 
-use crate::config::{Config, Device, ModelArgument};
-use crate::plan::{Filter, Group, Shard, only, plan, share};
+use crate::config::Config;
+use crate::plan::{Filter, Group, only, plan, share};
 use crate::progress::Progress;
-use crate::{frames, models, provenance, speed, verdict};
+use crate::{frames, models, provenance, speed};
 use identity::Identity;
 use inputs::Inputs;
 use stage::ModelStage;
 use store::Store;
 use watch::Watch;
 
-pub use forecast::{Forecast, forecast};
-pub(crate) use inputs::{LoadedMolecule, check_labels, load_molecule};
+pub use forecast::{Forecast, ModelForecast, Seconds, forecast};
+pub use inputs::{LoadedMolecule, check_references, load_molecule};
 pub use merge::merge;
-pub use store::{Halt, SAVE_EVERY};
-
-/// What is asked for beside the campaign file's content.
-pub struct Request<'a> {
-    /// The campaign file.
-    pub config_file: &'a Path,
-    /// Models added or replaced on the command line.
-    pub models: &'a [ModelArgument],
-    /// Device of all models, whatever the campaign file says.
-    pub device: Option<Device>,
-    /// Only what matches is run.
-    pub only: &'a [Filter],
-    /// Frames of earlier runs with the forces of a reference program.
-    pub labels: Option<&'a Path>,
-    /// Only this share of the plan is run.
-    pub shard: Option<Shard>,
-    /// A model or molecule that cannot be read is reported, and the others go on.
-    pub keep_going: bool,
-    /// How often the runs in progress are kept.
-    pub save_every: Duration,
-}
+pub use options::{CampaignOptions, Session};
+pub use store::Halt;
 
 /// How a campaign begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +51,7 @@ pub enum Begin {
 pub struct Campaign {
     /// The folder.
     pub out: PathBuf,
+    options: CampaignOptions,
     store: Store,
     identity: Identity,
     inputs: Inputs,
@@ -81,8 +63,14 @@ impl Campaign {
     /// # Errors
     /// Bad input, before anything is written. A folder with results that must not be overwritten, with those of other
     /// inputs, or that another process works in.
-    pub fn open(config: &Config, request: &Request<'_>, out: &Path, begin: Begin) -> Result<Self> {
-        let now = Identity::of(config, request)?;
+    pub fn open(
+        config: &Config,
+        options: &CampaignOptions,
+        out: &Path,
+        begin: Begin,
+        session: &Session,
+    ) -> Result<Self> {
+        let now = Identity::of(config, options)?;
         let begun = Identity::read(&out.join(store::FOLDER))?;
         let holds_results = begun.is_some() || out.join(RESULTS).exists();
         let place = out.display();
@@ -96,8 +84,8 @@ impl Campaign {
                         differences.join("\n  ")
                     );
                 }
-                let inputs = Inputs::read(config, request)?;
-                let store = Store::resume(out, request.save_every)?;
+                let inputs = Inputs::read(config, options)?;
+                let store = Store::resume(out, session)?;
                 tracing::info!("going on in {place}: {} parts are done", store.n_parts());
                 if begun.cpu != now.cpu {
                     let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -107,7 +95,7 @@ impl Campaign {
                         name(&now.cpu)
                     );
                 }
-                Ok(Campaign { out: out.to_owned(), store, identity: begun, inputs })
+                Ok(Campaign { out: out.to_owned(), options: options.clone(), store, identity: begun, inputs })
             }
             (Begin::Resume, None) if holds_results => bail!(
                 "{place} holds results, but nothing to go on with: choose another --out, or begin beside them by --force-new"
@@ -118,11 +106,86 @@ impl Campaign {
             ),
             _ => {
                 let out = if holds_results { beside(out) } else { out.to_owned() };
-                let inputs = Inputs::read(config, request)?;
-                let store = Store::create(&out, &now, request.save_every)?;
-                Ok(Campaign { out, store, identity: now, inputs })
+                let inputs = Inputs::read(config, options)?;
+                let store = Store::create(&out, &now, session)?;
+                Ok(Campaign { out, options: options.clone(), store, identity: now, inputs })
             }
         }
+    }
+
+    /// Runs the campaign and writes what it measures to its folder: `results.json`, `md_performance_results.json` and, where it
+    /// asks for them, `trajectories/`.
+    ///
+    /// A model that fails in one run does not stop the others.
+    ///
+    /// # Errors
+    /// [`Halt`] when the campaign was interrupted, or what it measures cannot be kept; a plan of which nothing is left.
+    pub fn run(self, progress: &dyn Progress) -> Result<Results> {
+        let Campaign { out, options, store, mut identity, inputs } = self;
+        let out = out.as_path();
+        let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
+        let config = &config;
+        let (groups, own) = in_share(config, &molecules, &options)?;
+        let mine = own.as_ref().unwrap_or(&groups);
+        let is_run = |index: usize| mine.iter().any(|g| g.model == index);
+        let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
+        let names: Vec<String> = named.iter().map(|&index| config.models[index].name.clone()).collect();
+        let mut results = nothing_yet(config, &options, &molecules);
+        results.campaign.started.clone_from(&identity.started);
+        results.campaign.left_out = left_out(config, mine)?;
+        results.failures = failures;
+        results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
+        // All of them from the start, so that a campaign that is killed says what it has not looked at.
+        results.models = named
+            .iter()
+            .map(|&index| md_results::Model {
+                molecules: asked[index].clone(),
+                ..loaded[index]
+                    .as_ref()
+                    .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
+            })
+            .collect();
+        frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
+        save(&mut results, out)?;
+        let watch = Watch::new(progress, &results, &names, out);
+        for (place, index) in named.into_iter().enumerate() {
+            if let Some(loaded) = &mut loaded[index] {
+                let whole = groups_of(index, &groups);
+                let share = own.as_ref().map(|own| groups_of(index, own));
+                let mut stage = ModelStage {
+                    config,
+                    index,
+                    loaded_for: &loaded_for[index],
+                    molecules: &molecules,
+                    labels: &labels,
+                    model: loaded,
+                    store: &store,
+                    out,
+                    watch: &watch,
+                };
+                stage.measure(&whole, share.as_deref(), &mut results)?;
+                let record = &mut results.models[place];
+                // A device may have failed on the way.
+                record.device.clone_from(&loaded.record.device);
+                record.device_note.clone_from(&loaded.record.device_note);
+            }
+            save(&mut results, out)?;
+            watch.model_is_done(&results.models[place]);
+        }
+        results.machine = store.part("machine", || Ok(speed::machine()))??;
+        speed::relate_to_machine(&mut results.speed, &results.machine);
+        results.campaign.finished = provenance::now();
+        save(&mut results, out)?;
+        identity.finished = true;
+        identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
+        watch.finish();
+        store.finish();
+        Ok(results)
+    }
+
+    /// Whether a process runs a campaign in the folder `out` now.
+    pub fn is_running(out: &Path) -> bool {
+        store::is_locked(out)
     }
 
     /// The folder of the campaign called `name` that began last in `parent`; `None` where there is none.
@@ -153,88 +216,18 @@ fn beside(out: &Path) -> PathBuf {
 /// Name of the file with the results.
 pub const RESULTS: &str = "results.json";
 
-/// Runs a campaign and writes what it measures to its folder: `results.json`, `md_performance_results.json` and, where it
-/// asks for them, `trajectories/`.
-///
-/// A model that fails in one run does not stop the others.
-///
-/// # Errors
-/// [`Halt`] when the campaign was interrupted, or what it measures cannot be kept; a plan of which nothing is left.
-pub fn run(request: &Request<'_>, campaign: Campaign, progress: Progress) -> Result<Results> {
-    let Campaign { out, store, mut identity, inputs } = campaign;
-    let out = out.as_path();
-    let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
-    let config = &config;
-    let (groups, own) = in_share(config, &molecules, request)?;
-    let mine = own.as_ref().unwrap_or(&groups);
-    let is_run = |index: usize| mine.iter().any(|g| g.model == index);
-    let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
-    let names: Vec<String> = named.iter().map(|&index| config.models[index].name.clone()).collect();
-    let mut results = nothing_yet(config, request, &molecules);
-    results.campaign.started.clone_from(&identity.started);
-    results.campaign.left_out = left_out(config, mine)?;
-    results.failures = failures;
-    results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
-    // All of them from the start, so that a campaign that is killed says what it has not looked at.
-    results.models = named
-        .iter()
-        .map(|&index| results::Model {
-            molecules: asked[index].clone(),
-            ..loaded[index]
-                .as_ref()
-                .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
-        })
-        .collect();
-    frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
-    save(&mut results, out)?;
-    let watch = Watch::new(progress, &results, &names, out);
-    for (place, index) in named.into_iter().enumerate() {
-        if let Some(loaded) = &mut loaded[index] {
-            let whole = groups_of(index, &groups);
-            let share = own.as_ref().map(|own| groups_of(index, own));
-            let mut stage = ModelStage {
-                config,
-                index,
-                loaded_for: &loaded_for[index],
-                molecules: &molecules,
-                labels: &labels,
-                model: loaded,
-                store: &store,
-                out,
-                watch: &watch,
-            };
-            stage.measure(&whole, share.as_deref(), &mut results)?;
-            let record = &mut results.models[place];
-            // A device may have failed on the way.
-            record.device.clone_from(&loaded.record.device);
-            record.device_note.clone_from(&loaded.record.device_note);
-        }
-        save(&mut results, out)?;
-        watch.model_is_done(&results.models[place]);
-    }
-    results.machine = store.part("machine", || Ok(speed::machine()))??;
-    speed::relate_to_machine(&mut results.speed, &results.machine);
-    results.campaign.finished = provenance::now();
-    save(&mut results, out)?;
-    identity.finished = true;
-    identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
-    watch.finish();
-    store.finish();
-    Ok(results)
-}
-
 /// The results of a campaign before anything is measured.
-fn nothing_yet(config: &Config, request: &Request<'_>, molecules: &[LoadedMolecule]) -> Results {
+fn nothing_yet(config: &Config, options: &CampaignOptions, molecules: &[LoadedMolecule]) -> Results {
     Results {
         schema_version: SCHEMA_VERSION,
-        campaign: results::Campaign {
+        campaign: md_results::Campaign {
             name: config.name.clone(),
             config_sha256: config.sha256.clone(),
             seed: config.seed,
             finished: String::new(),
             started: String::new(),
-            only: request.only.iter().map(Filter::to_string).collect(),
-            shard: request.shard.map(|shard| shard.to_string()),
+            only: options.only.iter().map(Filter::to_string).collect(),
+            shard: options.shard.map(|shard| shard.to_string()),
             left_out: Vec::new(),
         },
         provenance: provenance::provenance(),
@@ -262,11 +255,11 @@ fn nothing_yet(config: &Config, request: &Request<'_>, molecules: &[LoadedMolecu
 fn in_share<'c>(
     config: &'c Config,
     molecules: &[LoadedMolecule],
-    request: &Request<'_>,
+    options: &CampaignOptions,
 ) -> Result<(Vec<Group<'c>>, Option<Vec<Group<'c>>>)> {
-    let groups = only(config, plan(config)?, request.only)?;
+    let groups = only(config, plan(config)?, &options.only)?;
     let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
-    let own = request.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
+    let own = options.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
     Ok((groups, own))
 }
 
@@ -302,25 +295,25 @@ fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
 }
 
 /// The molecules that these groups run, in the order of the campaign.
-pub(crate) fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
+pub fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
     let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
     molecules.into_iter().collect()
 }
 
 /// Judges what has been measured so far and writes it, so that a later failure loses nothing.
 fn save(results: &mut Results, out: &Path) -> Result<(), Halt> {
-    let devices = |of: fn(&results::Model) -> Option<&String>| {
+    let devices = |of: fn(&md_results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
         if named.is_empty() { "cpu".to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
     };
     results.provenance.device_requested = devices(|m| m.device_requested.as_ref());
     results.provenance.device_used = devices(|m| m.device.as_ref());
     speed::relate_to_first(results);
-    verdict::judge(results);
-    let performance = speed::performance(results);
+    md_criteria::judge(results);
+    let performance = Performance::of(results);
     results
         .write(&out.join(RESULTS))
-        .and_then(|()| results::write_json(&out.join("md_performance_results.json"), &performance))
+        .and_then(|()| md_results::write_json(&out.join("md_performance_results.json"), &performance))
         .map_err(|error| Halt::Storage(error.into()))
 }
 

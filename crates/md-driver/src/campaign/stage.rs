@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use md_core::System;
 use md_dynamics::{RelaxOptions, Relaxed};
 use md_io::extxyz::LabelKeys;
-use md_io::results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage};
+use md_results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,8 +19,8 @@ use crate::frames::{self, Label, VisitedRun};
 use crate::gates::Gates;
 use crate::models::LoadedModel;
 use crate::plan::{Group, PlannedRun};
-use crate::{compare, evaluate, in_full, minimum, shift, speed, statistics};
-use md_report::number;
+use crate::{compare, evaluate, in_full, minimum, shift, speed};
+use md_results::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
 pub(super) const GATE_FRAMES: usize = 3;
@@ -37,7 +37,7 @@ pub(super) struct ModelStage<'a> {
     pub(super) model: &'a mut LoadedModel,
     pub(super) store: &'a Store,
     pub(super) out: &'a Path,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watch<'a>,
 }
 
 /// Labelled frames of earlier runs, and the file they come from.
@@ -341,8 +341,8 @@ impl ModelStage<'_> {
         for molecule in self.molecules.iter().map(|m| Some(&m.record.name)).chain([None]) {
             let chosen: Vec<&Run> =
                 runs.iter().copied().filter(|r| molecule.is_none_or(|m| r.molecule == *m)).collect();
-            match statistics::survival(&chosen) {
-                Ok(Some(survival)) => records.push(md_io::results::Survival {
+            match md_criteria::statistics::survival(&chosen) {
+                Ok(Some(survival)) => records.push(md_results::Survival {
                     model: name.clone(),
                     molecule: molecule.cloned(),
                     ..survival

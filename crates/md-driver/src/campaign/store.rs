@@ -10,7 +10,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use md_io::files;
@@ -19,10 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
-use crate::{interrupt, provenance};
-
-/// How often runs in progress are kept where nobody says.
-pub const SAVE_EVERY: Duration = Duration::from_secs(30);
+use super::options::Session;
+use crate::provenance;
 
 /// Folder of a campaign's state in its output folder.
 pub const FOLDER: &str = "resume";
@@ -44,7 +42,7 @@ pub enum Halt {
 /// The state of a campaign in its output folder, which belongs to this process alone while it lives.
 pub struct Store {
     folder: PathBuf,
-    save_every: Duration,
+    session: Session,
     parts: RefCell<Parts>,
     lock: File,
 }
@@ -60,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// A folder that another process works in, or that cannot be written.
-    pub fn create(out: &Path, identity: &Identity, save_every: Duration) -> Result<Self> {
+    pub fn create(out: &Path, identity: &Identity, session: &Session) -> Result<Self> {
         let (folder, lock) = lock(out)?;
         identity.write(&folder)?;
         let path = folder.join(PARTS);
@@ -70,14 +68,14 @@ impl Store {
         }
         let journal = Journal::create(&path)?;
         let parts = RefCell::new(Parts { journal, known: BTreeMap::new() });
-        Ok(Store { folder, save_every, parts, lock })
+        Ok(Store { folder, session: session.clone(), parts, lock })
     }
 
     /// A campaign that goes on in the output folder `out`.
     ///
     /// # Errors
     /// As [`Store::create`].
-    pub fn resume(out: &Path, save_every: Duration) -> Result<Self> {
+    pub fn resume(out: &Path, session: &Session) -> Result<Self> {
         let (folder, lock) = lock(out)?;
         remove_unfinished(out);
         remove_unfinished(&folder);
@@ -96,7 +94,7 @@ impl Store {
         } else {
             (Journal::create(&path)?, BTreeMap::new()) // stopped before the first part
         };
-        Ok(Store { folder, save_every, parts: RefCell::new(Parts { journal, known }), lock })
+        Ok(Store { folder, session: session.clone(), parts: RefCell::new(Parts { journal, known }), lock })
     }
 
     /// Finished parts that were found.
@@ -205,13 +203,13 @@ impl Store {
 
     /// Whether it is time to keep the runs in progress, which were last kept (or begun) at `last`.
     pub fn is_due(&self, last: Instant) -> bool {
-        last.elapsed() >= self.save_every
+        last.elapsed() >= self.session.save_every
     }
 
     /// # Errors
     /// [`Halt::Interrupted`] when the campaign was asked to stop.
     pub fn keep_going(&self) -> Result<(), Halt> {
-        if interrupt::is_requested() { Err(Halt::Interrupted) } else { Ok(()) }
+        if self.session.is_asked_to_stop() { Err(Halt::Interrupted) } else { Ok(()) }
     }
 
     /// The campaign is over: nobody works here any more.
@@ -304,6 +302,13 @@ fn lock(out: &Path) -> Result<(PathBuf, File)> {
     std::io::Seek::rewind(&mut file).with_context(cannot)?;
     file.write_all(holder.as_bytes()).with_context(cannot)?;
     Ok((folder, file))
+}
+
+/// Whether a process works in the output folder `out` now: it holds the lock. Where the file system has no locks, nobody
+/// knows, and the answer is no.
+pub fn is_locked(out: &Path) -> bool {
+    let Ok(file) = File::open(out.join(FOLDER).join(LOCK)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// Removes what an atomic write leaves behind that was interrupted.

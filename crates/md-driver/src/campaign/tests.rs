@@ -3,13 +3,13 @@
 use md_core::{
     Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request as Asked, System,
 };
-use md_io::results::{Failure, RunFate, Stage, Verdict};
 use md_model::Checkpoint;
-use md_testkit::analytic::Control;
+use md_probe::analytic::Control;
+use md_results::{Failure, RunFate, Stage, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config;
+use crate::progress::Quiet;
 
 /// How a potential fails.
 #[derive(Clone, Copy, PartialEq)]
@@ -83,24 +83,16 @@ fn folder() -> TempDir {
 }
 
 /// All that is measured of a model under a curse, and its record afterwards.
-fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
+fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
     let folder = folder();
     let file = folder.path().join("c.toml");
-    let config = config::load(&file, &[]).unwrap();
-    let request = Request {
-        config_file: &file,
-        models: &[],
-        device: None,
-        only: &[],
-        labels: None,
-        shard: None,
-        keep_going: false,
-        save_every: SAVE_EVERY,
-    };
+    let options = CampaignOptions::new(&file);
+    let config = options.load_config().unwrap();
     let out = folder.path().join("out");
-    let Campaign { store, inputs, .. } = Campaign::open(&config, &request, &out, Begin::New).unwrap();
-    let mut results = nothing_yet(&config, &request, &inputs.molecules);
-    let watch = Watch::new(Progress::Quiet, &results, &["m".to_owned()], &out);
+    let Campaign { store, inputs, .. } =
+        Campaign::open(&config, &options, &out, Begin::New, &Session::default()).unwrap();
+    let mut results = nothing_yet(&config, &options, &inputs.molecules);
+    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], &out);
     let systems: Vec<System> = inputs.molecules.iter().map(|m| m.system.clone()).collect();
     let cursed = || Box::new(Cursed { sound: Control::new(&systems).unwrap(), curse });
     let mut models = inputs.models;
@@ -108,7 +100,7 @@ fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
     (model.potential, model.oracle, model.plain) = (cursed(), cursed(), None);
     model.record.device = Some(device.to_owned());
     model.record.device_requested = Some(device.to_owned());
-    results.models.push(results::Model { molecules: inputs.asked[0].clone(), ..model.record.clone() });
+    results.models.push(md_results::Model { molecules: inputs.asked[0].clone(), ..model.record.clone() });
     let groups = plan(&config).unwrap();
     let mut stage = ModelStage {
         config: &config,
@@ -122,7 +114,7 @@ fn measured(curse: Curse, device: &str) -> (Results, results::Model) {
         watch: &watch,
     };
     stage.measure(&groups, None, &mut results).unwrap();
-    verdict::judge(&mut results);
+    md_criteria::judge(&mut results);
     (results, model.record)
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use md_core::units::MEV_PER_EV;
 use md_core::{Frame, Observer, ObserverError};
-use md_io::progress::{self, CampaignProgress, ModelProgress, StageProgress};
-use md_io::results::{Model, Results, Verdict};
-use md_report::number;
+use md_results::number;
+use md_results::progress::{self, CampaignProgress, ModelProgress, StageProgress};
+use md_results::{Model, Results, Verdict};
 
 use crate::progress::{Progress, Ticker};
 use crate::provenance;
@@ -17,8 +17,8 @@ use crate::provenance;
 const REWRITE: Duration = Duration::from_secs(1);
 
 /// Watches a campaign.
-pub(crate) struct Watch {
-    progress: Progress,
+pub(crate) struct Watch<'p> {
+    progress: &'p dyn Progress,
     journal: Mutex<Journal>,
 }
 
@@ -29,10 +29,10 @@ struct Journal {
     refused: bool,
 }
 
-impl Watch {
+impl<'p> Watch<'p> {
     /// For a campaign with these models, whose folder is `out`.
     pub(crate) fn new(
-        progress: Progress,
+        progress: &'p dyn Progress,
         results: &Results,
         models: &[String],
         out: &std::path::Path,
@@ -54,13 +54,13 @@ impl Watch {
     /// A stage of `length` parts (0: unknown) of a model.
     pub(super) fn stage(&self, model: &str, title: &str, length: u64) -> StageTicker<'_> {
         let bar = self.progress.stage(&format!("{model}: {title}"), length);
-        self.begin(model, title, length, bar)
+        self.begin(model, title, length, 1, bar)
     }
 
     /// A stage of so many time steps, of which every `stride`-th is seen.
     pub(super) fn steps(&self, model: &str, title: &str, steps: u64, stride: u64) -> StageTicker<'_> {
-        let bar = self.progress.steps(&format!("{model}: {title}"), steps, stride);
-        self.begin(model, title, steps, bar)
+        let bar = self.progress.steps(&format!("{model}: {title}"), steps);
+        self.begin(model, title, steps, stride, bar)
     }
 
     /// A model has gone through all its stages.
@@ -82,7 +82,14 @@ impl Watch {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the time that is left follows from that which has passed")]
-    fn begin(&self, model: &str, title: &str, total: u64, bar: Ticker) -> StageTicker<'_> {
+    fn begin(
+        &self,
+        model: &str,
+        title: &str,
+        total: u64,
+        stride: u64,
+        bar: Box<dyn Ticker>,
+    ) -> StageTicker<'_> {
         let mut journal = self.journal();
         let of = journal.state.models.iter().position(|m| m.name == model).unwrap_or(0);
         let mut place = (of, 0);
@@ -98,7 +105,7 @@ impl Watch {
             });
         }
         journal.write();
-        StageTicker { watch: self, bar, place, begun: Instant::now(), done: 0, first_ev: Vec::new() }
+        StageTicker { watch: self, bar, stride, place, begun: Instant::now(), done: 0, first_ev: Vec::new() }
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -128,8 +135,9 @@ impl Journal {
 
 /// The progress of one stage of one model; over when dropped.
 pub(super) struct StageTicker<'a> {
-    watch: &'a Watch,
-    bar: Ticker,
+    watch: &'a Watch<'a>,
+    bar: Box<dyn Ticker>,
+    stride: u64,
     /// Number of the model and of its stage.
     place: (usize, usize),
     begun: Instant,
@@ -175,7 +183,7 @@ impl Drop for StageTicker<'_> {
 /// Shows steps done, systems still running, and how far their conserved energies are from where they began.
 impl Observer for StageTicker<'_> {
     fn stride(&self) -> u64 {
-        self.bar.stride()
+        self.stride
     }
 
     fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {

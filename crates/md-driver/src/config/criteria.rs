@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use md_io::results::{CriteriaSet, Threshold, ThresholdSource};
+use md_results::{CriteriaSet, Threshold, ThresholdSource};
 use toml::Spanned;
 
+use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
 use super::reader::{Reader, unknown};
-use super::{ConfigError, PRODUCTION};
-use crate::criteria::{self, Bound, Criterion};
+use md_criteria::{Bound, Criterion};
+use md_results::PRODUCTION;
 
 /// Most uses: each has all criteria, for every model and molecule.
 const MOST_USES: usize = 100;
@@ -68,8 +69,8 @@ impl Reader<'_> {
                     return wrong(format!("{MAX_TEMPERATURE}: expected a positive number of kelvins"));
                 }
                 (_, value) => {
-                    let Some(criterion) = criteria::find(key_name) else {
-                        let mut known: Vec<&str> = criteria::ALL.iter().map(|c| c.key).collect();
+                    let Some(criterion) = md_criteria::find(key_name) else {
+                        let mut known: Vec<&str> = md_criteria::ALL.iter().map(|c| c.key).collect();
                         known.extend([MAX_TEMPERATURE, DEFAULTS]);
                         return Err(self.error(Some(key.span()), unknown("criterion", key_name, &known)));
                     };
@@ -92,7 +93,7 @@ impl Reader<'_> {
 fn defaults() -> BTreeMap<String, Threshold> {
     let default =
         |c: &Criterion| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default)));
-    criteria::ALL.iter().filter_map(default).collect()
+    md_criteria::ALL.iter().filter_map(default).collect()
 }
 
 /// The threshold that `value` gives `criterion`; `None` when it waives it.

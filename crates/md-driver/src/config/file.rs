@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use md_io::results::Verdict;
 use md_model::Precision;
+use md_results::Verdict;
 use serde::Deserialize;
 use toml::Spanned;
 

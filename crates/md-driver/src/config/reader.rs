@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use md_io::results::Verdict;
+use md_results::Verdict;
 use toml::Spanned;
 
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};

@@ -3,7 +3,7 @@ use crate::fixtures::{system, water};
 use crate::{VelocityOptions, thermalise};
 use md_core::{Integrator, Potential, StepError, System, mechanics};
 use md_metrics::ThermalAccumulator;
-use md_testkit::analytic::Control;
+use md_probe::analytic::Control;
 use md_testkit::conformance::{self, Report};
 
 fn constant(kelvins: &[f64]) -> Vec<Target> {

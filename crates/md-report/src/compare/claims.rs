@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use md_io::results::{Check, Model, Results, Role};
+use md_results::{Check, Model, Results, Role};
 
 use super::{CheckKey, listed};
 

@@ -1,9 +1,7 @@
 use std::collections::BTreeSet;
 
-use md_io::results::{CriteriaSet, Results};
+use md_results::{CriteriaSet, Results, number};
 use serde::{Deserialize, Serialize};
-
-use crate::words::number;
 
 /// Something other than a measurement that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 
-use md_io::results::{Check, Model, Status};
+use md_results::{Check, Model, PRODUCTION, Status};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckKey, Direction, Question, is_lost, question, rank_of_status};
-use crate::checks::PRODUCTION;
 
 /// Standard errors that 95 % of normal deviates lie within.
 const NORMAL_95: f64 = 1.96;

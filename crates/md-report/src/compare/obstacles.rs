@@ -1,10 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use md_io::results::{Check, CriteriaSet, Results, Role, Status, Verdict};
+use md_results::{Check, CriteriaSet, Results, Role, Status, Verdict, number, worst};
 
 use super::{Changes, CheckKey, Flip, ModelChanges, Names, listed};
-use crate::checks::worst;
-use crate::words::{failure, number};
+use crate::words::failure;
 
 /// Why the second cannot take the place of the first, whatever its measurements show. What the second alone has is no
 /// obstacle.

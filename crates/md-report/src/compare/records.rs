@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use md_io::results::{Evaluation, Results, Run, RunFate, Series};
+use md_results::{Evaluation, Results, Run, RunFate, Series, number};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Names, listed};
-use crate::words::{number, stage};
+use crate::words::stage;
 
 /// Changes of a number by this fraction of the larger value and more are alike: the larger in its unit counts.
 const LARGE: f64 = 0.9;

@@ -1,3 +1,4 @@
+use md_results::number;
 use std::collections::BTreeSet;
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
 use crate::ReportError;
 use crate::checks::{place, threshold, value};
 use crate::document::{Document, Tone, Words};
-use crate::words::number;
 
 /// For a terminal, without colours.
 pub fn text(changes: &Changes) -> String {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use md_io::results::{Model, Results, Speed};
+use md_results::{Model, Results, Speed};
 use serde::{Deserialize, Serialize};
 
 use super::Direction;

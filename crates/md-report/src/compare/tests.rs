@@ -1,4 +1,4 @@
-use md_io::results::{CriteriaSet, Threshold, ThresholdSource};
+use md_results::{CriteriaSet, Threshold, ThresholdSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

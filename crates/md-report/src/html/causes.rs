@@ -1,11 +1,10 @@
 //! Why energy was lost, and which time steps are safe.
 
-use md_io::results::{Attribution, Stage, TimestepLadder};
+use md_results::{Attribution, Stage, TimestepLadder, number, with_unit};
 use serde_json::json;
 
 use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
 use super::panels::{Item, Pair, Table};
-use crate::words::{number, with_unit};
 
 const DRIFT: &str = "meV/atom/ps";
 

@@ -1,6 +1,6 @@
 //! Models beside each other.
 
-use md_io::results::{Evaluation, Results, RunFate, Status, Verdict};
+use md_results::{Evaluation, Results, RunFate, Status, Verdict, number, with_unit};
 use serde::Serialize;
 use serde_json::json;
 
@@ -8,7 +8,6 @@ use super::figure::{Axis, Figure, Figures, colour, points, with};
 use super::file_name;
 use super::panels::{Item, Table};
 use crate::side_by_side::{SideBySide, candidates, side_by_side, speed, timed_on};
-use crate::words::{number, with_unit};
 
 /// The table of models, and the molecule that its speeds are of.
 #[derive(Debug, Serialize)]

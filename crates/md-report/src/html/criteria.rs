@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use md_io::results::{Check, CriteriaSet, Model, Results, Role, Status, ThresholdSource};
+use md_results::{
+    Check, CriteriaSet, Definition, Model, PRODUCTION, Results, Role, Status, ThresholdSource, most_telling,
+    title, with_unit, worst,
+};
 use serde::Serialize;
 
-use crate::checks::{Definition, PRODUCTION, most_telling, place, threshold, title, value, worst};
-use crate::words::with_unit;
+use crate::checks::{place, threshold, value};
 
 /// A use that can be chosen.
 #[derive(Debug, Serialize)]

@@ -1,10 +1,10 @@
 //! What was found, in the words of the records, and where it comes from.
 
-use md_io::results::{Envelope, FailureMode, Model, Results, Role, Verdict};
+use md_results::{Envelope, FailureMode, Model, Results, Role, Verdict, number, with_unit};
 use serde::Serialize;
 
 use super::panels::Table;
-use crate::words::{number, stage, with_unit};
+use crate::words::stage;
 
 /// The verdict on a model.
 #[derive(Debug, Serialize)]

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use md_io::results::{Evaluation, Series, Stage, TimeBin, series_id};
+use md_results::{Evaluation, Series, Stage, TimeBin, number, series_id, with_unit};
 use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, colour, line, points, with};
 use super::file_name;
 use super::panels::{Item, Pair, Table};
-use crate::words::{number, with_unit};
 
 const FORCE: &str = "eV/Å";
 const STAGES: [Stage; 1] = [Stage::Evaluation];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_io::results::{Model, Results, Run, Series, Stage};
+use md_results::{Model, Results, Run, Series, Stage};
 use serde::Serialize;
 
 use super::figure::{Figure, Figures};

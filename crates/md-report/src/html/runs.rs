@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use md_io::results::{Run, RunFate, Series, Stage, series_id};
+use md_results::{PRODUCTION, Run, RunFate, Series, Stage, number, series_id, with_unit};
 use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
 use super::panels::{Item, Pair, Table};
 use super::trajectories::{broke, ended};
-use crate::checks::PRODUCTION;
-use crate::words::{number, with_unit};
 
 /// Criterion with the bound on a drift.
 const DRIFT: &str = "energy_drift_meV_per_atom_per_ps";
@@ -355,7 +353,7 @@ fn mean(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use md_io::results::Column;
+    use md_results::Column;
     use serde_json::json;
 
     use super::*;
@@ -363,7 +361,7 @@ mod tests {
     use crate::html::panels;
 
     /// A campaign of so many runs on water, of which the last one breaks, each with its curve.
-    fn campaign(n: u32) -> md_io::results::Results {
+    fn campaign(n: u32) -> md_results::Results {
         let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
         for replica in 0..n {
             let fate = if replica + 1 == n { "diverged" } else { "finished" };

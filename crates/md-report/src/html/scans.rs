@@ -1,12 +1,13 @@
 //! Curves as the records hold them.
 
-use md_io::results::{ELEMENT_PAIRS, Model, Relaxation, Results, Series, Shift, Stage, series_id};
+use md_results::{
+    ELEMENT_PAIRS, Model, Relaxation, Results, Series, Shift, Stage, number, series_id, with_unit,
+};
 use serde_json::json;
 
 use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
 use super::file_name;
 use super::panels::{Item, Pair, Records, Table};
-use crate::words::{number, with_unit};
 
 /// Energies beyond this are the wall, or the hole behind it: far from what two atoms meet.
 const DIMER_RANGE_EV: f64 = 20.0;

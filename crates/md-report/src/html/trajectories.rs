@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
-use md_io::results::{Results, Run, RunFate};
+use md_results::{Results, Run, RunFate};
 use serde::Serialize;
 
 use super::runs::MOST_CURVES;

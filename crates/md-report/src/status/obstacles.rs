@@ -1,9 +1,8 @@
-use md_io::progress::CampaignProgress;
-use md_io::results::{self, Results, Role, Run, RunFate, Stage, Verdict};
+use md_results::progress::CampaignProgress;
+use md_results::{Definition, Results, Role, Run, RunFate, Stage, Verdict, first_use, title, worst};
 use serde::{Deserialize, Serialize};
 
 use super::{ModelStatus, State};
-use crate::checks::{Definition, first_use, title, worst};
 use crate::words::{duration, failure, skipped};
 
 /// Something in the way of a verdict, or against one.
@@ -60,7 +59,7 @@ pub(super) fn blockers(
     }
     let Some(results) = results else { return found };
     for control in results.measured_models().filter(|m| m.role == Role::Control) {
-        if worst(control.checks.iter()) != results::Status::Pass {
+        if worst(control.checks.iter()) != md_results::Status::Pass {
             add(BlockerKind::Engine, format!("control potential '{}': {}", control.name, control.summary));
         }
     }

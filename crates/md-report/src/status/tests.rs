@@ -1,4 +1,4 @@
-use md_io::results::{CriteriaSet, Failure, FailureMode, Role, Stage, Threshold, ThresholdSource};
+use md_results::{CriteriaSet, Failure, FailureMode, Role, Stage, Threshold, ThresholdSource};
 use serde_json::json;
 
 use super::*;
@@ -122,8 +122,8 @@ fn criteria_are_pending_until_they_are_measured() {
         .map(|c| (c.title.as_str(), c.value.as_deref(), c.target.as_deref(), c.status))
         .collect();
     let expected = [
-        ("least-squares energy drift", Some("0.02"), Some("<= 1 eV"), Some(results::Status::Pass)),
-        ("force RMSE", Some("0.21 ± 6.0e-2"), Some("<= 0.2 eV"), Some(results::Status::Undecided)),
+        ("least-squares energy drift", Some("0.02"), Some("<= 1 eV"), Some(md_results::Status::Pass)),
+        ("force RMSE", Some("0.21 ± 6.0e-2"), Some("<= 0.2 eV"), Some(md_results::Status::Undecided)),
     ];
     assert_eq!(told, expected);
     let pending: Vec<_> = status.models[2]

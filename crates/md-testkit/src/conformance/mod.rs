@@ -1,7 +1,7 @@
 //! Suites that tell whether a potential or an integrator is sound: one row per check, with its number and
 //! limit.
 //!
-//! [`potential`] judges what [`probe`](crate::probe) measures, [`integrator`] what
+//! [`potential`] judges what [`probe`](md_probe) measures, [`integrator`] what
 //! [`integration`](crate::integration) does, [`thermostat`] whether a scheme samples the canonical ensemble. A
 //! number that is NaN fails its check.
 

@@ -1,13 +1,13 @@
 use md_core::{Potential, System};
 
 use super::{Check, Limit, Report};
-use crate::probe::{self, Deviation, ProbeError};
+use md_probe::{Deviation, ProbeError};
 
 /// What [`potential`] allows. `None` leaves a check out, for potentials that have not the symmetry by their
 /// nature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tolerances {
-    /// Displacement h of [`probe::force_gradient`], Å.
+    /// Displacement h of [`md_probe::force_gradient`], Å.
     pub h_angstrom: f64,
     /// Largest error of a force component against the gradient, eV/Å.
     pub force_gradient_ev_per_angstrom: f64,
@@ -108,16 +108,16 @@ pub fn potential(
     let mut checks = Vec::new();
     let mut gradients = Vec::new();
     for system in systems {
-        gradients.push(probe::force_gradient(potential, system, t.h_angstrom)?.max_ev_per_angstrom);
+        gradients.push(md_probe::force_gradient(potential, system, t.h_angstrom)?.max_ev_per_angstrom);
     }
     checks.push(worst("force_gradient", &gradients, t.force_gradient_ev_per_angstrom, "eV/Å"));
 
     type Trial = fn(&mut dyn Potential, &System, usize, u64) -> Result<Deviation, ProbeError>;
     let symmetries: [(_, Trial, _); 4] = [
-        (["rotation_energy", "rotation_force"], probe::rotation, t.rotation),
-        (["reflection_energy", "reflection_force"], probe::reflection, t.reflection),
-        (["translation_energy", "translation_force"], probe::translation, t.translation),
-        (["permutation_energy", "permutation_force"], probe::permutation, t.permutation),
+        (["rotation_energy", "rotation_force"], md_probe::rotation, t.rotation),
+        (["reflection_energy", "reflection_force"], md_probe::reflection, t.reflection),
+        (["translation_energy", "translation_force"], md_probe::translation, t.translation),
+        (["permutation_energy", "permutation_force"], md_probe::permutation, t.permutation),
     ];
     for (ids, trial, tolerance) in symmetries {
         if let Some(tolerance) = tolerance {
@@ -131,8 +131,8 @@ pub fn potential(
 
     type Total = fn(&mut dyn Potential, &System) -> Result<f64, ProbeError>;
     let totals: [(_, Total, _, _); 2] = [
-        ("net_force", probe::net_force, t.net_force_ev_per_angstrom, "eV/Å"),
-        ("net_torque", probe::net_torque, t.net_torque_ev, "eV"),
+        ("net_force", md_probe::net_force, t.net_force_ev_per_angstrom, "eV/Å"),
+        ("net_torque", md_probe::net_torque, t.net_torque_ev, "eV"),
     ];
     for (id, total, tolerance, unit) in totals {
         if let Some(tolerance) = tolerance {
@@ -144,12 +144,12 @@ pub fn potential(
         }
     }
 
-    let batched = probe::batch(potential, systems)?;
+    let batched = md_probe::batch(potential, systems)?;
     checks.extend(worst_deviation(["batch_energy", "batch_force"], &batched, t.batch));
     let (mut repeated, mut buffered) = (Vec::new(), Vec::new());
     for system in systems {
-        repeated.push(probe::determinism(potential, system, t.seed)?);
-        buffered.push(probe::buffer(potential, system)?);
+        repeated.push(md_probe::determinism(potential, system, t.seed)?);
+        buffered.push(md_probe::buffer(potential, system)?);
     }
     checks.extend(worst_deviation(["determinism_energy", "determinism_force"], &repeated, t.determinism));
     checks.extend(worst_deviation(["buffer_energy", "buffer_force"], &buffered, t.buffer));
@@ -170,7 +170,7 @@ fn worst_deviation(
 }
 
 fn worst(id: &'static str, values: &[f64], tolerance: f64, unit: &'static str) -> Check {
-    let value = probe::largest(values.iter().copied());
+    let value = md_probe::largest(values.iter().copied());
     let system = values.iter().position(|v| v.to_bits() == value.to_bits());
     Check { id, value, limit: Limit::AtMost(tolerance), unit, system }
 }
@@ -178,12 +178,12 @@ fn worst(id: &'static str, values: &[f64], tolerance: f64, unit: &'static str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analytic::{
+    use md_core::{Batch, Configuration, Element, Evaluation, PotentialError, Request, Sum, System, Vec3};
+    use md_probe::analytic::{
         Control, HarmonicAngle, HarmonicAngles, HarmonicBond, HarmonicBonds, HarmonicWell, LennardJones,
         Morse, Pairs,
     };
-    use crate::random::SplitMix64;
-    use md_core::{Batch, Configuration, Element, Evaluation, PotentialError, Request, Sum, System, Vec3};
+    use md_probe::random::SplitMix64;
 
     /// Distorted molecules of 4, 3 and 6 atoms with their centroids at the origin.
     fn systems() -> Vec<System> {

@@ -2,8 +2,8 @@ use md_core::units::BOLTZMANN_EV_PER_K;
 use md_core::{Element, Integrator, State, Sum, System, Vec3, mechanics};
 
 use super::{Check, Limit, Report};
-use crate::analytic::{HarmonicWell, LennardJones};
-use crate::probe::{ProbeError, largest};
+use md_probe::analytic::{HarmonicWell, LennardJones};
+use md_probe::{ProbeError, largest};
 
 /// Target of all systems, K.
 const TEMPERATURE_K: f64 = 300.0;
@@ -128,7 +128,7 @@ fn sample<I: Integrator>(
 
 /// Velocities of roughly the right size, different in every replica: a deterministic thermostat must begin somewhere.
 fn warm(state: &mut State) {
-    let mut random = crate::random::SplitMix64::new(5);
+    let mut random = md_probe::random::SplitMix64::new(5);
     let masses = state.batch().masses_amu().to_vec();
     for (v, m) in state.velocities_mut().iter_mut().zip(masses) {
         *v = random.in_cube(0.02 / m.sqrt());

@@ -78,7 +78,7 @@ fn what_the_second_alone_has_or_saw_diverge_is_no_obstacle() {
     assert!(text(&more).contains("runs in the second alone: 1"), "{}", text(&more));
     let diverged = edited(|r| {
         r.runs[2].steps_done = 10;
-        r.runs[2].fate = md_io::results::RunFate::Diverged;
+        r.runs[2].fate = md_results::RunFate::Diverged;
     });
     assert_eq!(diverged.outcome, Outcome::NoRegression, "a check shows it: {:?}", diverged.reasons);
 }

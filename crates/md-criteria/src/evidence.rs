@@ -1,0 +1,494 @@
+//! From recorded evidence to one number per criterion.
+
+use md_results::{Evaluation, Failure, Run, RunFate, RunThermal, Speed, Stage};
+
+use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
+use crate::statistics;
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
+fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
+    let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
+    let left_out = || match s.results.campaign.only.as_slice() {
+        [] => usual(),
+        only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
+    };
+    Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
+}
+
+/// The failure on record for this stage.
+fn failure<'a>(s: &Subject<'a>, stage: Stage) -> Option<&'a Failure> {
+    let own = |f: &&Failure| {
+        f.model == s.model && f.molecule.as_deref().is_none_or(|m| m == s.molecule) && f.stage == stage
+    };
+    s.results.failures.iter().find(own)
+}
+
+fn no_runs(s: &Subject<'_>) -> Finding {
+    missing(s, Stage::Relaxation, || "no NVE runs".to_owned())
+}
+
+/// Conditions of a run in words.
+fn place(run: &Run) -> String {
+    format!("{} K, replica {}", run.temperature_k, run.replica)
+}
+
+/// How long NVE runs lasted; a molecule that comes apart under a thermostat counts as well.
+pub(super) fn stable_ps(s: &Subject<'_>) -> Finding {
+    if let Some(run) = s.steady_runs().find(|run| run.fate == RunFate::Failed) {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        return Finding::Missing(format!("run {} could not be made: {why}", run.id));
+    }
+    let diverged = |run: &&Run| run.fate == RunFate::Diverged;
+    let sooner = |a: &&Run, b: &&Run| a.done_ps().total_cmp(&b.done_ps());
+    let first_failure = s.steady_runs().filter(diverged).min_by(sooner).map(|run| {
+        let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
+        (run.done_ps(), format!("{}: {why}", place(run)))
+    });
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    let longest = statistics::longest_conditions(&runs).concat();
+    let shortest_survivor = longest
+        .into_iter()
+        .filter(|run| !diverged(run))
+        .min_by(sooner)
+        .map(|run| (run.done_ps(), run.fate_reason.clone().unwrap_or_default()));
+    match s.nve_runs().count() {
+        0 => no_runs(s),
+        n => Finding::Survived { first_failure, shortest_survivor, n },
+    }
+}
+
+pub(super) fn failure_rate_per_ns(s: &Subject<'_>) -> Finding {
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    match statistics::survival(&runs) {
+        Ok(Some(survival)) => Finding::Value {
+            value: survival.rate_upper_per_ns,
+            uncertainty: None,
+            detail: survival.statement,
+        },
+        Ok(None) => no_runs(s),
+        Err(error) => Finding::Missing(error.to_string()),
+    }
+}
+
+pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
+    let mut lowest: Option<(f64, String)> = None;
+    for run in s.ramps() {
+        let (Some(to_k), RunFate::Diverged | RunFate::Finished) = (run.ramp_to_k, run.fate) else {
+            return Finding::Missing(format!("run {} did not end", run.id));
+        };
+        let broken = run.stability.as_ref().and_then(|b| b.first_broken_bond_ps);
+        let until_ps = match (broken, run.fate) {
+            (Some(ps), _) => ps,
+            (None, RunFate::Diverged) => run.done_ps(),
+            _ => run.planned_ps(),
+        };
+        let reached_k =
+            run.temperature_k + (to_k - run.temperature_k) * (until_ps / run.planned_ps()).min(1.0);
+        if lowest.as_ref().is_none_or(|(k, _)| reached_k < *k) {
+            let how = run.fate_reason.clone().or_else(|| broken.map(|_| "a bond broke".to_owned()));
+            lowest = Some((reached_k, how.unwrap_or_else(|| "the end of the ramp".to_owned())));
+        }
+    }
+    match lowest {
+        Some((value, detail)) => Finding::Value { value, uncertainty: None, detail },
+        None => {
+            missing(s, Stage::Relaxation, || "no temperature ramps: give a [[run]] with ramp_to_K".to_owned())
+        }
+    }
+}
+
+/// The largest value over the NVE runs; missing when any run lacks it, since the worst might be there.
+pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    worst_of(s, s.nve_runs(), value)
+}
+
+/// The same over the runs with a thermostat, too.
+pub(super) fn worst_steady_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    worst_of(s, s.steady_runs(), value)
+}
+
+fn worst_of<'a>(
+    s: &Subject<'_>,
+    runs: impl Iterator<Item = &'a Run>,
+    value: impl Fn(&Run) -> Option<f64>,
+) -> Finding {
+    let mut worst: Option<(f64, &Run)> = None;
+    for run in runs {
+        let Some(v) = value(run) else {
+            let why = run.fate_reason.as_deref().unwrap_or("it is not defined there");
+            return Finding::Missing(format!("run {} has no such number: {why}", run.id));
+        };
+        if worst.is_none_or(|(w, _)| v > w || v.is_nan()) {
+            worst = Some((v, run));
+        }
+    }
+    match worst {
+        Some((value, run)) => Finding::Value { value, uncertainty: None, detail: place(run) },
+        None => no_runs(s),
+    }
+}
+
+/// Mean drift of the replicas at each temperature; the temperature whose interval reaches farthest from zero decides.
+pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
+    let runs: Vec<&Run> = s.nve_runs().collect();
+    let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
+    if let Some(run) = runs.iter().find(|r| !has_drift(r)) {
+        let why = run.fate_reason.as_deref().unwrap_or("it is too short for a slope");
+        return Finding::Missing(format!("run {} has no such number: {why}", run.id));
+    }
+    let mut worst: Option<(f64, Finding)> = None;
+    for group in statistics::longest_conditions(&runs) {
+        let drift = match statistics::drift(&group) {
+            Ok(drift) => drift,
+            Err(error) => return Finding::Missing(error.to_string()),
+        };
+        let [low, high] = drift.interval;
+        let reach = low.abs().max(high.abs());
+        if worst.as_ref().is_none_or(|(r, _)| reach > *r) {
+            let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+            let uncertainty = Uncertainty {
+                standard_error: drift.standard_error,
+                interval: [nearest, reach],
+                n: group.len(),
+                of: REPLICAS,
+            };
+            let plural = if group.len() == 1 { "run" } else { "replicas" };
+            let detail = format!("{} K, {} {plural}", group[0].temperature_k, group.len());
+            worst = Some((
+                reach,
+                Finding::Value { value: drift.mean.abs(), uncertainty: Some(uncertainty), detail },
+            ));
+        }
+    }
+    worst.map_or_else(|| no_runs(s), |(_, finding)| finding)
+}
+
+fn no_thermostat(s: &Subject<'_>) -> Finding {
+    missing(s, Stage::Relaxation, || {
+        "no runs with a thermostat: give a [[run]] with ensemble = \"langevin\"".to_owned()
+    })
+}
+
+/// Largest deviation of the mean kinetic temperature from the target.
+pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
+    let mut worst: Option<(f64, Finding)> = None;
+    for run in s.thermostat_runs() {
+        let Some(thermal) = &run.thermal else {
+            return Finding::Missing(format!("run {} has no such number", run.id));
+        };
+        let value = thermal.temperature_error_percent.abs();
+        let uncertainty = thermal.temperature_standard_error_percent.map(|standard_error| Uncertainty {
+            standard_error,
+            interval: [
+                (value - statistics::Z_95 * standard_error).max(0.0),
+                value + statistics::Z_95 * standard_error,
+            ],
+            n: 1,
+            of: "times the duration",
+        });
+        if worst.as_ref().is_none_or(|(w, _)| value > *w || value.is_nan()) {
+            worst = Some((value, Finding::Value { value, uncertainty, detail: place(run) }));
+        }
+    }
+    worst.map_or_else(|| no_thermostat(s), |(_, finding)| finding)
+}
+
+/// The worst number of the runs with a thermostat; `worse` picks the worse of two.
+pub(super) fn thermostat(
+    s: &Subject<'_>,
+    worse: fn(f64, f64) -> f64,
+    value: impl Fn(&RunThermal) -> Option<f64>,
+) -> Finding {
+    let mut worst: Option<(f64, &Run)> = None;
+    for run in s.thermostat_runs() {
+        let Some(v) = run.thermal.as_ref().and_then(&value) else {
+            return Finding::Missing(format!("run {} has no such number", run.id));
+        };
+        if worst.is_none_or(|(w, _)| v.is_nan() || worse(v, w) < w) {
+            worst = Some((v, run));
+        }
+    }
+    match worst {
+        Some((value, run)) => Finding::Value { value, uncertainty: None, detail: place(run) },
+        None => no_thermostat(s),
+    }
+}
+
+pub(super) fn comparison(s: &Subject<'_>, id: &str) -> Finding {
+    let found = s
+        .results
+        .comparisons
+        .iter()
+        .filter(|c| c.model == s.model && c.molecule == s.molecule)
+        .find_map(|c| Some((c, c.distances.iter().find(|d| d.id == id)?)));
+    match found {
+        Some((comparison, distance)) => Finding::Value {
+            value: distance.value,
+            uncertainty: None,
+            detail: format!(
+                "{:.1} ps; halves of the reference differ by {}",
+                comparison.duration_ps,
+                md_results::number(distance.floor)
+            ),
+        },
+        None => missing(s, Stage::Comparison, || {
+            format!("no reference dynamics: give the molecule '{}' a `trajectory`", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn shift(s: &Subject<'_>) -> Finding {
+    match s.results.shifts.iter().find(|x| x.model == s.model && x.molecule == s.molecule) {
+        Some(shift) => Finding::Value {
+            value: shift.median_ratio,
+            uncertainty: None,
+            detail: format!(
+                "{} visited frames, {:.0} % farther than 95 % of the reference frames are from each other",
+                shift.n_visited,
+                100.0 * shift.fraction_beyond
+            ),
+        },
+        None => missing(s, Stage::Shift, || {
+            format!("no labelled frames: give the molecule '{}' a `reference`", s.molecule)
+        }),
+    }
+}
+
+/// What labelled frames say; nothing where some of them could not be judged by, since the worst might be there.
+fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
+    let Subject { results, model, molecule, .. } = *s;
+    let complete = failure(s, Stage::Evaluation).is_none();
+    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
+    results.evaluations.iter().filter(own)
+}
+
+/// How many frames of a file count, and what became of the others.
+fn counted(n: usize, evaluation: &Evaluation) -> String {
+    let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
+    format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
+}
+
+/// Of several sets of frames the one with the largest error decides.
+pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
+    match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
+        // Whatever its error is, that of the next frame may be another.
+        Some((evaluation, force)) if force.n_frames < 2 => Finding::Missing(format!(
+            "one labelled frame of {} has no uncertainty: give more{}",
+            file_name(&evaluation.frames),
+            evaluation.left_out("; ")
+        )),
+        Some((evaluation, force)) => {
+            let value = force.rmse_ev_per_angstrom;
+            let uncertainty = force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
+                standard_error,
+                interval: [
+                    (value - statistics::Z_95 * standard_error).max(0.0),
+                    value + statistics::Z_95 * standard_error,
+                ],
+                n: force.n_frames,
+                of: "frames",
+            });
+            let detail = counted(force.n_frames, evaluation);
+            Finding::Value { value, uncertainty, detail }
+        }
+        None => missing(s, Stage::Evaluation, || {
+            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
+        }),
+    }
+}
+
+/// Of several sets of frames the one whose slope is farthest from 1 decides.
+pub(super) fn force_slope_error(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| {
+        let force = e.force.as_ref()?;
+        Some((e, force, force.slope?))
+    });
+    match labelled.max_by(|a, b| (a.2 - 1.0).abs().total_cmp(&(b.2 - 1.0).abs())) {
+        Some((evaluation, force, slope)) => {
+            let Some(standard_error) = force.slope_standard_error else {
+                return Finding::Missing(format!(
+                    "the slope over the frames of {} has no uncertainty: give more of them",
+                    file_name(&evaluation.frames)
+                ));
+            };
+            let value = (slope - 1.0).abs();
+            let reach = statistics::Z_95 * standard_error;
+            Finding::Value {
+                value,
+                uncertainty: Some(Uncertainty {
+                    standard_error,
+                    interval: [(value - reach).max(0.0), value + reach],
+                    n: force.n_frames,
+                    of: "frames",
+                }),
+                detail: format!(
+                    "forces are {} times those of {}",
+                    md_results::number(slope),
+                    counted(force.n_frames, evaluation)
+                ),
+            }
+        }
+        None => missing(s, Stage::Evaluation, || {
+            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
+    let labelled = evaluations(s).filter_map(|e| Some((e, e.energy.as_ref()?)));
+    match labelled.max_by(|(_, a), (_, b)| a.rmse_mev_per_atom.total_cmp(&b.rmse_mev_per_atom)) {
+        Some((evaluation, energy)) => Finding::Value {
+            value: energy.rmse_mev_per_atom,
+            uncertainty: None,
+            detail: counted(energy.n_frames, evaluation),
+        },
+        None => missing(s, Stage::Evaluation, || {
+            format!("no two labelled frames with energies: give the molecule '{}' a `reference`", s.molecule)
+        }),
+    }
+}
+
+pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
+    let own = |x: &&Speed| x.model == s.model && x.molecule == s.molecule && x.batch == 1;
+    match s.results.speed.iter().find(own) {
+        Some(x) => Finding::Value { value: value(x), uncertainty: None, detail: x.path.clone() },
+        None => missing(s, Stage::Speed, || "speed was not measured".to_owned()),
+    }
+}
+
+pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
+    match s.records.gates.iter().find(|g| g.id == id) {
+        Some(gate) => Finding::Value {
+            value: gate.value.unwrap_or(f64::NAN),
+            // The error of the measurement is a bound, not a standard deviation.
+            uncertainty: gate.value.zip(gate.standard_error.filter(|&error| error > 0.0)).map(
+                |(value, error)| Uncertainty {
+                    standard_error: error,
+                    interval: [(value - error).max(0.0), value + error],
+                    n: 1,
+                    of: COMPUTATION,
+                },
+            ),
+            detail: match gate.value {
+                Some(_) => gate.detail.clone(),
+                None => "the model's answer was not finite".to_owned(),
+            },
+        },
+        None if id == "relaxed_bonds" && without_bonds(s) => {
+            missing(s, Stage::Minimum, || "the structure has no bonds".to_owned())
+        }
+        None if matches!(
+            id,
+            "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error"
+        ) =>
+        {
+            missing(s, Stage::Minimum, || "the minimum was not looked at".to_owned())
+        }
+        None => missing(s, Stage::Gates, || "the gate was not measured".to_owned()),
+    }
+}
+
+/// Whether no bonds were found in the structure of a molecule.
+fn without_bonds(s: &Subject<'_>) -> bool {
+    s.results.molecules.iter().any(|m| m.name == s.molecule && m.bonds == 0)
+}
+
+/// Whether the campaign gives reference frequencies of the molecule.
+pub(super) fn has_reference_frequencies(s: &Subject<'_>) -> bool {
+    let of_molecule = |m: &&md_results::Molecule| m.name == s.molecule;
+    s.results.molecules.iter().find(of_molecule).is_some_and(|m| !m.reference_frequencies_per_cm.is_empty())
+}
+
+/// The runs at constant energy that were made, by temperature: at each the longest.
+fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
+    let made: Vec<&Run> = s.nve_runs().filter(|run| run.fate != RunFate::Failed).collect();
+    statistics::longest_conditions(&made)
+}
+
+/// Temperatures nearer to each other than by this factor are one: molecules of a few atoms do not tell them apart.
+const APART: f64 = 1.1;
+
+/// Below this a molecule is all but at rest, K.
+const COLDEST_K: f64 = 50.0;
+
+pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
+    let groups = by_temperature(s);
+    if groups.is_empty() {
+        return no_runs(s);
+    }
+    let mut kelvins: Vec<f64> = groups.iter().map(|g| g[0].temperature_k).collect();
+    kelvins.sort_by(f64::total_cmp);
+    let named: Vec<String> = kelvins.iter().map(f64::to_string).collect();
+    let mut apart: Vec<f64> = Vec::new();
+    for kelvin in kelvins.into_iter().filter(|k| *k >= COLDEST_K) {
+        if apart.last().is_none_or(|last| kelvin >= APART * last) {
+            apart.push(kelvin);
+        }
+    }
+    Finding::Amount { value: apart.len() as f64, detail: format!("runs at {} K", named.join(", ")) }
+}
+
+pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
+    let kelvins = by_temperature(s).into_iter().map(|g| g[0].temperature_k);
+    match kelvins.max_by(f64::total_cmp) {
+        Some(value) => Finding::Amount { value, detail: format!("the hottest runs are at {value} K") },
+        None => no_runs(s),
+    }
+}
+
+pub(super) fn replicas(s: &Subject<'_>) -> Finding {
+    match by_temperature(s).into_iter().min_by_key(Vec::len) {
+        Some(fewest) => {
+            let (n, kelvins) = (fewest.len(), fewest[0].temperature_k);
+            let plural = if n == 1 { "run" } else { "runs" };
+            Finding::Amount { value: n as f64, detail: format!("{n} {plural} at {kelvins} K") }
+        }
+        None => no_runs(s),
+    }
+}
+
+/// Runs at a longer step than is safe are no evidence about a safe one; the step is the campaign's, not the model's.
+pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
+    let Some(longest_fs) = s.nve_runs().map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
+        return no_runs(s);
+    };
+    let ladders = || s.results.timesteps.iter().filter(|l| l.model == s.model && l.molecule == s.molecule);
+    if ladders().next().is_none() {
+        return missing(s, Stage::Timesteps, || "the ladder of time steps was not climbed".to_owned());
+    }
+    let safe: Option<Vec<f64>> = ladders().map(|l| l.largest_safe_fs).collect();
+    match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {
+        Some(safe_fs) => Finding::Amount {
+            value: longest_fs / safe_fs,
+            detail: if longest_fs <= safe_fs {
+                format!("runs at {longest_fs} fs, safe up to {safe_fs} fs")
+            } else {
+                format!(
+                    "runs at {longest_fs} fs, but the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less"
+                )
+            },
+        },
+        None => Finding::Missing("no time step of the ladder was safe".to_owned()),
+    }
+}
+
+pub(super) fn runs_left_out(s: &Subject<'_>) -> Finding {
+    let own = |l: &&md_results::LeftOut| {
+        l.model == s.model && l.molecule == s.molecule && l.temperature_k <= s.max_temperature_k
+    };
+    let left_out = || s.results.campaign.left_out.iter().filter(own);
+    let one = |l: &md_results::LeftOut| {
+        let replicas: Vec<String> = l.replicas.iter().map(u32::to_string).collect();
+        format!("{} at {} K, replica {}", l.ensemble, l.temperature_k, replicas.join(", "))
+    };
+    let named: Vec<String> = left_out().map(one).collect();
+    Finding::Amount {
+        value: left_out().map(|l| l.replicas.len()).sum::<usize>() as f64,
+        detail: if named.is_empty() { "none".to_owned() } else { named.join("; ") },
+    }
+}

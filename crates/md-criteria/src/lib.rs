@@ -1,0 +1,19 @@
+//! What a model is judged by, and the verdict: `judge(&mut Results)`, a pure function of the results.
+//!
+//! To add a criterion of your own, add a row to one of the tables behind [`ALL`] (`table/`). It is then a key of every
+//! `[criteria.USE]` table, appears in every report and in `results.json`, and takes part in the verdict.
+//!
+//! Not in this crate: files, dynamics, networks, words for more than one check.
+
+mod criterion;
+mod evidence;
+pub mod statistics;
+mod table;
+mod verdict;
+
+pub use criterion::{
+    Bound, COMPUTATION, Criterion, Evidence, Finding, Index, REPLICAS, Records, Scope, Subject, Theme,
+    Uncertainty, definitions, find,
+};
+pub use table::ALL;
+pub use verdict::{Outcome, checks_of, control_criteria, is_hopeless, judge, outcome};

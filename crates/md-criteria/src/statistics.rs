@@ -1,0 +1,119 @@
+//! From run records to the statistics of md-metrics.
+
+use std::collections::BTreeMap;
+
+use md_metrics::{Estimate, Lifetime, MetricError, mean_of_replicas, survival as survival_of};
+use md_results::{Run, RunFate, Survival};
+
+/// Quantile of the normal distribution for a two-sided interval of 95 %.
+pub const Z_95: f64 = 1.959964;
+
+/// Confidence of every interval and bound.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// The drift of a group of replicas, meV/atom/ps.
+pub struct Drift {
+    /// Mean over replicas.
+    pub mean: f64,
+    /// Its standard error; infinite for a single run too short to have one.
+    pub standard_error: f64,
+    /// 95 % interval.
+    pub interval: [f64; 2],
+}
+
+/// Runs that differ in nothing but their replica number, grouped, in the order of their first runs.
+pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
+    let mut groups: Vec<Vec<&Run>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for &run in runs {
+        let condition = (
+            run.molecule.as_str(),
+            [run.temperature_k, run.timestep_fs].map(f64::to_bits),
+            run.steps_planned,
+            run.equilibrated_ps.map(f64::to_bits),
+            run.relaxed,
+        );
+        let place = *places.entry(condition).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    groups
+}
+
+/// Of the conditions at each temperature the one that was to run longest, with the most replicas: shorter runs
+/// beside it ask other questions.
+pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
+    let mut longest: Vec<Vec<&Run>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for group in conditions(runs) {
+        let rank = |g: &[&Run]| (g[0].planned_ps(), g.len());
+        let place = *places.entry(group[0].temperature_k.to_bits()).or_insert(longest.len());
+        match longest.get_mut(place) {
+            Some(known) if rank(&group) > rank(known) => *known = group,
+            Some(_) => {}
+            None => longest.push(group),
+        }
+    }
+    longest
+}
+
+/// Mean drift over replicas: from their scatter or, of a single run, with that run's own error.
+///
+/// # Errors
+/// [`MetricError`] without a drift.
+pub fn drift(replicas: &[&Run]) -> Result<Drift, MetricError> {
+    let energies = || replicas.iter().filter_map(|r| r.energy.as_ref());
+    let slopes: Vec<f64> = energies().filter_map(|e| e.drift_mev_per_atom_per_ps).collect();
+    let estimate = match (slopes.as_slice(), energies().next()) {
+        ([value], Some(energy)) => Estimate {
+            value: *value,
+            standard_error: energy.drift_standard_error.unwrap_or(f64::INFINITY),
+            degrees_of_freedom: energy.drift_degrees_of_freedom.unwrap_or(0.0),
+        },
+        _ => mean_of_replicas(&slopes)?,
+    };
+    Ok(Drift {
+        mean: estimate.value,
+        standard_error: estimate.standard_error,
+        interval: estimate.interval(CONFIDENCE),
+    })
+}
+
+/// Survival of runs, `None` without any that was made. A run fails when a bond breaks or it diverges. Model and
+/// molecule are left to the caller.
+///
+/// # Errors
+/// [`MetricError`] when nothing was simulated.
+pub fn survival(runs: &[&Run]) -> Result<Option<Survival>, MetricError> {
+    let lifetimes: Vec<Lifetime> = runs
+        .iter()
+        .filter(|r| r.fate != RunFate::Failed)
+        .map(|run| {
+            let broken = run.stability.as_ref().and_then(|s| s.first_broken_bond_ps);
+            // What fails before its first step has lived for half of one: no time at all has no rate.
+            let done_ps = run.done_ps().max(0.5e-3 * run.timestep_fs);
+            Lifetime {
+                time_ps: broken.map_or(done_ps, |ps| ps.min(done_ps)),
+                failed: broken.is_some() || run.fate == RunFate::Diverged,
+            }
+        })
+        .collect();
+    if lifetimes.is_empty() {
+        return Ok(None);
+    }
+    let found = survival_of(&lifetimes, CONFIDENCE)?;
+    Ok(Some(Survival {
+        model: String::new(),
+        molecule: None,
+        runs: found.runs,
+        failures: found.failures,
+        observed_ps: found.observed_ps,
+        first_failure_ps: found.failure_span_ps.map(|[first, _]| first),
+        rate_per_ns: found.rate_per_ns,
+        rate_upper_per_ns: found.rate_upper_per_ns,
+        curve: found.curve.iter().map(|p| [p.time_ps, p.surviving, p.bounds[0], p.bounds[1]]).collect(),
+        statement: found.to_string(),
+    }))
+}

@@ -1,0 +1,323 @@
+//! Dynamics, accuracy and speed.
+
+use super::row;
+use crate::{Criterion, Theme, evidence};
+
+const MISSION: &str = "bar of the project's first campaign";
+
+pub(super) const ROWS: &[Criterion] = &[
+    row(
+        "stable_ps",
+        "NVE without divergence",
+        "time to the earliest divergence (a bond or the temperature past its limit, or a number that is not \
+         finite) over runs at constant energy and with a thermostat; without one, the length of the shortest \
+         run at constant energy, of which at each temperature the longest are taken",
+        "ps",
+        Some(10.0),
+        Theme::Stability,
+        MISSION,
+        evidence::stable_ps,
+    )
+    .at_least(),
+    row(
+        "failure_rate_per_ns",
+        "failures per ns, bound at 95 %",
+        "χ²(95 %; 2k + 2) / 2T for k failures in the time T of all runs at constant energy, each watched \
+         until a bond breaks, it diverges or it ends; without a failure this is 3.0 / T",
+        "1/ns",
+        None,
+        Theme::Stability,
+        "the campaign's own",
+        evidence::failure_rate_per_ns,
+    ),
+    row(
+        "ramp_survival_K",
+        "temperature that every ramp survived",
+        "T₀ + (T₁ − T₀) t / t_ramp when the first bond breaks or the run diverges at the time t, T₁ if \
+         neither happens; the ramp that fails coldest counts",
+        "K",
+        None,
+        Theme::Stability,
+        "the campaign's own",
+        evidence::ramp_survival_k,
+    )
+    .at_least(),
+    row(
+        "energy_drift_percent",
+        "energy drift",
+        "100 |E_last − E_first| / |E_first| of the total energy E of a run at constant energy; the worst run \
+         counts, and the number depends on the zero of E",
+        "%",
+        Some(1.0),
+        Theme::Conservation,
+        MISSION,
+        |s| evidence::worst_run(s, |run| Some(run.energy.as_ref()?.drift_percent?.abs())),
+    ),
+    row(
+        "energy_drift_meV_per_atom_per_ps",
+        "least-squares energy drift",
+        "|⟨slope⟩| / N with the slope of the least-squares line of the total energy over time, its mean over \
+         the replicas at one temperature; the temperature whose 95 % interval reaches farthest from 0 counts",
+        "meV/atom/ps",
+        Some(1.0),
+        Theme::Conservation,
+        "10 ps then change an atom's energy by 10 meV, the order of k_B T at 100 K",
+        evidence::drift_over_replicas,
+    ),
+    row(
+        "energy_jump_meV_per_atom",
+        "largest jump of the total energy",
+        "max |ΔE| / N over those steps between neighbouring samples of the total energy (at most 2048 a run) \
+         that differ from the median step by more than 8 robust standard deviations and 1 meV/atom, 0 \
+         without any; the worst run at constant energy counts",
+        "meV/atom",
+        Some(5.0),
+        Theme::Conservation,
+        "steps that small are lost in the integrator's own fluctuation",
+        |s| evidence::worst_run(s, |run| run.energy.as_ref()?.max_jump_mev_per_atom),
+    ),
+    row(
+        "max_deviation_percent",
+        "largest energy excursion",
+        "100 max |E − E_first| / |E_first| of the total energy E over a run at constant energy; the worst \
+         run counts, and the number depends on the zero of E",
+        "%",
+        None,
+        Theme::Conservation,
+        "the campaign's own",
+        |s| evidence::worst_run(s, |run| run.energy.as_ref()?.max_deviation_percent),
+    ),
+    row(
+        "max_deviation_meV_per_atom",
+        "largest energy excursion per atom",
+        "max |E − E_first| / N of the total energy E over a run at constant energy; the worst run counts",
+        "meV/atom",
+        None,
+        Theme::Conservation,
+        "the campaign's own",
+        |s| evidence::worst_run(s, |run| Some(run.energy.as_ref()?.max_deviation_mev_per_atom)),
+    ),
+    row(
+        "angular_momentum_hbar",
+        "change of angular momentum",
+        "max |L(t) − L(0)| of the angular momentum L = Σ m (x − x_cm) × v over a run at constant energy; the \
+         worst run counts",
+        "ħ",
+        Some(0.1),
+        Theme::Conservation,
+        "a molecule at 100 K has some ħ; f32 rounding makes 1e-4 in 10 ps",
+        |s| evidence::worst_run(s, |run| Some(run.momentum.as_ref()?.max_change_hbar)),
+    ),
+    row(
+        "centre_of_mass_A_per_ps",
+        "speed of the centre of mass",
+        "max |Σ m v| / Σ m over a run at constant energy; the worst run counts",
+        "Å/ps",
+        Some(0.1),
+        Theme::Conservation,
+        "it is at rest when a run begins; water at 300 K has 6 Å/ps; f32 rounding makes 1e-3",
+        |s| evidence::worst_run(s, |run| Some(run.momentum.as_ref()?.max_drift_angstrom_per_ps)),
+    ),
+    row(
+        "max_bond_ratio",
+        "longest bond / reference length",
+        "max r / r₀ over all bonds of the structure file, with their lengths r₀ there, and all recorded \
+         steps of a run at constant energy or with a thermostat; the worst run counts",
+        "",
+        Some(1.5),
+        Theme::Stability,
+        MISSION,
+        |s| evidence::worst_steady_run(s, |run| run.stability.as_ref()?.max_bond_ratio),
+    ),
+    row(
+        "thermostat_temperature_percent",
+        "temperature under a thermostat",
+        "100 |⟨T⟩ / T₀ − 1| of the mean kinetic temperature ⟨T⟩ of a run with a thermostat set to T₀; the \
+         worst run counts",
+        "%",
+        None,
+        Theme::Sampling,
+        "the campaign's own",
+        evidence::thermostat_temperature,
+    ),
+    row(
+        "kinetic_energy_p",
+        "distribution of the kinetic energy (p)",
+        "probability that 2K / k_B T₀ of the kinetic energy K is by chance as far from χ² with the degrees \
+         of freedom of the molecule as in a run with a thermostat: test of Kolmogorov and Smirnov with the \
+         number of independent samples; the lowest of all runs counts",
+        "",
+        None,
+        Theme::Sampling,
+        "the campaign's own",
+        |s| evidence::thermostat(s, f64::min, |t| t.kinetic_energy_p),
+    )
+    .at_least(),
+    row(
+        "equipartition_p",
+        "equipartition between atoms (p)",
+        "probability that 2K_i / k_B T₀ of some atom i is by chance as far from its share of the degrees of \
+         freedom as the farthest one's in a run with a thermostat: Student's t of independent blocks, times \
+         the number of atoms; the lowest of all runs counts",
+        "",
+        None,
+        Theme::Sampling,
+        "the campaign's own",
+        |s| evidence::thermostat(s, f64::min, |t| t.equipartition_p),
+    )
+    .at_least(),
+    row(
+        "bond_length_wasserstein_A",
+        "bond lengths against reference dynamics",
+        "∫ |F⁻¹(q) − G⁻¹(q)| dq between the lengths F of a bond in runs of the model and G in the reference \
+         trajectories that they follow from the first frame on, mean over all bonds",
+        "Å",
+        None,
+        Theme::Accuracy,
+        "the campaign's own",
+        |s| evidence::comparison(s, "bond_length"),
+    ),
+    row(
+        "pair_distance_wasserstein_A",
+        "pair distances against reference dynamics",
+        "∫ |F⁻¹(q) − G⁻¹(q)| dq between the distances F of two atoms in runs of the model and G in the \
+         reference trajectories that they follow from the first frame on, mean over all pairs of atoms",
+        "Å",
+        None,
+        Theme::Accuracy,
+        "the campaign's own",
+        |s| evidence::comparison(s, "pair_distance"),
+    ),
+    row(
+        "spectrum_wasserstein_per_cm",
+        "vibrational spectrum against reference dynamics",
+        "∫ |F⁻¹(q) − G⁻¹(q)| dq between the vibrational spectra F of the model and G of the reference \
+         trajectories, each Σ m |FFT(v)|² as a share of the kinetic energy at every wavenumber",
+        "1/cm",
+        None,
+        Theme::Accuracy,
+        "the campaign's own",
+        |s| evidence::comparison(s, "spectrum"),
+    ),
+    row(
+        "force_rmse_ev_per_angstrom",
+        "force RMSE",
+        "√(Σ |F − F_ref|² / 3N) over all N atoms of all frames of a reference file; the worst file counts",
+        "eV/Å",
+        Some(0.2),
+        Theme::Accuracy,
+        MISSION,
+        evidence::force_rmse,
+    ),
+    row(
+        "force_slope_error",
+        "force slope, distance from 1",
+        "|s − 1| of the slope s = Σ F·F_ref / Σ F_ref² over all atoms of all frames of a reference file: below 1 forces are too \
+         soft, above it too stiff; the file with the largest distance counts",
+        "",
+        Some(0.05),
+        Theme::Accuracy,
+        "forces that are 5 % too soft shift vibrations by 2.5 %; an RMSE alone is small where forces are",
+        evidence::force_slope_error,
+    ),
+    row(
+        "energy_rmse_meV_per_atom",
+        "energy RMSE, one shift per molecule",
+        "√⟨(ΔE − ⟨ΔE⟩)² / N²⟩ over the frames of a reference file, ΔE = E − E_ref and ⟨ΔE⟩ its mean over the \
+         frames of one composition; the worst file counts",
+        "meV/atom",
+        None,
+        Theme::Accuracy,
+        "the campaign's own",
+        evidence::energy_rmse,
+    ),
+    row(
+        "distribution_shift",
+        "visited frames / reference frames, distance",
+        "median distance of visited frames to their nearest reference frame over the median of the same \
+         among reference frames: |D − D′| with D the inverse distances of all pairs of atoms, sorted within \
+         each pair of elements",
+        "",
+        None,
+        Theme::Accuracy,
+        "the campaign's own",
+        evidence::shift,
+    ),
+    row(
+        "inference_ms_per_step",
+        "time per NVE step",
+        "median wall time of a velocity Verlet step of the molecule alone, forces and neighbours included, \
+         over some 50 to 1000 steps after a warm-up",
+        "ms",
+        Some(10.0),
+        Theme::Speed,
+        MISSION,
+        |s| evidence::speed(s, |speed| speed.ms_per_step),
+    ),
+    row(
+        "cold_100_steps_s",
+        "100 steps from a cold start",
+        "wall time to load the model and make 100 velocity Verlet steps of the molecule, with nothing warmed \
+         up",
+        "s",
+        Some(120.0),
+        Theme::Speed,
+        MISSION,
+        |s| evidence::speed(s, |speed| speed.cold_100_steps_s),
+    ),
+    row(
+        "temperatures",
+        "temperatures of its runs",
+        "number of temperatures of 50 K or more, 10 % or more apart, at which the molecule was run at constant energy",
+        "",
+        Some(2.0),
+        Theme::Amount,
+        "one temperature says nothing of another",
+        evidence::temperatures,
+    )
+    .at_least(),
+    row(
+        "hottest_temperature_K",
+        "hottest temperature of its runs",
+        "the highest temperature at which the molecule was run at constant energy",
+        "K",
+        Some(300.0),
+        Theme::Amount,
+        "production runs are made at room temperature and above",
+        evidence::hottest_temperature,
+    )
+    .at_least(),
+    row(
+        "replicas",
+        "replicas at every temperature",
+        "fewest runs at constant energy that differ in their random numbers alone, over all temperatures; at each the \
+         longest runs count",
+        "",
+        Some(2.0),
+        Theme::Amount,
+        "one run has no scatter",
+        evidence::replicas,
+    )
+    .at_least(),
+    row(
+        "timestep_over_safe",
+        "time step / longest safe step",
+        "longest time step of the runs at constant energy over the longest that the ladder of time steps found safe on \
+         the molecule",
+        "",
+        Some(1.0),
+        Theme::Amount,
+        "runs at a step that is not safe say nothing of those at one that is",
+        evidence::timestep_over_safe,
+    ),
+    row(
+        "runs_left_out",
+        "runs of the campaign left out",
+        "number of runs that the campaign file asks for and that --only or --shard left out",
+        "",
+        Some(0.0),
+        Theme::Amount,
+        "a part of the evidence that was asked for is no evidence",
+        evidence::runs_left_out,
+    ),
+];

@@ -1,0 +1,189 @@
+//! From evidence to verdict: a pure function of the results file.
+//!
+//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check
+//! that could not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is
+//! ever a pass:
+//!
+//! | production | other uses | verdict |
+//! |---|---|---|
+//! | all checks pass | | APPROVED |
+//! | some skipped or undecided, none fails | | INCOMPLETE |
+//! | some check fails | one use passes | RESTRICTED to the uses that pass |
+//! | some check fails | none passes, one has no failure | INCOMPLETE |
+//! | some check fails | every one fails | REJECTED |
+//!
+//! A control is a closed form that tests the engine. It is checked against [`control_criteria`] and gets no verdict.
+
+mod check;
+mod envelope;
+mod words;
+
+use std::collections::BTreeMap;
+
+use md_results::{
+    Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Model, PRODUCTION, Results, Role, Run, Status, Threshold,
+    ThresholdSource, Verdict, worst,
+};
+
+use crate::{Criterion, Evidence, Index, Scope, Subject};
+
+/// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is
+/// measured is the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
+const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
+
+/// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of
+/// the atoms, two molecules, pairs; the comparison with another implementation, of which it has none; and that with
+/// frequencies of the molecule, which nothing was fitted to.
+const NOT_FOR_CONTROL: [&str; 5] = ["equivalence", "permutation", "extensivity", "dimer", "frequency_error"];
+
+/// What a campaign came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every model met what the campaign expects of it.
+    Met,
+    /// Some model did not.
+    NotMet,
+    /// Data are missing, no model was judged, or the campaign is not at its end.
+    Incomplete,
+}
+
+/// Fills in checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
+pub fn judge(results: &mut Results) {
+    let judged: Vec<Model> = results.models.iter().map(|model| judge_model(results, model)).collect();
+    results.models = judged;
+}
+
+/// What the campaign as a whole came to: incomplete where it is not at its end, whatever its models show until then.
+pub fn outcome(results: &Results) -> Outcome {
+    if !results.campaign.is_whole() {
+        return Outcome::Incomplete;
+    }
+    let mut candidates = 0;
+    let mut incomplete = false;
+    for model in &results.models {
+        match (model.role, model.verdict) {
+            (Role::Control, _) => match worst(model.checks.iter()) {
+                Status::Pass => {}
+                Status::Fail => return Outcome::NotMet,
+                Status::Skipped | Status::Undecided => incomplete = true,
+            },
+            (Role::Candidate, verdict) => {
+                candidates += 1;
+                if verdict == model.expected {
+                    continue;
+                }
+                if verdict.is_none() || verdict == Some(Verdict::Incomplete) {
+                    incomplete = true;
+                } else {
+                    return Outcome::NotMet;
+                }
+            }
+        }
+    }
+    if incomplete || candidates == 0 { Outcome::Incomplete } else { Outcome::Met }
+}
+
+/// What a control must show: that the engine conserves energy and that the gates do not fire on a sound potential.
+pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
+    let default = |value| Threshold::new(value, ThresholdSource::Default);
+    let planned =
+        results.runs.iter().filter(|r| r.model == control).map(Run::planned_ps).fold(f64::INFINITY, f64::min);
+    let applies = |criterion: &&Criterion| match criterion.evidence {
+        Evidence::Gate(id) => !NOT_FOR_CONTROL.iter().any(|family| id.starts_with(family)),
+        Evidence::Function(_) => {
+            ["max_bond_ratio", "angular_momentum_hbar", "centre_of_mass_A_per_ps", "energy_jump_meV_per_atom"]
+                .contains(&criterion.key)
+        }
+    };
+    let mut thresholds: BTreeMap<String, Threshold> = crate::ALL
+        .iter()
+        .filter(applies)
+        .filter_map(|criterion| Some((criterion.key.to_owned(), default(criterion.default?))))
+        .collect();
+    thresholds
+        .insert("energy_drift_meV_per_atom_per_ps".to_owned(), default(ENGINE_DRIFT_MEV_PER_ATOM_PER_PS));
+    if planned.is_finite() {
+        thresholds.insert("stable_ps".to_owned(), default(planned));
+    }
+    CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
+}
+
+fn judge_model(results: &Results, model: &Model) -> Model {
+    let sets = sets_of(results, model);
+    let checks: Vec<Check> = sets.iter().flat_map(|set| checks_of(results, model, set)).collect();
+    let state_of = |set: &CriteriaSet| worst(checks.iter().filter(|c| c.use_name == set.name));
+    let uses: Vec<String> = sets
+        .iter()
+        .filter(|set| model.role == Role::Candidate && state_of(set) == Status::Pass)
+        .map(|set| set.name.clone())
+        .collect();
+    let verdict = (model.role == Role::Candidate).then(|| verdict_of(&sets, &uses, state_of));
+    let summary = if !results.is_measured(&model.name) {
+        "not measured: the campaign was stopped before it".to_owned()
+    } else {
+        words::summary(verdict, &uses, &checks)
+    };
+    Model {
+        verdict,
+        summary,
+        failure_modes: words::failure_modes(results, model, &checks),
+        uses,
+        envelope: envelope::envelope(results, model),
+        checks,
+        ..model.clone()
+    }
+}
+
+fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
+    match model.role {
+        Role::Candidate => results.criteria.clone(),
+        Role::Control => vec![control_criteria(results, &model.name)],
+    }
+}
+
+/// Whether what was measured so far fails every use of a model, so that no further measurement can save it.
+///
+/// Checks that need what is still to come are SKIPPED now and do not count.
+pub fn is_hopeless(results: &Results, model: &Model) -> bool {
+    let sets = sets_of(results, model);
+    model.role == Role::Candidate
+        && sets.iter().all(|set| worst(checks_of(results, model, set).iter()) == Status::Fail)
+}
+
+/// The checks of one use of a model; none of a model that is asked to run nothing, whatever its element pairs show.
+pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if model.molecules.is_empty() {
+        return checks;
+    }
+    let element_pairs = [ELEMENT_PAIRS.to_owned()];
+    let index = Index::new(results, &model.name);
+    for criterion in crate::ALL {
+        let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
+        let molecules = match criterion.scope {
+            Scope::Molecule => model.molecules.as_slice(),
+            Scope::ElementPairs => &element_pairs,
+        };
+        for molecule in molecules {
+            let subject = Subject::new(results, &index, &model.name, molecule, set);
+            if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
+                checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
+            }
+        }
+    }
+    checks
+}
+
+fn verdict_of(sets: &[CriteriaSet], uses: &[String], state_of: impl Fn(&CriteriaSet) -> Status) -> Verdict {
+    let production = sets.iter().find(|s| s.name == PRODUCTION).map(&state_of);
+    let others_open = sets.iter().any(|s| s.name != PRODUCTION && state_of(s) != Status::Fail);
+    match production {
+        Some(Status::Pass) => Verdict::Approved,
+        Some(Status::Fail) if !uses.is_empty() => Verdict::Restricted,
+        Some(Status::Fail) if !others_open => Verdict::Rejected,
+        _ => Verdict::Incomplete,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,618 @@
+use std::collections::BTreeMap;
+
+use md_results::{
+    Attribution, Campaign, Cause, CriteriaSet, Envelope, Evaluation, Failure, ForceErrors, Gate, LeftOut,
+    Model, Molecule, Provenance, Role, RunEnergy, RunFate, RunMomentum, RunStability, RunThermal, Speed,
+    Stage, TimestepLadder,
+};
+
+use super::*;
+
+mod amounts;
+mod gates;
+
+/// The evidence of a model without fault: one molecule, two replicas of 10 ps at each of two temperatures.
+fn sound() -> Results {
+    let thresholds: BTreeMap<String, Threshold> = crate::ALL
+        .iter()
+        .filter_map(|c| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default))))
+        .collect();
+    let mut screening = thresholds.clone();
+    screening.get_mut("stable_ps").unwrap().value = 1.0;
+    Results {
+        schema_version: md_results::SCHEMA_VERSION,
+        campaign: Campaign {
+            name: "test".into(),
+            config_sha256: String::new(),
+            seed: 1,
+            started: String::new(),
+            finished: "2026-01-01T00:00:00Z".into(),
+            only: Vec::new(),
+            shard: None,
+            left_out: Vec::new(),
+        },
+        provenance: Provenance {
+            mdproof_version: String::new(),
+            git_commit: None,
+            cpu: None,
+            threads: 1,
+            device_requested: "cpu".into(),
+            device_used: "cpu".into(),
+        },
+        criteria: vec![
+            CriteriaSet { name: PRODUCTION.into(), max_temperature_k: None, thresholds },
+            CriteriaSet { name: "screening".into(), max_temperature_k: None, thresholds: screening },
+        ],
+        molecules: vec![Molecule {
+            name: "water".into(),
+            atoms: 3,
+            elements: vec!["H".into(), "O".into()],
+            structure_sha256: String::new(),
+            bonds: 2,
+            reference_frequencies_per_cm: Vec::new(),
+        }],
+        models: vec![Model {
+            name: "m".into(),
+            role: Role::Candidate,
+            architecture: String::new(),
+            precision: "f64".into(),
+            parameters: None,
+            device: None,
+            device_requested: None,
+            device_note: None,
+            checkpoint_sha256: None,
+            weight_bits: None,
+            elements: Vec::new(),
+            molecules: vec!["water".into()],
+            verdict: None,
+            expected: Some(Verdict::Approved),
+            uses: Vec::new(),
+            summary: String::new(),
+            failure_modes: Vec::new(),
+            envelope: Envelope::default(),
+            checks: Vec::new(),
+        }],
+        relaxations: Vec::new(),
+        gates: crate::ALL
+            .iter()
+            .filter_map(|c| match c.evidence {
+                Evidence::Gate(id) => Some(Gate {
+                    molecule: if c.scope == Scope::Molecule { "water".into() } else { ELEMENT_PAIRS.into() },
+                    value: Some(if c.bound == crate::Bound::AtLeast { 20.0 } else { 1e-12 }),
+                    ..gate(id)
+                }),
+                Evidence::Function(_) => None,
+            })
+            .collect(),
+        runs: [300.0, 100.0].into_iter().flat_map(two_replicas).collect(),
+        evaluations: vec![evaluation()],
+        machine: Vec::new(),
+        speed: vec![speed()],
+        survival: Vec::new(),
+        comparisons: Vec::new(),
+        shifts: Vec::new(),
+        attributions: Vec::new(),
+        timesteps: vec![ladder(Some(1.0))],
+        economy: Vec::new(),
+        failures: Vec::new(),
+        series: Vec::new(),
+    }
+}
+
+fn gate(id: &str) -> Gate {
+    Gate {
+        id: id.into(),
+        model: "m".into(),
+        molecule: "water".into(),
+        value: Some(1e-12),
+        standard_error: None,
+        unit: String::new(),
+        detail: String::new(),
+    }
+}
+
+fn run() -> Run {
+    Run {
+        id: "r".into(),
+        model: "m".into(),
+        molecule: "water".into(),
+        ensemble: "nve".into(),
+        temperature_k: 300.0,
+        ramp_to_k: None,
+        relaxed: true,
+        equilibrated_ps: None,
+        timestep_fs: 0.5,
+        replica: 0,
+        seed: 1,
+        steps_planned: 20_000,
+        steps_done: 20_000,
+        fate: RunFate::Finished,
+        fate_reason: None,
+        energy: Some(RunEnergy {
+            initial_ev: -10.0,
+            drift_percent: Some(0.01),
+            max_deviation_percent: Some(0.02),
+            max_deviation_mev_per_atom: 1.0,
+            drift_mev_per_atom_per_ps: Some(0.01),
+            drift_standard_error: Some(0.001),
+            drift_degrees_of_freedom: Some(10.0),
+            max_jump_mev_per_atom: Some(0.0),
+            rms_fluctuation_mev_per_atom: 0.1,
+            conservation_ratio: Some(1.0),
+            kinetic_potential_correlation: Some(-1.0),
+        }),
+        temperature: None,
+        momentum: Some(RunMomentum { max_change_hbar: 1e-5, max_drift_angstrom_per_ps: 1e-6 }),
+        thermal: None,
+        stability: Some(RunStability {
+            first_broken_bond_ps: None,
+            first_broken_bond: None,
+            max_bond_ratio: Some(1.1),
+            max_rmsd_angstrom: 0.2,
+        }),
+        anomalies: Vec::new(),
+        ms_per_step: None,
+    }
+}
+
+fn two_replicas(temperature_k: f64) -> [Run; 2] {
+    [0, 1].map(|replica| Run { replica, temperature_k, ..run() })
+}
+
+fn ladder(largest_safe_fs: Option<f64>) -> TimestepLadder {
+    TimestepLadder {
+        model: "m".into(),
+        molecule: "water".into(),
+        temperature_k: 300.0,
+        duration_ps: 0.25,
+        rungs: Vec::new(),
+        largest_safe_fs,
+    }
+}
+
+fn evaluation() -> Evaluation {
+    Evaluation {
+        model: "m".into(),
+        molecule: Some("water".into()),
+        frames: "water.extxyz".into(),
+        sha256: String::new(),
+        n_frames: 100,
+        n_without_forces: 0,
+        n_repeated: 0,
+        force: Some(ForceErrors {
+            n_frames: 100,
+            n_atoms: 300,
+            rmse_ev_per_angstrom: 0.03,
+            rmse_standard_error_ev_per_angstrom: Some(0.001),
+            mae_ev_per_angstrom: 0.02,
+            max_ev_per_angstrom: 0.1,
+            rmse_xyz_ev_per_angstrom: [0.03; 3],
+            r2: Some(0.99),
+            r2_xyz: [Some(0.99); 3],
+            reference_rms_ev_per_angstrom: 1.0,
+            slope: Some(1.0),
+            slope_standard_error: Some(0.001),
+            rmse_scaled_ev_per_angstrom: Some(0.03),
+            angle_median_deg: Some(2.0),
+            angle_p95_deg: Some(9.0),
+            n_without_direction: 0,
+            n_missed_direction: 0,
+            cosine_mean: Some(0.99),
+            magnitude_mae_ev_per_angstrom: 0.02,
+            rmse_by_element_ev_per_angstrom: BTreeMap::new(),
+        }),
+        energy: None,
+        by_time: Vec::new(),
+    }
+}
+
+fn speed() -> Speed {
+    Speed {
+        model: "m".into(),
+        molecule: "water".into(),
+        atoms: 3,
+        batch: 1,
+        device: "cpu".into(),
+        threads: None,
+        path: "p".into(),
+        ms_per_call_p50: 1.0,
+        ms_per_call_p99: 1.0,
+        calls: 100,
+        ms_per_step: 1.0,
+        steps_per_s: 1000.0,
+        molecule_steps_per_s: None,
+        ns_per_day: None,
+        gflop_per_call: None,
+        gflop_per_s: None,
+        fraction_of_gemm_rate: None,
+        cold_100_steps_s: 0.1,
+        peak_memory_mib: None,
+        speedup_vs_first: 1.0,
+    }
+}
+
+/// Verdict, uses that hold, summary and outcome of the sound evidence after `change`.
+fn judged(change: impl Fn(&mut Results)) -> (Verdict, Vec<String>, String, Outcome) {
+    let mut results = sound();
+    change(&mut results);
+    judge(&mut results);
+    let outcome = outcome(&results);
+    let model = results.models.remove(0);
+    (model.verdict.unwrap(), model.uses, model.summary, outcome)
+}
+
+#[test]
+fn sound_evidence_is_approved() {
+    let (verdict, uses, summary, outcome) = judged(|_| {});
+    assert_eq!((verdict, outcome), (Verdict::Approved, Outcome::Met), "{summary}");
+    assert_eq!(uses, [PRODUCTION, "screening"]);
+}
+
+/// Takes away part of the evidence.
+type Removal = fn(&mut Results);
+
+#[test]
+fn whatever_is_missing_nothing_is_approved() {
+    let removals: [(Removal, &str); 9] = [
+        (|r| r.runs.clear(), "no NVE runs"),
+        (|r| r.runs[0].energy = None, "has no such number"),
+        (|r| r.runs[0].stability = None, "has no such number"),
+        (|r| r.evaluations.clear(), "give the molecule 'water' a `reference`"),
+        (|r| r.evaluations[0].force = None, "give the molecule 'water' a `reference`"),
+        (|r| r.speed.clear(), "speed was not measured"),
+        (|r| r.gates.clear(), "the gate was not measured"),
+        (|r| r.runs[0].fate = RunFate::Failed, "could not be made"),
+        (
+            |r| {
+                let failure = ("m".to_owned(), Some("water".to_owned()), "out of memory".to_owned());
+                r.speed.clear();
+                r.failures.push(Failure {
+                    model: failure.0,
+                    molecule: failure.1,
+                    stage: Stage::Speed,
+                    reason: failure.2,
+                });
+            },
+            "out of memory",
+        ),
+    ];
+    for (remove, reason) in removals {
+        let (verdict, uses, summary, outcome) = judged(remove);
+        assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete), "{reason}");
+        assert!(summary.contains(reason) && uses.is_empty(), "{summary}");
+    }
+    let (verdict, ..) = judged(|r| r.models[0].molecules.clear());
+    assert_eq!(verdict, Verdict::Incomplete, "no molecules are no evidence");
+    let (verdict, ..) = judged(|r| r.models[0].molecules.push("methane".into()));
+    assert_eq!(verdict, Verdict::Incomplete, "every molecule that was asked for counts");
+}
+
+#[test]
+fn a_failure_of_every_use_rejects_whatever_else_is_missing() {
+    for spoil in [
+        (|r: &mut Results| r.gates[0].value = Some(0.1)) as Removal,
+        |r| r.gates[0].value = None,
+        |r| r.runs[0].energy.as_mut().unwrap().drift_percent = Some(-1.5),
+        |r| r.speed[0].ms_per_step = f64::NAN,
+    ] {
+        let (verdict, uses, summary, outcome) = judged(spoil);
+        assert_eq!((verdict, outcome), (Verdict::Rejected, Outcome::NotMet), "{summary}");
+        assert!(uses.is_empty());
+        let (verdict, ..) = judged(|r| {
+            spoil(r);
+            r.evaluations.clear();
+        });
+        assert_eq!(verdict, Verdict::Rejected);
+    }
+}
+
+#[test]
+fn a_model_that_holds_for_another_use_is_restricted_to_it() {
+    let dies_at_2_ps = |r: &mut Results| {
+        r.runs[0].steps_done = 4000;
+        r.runs[0].fate = RunFate::Diverged;
+        r.runs[0].fate_reason = Some("the bond 0-1 stretched".into());
+    };
+    let (verdict, uses, summary, outcome) = judged(dies_at_2_ps);
+    assert_eq!((verdict, outcome), (Verdict::Restricted, Outcome::NotMet));
+    assert_eq!(uses, ["screening"]);
+    assert!(
+        summary.contains(
+            "NVE without divergence is 2 ps on water (300 K, replica 0: the bond 0-1 stretched), >= 10 asked"
+        ),
+        "{summary}"
+    );
+
+    let (verdict, uses, ..) = judged(|r| {
+        dies_at_2_ps(r);
+        r.evaluations.clear();
+    });
+    assert_eq!(
+        (verdict, uses.len()),
+        (Verdict::Incomplete, 0),
+        "screening might hold, but nobody measured it"
+    );
+}
+
+#[test]
+fn an_observation_that_ended_too_soon_is_no_pass_and_no_failure() {
+    let survived = |steps: u64| {
+        move |r: &mut Results| {
+            for run in &mut r.runs {
+                (run.steps_done, run.steps_planned) = (steps, steps);
+            }
+        }
+    };
+    assert_eq!(judged(survived(4000)).0, Verdict::Incomplete);
+    assert_eq!(judged(survived(4000)).1, ["screening"]);
+    // A long life cut short does not excuse a short one that was not.
+    let (verdict, ..) = judged(|r| {
+        r.runs.push(Run { fate: RunFate::Diverged, steps_done: 30_000, ..run() });
+        (r.runs[0].fate, r.runs[0].steps_done) = (RunFate::StoppedEarly, 4000);
+    });
+    assert_eq!(verdict, Verdict::Incomplete);
+}
+
+#[test]
+fn an_expected_rejection_is_met_and_a_failing_control_is_not() {
+    let (.., outcome) = judged(|r| {
+        r.gates[0].value = Some(0.1);
+        r.models[0].expected = Some(Verdict::Rejected);
+    });
+    assert_eq!(outcome, Outcome::Met);
+
+    let mut results = sound();
+    results.models[0] = Model { role: Role::Control, expected: None, ..results.models[0].clone() };
+    judge(&mut results);
+    assert_eq!(super::outcome(&results), Outcome::Incomplete, "a control is no model");
+    assert_eq!(results.models[0].verdict, None);
+    for energy in results.runs.iter_mut().filter_map(|run| run.energy.as_mut()) {
+        energy.drift_mev_per_atom_per_ps = Some(50.0);
+    }
+    judge(&mut results);
+    assert_eq!(super::outcome(&results), Outcome::NotMet);
+    assert!(results.models[0].summary.starts_with("THE ENGINE FAILS"), "{}", results.models[0].summary);
+}
+
+#[test]
+fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
+    let with_control = |change: fn(&mut Results)| {
+        let mut results = sound();
+        let control =
+            Model { name: "c".into(), role: Role::Control, expected: None, ..results.models[0].clone() };
+        let of_control = |id: &str| Gate { model: "c".into(), ..gate(id) };
+        let gates: Vec<Gate> = results.gates.iter().map(|g| of_control(&g.id)).collect();
+        results.gates.extend(gates);
+        results.runs.push(Run { model: "c".into(), ..run() });
+        results.models.push(control);
+        change(&mut results);
+        judge(&mut results);
+        outcome(&results)
+    };
+    assert_eq!(with_control(|_| {}), Outcome::Met);
+    // Its frequencies are nobody's.
+    let frequencies = |r: &mut Results| {
+        r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
+        r.gates
+            .iter_mut()
+            .filter(|g| g.id == "frequency_error" && g.model == "c")
+            .for_each(|g| g.value = Some(20.0));
+    };
+    assert_eq!(with_control(frequencies), Outcome::Met);
+    assert_eq!(with_control(|r| r.runs.retain(|run| run.model != "c")), Outcome::Incomplete);
+}
+
+/// The check of `key` in production, after `change`.
+fn check_of(key: &str, change: impl Fn(&mut Results)) -> Check {
+    let mut results = sound();
+    change(&mut results);
+    judge(&mut results);
+    let checks = std::mem::take(&mut results.models[0].checks);
+    checks.into_iter().find(|c| c.id == key && c.use_name == PRODUCTION).unwrap()
+}
+
+const DRIFT: &str = "energy_drift_meV_per_atom_per_ps";
+
+/// Gives the model replicas with these drifts, meV/atom/ps.
+fn replicas(drifts: &'static [f64]) -> impl Fn(&mut Results) {
+    move |r| {
+        let of = |(k, drift): (usize, &f64)| {
+            let mut replica = Run { replica: k as u32, ..run() };
+            replica.energy.as_mut().unwrap().drift_mev_per_atom_per_ps = Some(*drift);
+            replica
+        };
+        r.runs = drifts.iter().enumerate().map(of).collect();
+    }
+}
+
+#[test]
+fn an_interval_that_covers_the_threshold_is_undecided_and_says_what_would_decide() {
+    // Mean 0.9, standard error 0.2 from the scatter, t(2) = 4.30: 0.04 to 1.76 meV/atom/ps against 1.
+    let check = check_of(DRIFT, replicas(&[0.5, 1.1, 1.1]));
+    assert_eq!(check.status, Status::Undecided);
+    assert!(
+        (check.value.unwrap() - 0.9).abs() < 1e-12 && (check.standard_error.unwrap() - 0.2).abs() < 1e-12
+    );
+    let [low, high] = check.interval.unwrap();
+    assert!((low - 0.0395).abs() < 1e-3 && (high - 1.7605).abs() < 1e-3, "{low} {high}");
+    // (0.8605 / 0.1)² = 74 times as many.
+    assert_eq!(
+        check.to_decide.unwrap(),
+        "about 220 more replicas, or runs 4.199 times as long, would decide, if the value stays"
+    );
+    assert_eq!(judged(replicas(&[0.5, 1.1, 1.1])).0, Verdict::Incomplete);
+
+    assert_eq!(check_of(DRIFT, replicas(&[0.50, 0.51, 0.49])).status, Status::Pass);
+    assert_eq!(check_of(DRIFT, replicas(&[-1.5, -1.51, -1.49])).status, Status::Fail);
+    // Drifts of either sign are no drift on the mean, but two replicas do not prove it.
+    assert_eq!(check_of(DRIFT, replicas(&[-2.0, 2.0])).status, Status::Undecided);
+    // A run too short for an error of its drift proves nothing either.
+    let short = |r: &mut Results| {
+        r.runs.truncate(1);
+        let energy = r.runs[0].energy.as_mut().unwrap();
+        (energy.drift_standard_error, energy.drift_degrees_of_freedom) = (None, None);
+    };
+    assert_eq!(check_of(DRIFT, short).status, Status::Undecided);
+}
+
+#[test]
+fn between_good_and_bad_is_undecided() {
+    let with = |value: f64| {
+        check_of("energy_drift_percent", move |r| {
+            let threshold = Threshold { bad: Some(2.0), ..Threshold::new(1.0, ThresholdSource::Campaign) };
+            r.criteria[0].thresholds.insert("energy_drift_percent".into(), threshold);
+            r.runs[0].energy.as_mut().unwrap().drift_percent = Some(value);
+        })
+    };
+    assert_eq!(with(0.9).status, Status::Pass);
+    assert_eq!(with(2.1).status, Status::Fail);
+    let between = with(1.5);
+    assert_eq!(between.status, Status::Undecided);
+    assert_eq!(between.to_decide.unwrap(), "the value lies between good (1) and bad (2)");
+}
+
+#[test]
+fn a_use_for_moderate_temperatures_does_not_ask_about_hot_runs() {
+    let breaks_when_hot = |r: &mut Results| {
+        r.criteria[1].max_temperature_k = Some(300.0);
+        r.runs.push(Run { temperature_k: 500.0, fate: RunFate::Diverged, steps_done: 100, ..run() });
+    };
+    let (verdict, uses, ..) = judged(breaks_when_hot);
+    assert_eq!((verdict, uses), (Verdict::Restricted, vec!["screening".to_owned()]));
+}
+
+#[test]
+fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
+    let mut results = sound();
+    for (id, value) in [("rotation_energy", 0.13), ("net_torque", 0.02)] {
+        results.gates.iter_mut().find(|g| g.id == id).unwrap().value = Some(value);
+    }
+    results.runs[0].energy.as_mut().unwrap().drift_percent = Some(3.0);
+    results.attributions.push(Attribution {
+        model: "m".into(),
+        molecule: "water".into(),
+        temperature_k: 300.0,
+        timestep_fs: 0.5,
+        duration_ps: 0.5,
+        trigger: "energy drift".into(),
+        causes: vec![Cause {
+            kind: "discontinuity".into(),
+            share: Some(0.83),
+            evidence: "12 jumps".into(),
+            remedy: "a smooth envelope".into(),
+        }],
+        parts: Vec::new(),
+        experiments: Vec::new(),
+        jumps: 12,
+        jump_events: Vec::new(),
+    });
+    judge(&mut results);
+    let modes = &results.models[0].failure_modes;
+    assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry", "conservation"]);
+    assert!(modes[0].finding.contains("energy change on rotation is 0.13 eV on water"), "{modes:?}");
+    assert!(modes[0].finding.contains("net torque is 0.02 eV"), "{modes:?}");
+    assert!(modes[1].finding.contains("because of discontinuity (83 % of it): 12 jumps"), "{modes:?}");
+    assert!(modes[1].remedy.contains("a smooth envelope"), "{modes:?}");
+}
+
+#[test]
+fn wrong_units_and_coarse_weights_are_named_where_forces_are_wrong() {
+    let mut results = sound();
+    results.models[0].weight_bits = Some(11);
+    for (slope, why) in [
+        (
+            0.87,
+            "forces are 0.87 times those of water.extxyz, and agree to 0.001 eV/Å when scaled: one factor is wrong",
+        ),
+        (0.0434, "its labels look like kcal/mol/Å"),
+        (1.0 / 0.0434, "the model's forces look like kcal/mol/Å"),
+        (51.42, "its labels look like Hartree/bohr"),
+    ] {
+        let force = results.evaluations[0].force.as_mut().unwrap();
+        (force.rmse_ev_per_angstrom, force.slope, force.rmse_scaled_ev_per_angstrom) =
+            (0.5, Some(slope), Some(0.001));
+        judge(&mut results);
+        let modes = &results.models[0].failure_modes;
+        assert!(modes[0].finding.contains(why), "{modes:?}");
+        assert!(modes[0].finding.contains("all weights have 11 significant bits only (f16)"), "{modes:?}");
+    }
+}
+
+#[test]
+fn checks_of_thermostats_need_runs_with_one() {
+    let ask = |r: &mut Results| {
+        let threshold = Threshold::new(0.01, ThresholdSource::Campaign);
+        r.criteria[0].thresholds.insert("equipartition_p".into(), threshold);
+    };
+    assert_eq!(check_of("equipartition_p", ask).status, Status::Skipped);
+    let with = |p: f64| {
+        check_of("equipartition_p", move |r| {
+            ask(r);
+            let thermal = RunThermal {
+                temperature_error_percent: 0.1,
+                temperature_standard_error_percent: Some(0.5),
+                kinetic_energy_p: Some(0.4),
+                equipartition_p: Some(p),
+                equipartition_worst_percent: Some(1.0),
+            };
+            r.runs.push(Run { ensemble: "langevin".into(), thermal: Some(thermal), ..run() });
+        })
+    };
+    assert_eq!(with(0.5).status, Status::Pass);
+    assert_eq!(with(1e-6).status, Status::Fail);
+}
+
+#[test]
+fn a_hopeless_model_is_one_that_fails_every_use_before_its_runs() {
+    let hopeless = |change: fn(&mut Results)| {
+        let mut results = sound();
+        results.runs.clear();
+        results.speed.clear();
+        change(&mut results);
+        is_hopeless(&results, &results.models[0])
+    };
+    assert!(!hopeless(|_| {}), "what is still to come is no failure");
+    assert!(hopeless(|r| r.gates[0].value = Some(0.1)));
+    let one_use_waives_it = |r: &mut Results| {
+        r.gates[0].value = Some(0.1);
+        let key = crate::ALL.iter().find(|c| matches!(c.evidence, Evidence::Gate(id) if id == r.gates[0].id));
+        r.criteria[1].thresholds.remove(key.unwrap().key);
+    };
+    assert!(!hopeless(one_use_waives_it));
+}
+
+#[test]
+fn short_runs_beside_long_ones_ask_for_nothing_more() {
+    let (verdict, ..) = judged(|r| {
+        let short = Run { steps_planned: 2000, steps_done: 2000, relaxed: false, ..run() };
+        r.runs.push(short.clone());
+        r.runs.push(Run { replica: 1, ..short });
+    });
+    assert_eq!(verdict, Verdict::Approved);
+    // But what breaks in them is broken.
+    let (verdict, ..) = judged(|r| {
+        r.runs.push(Run { steps_planned: 2000, steps_done: 60, fate: RunFate::Diverged, ..run() });
+    });
+    assert_eq!(verdict, Verdict::Rejected);
+    // And a temperature with short runs alone was not observed for long enough.
+    let (verdict, ..) = judged(|r| {
+        r.runs.push(Run { temperature_k: 500.0, steps_planned: 2000, steps_done: 2000, ..run() });
+    });
+    assert_eq!(verdict, Verdict::Incomplete);
+}
+
+#[test]
+fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
+    let (verdict, ..) = judged(|r| {
+        let reason = Some("the bond 0-1 stretched".to_owned());
+        let hot = Run { ensemble: "langevin".into(), fate: RunFate::Diverged, fate_reason: reason, ..run() };
+        r.runs.push(Run { steps_done: 100, ..hot });
+    });
+    assert_eq!(verdict, Verdict::Rejected);
+    // A ramp is there to break.
+    let (verdict, ..) = judged(|r| {
+        let ramp = Run { ensemble: "bussi".into(), ramp_to_k: Some(2000.0), ..run() };
+        r.runs.push(Run { fate: RunFate::Diverged, steps_done: 100, ..ramp });
+    });
+    assert_eq!(verdict, Verdict::Approved);
+}

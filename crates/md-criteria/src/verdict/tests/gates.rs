@@ -1,0 +1,100 @@
+//! What gates come to.
+
+use md_results::FailureMode;
+
+use super::*;
+
+/// The failure modes of the sound model after gates were given values.
+fn modes_of(values: &[(&str, f64)]) -> (String, Vec<FailureMode>) {
+    let mut results = sound();
+    for (id, value) in values {
+        results.gates.iter_mut().find(|g| g.id == *id).unwrap().value = Some(*value);
+    }
+    judge(&mut results);
+    let model = results.models.remove(0);
+    (model.summary, model.failure_modes)
+}
+
+#[test]
+fn the_force_is_called_no_gradient_only_where_that_was_measured() {
+    const NO_GRADIENT: &str = "the force is not the gradient of the energy";
+    let ids = |modes: &[FailureMode]| modes.iter().map(|m| m.id.clone()).collect::<Vec<String>>();
+    for id in ["hessian_asymmetry", "loop_work"] {
+        let (summary, modes) = modes_of(&[(id, 0.3)]);
+        assert_eq!(ids(&modes), ["smoothness"], "{summary}");
+        assert!(!modes[0].finding.contains(NO_GRADIENT), "{modes:?}");
+        let (summary, modes) = modes_of(&[(id, 0.3), ("force_gradient", 0.2)]);
+        assert_eq!(ids(&modes), ["gradient"], "{summary}");
+        assert!(modes[0].finding.starts_with(NO_GRADIENT), "{modes:?}");
+        assert!(summary.starts_with("force = -gradient is 0.2 eV/Å"), "{summary}");
+        // Not measured is not passed.
+        let mut results = sound();
+        results.gates.retain(|g| g.id != "force_gradient");
+        results.gates.iter_mut().find(|g| g.id == id).unwrap().value = Some(0.3);
+        judge(&mut results);
+        assert_eq!(ids(&results.models[0].failure_modes), ["gradient"]);
+    }
+    // Each molecule for itself.
+    let mut results = sound();
+    results.models[0].molecules.push("methane".into());
+    let of_methane: Vec<Gate> = results
+        .gates
+        .iter()
+        .filter(|g| g.molecule == "water")
+        .map(|g| Gate { molecule: "methane".into(), ..g.clone() })
+        .collect();
+    results.gates.extend(of_methane);
+    for gate in results.gates.iter_mut().filter(|g| g.id == "hessian_asymmetry") {
+        gate.value = Some(0.3);
+    }
+    results.gates.iter_mut().find(|g| g.id == "force_gradient" && g.molecule == "methane").unwrap().value =
+        Some(0.2);
+    judge(&mut results);
+    let modes = &results.models[0].failure_modes;
+    assert_eq!(ids(modes), ["gradient", "smoothness"]);
+    assert!(modes[0].finding.contains("asymmetry of the Hessian is 0.3 eV/Å² on methane"), "{modes:?}");
+    assert!(modes[1].finding.contains("asymmetry of the Hessian is 0.3 eV/Å² on water"), "{modes:?}");
+    let summary = &results.models[0].summary;
+    assert_eq!(summary.matches("asked").count(), 2, "a failure of each theme: {summary}");
+
+    let (summary, modes) = modes_of(&[("repeatability_energy", 0.1)]);
+    assert_eq!(ids(&modes), ["repeatability"], "{summary}");
+    assert!(modes[0].finding.starts_with("the same positions do not give the same answer"), "{modes:?}");
+    assert!(modes[0].remedy.contains("dropout off"), "{modes:?}");
+}
+
+#[test]
+fn a_gate_whose_error_covers_the_limit_is_undecided_and_no_replica_decides_it() {
+    let with = |id: &'static str, value: f64, error: f64| {
+        move |r: &mut Results| {
+            let gate = r.gates.iter_mut().find(|g| g.id == id).unwrap();
+            (gate.value, gate.standard_error) = (Some(value), Some(error));
+        }
+    };
+    let asymmetry = |value, error| {
+        check_of("hessian_asymmetry_ev_per_angstrom2", with("hessian_asymmetry", value, error))
+    };
+    assert_eq!(asymmetry(0.001, 0.002).status, Status::Pass);
+    assert_eq!(asymmetry(0.001, 0.002).interval, Some([0.0, 0.003]));
+    assert_eq!(asymmetry(0.17, 0.01).status, Status::Fail);
+    for (value, error) in [(0.17, 0.17), (0.001, 0.05)] {
+        let check = asymmetry(value, error);
+        assert_eq!((check.status, check.standard_error), (Status::Undecided, Some(error)));
+        let to_decide = check.to_decide.unwrap();
+        assert!(to_decide.contains("a smaller step or forces in f64"), "{to_decide}");
+        assert!(!to_decide.contains("replicas"), "nobody is to run more of them: {to_decide}");
+        let (verdict, _, summary, outcome) = judged(with("hessian_asymmetry", value, error));
+        assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete), "{summary}");
+        assert!(summary.contains("the error of the finite differences"), "{summary}");
+    }
+    for (id, key) in [("force_gradient", "force_gradient_ev_per_angstrom"), ("loop_work", "loop_work_ev")] {
+        assert_eq!(check_of(key, with(id, 0.1, 0.01)).status, Status::Fail);
+        assert_eq!(check_of(key, with(id, 0.1, 0.1)).status, Status::Undecided);
+    }
+    // What is no number fails, whatever its error.
+    let nan = |r: &mut Results| {
+        let gate = r.gates.iter_mut().find(|g| g.id == "hessian_asymmetry").unwrap();
+        (gate.value, gate.standard_error) = (None, Some(1.0));
+    };
+    assert_eq!(check_of("hessian_asymmetry_ev_per_angstrom2", nan).status, Status::Fail);
+}

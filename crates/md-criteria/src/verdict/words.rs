@@ -1,0 +1,292 @@
+//! Findings in words. The same finding gives the same words everywhere.
+
+use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
+use md_results::{Cause, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict};
+
+use crate::{Criterion, Scope, Theme};
+use md_results::{most_telling, number, with_unit, worst};
+
+/// One sentence with the reason of a verdict (or, without one, of a control).
+pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
+    let Some(verdict) = verdict else {
+        return match worst(checks.iter()) {
+            Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
+            Status::Fail => {
+                format!("THE ENGINE FAILS, no verdict can be trusted: {}", failures(checks))
+            }
+            _ => format!("not every check of the engine was made: {}", gaps(checks)),
+        };
+    };
+    match verdict {
+        Verdict::Approved => "every check for production passes".to_owned(),
+        Verdict::Restricted => {
+            format!("holds for {}; for production {}", uses.join(", "), failures(checks))
+        }
+        Verdict::Rejected => failures(checks),
+        Verdict::Incomplete => gaps(checks),
+    }
+}
+
+/// The use that failures are told of: production, or the engine's.
+fn first_use(checks: &[Check]) -> &str {
+    checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
+}
+
+/// The first failure of every theme of the first use; the others are told by [`failure_modes`].
+fn failures(checks: &[Check]) -> String {
+    let first_of = |(theme, ..): &(Theme, &str, &str, &str)| {
+        crate::ALL.iter().find_map(|criterion| failure(*theme, criterion, checks))
+    };
+    THEMES.iter().filter_map(first_of).collect::<Vec<_>>().join("; ")
+}
+
+/// The gate that tells whether the force is the gradient of the energy.
+const FORCE_GRADIENT: &str = "force_gradient_ev_per_angstrom";
+
+/// What the model lacks where a check of a criterion fails: the theme of the criterion. But where the force was measured to
+/// be the gradient of the energy, work around a loop and an asymmetric Hessian come from an energy that jumps or has kinks elsewhere.
+fn theme_of(criterion: &Criterion, check: &Check, checks: &[Check]) -> Theme {
+    let is_gradient = |c: &Check| {
+        c.id == FORCE_GRADIENT
+            && c.status == Status::Pass
+            && c.molecule == check.molecule
+            && c.use_name == check.use_name
+    };
+    match criterion.theme {
+        Theme::Gradient if checks.iter().any(is_gradient) => Theme::Smoothness,
+        theme => theme,
+    }
+}
+
+/// How one criterion fails on molecules where it is about `theme`, if it does.
+fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<String> {
+    let of_use = first_use(checks);
+    let failed = checks.iter().filter(|c| {
+        c.status == Status::Fail
+            && c.use_name == of_use
+            && c.id == criterion.key
+            && theme_of(criterion, c, checks) == theme
+    });
+    let check = most_telling(failed)?;
+    let place = match (criterion.scope, check.reason.as_str()) {
+        (Scope::ElementPairs, reason) => format!("of {reason}"),
+        (Scope::Molecule, "") => format!("on {}", check.molecule),
+        (Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
+    };
+    Some(match check.value {
+        Some(value) => format!(
+            "{} is {} {place}, {} {} asked",
+            criterion.title,
+            with_unit(value, &check.unit),
+            criterion.bound.sign(),
+            number(check.threshold)
+        ),
+        None => format!("{} is no number {place}", criterion.title),
+    })
+}
+
+/// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would
+/// mend it.
+pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
+    let mut modes = Vec::new();
+    for (theme, id, title, remedy) in THEMES {
+        let mut findings: Vec<String> =
+            crate::ALL.iter().filter_map(|criterion| failure(theme, criterion, checks)).collect();
+        if findings.is_empty() {
+            continue;
+        }
+        let mut remedies = vec![remedy.to_owned()];
+        if matches!(theme, Theme::Conservation | Theme::Stability) {
+            for attribution in results.attributions.iter().filter(|a| a.model == model.name) {
+                let of_theme = |c: &&Cause| (c.kind == "broken_bond") == (theme == Theme::Stability);
+                for cause in attribution.causes.iter().filter(of_theme) {
+                    let share = cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
+                    findings.push(format!(
+                        "on {} at {} K because of {}{share}: {}",
+                        attribution.molecule,
+                        attribution.temperature_k,
+                        cause.kind.replace('_', " "),
+                        cause.evidence
+                    ));
+                    if !remedies.contains(&cause.remedy) {
+                        remedies.push(cause.remedy.clone());
+                    }
+                }
+            }
+        }
+        if theme == Theme::Accuracy {
+            findings.extend(common_factor(results, model));
+            findings.extend(coarse_weights(model));
+        }
+        modes.push(FailureMode {
+            id: id.to_owned(),
+            finding: format!("{title}: {}", findings.join("; ")),
+            remedy: remedies.join("; "),
+        });
+    }
+    modes
+}
+
+/// Units of force beside eV/Å, in eV/Å.
+const UNITS: [(&str, f64); 6] = [
+    ("kcal/mol/Å", KCAL_PER_MOL_EV),
+    ("kJ/mol/Å", KJ_PER_MOL_EV),
+    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
+    ("Hartree/Å", HARTREE_EV),
+    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
+    ("meV/Å", 1.0 / MEV_PER_EV),
+];
+
+/// Forces that are right but for a factor, to within a third of their error. It is a unit only where it is that of one,
+/// within 2 %.
+fn common_factor(results: &Results, model: &Model) -> Option<String> {
+    results.evaluations.iter().filter(|e| e.model == model.name).find_map(|evaluation| {
+        let force = evaluation.force.as_ref()?;
+        let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
+        if scaled >= force.rmse_ev_per_angstrom / 3.0 {
+            return None;
+        }
+        let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
+        let unit = UNITS.iter().find_map(|&(unit, size)| {
+            let labels = near(size).then(|| format!("its labels look like {unit}"));
+            labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
+        });
+        Some(format!(
+            "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
+            number(slope),
+            evaluation.frames,
+            number(scaled),
+            unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
+        ))
+    })
+}
+
+/// Weights that were rounded to fewer bits than f32 has.
+fn coarse_weights(model: &Model) -> Option<String> {
+    let bits = model.weight_bits.filter(|bits| *bits < 20)?;
+    let format = match bits {
+        ..=8 => " (bf16)",
+        9..=11 => " (f16)",
+        _ => "",
+    };
+    Some(format!("all weights have {bits} significant bits only{format}"))
+}
+
+/// Every theme with its id, what is wrong when it fails, and what would mend it.
+const THEMES: [(Theme, &str, &str, &str); 14] = [
+    (
+        Theme::Symmetry,
+        "symmetry",
+        "the energy depends on how the molecule is placed or numbered",
+        "an architecture whose features are invariant or equivariant; random rotations in training make it less, never nothing",
+    ),
+    (
+        Theme::Repeatability,
+        "repeatability",
+        "the same positions do not give the same answer",
+        "evaluate the model without anything random or remembered: dropout off, statistics of training frozen, sums in a fixed order",
+    ),
+    (
+        Theme::Gradient,
+        "gradient",
+        "the force is not the gradient of the energy",
+        "derive the force from the energy by automatic differentiation instead of predicting it",
+    ),
+    (
+        Theme::Smoothness,
+        "smoothness",
+        "the energy jumps or has kinks",
+        "an envelope whose value and slope vanish at the cutoff, and norms that are smooth at zero (sqrt(|v|² + ε))",
+    ),
+    (
+        Theme::Locality,
+        "locality",
+        "far molecules feel each other",
+        "sum energies of atoms, each from its own neighbourhood",
+    ),
+    (
+        Theme::ShortRange,
+        "short range",
+        "atoms that come close are not repelled",
+        "add a screened nuclear repulsion (ZBL), or train on compressed geometries",
+    ),
+    (
+        Theme::Minimum,
+        "minimum",
+        "its minimum is not the molecule",
+        "train on relaxed and slightly displaced geometries",
+    ),
+    (
+        Theme::Stability,
+        "stability",
+        "molecules break",
+        "train on the stretched and distorted geometries that its own runs visit",
+    ),
+    (
+        Theme::Conservation,
+        "conservation",
+        "energy or momentum is not conserved",
+        "mend what is said of symmetry, gradient and smoothness",
+    ),
+    (
+        Theme::Sampling,
+        "sampling",
+        "velocities are not those of the temperature",
+        "a shorter time step; longer runs if the number is near its bound",
+    ),
+    (
+        Theme::Accuracy,
+        "accuracy",
+        "forces or energies differ from the reference",
+        "more and more varied training data where the error is; a larger model if it is everywhere",
+    ),
+    (
+        Theme::Precision,
+        "precision",
+        "the floating-point format is too coarse",
+        "run in f64 (precision = \"f64\")",
+    ),
+    (
+        Theme::Implementation,
+        "implementation",
+        "the implementation that ran is not the plain one",
+        "run in f64 (precision = \"f64\"), and report it: this is a fault of this program, not of the model",
+    ),
+    (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
+];
+
+/// What is missing, every reason once, with the criteria that wait for it.
+fn gaps(checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return "nothing was checked".to_owned();
+    }
+    let mut gaps: Vec<(String, Vec<&str>)> = Vec::new();
+    for criterion in crate::ALL {
+        let open = checks
+            .iter()
+            .filter(|c| matches!(c.status, Status::Skipped | Status::Undecided) && c.id == criterion.key);
+        let Some(check) = most_telling(open) else { continue };
+        let reason = match &check.to_decide {
+            Some(to_decide) => format!("undecided on {}, {to_decide}", check.molecule),
+            None if criterion.theme == Theme::Amount && check.value.is_some() => format!(
+                "{} on {} ({} {} asked)",
+                check.reason,
+                check.molecule,
+                criterion.bound.sign(),
+                with_unit(check.threshold, &check.unit)
+            ),
+            None => check.reason.clone(),
+        };
+        match gaps.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, titles)) => titles.push(criterion.title),
+            None => gaps.push((reason, vec![criterion.title])),
+        }
+    }
+    match gaps.as_slice() {
+        [(reason, titles)] if titles.len() > 1 => reason.clone(),
+        all => {
+            let one = |(reason, titles): &(String, Vec<&str>)| format!("{}: {reason}", titles.join(", "));
+            all.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+    }
+}

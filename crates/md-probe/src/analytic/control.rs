@@ -1,0 +1,292 @@
+use std::collections::BTreeMap;
+use std::f64::consts::PI;
+
+use md_core::{
+    Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request, System, Vec3, bonds,
+};
+
+use super::{HarmonicAngle, HarmonicBond, check_each, evaluate_each};
+
+/// Force constant of every bond, eV/Å². A carbon-carbon single bond has 23, a carbon-hydrogen bond 29
+/// (OPLS-AA: twice 268 and 340 kcal/mol/Å²; W. L. Jorgensen et al., J. Am. Chem. Soc. 118, 11225 (1996)).
+const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
+
+/// Force constant of every angle, eV/rad². H-C-H has 2.9, C-C-C 5.1 (OPLS-AA: twice 33 and 58 kcal/mol/rad²).
+const ANGLE_STIFFNESS_EV_PER_RAD2: f64 = 4.0;
+
+/// An angle wider than this (160°) is taken to be straight. [`HarmonicAngles`](super::HarmonicAngles) has a
+/// cusp at π, which heat must not reach: from 160° the barrier to it would be 0.24 eV, 6 k_B T at 500 K, and
+/// less from wider.
+const STRAIGHT_ABOVE_RAD: f64 = 160.0 / 180.0 * PI;
+
+/// The analytic control: harmonic bonds and angles that hold given molecules in their given shapes.
+///
+/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)²` with `k_b` = 25 eV/Å² and `k_a` = 4 eV/rad².
+/// Bonds are those [`bonds::find`] sees in the structure, angles those between two bonds of one atom, and
+/// `r₀`, `θ₀` are as in the structure (θ₀ above 160° becomes 180°). Its chemistry is nil; its forces are the
+/// exact gradient and it conserves energy at 0.5 fs, so a validator that rejects it measures wrong.
+///
+/// A batch says nothing of bonds, so each of its systems is matched to a molecule by its sequence of
+/// elements. That holds for any mixture and order of replicas, and after systems have left. A structure with
+/// the sequence and bonds of an earlier one is taken for another geometry of it, and the first geometry stays
+/// the reference.
+///
+/// ```
+/// use md_core::*;
+/// use md_probe::analytic::Control;
+///
+/// let water = System::new(
+///     vec![Element::O, Element::H, Element::H],
+///     vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)],
+/// )?;
+/// let mut control = Control::new(std::slice::from_ref(&water))?;
+/// let mut state = State::at_rest(&[water.clone(), water], &mut control)?;
+/// assert_eq!(state.evaluation().energies, [0.0, 0.0]);
+/// state.positions_mut()[4].x = 1.06; // one bond of the second replica stretched by 0.1 Å
+/// state.evaluate(&mut control)?;
+/// assert!((state.potential_energy_ev(1) - 0.125).abs() < 1e-14); // ½ 25 0.1²
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    molecules: BTreeMap<Vec<Element>, Molecule>,
+}
+
+/// Why structures give no [`Control`]. Structures and atoms are counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Two molecules that a batch could not tell apart.
+    #[error(
+        "structures {first} and {second} have the same sequence of elements ({elements}) but different bonds, \
+         so the control could not tell them apart: list the atoms of one of them in another order"
+    )]
+    Ambiguous {
+        /// Index of the structure met first.
+        first: usize,
+        /// Index of the other.
+        second: usize,
+        /// The elements they share, as `"O H H"`.
+        elements: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Molecule {
+    structure: usize,
+    bonds: Vec<HarmonicBond>,
+    angles: Vec<HarmonicAngle>,
+}
+
+impl Control {
+    /// A control for these molecules, in these geometries.
+    ///
+    /// # Errors
+    /// [`ControlError::Ambiguous`] when two of them have the same elements in the same order but other bonds.
+    pub fn new(structures: &[System]) -> Result<Self, ControlError> {
+        let mut molecules = BTreeMap::<Vec<Element>, Molecule>::new();
+        for (structure, system) in structures.iter().enumerate() {
+            let molecule = Molecule::new(structure, system);
+            match molecules.get(system.elements()) {
+                None => {
+                    molecules.insert(system.elements().to_vec(), molecule);
+                }
+                Some(known) if known.has_the_bonds_of(&molecule) => {}
+                Some(known) => {
+                    return Err(ControlError::Ambiguous {
+                        first: known.structure,
+                        second: structure,
+                        elements: sequence(system.elements()),
+                    });
+                }
+            }
+        }
+        Ok(Control { molecules })
+    }
+}
+
+impl Molecule {
+    fn new(structure: usize, system: &System) -> Self {
+        let found = bonds::find(system, bonds::DEFAULT_SCALE);
+        let mut partners = vec![Vec::new(); system.n_atoms()];
+        for bond in &found {
+            partners[bond.i].push(bond.j);
+            partners[bond.j].push(bond.i);
+        }
+        let mut angles = Vec::new();
+        for (vertex, ends) in partners.iter().enumerate() {
+            for (n, &i) in ends.iter().enumerate() {
+                for &j in &ends[n + 1..] {
+                    let theta = angle_rad(system.positions(), [i, vertex, j]);
+                    angles.push(HarmonicAngle {
+                        atoms: [i, vertex, j],
+                        stiffness_ev_per_rad2: ANGLE_STIFFNESS_EV_PER_RAD2,
+                        theta0_rad: if theta > STRAIGHT_ABOVE_RAD { PI } else { theta },
+                    });
+                }
+            }
+        }
+        let bonds = found.into_iter().map(|bond| HarmonicBond {
+            atoms: [bond.i, bond.j],
+            stiffness_ev_per_angstrom2: BOND_STIFFNESS_EV_PER_ANGSTROM2,
+            r0_angstrom: bond.length_angstrom,
+        });
+        Molecule { structure, bonds: bonds.collect(), angles }
+    }
+
+    fn has_the_bonds_of(&self, other: &Molecule) -> bool {
+        self.bonds.iter().map(|b| b.atoms).eq(other.bonds.iter().map(|b| b.atoms))
+    }
+}
+
+impl Potential for Control {
+    fn name(&self) -> &str {
+        "analytic control"
+    }
+
+    fn check(&self, batch: &Batch, request: Request) -> Result<(), PotentialError> {
+        check_each(self.name(), batch, request, |elements| {
+            if self.molecules.contains_key(elements) {
+                Ok(())
+            } else {
+                Err(format!("it was built without a structure of the elements {}", sequence(elements)))
+            }
+        })
+    }
+
+    fn evaluate(
+        &mut self,
+        c: Configuration<'_>,
+        request: Request,
+        out: &mut Evaluation,
+    ) -> Result<(), PotentialError> {
+        self.check(c.batch, request)?;
+        evaluate_each(c, request, out, |elements, positions, forces| {
+            let molecule = &self.molecules[elements];
+            let bonds: f64 = molecule.bonds.iter().map(|b| b.apply(positions, forces)).sum();
+            let angles: f64 = molecule.angles.iter().map(|a| a.apply(positions, forces)).sum();
+            bonds + angles
+        })
+    }
+}
+
+fn angle_rad(positions: &[Vec3], [i, vertex, j]: [usize; 3]) -> f64 {
+    let (a, b) = (positions[i] - positions[vertex], positions[j] - positions[vertex]);
+    a.cross(&b).norm().atan2(a.dot(&b))
+}
+
+fn sequence(elements: &[Element]) -> String {
+    elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+    use md_core::State;
+    use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
+
+    fn system(symbols: &str, positions: &[[f64; 3]]) -> System {
+        let elements = symbols.split(' ').map(|s| s.parse().unwrap()).collect();
+        System::new(elements, positions.iter().map(|&x| Vec3::from(x)).collect()).unwrap()
+    }
+
+    fn water() -> System {
+        system("O H H", &[[0.0; 3], [0.9572, 0.0, 0.0], [-0.24, 0.9266, 0.0]])
+    }
+
+    fn carbon_dioxide() -> System {
+        system("C O O", &[[0.0; 3], [1.16, 0.0, 0.0], [-1.16, 0.02, 0.0]])
+    }
+
+    fn methane() -> System {
+        let (s, c) = (1.09 / 3.0_f64.sqrt(), "C H H H H");
+        system(c, &[[0.0; 3], [s, s, s], [s, -s, -s], [-s, s, -s], [-s, -s, s]])
+    }
+
+    /// Three-membered ring: bond angles of 60°.
+    fn cyclopropane() -> System {
+        let mut positions = Vec::new();
+        for (r, z) in [(0.872, 0.0), (1.456, 0.91), (1.456, -0.91)] {
+            for i in 0..3 {
+                let (sin, cos) = (f64::from(i) * std::f64::consts::TAU / 3.0).sin_cos();
+                positions.push([r * cos, r * sin, z]);
+            }
+        }
+        system("C C C H H H H H H", &positions)
+    }
+
+    #[test]
+    fn every_molecule_gets_its_bonds_and_angles() {
+        for (molecule, bonds, angles) in
+            [(water(), 2, 1), (carbon_dioxide(), 2, 1), (methane(), 4, 6), (cyclopropane(), 9, 18)]
+        {
+            let found = Molecule::new(0, &molecule);
+            assert_eq!((found.bonds.len(), found.angles.len()), (bonds, angles));
+        }
+        assert_eq!(Molecule::new(0, &carbon_dioxide()).angles[0].theta0_rad, PI, "taken to be straight");
+        let water = Molecule::new(0, &water()).angles[0];
+        assert_eq!(water.atoms, [1, 0, 2]);
+        assert!((water.theta0_rad - (-0.24 / 0.24_f64.hypot(0.9266)).acos()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn systems_are_matched_in_any_mixture_and_after_others_left() {
+        let known = [water(), methane(), carbon_dioxide()];
+        let mut control = Control::new(&known).unwrap();
+        let mixture = [methane(), water(), carbon_dioxide(), water(), methane()];
+        let mut state = State::at_rest(&mixture, &mut control).unwrap();
+        state.positions_mut()[12].x += 0.1; // an H of the second water
+        state.evaluate(&mut control).unwrap();
+        let energies = state.evaluation().energies.clone();
+        assert!(energies[3] > 0.01, "{energies:?}");
+        state.retain_systems(&[3, 4, 1]);
+        state.evaluate(&mut control).unwrap();
+        assert_eq!(state.evaluation().energies, [energies[3], energies[4], energies[1]]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_or_was_never_seen_is_an_error() {
+        // H-O-O-H against O-O with both H on the first O.
+        let peroxide = system("O O H H", &[[0.0; 3], [1.45, 0.0, 0.0], [-0.3, 0.9, 0.0], [1.75, -0.9, 0.0]]);
+        let isomer = system("O O H H", &[[0.0; 3], [1.45, 0.0, 0.0], [-0.3, 0.9, 0.0], [-0.3, -0.9, 0.0]]);
+        let error = Control::new(&[water(), peroxide.clone(), isomer]).unwrap_err();
+        assert_eq!(error, ControlError::Ambiguous { first: 1, second: 2, elements: "O O H H".into() });
+        let mut control = Control::new(&[water(), water()]).unwrap();
+        let error = State::at_rest(&[water(), peroxide], &mut control).unwrap_err().to_string();
+        assert!(error.contains("system 1 ") && error.contains("O O H H"), "{error}");
+    }
+
+    /// As a control for dynamics: 0.5 fs, 500 K, 2 ps, velocity Verlet.
+    #[test]
+    fn at_500_k_no_bond_breaks_and_energy_is_conserved() {
+        let molecules = [water(), carbon_dioxide(), methane(), cyclopropane()];
+        let mut control = Control::new(&molecules).unwrap();
+        let mut state = State::at_rest(&molecules, &mut control).unwrap();
+        let masses = state.batch().masses_amu().to_vec();
+        let mut random = SplitMix64::new(11);
+        for (v, mass) in state.velocities_mut().iter_mut().zip(masses) {
+            // Twice the kinetic energy of 500 K: half of it becomes potential energy.
+            let variance = 1000.0 * BOLTZMANN_EV_PER_K / (mass * AMU_ANGSTROM2_PER_FS2_IN_EV);
+            *v = random.in_cube((3.0 * variance).sqrt());
+        }
+        let total = |state: &State, s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s);
+        let start: Vec<f64> = (0..molecules.len()).map(|s| total(&state, s)).collect();
+        let (mut longest, mut deviation) = (0.0_f64, 0.0_f64);
+        for _ in 0..4000 {
+            state.kick(0.25);
+            state.drift(0.5);
+            state.evaluate(&mut control).unwrap();
+            state.kick(0.25);
+            for (s, atoms) in state.batch().ranges().enumerate() {
+                let x = &state.positions()[atoms.clone()];
+                for bond in &control.molecules[molecules[s].elements()].bonds {
+                    let ratio = (x[bond.atoms[0]] - x[bond.atoms[1]]).norm() / bond.r0_angstrom;
+                    longest = longest.max(ratio);
+                }
+                deviation = deviation.max((total(&state, s) - start[s]).abs() / atoms.len() as f64);
+            }
+        }
+        assert!(longest < 1.25, "{longest}");
+        assert!(deviation < 5e-3, "{deviation} eV per atom");
+    }
+}

@@ -1,0 +1,218 @@
+use md_core::units::{EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2, SPEED_OF_LIGHT_CM_PER_FS};
+use md_core::{Potential, Request, System, Vec3, mechanics};
+use nalgebra::{DMatrix, DVector};
+
+use super::{ProbeError, evaluate_path, largest};
+
+/// Second derivatives of the energy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hessian {
+    /// `∂²E/∂x_i ∂x_j` in eV/Å², 3N x 3N, symmetrised.
+    pub matrix: DMatrix<f64>,
+    /// Largest `|H_ij - H_ji|` before that, eV/Å²: zero for forces that are a smooth gradient.
+    pub asymmetry_ev_per_angstrom2: f64,
+    /// Error of the asymmetry, eV/Å²: an asymmetry smaller than this is not seen.
+    pub asymmetry_error_ev_per_angstrom2: f64,
+}
+
+/// The Hessian by central differences of forces with the steps h and h/2 (Å), extrapolated after Richardson.
+///
+/// With `D(h)_ij = (F_j(x - h e_i) - F_j(x + h e_i)) / 2h` it is `(4 D(h/2) - D(h)) / 3`, whose error is of order h⁴, and
+/// the error of the asymmetry is taken as twice the largest change of an antisymmetric part, `(D - Dᵀ)(h/2) - (D - Dᵀ)(h)`. Where
+/// the forces are smooth that is 1.5 times the error of `D(h)`, far more than the extrapolation leaves of it; where their rounding
+/// decides, noise σ of the forces makes 4.5 σ/h of it and 2.7 σ/h of the asymmetry.
+///
+/// An h of 2e-5 Å suits f64: noise of 1e-12 eV/Å makes 1e-7 eV/Å². Along the line of CO₂ forces that depend on `sqrt(|v|² + ε)` may
+/// have a third derivative of 1e5 eV/Å⁴, and 1e-3 Å alone would then be wrong by 0.1 eV/Å².
+///
+/// # Errors
+/// What the potential returns.
+pub fn hessian(
+    potential: &mut dyn Potential,
+    system: &System,
+    h_angstrom: f64,
+) -> Result<Hessian, ProbeError> {
+    let n = 3 * system.n_atoms();
+    let offsets = [h_angstrom, -h_angstrom, 0.5 * h_angstrom, -0.5 * h_angstrom];
+    let (mut whole, mut half) = (DMatrix::zeros(n, n), DMatrix::zeros(n, n));
+    let coordinates: Vec<usize> = (0..n).collect();
+    for some in coordinates.chunks(COORDINATES_AT_ONCE) {
+        let displaced = some.iter().flat_map(|&i| {
+            offsets.map(|offset| {
+                let mut positions = system.positions().to_vec();
+                positions[i / 3][i % 3] += offset;
+                positions
+            })
+        });
+        let answers = evaluate_path(potential, system, &displaced.collect::<Vec<_>>(), Request::FORCES)?;
+        for (&i, four) in some.iter().zip(answers.chunks_exact(offsets.len())) {
+            for j in 0..n {
+                let force = |k: usize| four[k].1[j / 3][j % 3];
+                whole[(i, j)] = (force(1) - force(0)) / (2.0 * h_angstrom);
+                half[(i, j)] = (force(3) - force(2)) / h_angstrom;
+            }
+        }
+    }
+    let change = &half - whole;
+    let raw = half + &change / 3.0;
+    Ok(Hessian {
+        asymmetry_ev_per_angstrom2: asymmetry(&raw),
+        asymmetry_error_ev_per_angstrom2: 2.0 * asymmetry(&change),
+        matrix: (&raw + raw.transpose()) * 0.5,
+    })
+}
+
+/// Coordinates that are displaced in one call: memory is that of so many copies, not of the square of the molecule.
+const COORDINATES_AT_ONCE: usize = 16;
+
+/// Largest `|M_ij - M_ji|`.
+fn asymmetry(matrix: &DMatrix<f64>) -> f64 {
+    largest((matrix - matrix.transpose()).iter().map(|x| x.abs()))
+}
+
+impl Hessian {
+    /// Harmonic frequencies of a molecule in 1/cm, ascending, imaginary ones as negative numbers: 3N - 6 of them, or
+    /// 3N - 5 for atoms on one line.
+    ///
+    /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after the translations and rotations at these
+    /// positions have been projected out, so that a force left over from an imperfect relaxation does not mix
+    /// them in. All are NaN when the Hessian has a NaN.
+    ///
+    /// Source: E. B. Wilson, J. C. Decius, P. C. Cross, *Molecular Vibrations* (1955).
+    pub fn frequencies_per_cm(&self, system: &System) -> Vec<f64> {
+        let n = self.matrix.nrows();
+        let rigid = rigid_motions(system);
+        if self.matrix.iter().any(|x| !x.is_finite()) {
+            return vec![f64::NAN; n - rigid.len()];
+        }
+        let root: Vec<f64> = system.masses_amu().iter().flat_map(|m| [m.sqrt(); 3]).collect();
+        let mut weighted = DMatrix::from_fn(n, n, |i, j| self.matrix[(i, j)] / (root[i] * root[j]));
+        let project = rigid.iter().fold(DMatrix::identity(n, n), |p, q| p - q * q.transpose());
+        weighted = &project * weighted * &project;
+        // Rigid motions are lifted above all vibrations, to be dropped from the end.
+        let above = 10.0 * weighted.norm() + 1.0;
+        for q in &rigid {
+            weighted += q * q.transpose() * above;
+        }
+        let mut eigenvalues: Vec<f64> = weighted.symmetric_eigenvalues().iter().copied().collect();
+        eigenvalues.sort_by(f64::total_cmp);
+        eigenvalues.truncate(n - rigid.len());
+        eigenvalues.into_iter().map(wavenumber_per_cm).collect()
+    }
+}
+
+/// The wavenumber of an eigenvalue in eV/Å²/amu.
+fn wavenumber_per_cm(eigenvalue: f64) -> f64 {
+    let omega_per_fs = (eigenvalue.abs() * EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2).sqrt();
+    eigenvalue.signum() * omega_per_fs / (std::f64::consts::TAU * SPEED_OF_LIGHT_CM_PER_FS)
+}
+
+/// An orthonormal basis of translations and rotations in mass-weighted coordinates.
+fn rigid_motions(system: &System) -> Vec<DVector<f64>> {
+    let (masses, positions) = (system.masses_amu(), system.positions());
+    let centre = mechanics::centre_of_mass(masses, positions);
+    let rotations = mechanics::rotational_degrees_of_freedom(masses, positions);
+    let motion = |velocity: &dyn Fn(&Vec3) -> Vec3| -> DVector<f64> {
+        let atoms = positions
+            .iter()
+            .zip(masses)
+            .flat_map(|(x, m)| (velocity(x) * m.sqrt()).iter().copied().collect::<Vec<f64>>());
+        DVector::from_iterator(3 * masses.len(), atoms)
+    };
+    let translations = (0..3).map(|k| motion(&|_| Vec3::ith(k, 1.0)));
+    let axes = mechanics::rotation_axes(masses, positions, rotations);
+    let turns = axes.iter().map(|(axis, _)| motion(&|x| axis.cross(&(x - centre))));
+    let motions: Vec<DVector<f64>> = translations.chain(turns).collect();
+    let mut basis: Vec<DVector<f64>> = Vec::new();
+    for mut motion in motions {
+        for q in &basis {
+            motion -= q * q.dot(&motion);
+        }
+        basis.push(motion.normalize());
+    }
+    basis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analytic::{Control, HarmonicBond, HarmonicBonds};
+    use md_core::Element;
+    use md_testkit::defects::{Defect, Defective};
+
+    fn diatomic() -> System {
+        System::new(vec![Element::C, Element::O], vec![Vec3::zeros(), Vec3::new(0.8, 0.8, 0.2)]).unwrap()
+    }
+
+    #[test]
+    fn a_diatomic_has_the_textbook_frequency() {
+        let system = diatomic();
+        let length = system.positions()[1].norm();
+        let bond = HarmonicBond { atoms: [0, 1], stiffness_ev_per_angstrom2: 118.0, r0_angstrom: length };
+        let mut potential = HarmonicBonds(vec![bond]);
+        let hessian = hessian(&mut potential, &system, 1e-3).unwrap();
+        let frequencies = hessian.frequencies_per_cm(&system);
+        let m = system.masses_amu();
+        // The wavenumber of 1 eV/Å²/amu; ASE 3.29 has 521.4709004 (CODATA 2014).
+        let expected = 521.470898373 * (118.0 * (1.0 / m[0] + 1.0 / m[1])).sqrt();
+        assert_eq!(frequencies.len(), 1);
+        assert!((frequencies[0] / expected - 1.0).abs() < 1e-6, "{frequencies:?}, {expected}");
+        assert!(hessian.asymmetry_ev_per_angstrom2 < 1e-7, "{hessian:?}");
+    }
+
+    /// With one step of 1e-3 Å the asymmetry of the first was 0.11 eV/Å².
+    #[test]
+    fn the_error_covers_what_a_steep_potential_and_rounding_leave_of_the_asymmetry() {
+        let length = diatomic().positions()[1].norm();
+        let steep = Defect::Hole { depth_ev: 1e-2, centre_angstrom: length, width_angstrom: 0.01 };
+        let rounded = Defect::Rounded { bits: 24 };
+        for (defect, h_angstrom, at_most) in
+            [(steep, 1e-3, 0.3), (steep, 1e-4, 2e-3), (rounded, 1e-4, 1.0), (rounded, 1e-2, 1e-2)]
+        {
+            let bond = HarmonicBond { atoms: [0, 1], stiffness_ev_per_angstrom2: 118.0, r0_angstrom: 1.2 };
+            let mut potential = Defective::new(HarmonicBonds(vec![bond]), defect);
+            let Hessian {
+                asymmetry_ev_per_angstrom2: found, asymmetry_error_ev_per_angstrom2: error, ..
+            } = hessian(&mut potential, &diatomic(), h_angstrom).unwrap();
+            assert!(found <= error && error < at_most, "{defect:?}, {h_angstrom}: {found} ± {error}");
+        }
+    }
+
+    #[test]
+    fn vibrations_are_3n_less_rigid_motions_and_a_saddle_has_an_imaginary_one() {
+        let (x, y) = (0.96 * 0.6, 0.96 * 0.8);
+        let positions = vec![Vec3::zeros(), Vec3::new(x, y, 0.0), Vec3::new(-x, y, 0.0)];
+        let water = System::new(vec![Element::O, Element::H, Element::H], positions).unwrap();
+        let mut control = Control::new(std::slice::from_ref(&water)).unwrap();
+        let at_rest = hessian(&mut control, &water, 1e-3).unwrap().frequencies_per_cm(&water);
+        assert!(at_rest.len() == 3 && at_rest[0] > 500.0, "{at_rest:?}");
+        let mut turned = water.clone();
+        for (seed, angle) in [(0, 0.3_f64), (1, 1.1)] {
+            let turn = nalgebra::Rotation3::new(Vec3::new(angle, -angle, 0.5 + f64::from(seed)));
+            let moved = water.positions().iter().map(|p| turn * p + Vec3::repeat(3.0)).collect();
+            turned = turned.with_positions(moved).unwrap();
+            let frequencies = hessian(&mut control, &turned, 1e-3).unwrap().frequencies_per_cm(&turned);
+            for (a, b) in frequencies.iter().zip(&at_rest) {
+                assert!((a - b).abs() < 1e-2, "{frequencies:?} {at_rest:?}");
+            }
+        }
+        // Two atoms on top of a Gaussian hill (a hole of negative depth) are pushed apart: an imaginary stretch.
+        let length = diatomic().positions()[1].norm();
+        let hill = Defect::Hole { depth_ev: -1.0, centre_angstrom: length, width_angstrom: 0.5 };
+        let mut hilly = Defective::new(HarmonicBonds(Vec::new()), hill);
+        let frequencies = hessian(&mut hilly, &diatomic(), 1e-3).unwrap().frequencies_per_cm(&diatomic());
+        let m = diatomic().masses_amu().to_vec();
+        let expected = -521.470898373 * (8.0 * (1.0 / m[0] + 1.0 / m[1])).sqrt(); // curvature -2 / 0.5²
+        assert!((frequencies[0] / expected - 1.0).abs() < 1e-4, "{frequencies:?}, {expected}");
+    }
+
+    #[test]
+    fn a_swirl_makes_the_hessian_asymmetric() {
+        let swirl = Defect::Swirl { strength_ev_per_angstrom2: 0.1 };
+        let mut potential = Defective::new(HarmonicBonds(Vec::new()), swirl);
+        let hessian = hessian(&mut potential, &diatomic(), 1e-3).unwrap();
+        // ∂F_x/∂y - ∂F_y/∂x = 2 strength (1 - 1/N), as the centroid moves along.
+        assert!((hessian.asymmetry_ev_per_angstrom2 - 0.1).abs() < 1e-6, "{hessian:?}");
+        assert!(hessian.asymmetry_error_ev_per_angstrom2 < 1e-6, "{hessian:?}");
+    }
+}

@@ -1,0 +1,496 @@
+//! Measurements on any potential: how far it is from what physics asks of it. Numbers, no judgement.
+//!
+//! Every probe looks at one system (or a batch), is deterministic for a given seed, and fails only when the
+//! potential refuses to answer. A potential that answers NaN gives a NaN, which is below no threshold.
+//! Judgement, with a threshold per number, is in `md_testkit::conformance` for tests, and in `md_criteria` for campaigns.
+//!
+//! - [`analytic`]: closed-form potentials with exact forces, among them the [`Control`](analytic::Control) that runs any
+//!   molecule.
+//! - [`random`]: the seeded generator behind the probes.
+//!
+//! Not in this crate: files, clocks, ambient randomness, networks.
+
+pub mod analytic;
+mod dimer;
+mod hessian;
+mod jumps;
+pub mod random;
+mod scan;
+mod work;
+
+pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
+pub use hessian::{Hessian, hessian};
+pub use jumps::{Approach, EnergyJump, ForceJump, Jumps, RayJumps, largest_jumps, ray_jumps};
+pub use scan::{leaving_scan, rotation_scan};
+pub use work::{LoopWork, loop_work};
+
+use std::ops::Range;
+
+use md_core::{
+    Batch, Cell, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, StepError, System,
+    SystemError, Vec3,
+};
+
+use crate::random::SplitMix64;
+
+/// Why a probe has no number.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The potential could not answer.
+    #[error(transparent)]
+    Potential(#[from] PotentialError),
+    /// The integrator could not make a step.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The system could not be moved or reordered.
+    #[error("the probe could not build its copy of the system: {0}")]
+    System(#[from] SystemError),
+    /// An answer that does not fit the question.
+    #[error("{potential} answered {found} {what} where {expected} were asked for (see Evaluation::reset)")]
+    Shape {
+        /// Name of the potential.
+        potential: String,
+        /// What was counted.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// Largest difference between two answers that should be the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Deviation {
+    /// Of energies, eV.
+    pub energy_ev: f64,
+    /// Of forces on an atom (length of the difference vector), eV/Å.
+    pub force_ev_per_angstrom: f64,
+}
+
+impl Deviation {
+    /// No difference at all: the answers are equal bit for bit (but for the sign of a zero).
+    pub const NONE: Deviation = Deviation { energy_ev: 0.0, force_ev_per_angstrom: 0.0 };
+
+    fn between(a: &Evaluation, b: &Evaluation) -> Self {
+        let energies = a.energies.iter().zip(&b.energies).map(|(a, b)| (a - b).abs());
+        let forces = a.forces.iter().zip(&b.forces).map(|(a, b)| (a - b).norm());
+        Deviation { energy_ev: largest(energies), force_ev_per_angstrom: largest(forces) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Deviation {
+            energy_ev: largest([self.energy_ev, other.energy_ev]),
+            force_ev_per_angstrom: largest([self.force_ev_per_angstrom, other.force_ev_per_angstrom]),
+        }
+    }
+}
+
+/// How well forces agree with the gradient of the energy, component by component.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GradientError {
+    /// Largest `|F + dE/dx|` over all components, eV/Å.
+    pub max_ev_per_angstrom: f64,
+    /// Root mean square over all components, eV/Å.
+    pub rms_ev_per_angstrom: f64,
+    /// Largest error of the finite differences themselves, eV/Å: an error of the forces smaller than this is
+    /// not seen.
+    pub resolution_ev_per_angstrom: f64,
+    /// The atom with the largest error.
+    pub worst_atom: usize,
+    /// Force over gradient: `Σ F·(-∇E) / Σ (∇E)²`, 1 for a sound potential; NaN where there is no gradient.
+    pub scale: f64,
+    /// Root mean square error that is left when the gradient is scaled by that, eV/Å: small where the forces
+    /// are right but for a factor.
+    pub rms_scaled_ev_per_angstrom: f64,
+    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is
+    /// smooth.
+    pub kink_ev_per_angstrom: f64,
+}
+
+/// Forces against central finite differences of the energy, with Richardson extrapolation.
+///
+/// With `D(h) = (E(x+h) - E(x-h)) / 2h`, the gradient is taken as `(4 D(h/2) - D(h)) / 3`, whose error is of
+/// order h⁴, and the resolution as the size of the correction, `|D(h/2) - D(h)| / 3`: an upper estimate where
+/// the energy is smooth, and the size of the rounding noise where that dominates. A resolution as large as
+/// the error of the forces says that the energy is not smooth within h: it jumps at a cutoff, say.
+///
+/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which for a smooth energy is of
+/// order h³.
+///
+/// An h of 1e-4 Å suits energies in f64, and seldom reaches a cutoff. Energies with rounding noise of 1e-5 eV
+/// (f32) need 0.04 Å and resolve about 1e-3 eV/Å at best.
+///
+/// # Errors
+/// What the potential returns.
+pub fn force_gradient(
+    potential: &mut dyn Potential,
+    system: &System,
+    h_angstrom: f64,
+) -> Result<GradientError, ProbeError> {
+    let Evaluation { energies, forces, .. } = evaluate(potential, system)?;
+    let offsets = [h_angstrom, -h_angstrom, 0.5 * h_angstrom, -0.5 * h_angstrom];
+    let copies = vec![system.clone(); 3 * offsets.len()];
+    let batch = Batch::new(&copies);
+    let undisturbed = Batch::gather_positions(&copies);
+    let mut out = Evaluation::default();
+    let mut square_sum = 0.0;
+    let mut error = GradientError {
+        max_ev_per_angstrom: 0.0,
+        rms_ev_per_angstrom: 0.0,
+        resolution_ev_per_angstrom: 0.0,
+        worst_atom: 0,
+        scale: f64::NAN,
+        rms_scaled_ev_per_angstrom: f64::NAN,
+        kink_ev_per_angstrom: 0.0,
+    };
+    // Sums over components: force², force x gradient, gradient².
+    let mut products = [0.0; 3];
+    for atom in 0..system.n_atoms() {
+        let mut positions = undisturbed.clone();
+        for (copy, atoms) in batch.ranges().enumerate() {
+            positions[atoms.start + atom][copy / offsets.len()] += offsets[copy % offsets.len()];
+        }
+        ask(potential, Configuration { batch: &batch, positions: &positions }, Request::ENERGY, &mut out)?;
+        for (axis, e) in out.energies.chunks_exact(offsets.len()).enumerate() {
+            let whole = (e[0] - e[1]) / (2.0 * h_angstrom);
+            let half = (e[2] - e[3]) / h_angstrom;
+            let correction = (half - whole) / 3.0;
+            let (force, downhill) = (forces[atom][axis], -half - correction);
+            let component = (force - downhill).abs();
+            for (sum, term) in products.iter_mut().zip([force * force, force * downhill, downhill * downhill])
+            {
+                *sum += term;
+            }
+            let kink_whole = (e[0] + e[1] - 2.0 * energies[0]) / h_angstrom;
+            let kink_half = 2.0 * (e[2] + e[3] - 2.0 * energies[0]) / h_angstrom;
+            let kink = (2.0 * kink_half - kink_whole).abs();
+            error.kink_ev_per_angstrom = largest([error.kink_ev_per_angstrom, kink]);
+            square_sum += component * component;
+            error.resolution_ev_per_angstrom = largest([error.resolution_ev_per_angstrom, correction.abs()]);
+            if component > error.max_ev_per_angstrom || component.is_nan() {
+                error.max_ev_per_angstrom = component;
+                error.worst_atom = atom;
+            }
+        }
+    }
+    let n = (3 * system.n_atoms()) as f64;
+    error.rms_ev_per_angstrom = (square_sum / n).sqrt();
+    let [ff, fg, gg] = products;
+    error.scale = fg / gg;
+    error.rms_scaled_ev_per_angstrom = ((ff - fg * fg / gg).max(0.0) / n).sqrt();
+    Ok(error)
+}
+
+/// Change of energy, and failure of the forces to turn along, under `n` random proper rotations about the
+/// centroid.
+///
+/// # Errors
+/// What the potential returns.
+pub fn rotation(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    isometries(potential, system, n, || (random.rotation(), Vec3::zeros()))
+}
+
+/// The same as [`rotation`] with rotations that also mirror (determinant -1): a molecule and its mirror image
+/// have the same energy.
+///
+/// # Errors
+/// What the potential returns.
+pub fn reflection(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    isometries(potential, system, n, || (-random.rotation(), Vec3::zeros()))
+}
+
+/// Change of energy and forces under `n` random shifts of up to 10 Å along each axis.
+///
+/// # Errors
+/// What the potential returns.
+pub fn translation(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    isometries(potential, system, n, || (Mat3::identity(), random.in_cube(10.0)))
+}
+
+/// Change of energy, and failure of the forces to follow their atoms, when the atoms are listed in `n` other
+/// orders.
+///
+/// # Errors
+/// What the potential returns; one that knows molecules by the order of their atoms refuses.
+pub fn permutation(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let expected = evaluate(potential, system)?;
+    let mut random = SplitMix64::new(seed);
+    let orders: Vec<Vec<usize>> = (0..n).map(|_| random.permutation(system.n_atoms())).collect();
+    let copies = orders.iter().map(|order| reordered(system, order)).collect::<Result<Vec<_>, _>>()?;
+    let mut worst = Deviation::NONE;
+    for (found, order) in evaluate_together(potential, &copies)?.iter().zip(&orders) {
+        let forces = order.iter().map(|&i| expected.forces[i]).collect();
+        worst = worst.max(Deviation::between(found, &Evaluation { forces, ..expected.clone() }));
+    }
+    Ok(worst)
+}
+
+/// Length of the sum of all forces, eV/Å: zero without an external field.
+///
+/// # Errors
+/// What the potential returns.
+pub fn net_force(potential: &mut dyn Potential, system: &System) -> Result<f64, ProbeError> {
+    Ok(evaluate(potential, system)?.forces.iter().sum::<Vec3>().norm())
+}
+
+/// Length of the total torque about the centroid, `Σ (x - c) × F` in eV: zero for an isolated molecule.
+///
+/// # Errors
+/// What the potential returns.
+pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64, ProbeError> {
+    let forces = evaluate(potential, system)?.forces;
+    let centre = centroid(system);
+    let torque: Vec3 = system.positions().iter().zip(&forces).map(|(x, f)| (x - centre).cross(f)).sum();
+    Ok(torque.norm())
+}
+
+/// Two molecules that do not feel each other: the system and a copy of it, turned at random and so far away that no
+/// atom of one is nearer than `distance_angstrom` to one of the other. How far the energy of both is from twice that of one, and the largest change of a force.
+///
+/// # Errors
+/// What the potential returns; one that knows molecules by their atoms does not know two of them.
+pub fn extensivity(
+    potential: &mut dyn Potential,
+    system: &System,
+    distance_angstrom: f64,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    let (turn, centre) = (random.rotation(), centroid(system));
+    let radius = largest(system.positions().iter().map(|x| (x - centre).norm()));
+    let shift = random.rotation() * Vec3::new(distance_angstrom + 2.0 * radius, 0.0, 0.0);
+    let far: Vec<Vec3> = system.positions().iter().map(|x| centre + turn * (x - centre) + shift).collect();
+    let copy = system.clone().with_positions(far.clone())?;
+    let twice = |x: &[f64]| [x, x].concat();
+    let elements = [system.elements(), system.elements()].concat();
+    let both = System::new(elements, [system.positions(), &far].concat())?
+        .with_masses_amu(twice(system.masses_amu()))?;
+    let (one, other) = (evaluate(potential, system)?, evaluate(potential, &copy)?);
+    let apart = Evaluation {
+        energies: vec![one.energies[0] + other.energies[0]],
+        forces: [one.forces, other.forces].concat(),
+        stresses: None,
+    };
+    Ok(Deviation::between(&apart, &evaluate(potential, &both)?))
+}
+
+/// Difference of two implementations of one potential (another precision, another device) on one system.
+///
+/// # Errors
+/// What either returns.
+pub fn difference(
+    potential: &mut dyn Potential,
+    other: &mut dyn Potential,
+    system: &System,
+) -> Result<Deviation, ProbeError> {
+    Ok(Deviation::between(&evaluate(potential, system)?, &evaluate(other, system)?))
+}
+
+/// Difference between each system alone and the same system in the batch of all, in order and in reverse, one
+/// entry per system. [`Deviation::NONE`] on a CPU.
+///
+/// # Errors
+/// What the potential returns.
+pub fn batch(potential: &mut dyn Potential, systems: &[System]) -> Result<Vec<Deviation>, ProbeError> {
+    let mut alone = Vec::new();
+    for system in systems {
+        alone.push(evaluate(potential, system)?);
+    }
+    let mut worst = vec![Deviation::NONE; systems.len()];
+    let forward: Vec<usize> = (0..systems.len()).collect();
+    let backward: Vec<usize> = forward.iter().rev().copied().collect();
+    for order in [forward, backward] {
+        let ordered: Vec<System> = order.iter().map(|&s| systems[s].clone()).collect();
+        let batch = Batch::new(&ordered);
+        let positions = Batch::gather_positions(&ordered);
+        let mut together = Evaluation::default();
+        let configuration = Configuration { batch: &batch, positions: &positions };
+        ask(potential, configuration, Request::FORCES, &mut together)?;
+        for (place, &s) in order.iter().enumerate() {
+            worst[s] = worst[s].max(Deviation::between(&alone[s], &together.select(&batch, &[place])));
+        }
+    }
+    Ok(worst)
+}
+
+/// Difference between the first answer to a question and two later ones, after a question about the atoms
+/// moved by up to 0.1 Å along each axis. [`Deviation::NONE`] on a CPU: a result depends on positions alone.
+///
+/// # Errors
+/// What the potential returns.
+pub fn determinism(
+    potential: &mut dyn Potential,
+    system: &System,
+    seed: u64,
+) -> Result<Deviation, ProbeError> {
+    let first = evaluate(potential, system)?;
+    let mut random = SplitMix64::new(seed);
+    let moved: Vec<Vec3> = system.positions().iter().map(|x| x + random.in_cube(0.1)).collect();
+    let batch = Batch::new(std::slice::from_ref(system));
+    let between = Configuration { batch: &batch, positions: &moved };
+    ask(potential, between, Request::FORCES, &mut Evaluation::default())?;
+    let second = Deviation::between(&first, &evaluate(potential, system)?);
+    Ok(second.max(Deviation::between(&first, &evaluate(potential, system)?)))
+}
+
+/// Difference that it makes what the buffer for the answer held before, and whether forces were asked for: a
+/// fresh buffer against one with stale numbers of a larger batch, and the energy of a request without forces.
+///
+/// # Errors
+/// What the potential returns.
+pub fn buffer(potential: &mut dyn Potential, system: &System) -> Result<Deviation, ProbeError> {
+    let fresh = evaluate(potential, system)?;
+    let batch = Batch::new(std::slice::from_ref(system));
+    let configuration = Configuration { batch: &batch, positions: system.positions() };
+    let mut reused = Evaluation {
+        energies: vec![1e3; 3],
+        forces: vec![Vec3::repeat(1e3); 3 * system.n_atoms()],
+        stresses: Some(vec![Mat3::repeat(1e3); 3]),
+    };
+    ask(potential, configuration, Request::FORCES, &mut reused)?;
+    let stale = Deviation::between(&fresh, &reused);
+    ask(potential, configuration, Request::ENERGY, &mut reused)?;
+    let energy_alone = Evaluation { forces: Vec::new(), ..fresh };
+    Ok(stale.max(Deviation::between(&energy_alone, &reused)))
+}
+
+/// The potential's answer for one system alone.
+fn evaluate(potential: &mut dyn Potential, system: &System) -> Result<Evaluation, ProbeError> {
+    let batch = Batch::new(std::slice::from_ref(system));
+    let mut out = Evaluation::default();
+    let configuration = Configuration { batch: &batch, positions: system.positions() };
+    ask(potential, configuration, Request::FORCES, &mut out)?;
+    Ok(out)
+}
+
+/// The potential's answers for systems in one batch: one by one they would keep one thread busy.
+fn evaluate_together(
+    potential: &mut dyn Potential,
+    systems: &[System],
+) -> Result<Vec<Evaluation>, ProbeError> {
+    let batch = Batch::new(systems);
+    let positions = Batch::gather_positions(systems);
+    let mut out = Evaluation::default();
+    ask(potential, Configuration { batch: &batch, positions: &positions }, Request::FORCES, &mut out)?;
+    let one = |(s, atoms): (usize, Range<usize>)| Evaluation {
+        energies: vec![out.energies[s]],
+        forces: out.forces[atoms].to_vec(),
+        ..Evaluation::default()
+    };
+    Ok(batch.ranges().enumerate().map(one).collect())
+}
+
+/// `Potential::evaluate`, with an error where the answer has not the shape that was asked for.
+fn ask(
+    potential: &mut dyn Potential,
+    c: Configuration<'_>,
+    request: Request,
+    out: &mut Evaluation,
+) -> Result<(), ProbeError> {
+    potential.evaluate(c, request, out)?;
+    let n_forces = if request.forces { c.batch.n_atoms() } else { 0 };
+    for (what, expected, found) in
+        [("energies", c.batch.n_systems(), out.energies.len()), ("forces", n_forces, out.forces.len())]
+    {
+        if expected != found {
+            return Err(ProbeError::Shape { potential: potential.name().to_owned(), what, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// Compares the system with `n` copies moved as `x -> c + Q (x - c) + t`, c the centroid, where forces must
+/// become `Q F`.
+fn isometries(
+    potential: &mut dyn Potential,
+    system: &System,
+    n: usize,
+    mut draw: impl FnMut() -> (Mat3, Vec3),
+) -> Result<Deviation, ProbeError> {
+    let expected = evaluate(potential, system)?;
+    let centre = centroid(system);
+    let (mut turns, mut copies) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let (turn, shift) = draw();
+        let positions = system.positions().iter().map(|x| centre + turn * (x - centre) + shift).collect();
+        let mut moved = system.clone().with_positions(positions)?;
+        if let Some(cell) = system.cell() {
+            moved = moved.with_cell(Cell::new(cell.vectors() * turn.transpose(), cell.periodic())?);
+        }
+        turns.push(turn);
+        copies.push(moved);
+    }
+    let mut worst = Deviation::NONE;
+    for (found, turn) in evaluate_together(potential, &copies)?.iter().zip(turns) {
+        let forces = expected.forces.iter().map(|f| turn * f).collect();
+        worst = worst.max(Deviation::between(found, &Evaluation { forces, ..expected.clone() }));
+    }
+    Ok(worst)
+}
+
+/// Energies of one system at many positions, evaluated in batches; with forces of all atoms where `request` asks.
+fn evaluate_path(
+    potential: &mut dyn Potential,
+    system: &System,
+    positions: &[Vec<Vec3>],
+    request: Request,
+) -> Result<Vec<(f64, Vec<Vec3>)>, ProbeError> {
+    const AT_ONCE: usize = 64;
+    let mut answers = Vec::with_capacity(positions.len());
+    let mut out = Evaluation::default();
+    for chunk in positions.chunks(AT_ONCE) {
+        let batch = Batch::new(&vec![system.clone(); chunk.len()]);
+        let positions = chunk.concat();
+        ask(potential, Configuration { batch: &batch, positions: &positions }, request, &mut out)?;
+        for (s, atoms) in batch.ranges().enumerate() {
+            let forces = if request.forces { out.forces[atoms].to_vec() } else { Vec::new() };
+            answers.push((out.energies[s], forces));
+        }
+    }
+    Ok(answers)
+}
+
+fn reordered(system: &System, order: &[usize]) -> Result<System, SystemError> {
+    let other = System::new(
+        order.iter().map(|&i| system.elements()[i]).collect(),
+        order.iter().map(|&i| system.positions()[i]).collect(),
+    )?
+    .with_masses_amu(order.iter().map(|&i| system.masses_amu()[i]).collect())?;
+    Ok(match system.cell() {
+        Some(cell) => other.with_cell(cell.clone()),
+        None => other,
+    })
+}
+
+fn centroid(system: &System) -> Vec3 {
+    system.positions().iter().sum::<Vec3>() / system.n_atoms() as f64
+}
+
+/// The largest of these numbers, none of them negative; NaN if one of them is (`f64::max` would drop it).
+pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a })
+}

@@ -1,0 +1,164 @@
+use md_core::{Potential, Request, System, Vec3};
+
+use super::{ProbeError, evaluate_path, largest};
+use crate::random::SplitMix64;
+
+/// Work of the forces around closed loops, which a gradient does not do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoopWork {
+    /// Largest `|∮ F·dx|`, eV.
+    pub work_ev: f64,
+    /// Largest error of the quadrature of a loop, eV: less work than this is not seen.
+    pub resolution_ev: f64,
+}
+
+/// Nodes of the two quadratures of a part of an edge: what they differ by is the error of the second, and more than that of the first.
+const NODES: [usize; 2] = [12, 8];
+
+/// A part of an edge is halved where its quadratures differ by more than this, eV, and so many times at most.
+const RESOLUTION_EV: f64 = 1e-7;
+const HALVINGS: usize = 4;
+
+/// Path independence: the work around `n` random triangles in the space of all coordinates, whose corners are
+/// the system and two copies with every coordinate displaced by up to `size_angstrom`.
+///
+/// Gauss-Legendre quadrature along the edges, which are halved again and again where forces change too abruptly for it. Needs
+/// forces alone, so it also judges a potential whose energy is not the integral of anything. A force that is a multiple of the
+/// gradient does no such work: [`force_gradient`](super::force_gradient) sees that.
+///
+/// # Errors
+/// What the potential returns.
+pub fn loop_work(
+    potential: &mut dyn Potential,
+    system: &System,
+    size_angstrom: f64,
+    n: usize,
+    seed: u64,
+) -> Result<LoopWork, ProbeError> {
+    let mut random = SplitMix64::new(seed);
+    let rules = NODES.map(gauss_legendre);
+    let mut worst = LoopWork { work_ev: 0.0, resolution_ev: 0.0 };
+    for _ in 0..n {
+        let mut corner =
+            || system.positions().iter().map(|x| x + random.in_cube(size_angstrom)).collect::<Vec<Vec3>>();
+        let corners = [system.positions().to_vec(), corner(), corner()];
+        let mut whole = LoopWork { work_ev: 0.0, resolution_ev: 0.0 };
+        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+            let edge = [corners[from].as_slice(), &corners[to]];
+            let work = edge_work(potential, system, edge, (0.0, 1.0), HALVINGS, &rules)?;
+            whole.work_ev += work.work_ev;
+            whole.resolution_ev += work.resolution_ev;
+        }
+        worst.work_ev = largest([worst.work_ev, whole.work_ev.abs()]);
+        worst.resolution_ev = largest([worst.resolution_ev, whole.resolution_ev]);
+    }
+    Ok(worst)
+}
+
+/// Work of the forces along a part of an edge, from one share of it to another.
+fn edge_work(
+    potential: &mut dyn Potential,
+    system: &System,
+    edge: [&[Vec3]; 2],
+    (from, to): (f64, f64),
+    halvings: usize,
+    rules: &[Vec<(f64, f64)>; 2],
+) -> Result<LoopWork, ProbeError> {
+    let steps: Vec<Vec3> = edge[0].iter().zip(edge[1]).map(|(a, b)| b - a).collect();
+    let mut work = [0.0; NODES.len()];
+    for (work, rule) in work.iter_mut().zip(rules) {
+        let at = |t: f64| {
+            edge[0].iter().zip(&steps).map(|(a, step)| a + step * (from + (to - from) * t)).collect()
+        };
+        let path: Vec<Vec<Vec3>> = rule.iter().map(|(t, _)| at(*t)).collect();
+        let forces = evaluate_path(potential, system, &path, Request::FORCES)?;
+        for ((_, weight), (_, forces)) in rule.iter().zip(&forces) {
+            let power: f64 = forces.iter().zip(&steps).map(|(f, step)| f.dot(step)).sum();
+            *work += weight * (to - from) * power;
+        }
+    }
+    let whole = LoopWork { work_ev: work[0], resolution_ev: (work[0] - work[1]).abs() };
+    // What is no number does not become one.
+    if halvings == 0 || whole.resolution_ev.is_nan() || whole.resolution_ev < RESOLUTION_EV {
+        return Ok(whole);
+    }
+    let middle = 0.5 * (from + to);
+    let first = edge_work(potential, system, edge, (from, middle), halvings - 1, rules)?;
+    let second = edge_work(potential, system, edge, (middle, to), halvings - 1, rules)?;
+    Ok(LoopWork {
+        work_ev: first.work_ev + second.work_ev,
+        resolution_ev: first.resolution_ev + second.resolution_ev,
+    })
+}
+
+/// Nodes and weights of Gauss-Legendre quadrature on [0, 1]: roots of the Legendre polynomial by Newton's method.
+fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
+    (0..n)
+        .map(|k| {
+            let mut x = (std::f64::consts::PI * (k as f64 + 0.75) / (n as f64 + 0.5)).cos();
+            let mut slope = 1.0;
+            for _ in 0..20 {
+                let (mut p, mut before) = (1.0, 0.0);
+                for j in 1..=n {
+                    let j = j as f64;
+                    (p, before) = (((2.0 * j - 1.0) * x * p - (j - 1.0) * before) / j, p);
+                }
+                slope = n as f64 * (x * p - before) / (x * x - 1.0);
+                x -= p / slope;
+            }
+            (0.5 * (1.0 + x), 1.0 / ((1.0 - x * x) * slope * slope))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analytic::LennardJones;
+    use md_core::Element;
+    use md_testkit::defects::{Defect, Defective};
+
+    fn argon() -> System {
+        let positions = vec![Vec3::zeros(), Vec3::new(3.8, 0.1, 0.0), Vec3::new(1.0, 3.6, 0.4)];
+        System::new(vec![Element::AR; 3], positions).unwrap()
+    }
+
+    const SOUND: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+
+    #[test]
+    fn the_quadrature_integrates_polynomials_exactly() {
+        for n in NODES {
+            for power in 0..2 * n as i32 {
+                let sum: f64 = gauss_legendre(n).iter().map(|(x, w)| w * x.powi(power)).sum();
+                assert!((sum - 1.0 / f64::from(power + 1)).abs() < 1e-14, "{n} nodes, x^{power}: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gradient_does_no_work_around_a_loop_and_a_swirl_does() {
+        let work = loop_work(&mut SOUND.clone(), &argon(), 0.1, 4, 1).unwrap();
+        assert!(work.work_ev < 1e-12 && work.resolution_ev < 1e-10, "{work:?}");
+        let scaled = Defect::ScaledForce { factor: 1.1 };
+        let work = loop_work(&mut Defective::new(SOUND, scaled), &argon(), 0.1, 4, 1).unwrap();
+        assert!(work.work_ev < 1e-12, "a multiple of a gradient is one: {work:?}");
+
+        // Forces that change within 0.003 Å, far less than the edges are long.
+        let steep = Defect::Hole { depth_ev: 0.01, centre_angstrom: 3.8, width_angstrom: 0.003 };
+        let work = loop_work(&mut Defective::new(SOUND, steep), &argon(), 0.1, 4, 1).unwrap();
+        assert!(work.work_ev < 1e-7 && work.resolution_ev < 1e-5, "{work:?}");
+
+        // The work of s z × x around a loop is 2 s times the area it encloses in the plane, summed over the atoms.
+        let strength_ev_per_angstrom2 = 0.3;
+        let swirl = Defect::Swirl { strength_ev_per_angstrom2 };
+        let found = loop_work(&mut Defective::new(SOUND, swirl), &argon(), 0.1, 1, 5).unwrap();
+        let mut random = SplitMix64::new(5);
+        let a: Vec<Vec3> = (0..3).map(|_| random.in_cube(0.1)).collect();
+        let b: Vec<Vec3> = (0..3).map(|_| random.in_cube(0.1)).collect();
+        // About the centroid, which moves along.
+        let (ca, cb) = (a.iter().sum::<Vec3>() / 3.0, b.iter().sum::<Vec3>() / 3.0);
+        let area: f64 = a.iter().zip(&b).map(|(a, b)| 0.5 * (a - ca).cross(&(b - cb)).z).sum();
+        let expected = (2.0 * strength_ev_per_angstrom2 * area).abs();
+        assert!(expected > 1e-4 && (found.work_ev - expected).abs() < 1e-10, "{found:?}, {expected}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Values that several commands take.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use md_driver::campaign::RESULTS;
+use md_driver::config::{Device, Implementation};
+use md_model::Precision;
+use md_results::{Results, ResultsError};
+
+/// Folder of all output folders that nobody named.
+pub const OUTPUT: &str = "mdproof-out";
+
+/// `f32` or `f64`.
+pub fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "f64" => Ok(Precision::F64),
+        _ => Err("expected f32 or f64".to_owned()),
+    }
+}
+
+/// A number of at least 1.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
+/// A time in seconds.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "expected a number of seconds, such as 30 or 0.5".to_owned())
+}
+
+/// The name of a device.
+pub fn device() -> impl TypedValueParser<Value = Device> {
+    one_of(&Device::ALL, Device::name, Device::meaning)
+}
+
+/// The name of an implementation.
+pub fn implementation() -> impl TypedValueParser<Value = Implementation> {
+    one_of(&Implementation::ALL, Implementation::name, Implementation::meaning)
+}
+
+fn one_of<T: Copy + Send + Sync>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+    meaning: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let values = all.iter().map(|&one| PossibleValue::new(name(one)).help(meaning(one)));
+    PossibleValuesParser::new(values)
+        .try_map(move |text| all.iter().copied().find(|&one| name(one) == text).ok_or("no such value"))
+}
+
+/// The name of a file or folder without its ending.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned())
+}
+
+/// `results.json` of a folder, or the file itself.
+pub fn read_results(path: &Path) -> Result<Results, ResultsError> {
+    let file = if path.is_dir() { path.join(RESULTS) } else { path.to_owned() };
+    Results::read(&file)
+}

@@ -1,0 +1,13 @@
+//! A file per command: its arguments, and what it does with the libraries.
+
+pub mod bench;
+pub mod compare;
+pub mod doctor;
+pub mod evaluate;
+pub mod frames;
+pub mod merge;
+pub mod report;
+pub mod status;
+pub mod train;
+pub mod validate;
+pub mod verdict;

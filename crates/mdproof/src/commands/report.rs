@@ -1,0 +1,68 @@
+//! `mdproof report`: what people read of a campaign, from its results alone.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use md_driver::frames;
+use md_io::files::write_atomically;
+use md_results::{Performance, Results};
+
+use crate::arguments::read_results;
+use crate::exit;
+
+/// Writes report.html, report.md, junit.xml and plots to a campaign's folder, from its results alone.
+#[derive(Args)]
+pub struct Report {
+    /// Output folder of `mdproof validate`.
+    results: PathBuf,
+}
+
+/// The report to open first.
+pub const HTML: &str = "report.html";
+
+/// Writes everything that can be read of `results` to `folder`.
+///
+/// # Errors
+/// A file that cannot be written, frames that cannot be read.
+pub fn write(results: &Results, folder: &Path) -> Result<()> {
+    let definitions = md_criteria::definitions();
+    // Without frames the report says so: results can be sent around alone.
+    let moving = folder.join(frames::FILE);
+    let trajectories = if moving.exists() { md_report::trajectories(&moving)? } else { Vec::new() };
+    let html = md_report::html(results, &definitions, &trajectories)?;
+    for (name, text) in [
+        (HTML, html),
+        ("report.md", md_report::markdown(results, &definitions)?),
+        ("junit.xml", md_report::junit(results, &definitions)?),
+    ] {
+        save(&folder.join(name), &text)?;
+    }
+    let plots = folder.join("plots");
+    std::fs::create_dir_all(&plots).with_context(|| format!("cannot create {}", plots.display()))?;
+    for plot in md_report::performance(&Performance::of(results))? {
+        save(&plots.join(plot.name), &plot.svg)?;
+    }
+    Ok(())
+}
+
+fn save(file: &Path, text: &str) -> Result<()> {
+    write_atomically(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Runs `mdproof report`.
+///
+/// # Errors
+/// Results that cannot be read, files that cannot be written.
+pub fn run(a: &Report, out: &mut dyn Write) -> Result<u8> {
+    let results = read_results(&a.results)?;
+    let folder =
+        if a.results.is_dir() { a.results.as_path() } else { a.results.parent().unwrap_or(Path::new("")) };
+    write(&results, folder)?;
+    if let Some(unfinished) = md_report::unfinished(&results) {
+        writeln!(out, "{unfinished}")?;
+    }
+    writeln!(out, "{}", folder.join(HTML).display())?;
+    Ok(if results.campaign.is_whole() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
+}

@@ -1,0 +1,168 @@
+//! `mdproof validate`: a campaign, in one go, in several, or a share of one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use md_driver::campaign::{self, Begin, Campaign, CampaignOptions, Halt, Session};
+use md_driver::config::{Device, ModelArgument};
+use md_driver::plan::{Filter, Shard};
+use md_driver::provenance;
+use md_results::Results;
+
+use super::{doctor, report};
+use crate::arguments::{OUTPUT, device, seconds};
+use crate::bars::Bars;
+use crate::render::{dashboard, forecast};
+use crate::{exit, interrupt};
+
+#[derive(Args)]
+pub struct Validate {
+    /// Campaign file (TOML).
+    config: PathBuf,
+    /// Folder for what is measured; must not hold results yet [default: mdproof-out/NAME-TIME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the campaign where it was stopped, in --out or else in the folder it began in last; begin it if it has
+    /// not begun.
+    #[arg(long)]
+    resume: bool,
+    /// Begin anew beside results that --out holds.
+    #[arg(long, conflicts_with = "resume")]
+    force_new: bool,
+    /// Run the I-th of N shares of the plan; `mdproof merge` joins them.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Say what would be run, and about how much time, memory and disk it takes.
+    #[arg(long, conflicts_with_all = ["resume", "force_new"])]
+    dry_run: bool,
+    /// Report models and molecules that cannot be read, and run the others.
+    #[arg(long)]
+    keep_going: bool,
+    /// Keep the runs in progress every so many seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    save_every: Option<Duration>,
+    /// Add a model, or replace the one of that name.
+    #[arg(long, value_name = "NAME=CHECKPOINT")]
+    model: Vec<ModelArgument>,
+    /// Where models are computed [default: what the campaign says, or the processor].
+    #[arg(long, value_parser = device())]
+    device: Option<Device>,
+    /// Run only what matches: model=NAME, molecule=NAME, temperature_K=NUMBER, replica=NUMBER.
+    #[arg(long, value_name = "KEY=VALUE")]
+    only: Vec<Filter>,
+    /// Frames of `mdproof frames` with the energies (eV) and forces (eV/Å) of a reference program: the error of the
+    /// models where their own runs went.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Print the results file instead of the dashboard.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Runs `mdproof validate`.
+///
+/// # Errors
+/// Bad input, and what was measured cannot be kept.
+pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
+    let options = CampaignOptions {
+        models: a.model.clone(),
+        device: a.device,
+        only: a.only.clone(),
+        labels: a.labels.clone(),
+        shard: a.shard,
+        keep_going: a.keep_going,
+        ..CampaignOptions::new(&a.config)
+    };
+    let config = options.load_config()?;
+    let latest = || Campaign::latest(Path::new(OUTPUT), &config.name).filter(|_| a.resume);
+    let folder = a.out.clone().or_else(latest).unwrap_or_else(|| {
+        Path::new(OUTPUT).join(format!("{}-{}", config.name, provenance::now().replace(':', "")))
+    });
+    let bars = bars.unless(a.quiet);
+    if a.dry_run {
+        let free_mib = doctor::free_mib(&folder);
+        write!(out, "{}", forecast::text(&campaign::forecast(&config, &options, &bars)?, free_mib))?;
+        return Ok(exit::AS_EXPECTED);
+    }
+    let begin = match (a.resume, a.force_new) {
+        (true, _) => Begin::Resume,
+        (false, true) => Begin::Beside,
+        (false, false) => Begin::New,
+    };
+    let session =
+        Session { save_every: a.save_every.unwrap_or(Session::SAVE_EVERY), stop: interrupt::requested() };
+    let campaign = Campaign::open(&config, &options, &folder, begin, &session)?;
+    let folder = campaign.out.clone();
+    let go_on = format!("go on with the same command and --out {} --resume", folder.display());
+    let ran = interruptible(&folder, &go_on, out, || campaign.run(&bars))?;
+    let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
+    if let Some(shard) = a.shard {
+        let shares = folder.display();
+        writeln!(
+            out,
+            "share {shard}: {} runs in {shares}; when all shares are there: mdproof merge DIR... --out DIR",
+            results.runs.len()
+        )?;
+        return Ok(exit::AS_EXPECTED);
+    }
+    conclude(&results, &folder, a.json, out, colour)
+}
+
+/// Writes the reports of a campaign, and says what came of it.
+pub(super) fn conclude(
+    results: &Results,
+    folder: &Path,
+    json: bool,
+    out: &mut dyn Write,
+    colour: bool,
+) -> Result<u8> {
+    report::write(results, folder).with_context(|| {
+        let folder = folder.display();
+        format!(
+            "the results are complete in {folder}, the reports are not: mdproof report {folder} writes them"
+        )
+    })?;
+    let file = folder.join(campaign::RESULTS);
+    if json {
+        out.write_all(&std::fs::read(&file)?)?;
+    } else {
+        let report = folder.join(report::HTML);
+        let dashboard = dashboard::render(results, colour);
+        writeln!(out, "{dashboard}results: {}\nreport: {}", file.display(), report.display())?;
+    }
+    Ok(exit::status_of_campaign(md_criteria::outcome(results)))
+}
+
+/// A campaign whose results are kept in `folder` as they come. `None` when it was interrupted; how to go on is said.
+pub(super) fn interruptible(
+    folder: &Path,
+    go_on: &str,
+    out: &mut dyn Write,
+    campaign: impl FnOnce() -> Result<Results>,
+) -> Result<Option<Results>> {
+    interrupt::listen()?;
+    let interrupted = format!("interrupted: what was measured is kept in {}: {go_on}", folder.display());
+    let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, interrupted.clone());
+    let ran = campaign();
+    drop(guard);
+    match ran {
+        Ok(results) => Ok(Some(results)),
+        Err(error) => match error.downcast_ref::<Halt>() {
+            Some(Halt::Interrupted) => {
+                writeln!(out, "{interrupted}")?;
+                Ok(None)
+            }
+            Some(Halt::Storage(_)) => Err(error.context(format!(
+                "what was measured until now is kept in {}: make room, then {go_on}",
+                folder.display()
+            ))),
+            None => Err(error),
+        },
+    }
+}

@@ -1,0 +1,28 @@
+//! `mdproof verdict`: judges a results file again, from that file alone.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use md_results::Results;
+
+use crate::exit;
+use crate::render::dashboard;
+
+#[derive(Args)]
+pub struct Verdict {
+    /// A results.json.
+    results: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Results that cannot be read.
+pub fn run(a: &Verdict, out: &mut dyn Write, colour: bool) -> Result<u8> {
+    let mut results = Results::read(&a.results)?;
+    md_criteria::judge(&mut results);
+    write!(out, "{}", dashboard::render(&results, colour))?;
+    Ok(exit::status_of_campaign(md_criteria::outcome(&results)))
+}

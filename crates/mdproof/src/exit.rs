@@ -1,0 +1,81 @@
+//! Exit statuses: one table for all commands.
+
+use std::io;
+
+use md_criteria::Outcome;
+use md_driver::campaign::Halt;
+
+/// Everything is as the campaign expects it, or the command did what it was asked for.
+pub const AS_EXPECTED: u8 = 0;
+/// A model is not what the campaign expects; a regression; a machine that is not ready.
+pub const NOT_AS_EXPECTED: u8 = 1;
+/// Bad input or usage.
+pub const BAD_INPUT: u8 = 2;
+/// Data are missing, or two results cannot be compared.
+pub const INCOMPLETE: u8 = 3;
+/// Interrupted by a signal or a full disk; what was measured is saved. `EX_TEMPFAIL` of `sysexits.h`: queueing systems
+/// try again.
+pub const INTERRUPTED: u8 = 75;
+
+/// The table, as `--help` shows it.
+pub const TABLE: &str = "\
+Exit status:
+  0   as expected: every model met what the campaign expects of it; no regression
+  1   not as expected: a model did not; a regression; a problem that doctor found
+  2   bad input or usage
+  3   incomplete: data are missing, no model was judged, the campaign is unfinished, or
+      results cannot be compared
+  75  interrupted (signal, full disk), state saved: the same command with --resume continues";
+
+/// The exit status of a command that failed: interrupted where its state is saved or the disk is full, else bad input.
+pub fn status_of(error: &anyhow::Error) -> u8 {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+            )
+        })
+    };
+    if error.downcast_ref::<Halt>().is_some() || error.chain().any(is_full) { INTERRUPTED } else { BAD_INPUT }
+}
+
+/// The exit status of what a campaign came to.
+pub fn status_of_campaign(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Met => AS_EXPECTED,
+        Outcome::NotMet => NOT_AS_EXPECTED,
+        Outcome::Incomplete => INCOMPLETE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn status_of_tells_a_full_disk_and_an_interrupt_from_bad_input() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for (error, status) in [
+            (anyhow!("an unknown key"), BAD_INPUT),
+            (anyhow!(denied()).context("cannot write a.xyz"), BAD_INPUT),
+            (anyhow!(full()).context("cannot write a.xyz"), INTERRUPTED),
+            (anyhow!(Halt::Interrupted), INTERRUPTED),
+            (Err::<(), _>(Halt::Storage(anyhow!(denied()))).context("make room").unwrap_err(), INTERRUPTED),
+        ] {
+            assert_eq!(status_of(&error), status, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn the_table_names_every_status() {
+        let readme = include_str!("../../../README.md");
+        for status in [AS_EXPECTED, NOT_AS_EXPECTED, BAD_INPUT, INCOMPLETE, INTERRUPTED] {
+            assert!(TABLE.contains(&format!("\n  {status} ")), "{status}");
+            assert!(readme.contains(&format!("\n| {status} |")), "{status}");
+        }
+    }
+}

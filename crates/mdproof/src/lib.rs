@@ -1,0 +1,123 @@
+//! The program `mdproof`: arguments in, text and exit status out. A file per command in `commands`, what several of
+//! them print in `render`.
+//!
+//! Not in this crate: measurements, dynamics, criteria. Programs of your own use `md_driver`.
+
+mod arguments;
+pub mod bars;
+mod commands;
+pub mod exit;
+mod interrupt;
+pub mod render;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use clap::{Parser, Subcommand};
+
+use bars::Bars;
+use commands::{bench, compare, doctor, evaluate, frames, merge, report, status, train, validate, verdict};
+use md_driver::in_full;
+
+/// May this machine-learned force field run production molecular dynamics?
+#[derive(Parser)]
+#[command(name = "mdproof", version, max_term_width = 110, after_help = exit::TABLE)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a campaign and judge its models.
+    Validate(validate::Validate),
+    /// Energy and force errors of a model on labelled frames.
+    Evaluate(evaluate::Evaluate),
+    /// Time per call, time per NVE step and memory of models.
+    Bench(bench::Bench),
+    /// Join the shares of a campaign that were run with `validate --shard`.
+    Merge(merge::Merge),
+    /// Judge a results file again, from that file alone.
+    Verdict(verdict::Verdict),
+    /// Take frames that models visited in a campaign, to be labelled by a reference program.
+    Frames(frames::Frames),
+    /// What people read of a campaign: report.html, report.md, junit.xml, plots.
+    Report(report::Report),
+    /// What changed between two results.
+    Compare(compare::Compare),
+    /// How far a running or stopped campaign is.
+    Status(status::Status),
+    /// Train a student on labelled frames.
+    Train(train::Train),
+    /// What this machine can do, and whether a campaign is ready to run.
+    Doctor(doctor::Doctor),
+}
+
+/// Runs the program with these arguments (the first is its name) and returns the exit status.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut (impl Write + IsTerminal),
+    err: &mut (impl Write + IsTerminal),
+) -> u8 {
+    log_to_stderr(err.is_terminal());
+    let colour = out.is_terminal();
+    let bars = if err.is_terminal() { Bars::Drawn } else { Bars::Lines };
+    run_with(arguments, out, err, colour, bars)
+}
+
+/// [`run`] for any writer: no log, colour and progress as told.
+pub fn run_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    colour: bool,
+    bars: Bars,
+) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            let text =
+                if colour { message.render().ansi().to_string() } else { message.render().to_string() };
+            let written = if message.use_stderr() {
+                err.write_all(text.as_bytes())
+            } else {
+                out.write_all(text.as_bytes())
+            };
+            return match (message.use_stderr(), written) {
+                (false, Ok(())) => exit::AS_EXPECTED,
+                _ => exit::BAD_INPUT,
+            };
+        }
+    };
+    let done = match arguments.command {
+        Command::Validate(a) => validate::run(&a, out, colour, bars),
+        Command::Merge(a) => merge::run(&a, out, colour, bars),
+        Command::Evaluate(a) => evaluate::run(&a, out, bars),
+        Command::Bench(a) => bench::run(&a, out, bars),
+        Command::Verdict(a) => verdict::run(&a, out, colour),
+        Command::Frames(a) => frames::run(&a, out),
+        Command::Report(a) => report::run(&a, out),
+        Command::Compare(a) => compare::run(&a, out),
+        Command::Status(a) => status::run(&a, out),
+        Command::Train(a) => train::run(&a, out, bars),
+        Command::Doctor(a) => doctor::run(&a, out, colour, bars),
+    };
+    done.unwrap_or_else(|error| {
+        // Nothing is left to do when even this cannot be written.
+        let _ = writeln!(err, "error: {}", in_full(&error));
+        exit::status_of(&error)
+    })
+}
+
+fn log_to_stderr(ansi: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MDPROOF_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,md_dynamics=warn"));
+    // A second subscriber (in tests) is refused, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}
