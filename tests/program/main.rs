@@ -13,5 +13,6 @@ mod molecules;
 mod names;
 mod physics;
 mod resume;
+mod snapshots;
 mod support;
 mod train;

@@ -123,9 +123,12 @@ pub(crate) fn take(
     oracle: &mut dyn Potential,
 ) -> Result<(Balance, Fate), AttributionError> {
     let start = setting.start;
-    let system = System::new(start.batch().elements().to_vec(), start.positions().to_vec())
+    let mut system = System::new(start.batch().elements().to_vec(), start.positions().to_vec())
         .and_then(|s| s.with_masses_amu(start.batch().masses_amu().to_vec()))
         .map_err(md_probe::ProbeError::from)?;
+    if let Some(cell) = start.batch().cell(0) {
+        system = system.with_cell(cell.clone());
+    }
     let repeated = md_probe::determinism(potential, &system, 1)?;
     let repeatable = repeated.energy_ev <= 1e-12 && repeated.force_ev_per_angstrom <= 1e-12;
     let mut books = Books {

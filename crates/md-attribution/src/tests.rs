@@ -1,8 +1,9 @@
-use super::*;
-use md_core::{Element, System, Vec3};
+use md_core::{Batch, Cell, Configuration, Element, Evaluation, Mat3, PotentialError, Request, System, Vec3};
 use md_dynamics::{VelocityOptions, VelocityVerlet, thermalise};
 use md_probe::analytic::{Control, Morse, Pairs};
 use md_testkit::defects::{Defect, Defective};
+
+use super::*;
 
 fn methane() -> System {
     let d = 1.09 / 3_f64.sqrt();
@@ -181,7 +182,7 @@ fn a_broken_bond_is_named_and_not_the_step() {
 
 #[test]
 fn mixing_conserves_energy_and_is_left_to_the_symmetry_gates() {
-    let matrix = md_core::Mat3::new(1.0, 0.1, 0.0, 0.0, 1.0, 0.05, 0.0, 0.0, 1.0);
+    let matrix = Mat3::new(1.0, 0.1, 0.0, 0.0, 1.0, 0.05, 0.0, 0.0, 1.0);
     assert!(diagnose_model(Defect::Mixing { matrix }).causes.is_empty());
 }
 
@@ -210,4 +211,49 @@ fn every_step_is_safe_for_one_atom_at_rest() {
     let options = LadderOptions::default();
     let ladder = timestep_ladder(&start, &verlet, &mut potential, &options).unwrap();
     assert_eq!(ladder.largest_safe_fs, options.timesteps_fs.last().copied(), "{ladder:#?}");
+}
+
+/// A force field for cells alone: without one it refuses.
+struct OnlyPeriodic(Control);
+
+impl Potential for OnlyPeriodic {
+    fn name(&self) -> &str {
+        "only periodic"
+    }
+
+    fn check(&self, batch: &Batch, _: Request) -> Result<(), PotentialError> {
+        let what = "open boundaries";
+        let refused = || PotentialError::Unsupported { potential: self.name().to_owned(), what };
+        batch.cell(0).map(|_| ()).ok_or_else(refused)
+    }
+
+    fn evaluate(
+        &mut self,
+        c: Configuration<'_>,
+        request: Request,
+        out: &mut Evaluation,
+    ) -> Result<(), PotentialError> {
+        self.check(c.batch, request)?;
+        let open = Batch::new(&vec![methane(); c.batch.n_systems()]);
+        self.0.evaluate(Configuration { batch: &open, positions: c.positions }, request, out)
+    }
+}
+
+#[test]
+fn diagnose_keeps_the_cell_of_the_system() {
+    let cell = Cell::new(Mat3::identity() * 20.0, [true; 3]).unwrap();
+    let (mut potential, mut oracle) = (OnlyPeriodic(control()), OnlyPeriodic(control()));
+    let start = start(&mut potential, &methane().with_cell(cell), 300.0);
+    let found = diagnose(Case {
+        start: &start,
+        timestep_fs: 0.5,
+        steps: 100,
+        limits: Limits::for_molecule(&methane(), 2.0, 6000.0),
+        tolerance_mev_per_atom_per_ps: 1.0,
+        make_integrator: &verlet,
+        potential: &mut potential,
+        oracle: &mut oracle,
+        control: None,
+    });
+    assert!(found.is_ok(), "{:?}", found.err());
 }

@@ -12,12 +12,11 @@ use md_dynamics::{VelocityOptions, VelocityVerlet};
 use md_metrics::EnergyAccumulator;
 use md_probe::random::SplitMix64;
 use md_probe::{Deviation, ProbeError};
-use md_results::{ELEMENT_PAIRS, Gate, Series};
+use md_results::{ELEMENT_PAIRS, Gate, Series, number};
 use serde::{Deserialize, Serialize};
 
 use crate::curves;
 use crate::models::LoadedModel;
-use md_results::number;
 
 /// Random rotations, translations and permutations per geometry.
 const SAMPLES: usize = 32;

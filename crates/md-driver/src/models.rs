@@ -40,14 +40,19 @@ pub struct LoadedModel {
 const MOST_ELEMENTS: usize = 12;
 
 impl LoadedModel {
-    /// The elements whose dimers are looked at: those the model says it knows, or those of `systems`.
+    /// The elements whose dimers are scanned: those the model says it knows, or those of `systems`.
     pub fn elements_to_pair<'a>(&self, systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
-        if self.elements.len() <= MOST_ELEMENTS {
-            return self.elements.clone();
-        }
-        let of_systems: BTreeSet<Element> = systems.flat_map(System::elements).copied().collect();
-        of_systems.into_iter().collect()
+        elements_to_pair(&self.elements, systems)
     }
+}
+
+/// `known` are the elements that a model says it knows; one that says nothing is asked about those of `systems`.
+fn elements_to_pair<'a>(known: &[Element], systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
+    if (1..=MOST_ELEMENTS).contains(&known.len()) {
+        return known.to_vec();
+    }
+    let of_systems: BTreeSet<Element> = systems.flat_map(System::elements).copied().collect();
+    of_systems.into_iter().collect()
 }
 
 /// Loads a model and checks that it can describe every one of `molecules` (name, structure).
@@ -203,4 +208,22 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let result = work();
     (result, start.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use md_core::Vec3;
+
+    use super::*;
+
+    #[test]
+    fn elements_to_pair_are_those_of_the_systems_where_a_model_states_none_or_all() {
+        let positions = vec![Vec3::zeros(), Vec3::new(0.0, 0.0, 0.96)];
+        let systems = [System::new(vec![Element::O, Element::H], positions).unwrap()];
+        let pair = |known: &[Element]| elements_to_pair(known, systems.iter());
+        assert_eq!(pair(&[Element::C, Element::H]), [Element::C, Element::H]);
+        assert_eq!(pair(&[]), [Element::H, Element::O]);
+        let all: Vec<Element> = (1..=30).filter_map(|z| Element::from_atomic_number(z).ok()).collect();
+        assert_eq!(pair(&all), [Element::H, Element::O]);
+    }
 }

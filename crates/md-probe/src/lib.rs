@@ -28,7 +28,7 @@ use std::ops::Range;
 
 use md_core::{
     Batch, Cell, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, StepError, System,
-    SystemError, Vec3,
+    SystemError, Vec3, require_open_boundaries,
 };
 
 use crate::random::SplitMix64;
@@ -272,13 +272,15 @@ pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64,
 /// atom of one is nearer than `distance_angstrom` to one of the other. How far the energy of both is from twice that of one, and the largest change of a force.
 ///
 /// # Errors
-/// What the potential returns; one that knows molecules by their atoms does not know two of them.
+/// What the potential returns; one that knows molecules by their atoms does not know two of them. A periodic system,
+/// which has no copy far away.
 pub fn extensivity(
     potential: &mut dyn Potential,
     system: &System,
     distance_angstrom: f64,
     seed: u64,
 ) -> Result<Deviation, ProbeError> {
+    require_open_boundaries("extensivity", &Batch::new(std::slice::from_ref(system)), Request::FORCES)?;
     let mut random = SplitMix64::new(seed);
     let (turn, centre) = (random.rotation(), centroid(system));
     let radius = largest(system.positions().iter().map(|x| (x - centre).norm()));
@@ -493,4 +495,23 @@ fn centroid(system: &System) -> Vec3 {
 /// The largest of these numbers, none of them negative; NaN if one of them is (`f64::max` would drop it).
 pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
     numbers.into_iter().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a })
+}
+
+#[cfg(test)]
+mod tests {
+    use md_core::Element;
+
+    use super::*;
+    use crate::analytic::LennardJones;
+
+    #[test]
+    fn extensivity_refuses_a_periodic_system() {
+        let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
+        let positions = vec![Vec3::zeros(), Vec3::new(3.8, 0.1, 0.0)];
+        let open = System::new(vec![Element::AR; 2], positions).unwrap();
+        assert!(extensivity(&mut potential, &open, 60.0, 1).is_ok());
+        let periodic = open.with_cell(Cell::new(Mat3::identity() * 30.0, [true; 3]).unwrap());
+        let error = extensivity(&mut potential, &periodic, 60.0, 1).unwrap_err();
+        assert!(matches!(error, ProbeError::Potential(PotentialError::Unsupported { .. })), "{error}");
+    }
 }

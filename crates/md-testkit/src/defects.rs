@@ -16,7 +16,6 @@
 use md_core::{
     Batch, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, Vec3, require_open_boundaries,
 };
-
 use md_probe::random::SplitMix64;
 
 /// One fault.

@@ -5,7 +5,6 @@
 //! it.
 
 use md_core::{Element, Integrator, State, System, Vec3};
-
 use md_probe::analytic::{HarmonicWell, Morse, Pairs};
 use md_probe::random::SplitMix64;
 use md_probe::{ProbeError, largest};

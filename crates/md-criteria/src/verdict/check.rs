@@ -1,9 +1,8 @@
 //! One finding against one threshold.
 
-use md_results::{Check, CriteriaSet, Status, Threshold};
+use md_results::{Check, CriteriaSet, Status, Threshold, number, with_unit};
 
 use crate::{Bound, COMPUTATION, Criterion, Finding, REPLICAS, Uncertainty};
-use md_results::{number, with_unit};
 
 /// What `finding` means for `threshold`.
 pub(super) fn check(

@@ -1,10 +1,12 @@
 //! Findings in words. The same finding gives the same words everywhere.
 
 use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
-use md_results::{Cause, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict};
+use md_results::{
+    Cause, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict, most_telling, number, with_unit,
+    worst,
+};
 
 use crate::{Criterion, Scope, Theme};
-use md_results::{most_telling, number, with_unit, worst};
 
 /// One sentence with the reason of a verdict (or, without one, of a control).
 pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {

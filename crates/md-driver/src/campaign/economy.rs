@@ -1,5 +1,6 @@
 //! When less or more is run than planned.
 
+use md_criteria::REPLICAS;
 use md_results::{Results, Status};
 
 use super::dynamics::{Cut, RelaxedMolecules};
@@ -8,7 +9,6 @@ use super::store::Halt;
 use crate::config::Ensemble;
 use crate::frames::VisitedRun;
 use crate::plan::{Group, planned};
-use md_criteria::REPLICAS;
 
 impl ModelStage<'_> {
     /// How long runs may be: a model that no dynamics can save has short ones.

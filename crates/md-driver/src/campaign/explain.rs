@@ -5,10 +5,11 @@ use md_attribution::{Attribution, Case, LadderOptions, PartKind, diagnose, times
 use md_core::Limits;
 use md_core::State;
 use md_core::units::FS_PER_PS;
+use md_criteria::Theme;
 use md_dynamics::VelocityVerlet;
 use md_probe::analytic::Control;
 use md_results::{
-    self, Cause, EnergyPart, Experiment, Results, Role, Run, RunFate, Stage, Status, TimestepRung,
+    Cause, EnergyPart, Experiment, PRODUCTION, Results, Role, Run, RunFate, Stage, Status, TimestepRung,
 };
 
 use super::dynamics::{RelaxedMolecules, prepare, start};
@@ -17,8 +18,6 @@ use super::store::Halt;
 use super::watch::StageTicker;
 use crate::config::Ensemble;
 use crate::plan::{Group, PlannedRun, planned};
-use md_criteria::Theme;
-use md_results::PRODUCTION;
 
 /// Time of a run that is taken apart, at most, ps.
 const LOOK_PS: f64 = 0.5;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use md_core::System;
 use md_dynamics::{RelaxOptions, Relaxed};
 use md_io::extxyz::LabelKeys;
-use md_results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage};
+use md_results::{ELEMENT_PAIRS, Evaluation, Failure, Results, Role, Run, Series, Stage, number};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,7 +20,6 @@ use crate::gates::Gates;
 use crate::models::LoadedModel;
 use crate::plan::{Group, PlannedRun};
 use crate::{compare, evaluate, in_full, minimum, shift, speed};
-use md_results::number;
 
 /// Frames of its own runs at which the gates of a model are measured, per molecule.
 pub(super) const GATE_FRAMES: usize = 3;

@@ -55,6 +55,8 @@ impl Potential for Cursed {
     }
 }
 
+mod numbers;
+
 /// A folder with a campaign of a small network on water and methane.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -84,9 +86,23 @@ fn folder() -> TempDir {
 
 /// All that is measured of a model under a curse, and its record afterwards.
 fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
-    let folder = folder();
-    let file = folder.path().join("c.toml");
-    let options = CampaignOptions::new(&file);
+    let cursed = |systems: &[System]| -> Box<dyn Potential> {
+        Box::new(Cursed { sound: Control::new(systems).unwrap(), curse })
+    };
+    measured_instead(&folder(), device, Some(&cursed))
+}
+
+/// Makes a potential for some systems.
+type Instead<'a> = &'a dyn Fn(&[System]) -> Box<dyn Potential>;
+
+/// All that is measured of the model of a campaign, with another potential in its place where there is one, and its
+/// record afterwards.
+fn measured_instead(
+    folder: &TempDir,
+    device: &str,
+    instead: Option<Instead<'_>>,
+) -> (Results, md_results::Model) {
+    let options = CampaignOptions::new(folder.path().join("c.toml"));
     let config = options.load_config().unwrap();
     let out = folder.path().join("out");
     let Campaign { store, inputs, .. } =
@@ -94,10 +110,11 @@ fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
     let mut results = nothing_yet(&config, &options, &inputs.molecules);
     let watch = Watch::new(&Quiet, &results, &["m".to_owned()], &out);
     let systems: Vec<System> = inputs.molecules.iter().map(|m| m.system.clone()).collect();
-    let cursed = || Box::new(Cursed { sound: Control::new(&systems).unwrap(), curse });
     let mut models = inputs.models;
     let mut model = models.remove(0).unwrap();
-    (model.potential, model.oracle, model.plain) = (cursed(), cursed(), None);
+    if let Some(instead) = instead {
+        (model.potential, model.oracle, model.plain) = (instead(&systems), instead(&systems), None);
+    }
     model.record.device = Some(device.to_owned());
     model.record.device_requested = Some(device.to_owned());
     results.models.push(md_results::Model { molecules: inputs.asked[0].clone(), ..model.record.clone() });
@@ -170,4 +187,20 @@ fn a_run_that_nobody_can_make_has_failed_and_is_no_pass() {
         results.failures
     );
     assert_ne!(results.models[0].verdict, Some(Verdict::Approved));
+}
+
+#[test]
+fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
+    let folder = folder();
+    let options = CampaignOptions::new(folder.path().join("c.toml"));
+    let results = nothing_yet(&options.load_config().unwrap(), &options, &[]);
+    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], folder.path());
+    let stages = || {
+        let file = folder.path().join(md_results::progress::FILE);
+        md_results::progress::CampaignProgress::read(&file).unwrap().models[0].stages.len()
+    };
+    drop(watch.stage("nobody", "gates", 1));
+    assert_eq!(stages(), 0);
+    drop(watch.stage("m", "gates", 1));
+    assert_eq!(stages(), 1);
 }

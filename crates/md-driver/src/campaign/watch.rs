@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use md_core::units::MEV_PER_EV;
 use md_core::{Frame, Observer, ObserverError};
-use md_results::number;
 use md_results::progress::{self, CampaignProgress, ModelProgress, StageProgress};
-use md_results::{Model, Results, Verdict};
+use md_results::{Model, Results, Verdict, number};
 
 use crate::progress::{Progress, Ticker};
 use crate::provenance;
@@ -91,11 +90,10 @@ impl<'p> Watch<'p> {
         bar: Box<dyn Ticker>,
     ) -> StageTicker<'_> {
         let mut journal = self.journal();
-        let of = journal.state.models.iter().position(|m| m.name == model).unwrap_or(0);
-        let mut place = (of, 0);
-        if let Some(model) = journal.state.models.get_mut(of) {
-            place.1 = model.stages.len();
-            model.stages.push(StageProgress {
+        let index = journal.state.models.iter().position(|m| m.name == model);
+        let place = index.map(|index| {
+            let stages = &mut journal.state.models[index].stages;
+            stages.push(StageProgress {
                 name: title.to_owned(),
                 done: 0,
                 total,
@@ -103,7 +101,8 @@ impl<'p> Watch<'p> {
                 elapsed_s: 0.0,
                 note: String::new(),
             });
-        }
+            (index, stages.len() - 1)
+        });
         journal.write();
         StageTicker { watch: self, bar, stride, place, begun: Instant::now(), done: 0, first_ev: Vec::new() }
     }
@@ -138,8 +137,8 @@ pub(super) struct StageTicker<'a> {
     watch: &'a Watch<'a>,
     bar: Box<dyn Ticker>,
     stride: u64,
-    /// Number of the model and of its stage.
-    place: (usize, usize),
+    /// Index of the model and of its stage; `None` of a model that is not in the plan.
+    place: Option<(usize, usize)>,
     begun: Instant,
     done: u64,
     /// Conserved energy of each system when it was first seen, eV.
@@ -159,7 +158,7 @@ impl StageTicker<'_> {
     }
 
     fn enter(&self, journal: &mut Journal, note: Option<String>, over: bool) {
-        let (model, stage) = self.place;
+        let Some((model, stage)) = self.place else { return };
         let Some(stage) = journal.state.models.get_mut(model).and_then(|m| m.stages.get_mut(stage)) else {
             return;
         };

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{CriteriaSet, Threshold, ThresholdSource};
+use md_criteria::{Bound, Criterion};
+use md_results::{CriteriaSet, PRODUCTION, Threshold, ThresholdSource};
 use toml::Spanned;
 
 use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
 use super::reader::{Reader, unknown};
-use md_criteria::{Bound, Criterion};
-use md_results::PRODUCTION;
 
 /// Most uses: each has all criteria, for every model and molecule.
 const MOST_USES: usize = 100;

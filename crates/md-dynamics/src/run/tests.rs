@@ -1,8 +1,9 @@
+use md_core::{BondLimit, Limits};
+use md_core::{Divergence, Vec3};
+
 use super::*;
 use crate::fixtures::{Well, argon_atom, at_rest, system, water};
 use crate::{Scheme, Target, ThermostatKind, VelocityOptions, VelocityVerlet, thermalise};
-use md_core::{BondLimit, Limits};
-use md_core::{Divergence, Vec3};
 
 /// Keeps what it sees.
 struct Notebook {

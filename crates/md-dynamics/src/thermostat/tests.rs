@@ -1,10 +1,11 @@
-use super::*;
-use crate::fixtures::{system, water};
-use crate::{VelocityOptions, thermalise};
 use md_core::{Integrator, Potential, StepError, System, mechanics};
 use md_metrics::ThermalAccumulator;
 use md_probe::analytic::Control;
 use md_testkit::conformance::{self, Report};
+
+use super::*;
+use crate::fixtures::{system, water};
+use crate::{VelocityOptions, thermalise};
 
 fn constant(kelvins: &[f64]) -> Vec<Target> {
     kelvins.iter().map(|k| Target::Constant(*k)).collect()

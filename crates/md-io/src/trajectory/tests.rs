@@ -1,10 +1,11 @@
-use super::buffered::{BUFFER_BYTES, BUFFER_FRAMES};
-use super::*;
-use crate::extxyz::{LabelKeys, LabelledFrame, read_frames};
 use md_core::{
     Batch, Cell, Configuration, Element, Evaluation, Mat3, Potential, PotentialError, Request, State, System,
     Vec3,
 };
+
+use super::buffered::{BUFFER_BYTES, BUFFER_FRAMES};
+use super::*;
+use crate::extxyz::{LabelKeys, LabelledFrame, read_frames};
 use std::fs::File;
 use std::io::{Read, Write};
 

@@ -1,7 +1,8 @@
-use super::*;
-use crate::analytic::LennardJones;
 use md_core::Element;
 use md_testkit::defects::{Defect, Defective};
+
+use super::*;
+use crate::analytic::LennardJones;
 
 const SOUND: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 

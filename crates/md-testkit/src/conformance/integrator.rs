@@ -1,8 +1,8 @@
 use md_core::Integrator;
+use md_probe::ProbeError;
 
 use super::{Check, Limit, Report};
 use crate::integration;
-use md_probe::ProbeError;
 
 /// All of [`integration`] on an integrator of second order that conserves energy and is time-reversible, such
 /// as velocity Verlet. `make` builds it for a time step in fs.

@@ -1,7 +1,7 @@
 use md_core::{Potential, System};
+use md_probe::{Deviation, ProbeError};
 
 use super::{Check, Limit, Report};
-use md_probe::{Deviation, ProbeError};
 
 /// What [`potential`] allows. `None` leaves a check out, for potentials that have not the symmetry by their
 /// nature.

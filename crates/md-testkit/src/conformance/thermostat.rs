@@ -1,9 +1,9 @@
 use md_core::units::BOLTZMANN_EV_PER_K;
 use md_core::{Element, Integrator, State, Sum, System, Vec3, mechanics};
-
-use super::{Check, Limit, Report};
 use md_probe::analytic::{HarmonicWell, LennardJones};
 use md_probe::{ProbeError, largest};
+
+use super::{Check, Limit, Report};
 
 /// Target of all systems, K.
 const TEMPERATURE_K: f64 = 300.0;

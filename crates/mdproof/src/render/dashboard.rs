@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, Color};
+use md_report::{envelope, error_against_time, place, threshold, told, unfinished, use_lines, value};
 use md_results::{Model, Results, Role, Stage, Status, Verdict, first_use};
 
 use super::{coloured, new_table};
-use md_report::{envelope, error_against_time, place, threshold, told, unfinished, use_lines, value};
 
 /// The dashboard of `results`; escape codes only where `colour` is set.
 pub fn render(results: &Results, colour: bool) -> String {

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use md_core::System;
+use md_driver::campaign::{LoadedMolecule, check_references, load_molecule, molecules_of};
+use md_driver::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig};
+use md_driver::progress::Progress;
+use md_driver::{compare, in_full, models, plan};
 use md_io::extxyz::{self, LabelKeys};
 use md_model::Checkpoint;
 use md_results::Role;
 
 use super::forces::Subject;
 use super::readings::{Campaign, DataFile, Kind, Loading, Model, Molecule, Plan, Reading};
-use md_driver::campaign::{LoadedMolecule, check_references, load_molecule, molecules_of};
-use md_driver::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig};
-use md_driver::progress::Progress;
-use md_driver::{compare, in_full, models, plan};
 
 /// What there is of the campaign, and what forces can be asked of: its first checkpoint on the first molecule that it
 /// is to run.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use md_bench::Protocol;
 use md_core::{Element, System, Vec3};
+use md_driver::in_full;
+use md_driver::progress::Progress;
 use md_model::{Architecture, Checkpoint, CheckpointError, Gpu, PainnHyperparameters, Precision, Student};
 use md_probe::random::SplitMix64;
 
-use super::readings::{Called, Calls, Forces};
-use md_driver::in_full;
-use md_driver::progress::Progress;
+use super::readings::{Build, Called, Calls, Forces};
 
 /// How long forces are asked for on each device, s.
 const SECONDS: f64 = 1.0;
@@ -61,7 +61,7 @@ impl Subject {
 }
 
 /// Asks for the forces of `subject`, or of a stand-in, on all devices.
-pub(super) fn measure(subject: Option<Subject>, progress: &dyn Progress) -> Forces {
+pub(super) fn measure(subject: Option<Subject>, build: &Build, progress: &dyn Progress) -> Forces {
     let subject = match subject.map_or_else(Subject::stand_in, Ok) {
         Ok(subject) => subject,
         Err(error) => {
@@ -71,13 +71,18 @@ pub(super) fn measure(subject: Option<Subject>, progress: &dyn Progress) -> Forc
         }
     };
     let ticker = progress.stage("forces", 3);
-    let devices = [("cpu", None), ("cuda", Some(Gpu::Cuda)), ("wgpu", Some(Gpu::Wgpu))]
-        .map(|(device, gpu)| {
-            let outcome = call(&subject, gpu).unwrap_or_else(|error| Called::Failed(in_full(&error)));
-            ticker.tick();
-            Calls { device, outcome }
-        })
-        .to_vec();
+    let devices =
+        [("cpu", None, true), ("cuda", Some(Gpu::Cuda), build.cuda), ("wgpu", Some(Gpu::Wgpu), build.wgpu)]
+            .map(|(device, gpu, is_built)| {
+                let outcome = if is_built {
+                    call(&subject, gpu).unwrap_or_else(|error| Called::Failed(in_full(&error)))
+                } else {
+                    Called::Absent(format!("this program was built without it (cargo's feature `{device}`)"))
+                };
+                ticker.tick();
+                Calls { device, outcome }
+            })
+            .to_vec();
     let Subject { network, checkpoint, precision, molecule, system } = subject;
     let network = format!(
         "{network} ({}, {} parameters, {precision})",

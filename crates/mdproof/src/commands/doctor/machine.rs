@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use md_driver::provenance::provenance;
 use sysinfo::{DiskRefreshKind, Disks, MemoryRefreshKind, RefreshKind, System};
 
 use super::readings::{Disk, Memory, Processor};
-use md_driver::provenance::provenance;
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 

@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use md_driver::config::ModelArgument;
+use md_driver::progress::Progress;
 use serde::Serialize;
 
 use crate::arguments::OUTPUT;
 use crate::bars::Bars;
 use judge::{Item, Status};
-use md_driver::config::ModelArgument;
-use md_driver::progress::Progress;
 use readings::Readings;
 
 /// Exit status: 0 no problem, 1 a problem, 2 bad usage. A warning is no problem.
@@ -74,14 +74,15 @@ pub fn run(a: &Doctor, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<
 fn read(config: Option<&Path>, extra: &[ModelArgument], out: &Path, progress: &dyn Progress) -> Readings {
     let found = config.map(|file| campaign::read(file, extra, progress));
     let (campaign, subject) = found.map_or((None, None), |(campaign, subject)| (Some(campaign), subject));
+    let build = readings::Build { cuda: cfg!(feature = "cuda"), wgpu: cfg!(feature = "wgpu") };
     Readings {
         processor: machine::processor(),
         memory: machine::memory(),
         disk: machine::disk(out),
         nvidia: gpu::nvidia(),
-        build: readings::Build { cuda: cfg!(feature = "cuda"), wgpu: cfg!(feature = "wgpu") },
+        forces: forces::measure(subject, &build, progress),
+        build,
         campaign,
-        forces: forces::measure(subject, progress),
     }
 }
 
