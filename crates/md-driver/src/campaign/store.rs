@@ -10,7 +10,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use md_io::files;
@@ -273,7 +273,7 @@ fn lock(out: &Path) -> Result<(PathBuf, File)> {
         .open(&path)
         .with_context(cannot)?;
     let mut holder = String::new();
-    match file.try_lock() {
+    match lock_soon(&file) {
         Ok(()) => {
             // The system takes a lock from a process that is gone.
             if file.read_to_string(&mut holder).is_ok_and(|n| n > 0) {
@@ -302,6 +302,18 @@ fn lock(out: &Path) -> Result<(PathBuf, File)> {
     std::io::Seek::rewind(&mut file).with_context(cannot)?;
     file.write_all(holder.as_bytes()).with_context(cannot)?;
     Ok((folder, file))
+}
+
+/// Locks a file; whoever only looks whether it is locked ([`is_locked`]) is gone in a moment.
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    const TRIES: usize = 5;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+    file.try_lock()
 }
 
 /// Whether a process works in the output folder `out` now: it holds the lock. Where the file system has no locks, nobody
