@@ -12,7 +12,8 @@
 //!
 //! ```
 //! use md_core::{Element, System, Vec3};
-//! use md_testkit::{analytic::LennardJones, conformance};
+//! use md_probe::analytic::LennardJones;
+//! use md_testkit::conformance;
 //!
 //! let argon = System::new(
 //!     vec![Element::AR; 3],

@@ -92,7 +92,7 @@ impl Tolerances {
     }
 }
 
-/// All of [`probe`] on a potential, each number the worst over `systems`.
+/// All of [`md_probe`] on a potential, each number the worst over `systems`.
 ///
 /// Give it several systems of different size, away from equilibrium and without symmetry: where forces are
 /// zero or atoms equivalent, many faults are invisible.
