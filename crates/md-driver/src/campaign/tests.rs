@@ -204,3 +204,18 @@ fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
     drop(watch.stage("m", "gates", 1));
     assert_eq!(stages(), 1);
 }
+
+#[test]
+fn is_running_asks_the_lock_of_the_folder() {
+    let folder = folder();
+    let out = folder.path().join("out");
+    let options = CampaignOptions::new(folder.path().join("c.toml"));
+    let config = options.load_config().unwrap();
+    assert!(!Campaign::is_running(&out), "there is no folder");
+    let campaign = Campaign::open(&config, &options, &out, Begin::New, &Session::default()).unwrap();
+    assert!(Campaign::is_running(&out));
+    // A campaign that was killed leaves its lock file behind, with a process number that another program may have by now.
+    drop(campaign);
+    assert!(!Campaign::is_running(&out));
+    assert!(Campaign::open(&config, &options, &out, Begin::Resume, &Session::default()).is_ok());
+}
