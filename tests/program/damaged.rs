@@ -5,22 +5,11 @@ use std::time::{Duration, Instant};
 
 use md_driver::config::{self, ConfigError};
 use md_driver::plan::plan;
-use md_testkit::damage::{Edit, damaged};
+use md_testkit::damage::{Edit, damaged, edits, many_cases};
 use md_train::TrainingConfig;
 use proptest::prelude::*;
 
 use crate::support::repository;
-
-fn many() -> ProptestConfig {
-    let usual = ProptestConfig::default();
-    ProptestConfig { cases: 4 * usual.cases, ..usual }
-}
-
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = any::<(u8, u32, u16, u32)>();
-    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
-    prop::collection::vec(edit, 1..5)
-}
 
 fn text(file: &[u8], edits: &[Edit]) -> String {
     String::from_utf8_lossy(&damaged(file, edits)).into_owned()
@@ -47,10 +36,10 @@ fn read(text: &str, path: &Path) -> Result<usize, ConfigError> {
 }
 
 proptest! {
-    #![proptest_config(many())]
+    #![proptest_config(many_cases(4))]
 
     #[test]
-    fn a_damaged_campaign_is_read_or_refused(file in 0..CAMPAIGNS.len(), edits in edits()) {
+    fn a_damaged_campaign_is_read_or_refused(file in 0..CAMPAIGNS.len(), edits in edits(1..5)) {
         let text = text(CAMPAIGNS[file], &edits);
         match read(&text, &repository("configs/damaged.toml")) {
             Ok(runs) => prop_assert!(runs <= 100_000),
@@ -63,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn so_is_a_damaged_training_file(file in 0..TRAINING.len(), edits in edits()) {
+    fn so_is_a_damaged_training_file(file in 0..TRAINING.len(), edits in edits(1..5)) {
         if let Err(error) = TrainingConfig::parse(&text(TRAINING[file], &edits), "train.toml".as_ref()) {
             prop_assert!(error.to_string().starts_with("train.toml"), "{}", error);
         }

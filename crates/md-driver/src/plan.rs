@@ -88,20 +88,6 @@ impl fmt::Display for Filter {
     }
 }
 
-impl TryFrom<String> for Filter {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Filter> for String {
-    fn from(value: Filter) -> String {
-        value.to_string()
-    }
-}
-
 /// `I/N` of `--shard`: the I-th of N shares of a plan, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -130,19 +116,26 @@ impl fmt::Display for Shard {
     }
 }
 
-impl TryFrom<String> for Shard {
-    type Error = String;
+/// Both are stored as they are written on the command line, and checked when they are read back.
+macro_rules! stored_as_text {
+    ($($type:ty),*) => {$(
+        impl TryFrom<String> for $type {
+            type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+    )*};
 }
 
-impl From<Shard> for String {
-    fn from(value: Shard) -> String {
-        value.to_string()
-    }
-}
+stored_as_text!(Filter, Shard);
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,26 +2,14 @@
 
 use md_results::Results;
 use md_results::progress::CampaignProgress;
-use md_testkit::damage::{Edit, damaged};
+use md_testkit::damage::{damaged, edits, many_cases};
 use proptest::prelude::*;
 
-/// Many more than usual: a case takes some microseconds.
-fn many() -> ProptestConfig {
-    let usual = ProptestConfig::default();
-    ProptestConfig { cases: 8 * usual.cases, ..usual }
-}
-
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = any::<(u8, u32, u16, u32)>();
-    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
-    prop::collection::vec(edit, 1..6)
-}
-
 proptest! {
-    #![proptest_config(many())]
+    #![proptest_config(many_cases(8))]
 
     #[test]
-    fn damaged_records_are_read_or_refused(edits in edits()) {
+    fn damaged_records_are_read_or_refused(edits in edits(1..6)) {
         let results = r#"{"schema_version": 1, "campaign": {"name": "c", "config_sha256": "", "seed": 1, "started": "",
             "finished": ""}, "provenance": {"mdproof_version": "0", "threads": 1, "device_requested": "cpu",
             "device_used": "cpu"}, "criteria": [{"use": "production", "thresholds": {"k": {"value": 1.0, "source":

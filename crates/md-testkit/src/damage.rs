@@ -1,5 +1,9 @@
 //! Damaged files, for tests of readers: what disks, editors and people who mean harm make of a sound one.
 
+use std::ops::Range;
+
+use proptest::prelude::*;
+
 /// One thing that happens to a file. Numbers are taken modulo what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edit {
@@ -11,6 +15,19 @@ pub struct Edit {
     pub length: u16,
     /// From where, or with what.
     pub with: u32,
+}
+
+/// As many edits of any kind as `n` allows.
+pub fn edits(n: Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
+    let edit = any::<(u8, u32, u16, u32)>();
+    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
+    prop::collection::vec(edit, n)
+}
+
+/// So many times the usual number of cases: reading a damaged file takes some microseconds.
+pub fn many_cases(times: u32) -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: times * usual.cases, ..usual }
 }
 
 /// Numbers that counts, sizes and energies are replaced by.

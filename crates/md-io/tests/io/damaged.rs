@@ -6,20 +6,8 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use md_io::extxyz::{self, FrameReader, FrameToWrite, LabelKeys, LabelledFrame, XyzError, write_frame};
-use md_testkit::damage::{Edit, damaged};
+use md_testkit::damage::{damaged, edits, many_cases};
 use proptest::prelude::*;
-
-/// Many more than usual: a case takes some microseconds.
-fn many() -> ProptestConfig {
-    let usual = ProptestConfig::default();
-    ProptestConfig { cases: 8 * usual.cases, ..usual }
-}
-
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = any::<(u8, u32, u16, u32)>();
-    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
-    prop::collection::vec(edit, 1..6)
-}
 
 /// Reads as the program does, whether it is gzip or not.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
@@ -72,20 +60,20 @@ fn check(outcome: Result<Vec<LabelledFrame>, XyzError>) -> Result<(), TestCaseEr
 }
 
 proptest! {
-    #![proptest_config(many())]
+    #![proptest_config(many_cases(8))]
 
     #[test]
-    fn a_damaged_frame_is_read_or_refused(file in 0..FILES.len(), edits in edits()) {
+    fn a_damaged_frame_is_read_or_refused(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(damaged(FILES[file], &edits))))?;
     }
 
     #[test]
-    fn so_is_a_damaged_frame_that_was_compressed(file in 0..FILES.len(), edits in edits()) {
+    fn so_is_a_damaged_frame_that_was_compressed(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(gzip(&damaged(FILES[file], &edits)))))?;
     }
 
     #[test]
-    fn a_damaged_gzip_stream_is_read_or_refused(file in 0..FILES.len(), edits in edits()) {
+    fn a_damaged_gzip_stream_is_read_or_refused(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(damaged(&gzip(FILES[file]), &edits))))?;
     }
 
