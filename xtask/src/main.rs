@@ -105,7 +105,7 @@ fn test() -> Result<()> {
     step("tidy", cargo().args(["run", "--quiet", "--package", "xtask", "--", "tidy"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets"];
     step("clippy", cargo().args(clippy).args(FEATURES).args(["--", "-D", "warnings"]))?;
-    let (runner, whole): (&[&str], _) = if have_nextest() {
+    let (runner, without_kernels): (&[&str], _) = if have_nextest() {
         (&["nextest", "run", "--workspace", "--no-fail-fast"], ["--filterset", "not test(device::network)"])
     } else {
         (
@@ -123,7 +123,7 @@ fn test() -> Result<()> {
             );
         }
         println!("== kernels: SKIPPED, there is no Vulkan driver (Debian: apt install mesa-vulkan-drivers)");
-        tests.args(whole);
+        tests.args(without_kernels);
     }
     step("tests", &mut tests)?;
     step("doctests", cargo().args(["test", "--workspace", "--doc"]).args(FEATURES))?;

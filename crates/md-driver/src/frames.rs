@@ -20,9 +20,6 @@ use serde::{Deserialize, Serialize};
 use crate::evaluate::{Errors, Source};
 use crate::labels;
 
-/// Name of the file in the output folder.
-pub const FILE: &str = "frames.extxyz";
-
 /// Spans of time in which label errors are reported.
 const TIME_BINS: usize = 5;
 

@@ -30,6 +30,12 @@ pub use number::{number, with_unit};
 pub use run::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
 pub use series::{Column, Series, series_id};
 
+/// Name of the file in the output folder of a campaign.
+pub const FILE: &str = "results.json";
+
+/// Name of the file beside it with frames that models visited, to look at and to label (extended XYZ).
+pub const FRAMES_FILE: &str = "frames.extxyz";
+
 /// Stands for a molecule where pairs of elements were looked at, which need no molecule.
 pub const ELEMENT_PAIRS: &str = "element pairs";
 

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use md_driver::campaign::RESULTS;
 use md_driver::config::{Device, Implementation};
 use md_model::Precision;
 use md_results::{Results, ResultsError};
@@ -59,6 +58,6 @@ pub fn stem(path: &Path) -> String {
 
 /// `results.json` of a folder, or the file itself.
 pub fn read_results(path: &Path) -> Result<Results, ResultsError> {
-    let file = if path.is_dir() { path.join(RESULTS) } else { path.to_owned() };
+    let file = if path.is_dir() { path.join(md_results::FILE) } else { path.to_owned() };
     Results::read(&file)
 }

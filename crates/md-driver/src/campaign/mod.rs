@@ -72,7 +72,7 @@ impl Campaign {
     ) -> Result<Self> {
         let now = Identity::of(config, options)?;
         let begun = Identity::read(&out.join(store::FOLDER))?;
-        let holds_results = begun.is_some() || out.join(RESULTS).exists();
+        let holds_results = begun.is_some() || out.join(md_results::FILE).exists();
         let place = out.display();
         match (begin, begun) {
             (Begin::Resume, Some(begun)) => {
@@ -145,7 +145,7 @@ impl Campaign {
                     .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
             })
             .collect();
-        frames::begin(&out.join(frames::FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
+        frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
         save(&mut results, out)?;
         let watch = Watch::new(progress, &results, &names, out);
         for (place, index) in named.into_iter().enumerate() {
@@ -212,9 +212,6 @@ fn beside(out: &Path) -> PathBuf {
     }
     name(n)
 }
-
-/// Name of the file with the results.
-pub const RESULTS: &str = "results.json";
 
 /// The results of a campaign before anything is measured.
 fn nothing_yet(config: &Config, options: &CampaignOptions, molecules: &[LoadedMolecule]) -> Results {
@@ -312,7 +309,7 @@ fn save(results: &mut Results, out: &Path) -> Result<(), Halt> {
     md_criteria::judge(results);
     let performance = Performance::of(results);
     results
-        .write(&out.join(RESULTS))
+        .write(&out.join(md_results::FILE))
         .and_then(|()| md_results::write_json(&out.join("md_performance_results.json"), &performance))
         .map_err(|error| Halt::Storage(error.into()))
 }

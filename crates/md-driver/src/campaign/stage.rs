@@ -355,7 +355,8 @@ impl ModelStage<'_> {
 
     /// Writes the frames that were visited.
     fn keep(&self, visited: &[VisitedRun]) -> Result<(), Halt> {
-        frames::append(&self.out.join(frames::FILE), &self.model.record.name, visited).map_err(Halt::Storage)
+        frames::append(&self.out.join(md_results::FRAMES_FILE), &self.model.record.name, visited)
+            .map_err(Halt::Storage)
     }
 
     /// The gates once more where the model's own runs went: at the hottest frames of each molecule.

@@ -31,7 +31,7 @@ pub struct Frames {
 /// # Errors
 /// A folder without frames, a file that cannot be written.
 pub fn run(a: &Frames, out: &mut dyn Write) -> Result<u8> {
-    let from = a.results.join(md_driver::frames::FILE);
+    let from = a.results.join(md_results::FRAMES_FILE);
     let n = md_driver::frames::select(&from, &a.out, a.model.as_deref(), a.molecule.as_deref())?;
     writeln!(out, "{n} frames: {}", a.out.display())?;
     Ok(exit::AS_EXPECTED)

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use md_driver::frames;
 use md_io::files::write_atomically;
 use md_results::{Performance, Results};
 
@@ -29,7 +28,7 @@ pub const HTML: &str = "report.html";
 pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let definitions = md_criteria::definitions();
     // Without frames the report says so: results can be sent around alone.
-    let moving = folder.join(frames::FILE);
+    let moving = folder.join(md_results::FRAMES_FILE);
     let trajectories = if moving.exists() { md_report::trajectories(&moving)? } else { Vec::new() };
     let html = md_report::html(results, &definitions, &trajectories)?;
     for (name, text) in [

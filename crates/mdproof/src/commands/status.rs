@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use md_driver::campaign::{Campaign, RESULTS};
+use md_driver::campaign::Campaign;
 use md_driver::provenance;
 use md_results::Results;
 use md_results::progress::{self, CampaignProgress};
@@ -37,7 +37,7 @@ enum StatusFormat {
 pub fn run(a: &Status, out: &mut dyn Write) -> Result<u8> {
     let file = a.folder.join(progress::FILE);
     let progress = file.exists().then(|| CampaignProgress::read(&file)).transpose()?;
-    let results = a.folder.join(RESULTS);
+    let results = a.folder.join(md_results::FILE);
     let results = results.exists().then(|| Results::read(&results)).transpose()?;
     if progress.is_none() && results.is_none() {
         bail!(

@@ -128,7 +128,7 @@ pub(super) fn conclude(
             "the results are complete in {folder}, the reports are not: mdproof report {folder} writes them"
         )
     })?;
-    let file = folder.join(campaign::RESULTS);
+    let file = folder.join(md_results::FILE);
     if json {
         out.write_all(&std::fs::read(&file)?)?;
     } else {
