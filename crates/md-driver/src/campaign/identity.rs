@@ -187,7 +187,8 @@ impl Identity {
 }
 
 fn short(sha256: Option<&str>) -> String {
-    sha256.map_or_else(|| "none (it cannot be read)".to_owned(), |s| format!("{}...", &s[..s.len().min(12)]))
+    sha256
+        .map_or_else(|| "none (it cannot be read)".to_owned(), |s| format!("{}...", s.get(..12).unwrap_or(s)))
 }
 
 fn quoted(line: Option<&str>) -> String {
@@ -196,4 +197,19 @@ fn quoted(line: Option<&str>) -> String {
 
 fn or_nothing(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_takes_any_text_for_a_checksum() {
+        assert_eq!(short(Some("0123456789abcdef")), "0123456789ab...");
+        assert_eq!(short(Some("01")), "01...");
+        assert_eq!(
+            short(Some("a\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}")),
+            "a\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}..."
+        );
+    }
 }

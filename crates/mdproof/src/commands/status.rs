@@ -35,6 +35,8 @@ enum StatusFormat {
 /// # Errors
 /// A folder without a campaign, files that cannot be read.
 pub fn run(a: &Status, out: &mut dyn Write) -> Result<u8> {
+    // Asked first: a campaign that ends while its files are read has then written that it is over.
+    let alive = Campaign::is_running(&a.folder);
     let file = a.folder.join(progress::FILE);
     let progress = file.exists().then(|| CampaignProgress::read(&file)).transpose()?;
     let results = a.folder.join(md_results::FILE);
@@ -45,7 +47,6 @@ pub fn run(a: &Status, out: &mut dyn Write) -> Result<u8> {
             a.folder.display()
         );
     }
-    let alive = Campaign::is_running(&a.folder);
     let definitions = md_criteria::definitions();
     let status =
         md_report::status(progress.as_ref(), results.as_ref(), &definitions, &provenance::now(), alive);
