@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
     let folder =
         if text.contains("../../../") { "../tests/cases/bad/fuzz.toml" } else { "../configs/fuzz.toml" };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    match config::parse(text, &path, &[]) {
+    match config::parse(text, &path, &[], &config::Own::default()) {
         Ok(config) => drop(plan(&config)),
         Err(error) => {
             let message = error.to_string();

@@ -28,7 +28,7 @@ const TRAINING: [&[u8]; 2] =
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
 fn read(text: &str, path: &Path) -> Result<usize, ConfigError> {
     let start = Instant::now();
-    let config = config::parse(text, path, &[]);
+    let config = config::parse(text, path, &[], &config::Own::default());
     let runs =
         config.map(|config| plan(&config).map_or(0, |groups| groups.iter().map(|g| g.runs.len()).sum()));
     assert!(start.elapsed() < Duration::from_secs(20));

@@ -1,7 +1,9 @@
 //! The campaign file: strict TOML, checked to the last key before anything runs.
 
+mod code;
 mod criteria;
 mod file;
+mod own;
 mod reader;
 mod runs;
 
@@ -16,6 +18,7 @@ use md_model::Precision;
 use md_results::{CriteriaSet, Verdict};
 use serde::{Deserialize, Serialize};
 
+pub use own::{MakeIntegrator, MakePotential, Own, OwnIntegrator, OwnPotential};
 use reader::{Reader, is_name};
 
 /// What is wrong with a campaign file, and where.
@@ -45,7 +48,9 @@ pub struct Config {
     pub name: String,
     /// Seed of all random streams.
     pub seed: u64,
-    /// SHA-256 of the file.
+    /// Text of the file.
+    pub text: String,
+    /// Its SHA-256.
     pub sha256: String,
     /// Models, at least one.
     pub models: Vec<ModelConfig>,
@@ -196,6 +201,8 @@ pub enum ModelSource {
     Checkpoint(PathBuf),
     /// The closed-form control potential: tests the engine, is not judged.
     Control,
+    /// A potential that the program brings.
+    Own(OwnPotential),
     /// Named in the campaign, to be given with `--model NAME=CHECKPOINT`.
     NotGiven,
 }
@@ -219,9 +226,9 @@ pub struct MoleculeConfig {
 /// A grid of runs: models x molecules x temperatures x replicas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
-    /// Indices of its models.
+    /// Indices of its models; none for all, in a campaign that is built in code.
     pub models: Vec<usize>,
-    /// Indices of its molecules.
+    /// Indices of its molecules; none for all, in a campaign that is built in code.
     pub molecules: Vec<usize>,
     /// What is held constant.
     pub ensemble: Ensemble,
@@ -373,11 +380,12 @@ impl std::str::FromStr for ModelArgument {
     }
 }
 
-/// Reads and checks the campaign file at `path`; `extra` models are added or replace those of their name.
+/// Reads and checks the campaign file at `path`; `extra` models are added or replace those of their name, and so are the
+/// potentials of `own`.
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub fn load(path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
+pub fn load(path: &Path, extra: &[ModelArgument], own: &Own) -> Result<Config, ConfigError> {
     let error = |message| ConfigError { file: path.to_owned(), line: None, message };
     let mut bytes = Vec::new();
     File::open(path)
@@ -388,7 +396,7 @@ pub fn load(path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError>
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| error("cannot be read: it is not UTF-8 text: is this a campaign file?".to_owned()))?;
-    parse(&text, path, extra)
+    parse(&text, path, extra, own)
 }
 
 /// Most bytes of a campaign file.
@@ -399,8 +407,8 @@ const TOO_LARGE: &str = "has more than 1 MiB: is this a campaign file?";
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub fn parse(text: &str, path: &Path, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
-    let reader = Reader { path, text };
+pub fn parse(text: &str, path: &Path, extra: &[ModelArgument], own: &Own) -> Result<Config, ConfigError> {
+    let reader = Reader { path, text, own };
     if text.len() > MOST_BYTES { Err(reader.error(None, TOO_LARGE)) } else { reader.read(extra) }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use md_core::units::FS_PER_PS;
@@ -17,8 +17,8 @@ use md_metrics::ForceErrorAccumulator;
 use md_results::{Evaluation, Series, TimeBin};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Errors, Source};
 use crate::labels;
+use crate::measure::evaluate::{Errors, Source};
 
 /// Spans of time in which label errors are reported.
 const TIME_BINS: usize = 5;
@@ -197,6 +197,20 @@ pub struct Label {
     pub time_ps: f64,
     /// The frame, which has forces.
     pub frame: LabelledFrame,
+}
+
+/// Labelled frames of earlier runs, and the file they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) file: PathBuf,
+    pub(crate) labels: Vec<Label>,
+}
+
+impl Labels {
+    /// Those of the runs of a model on a molecule.
+    pub(crate) fn of<'a>(&'a self, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Label> {
+        self.labels.iter().filter(move |l| l.model == model && l.molecule == molecule)
+    }
 }
 
 /// Reads labelled frames and checks that each says where it comes from, is of that molecule and has forces.

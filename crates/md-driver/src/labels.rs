@@ -11,7 +11,7 @@ use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::composition;
 use md_results::ForceErrors;
 
-use crate::evaluate::formula;
+use crate::measure::evaluate::formula;
 
 /// Frames of which a model is asked, evenly spread over all.
 const SAMPLE: usize = 16;

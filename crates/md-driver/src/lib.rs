@@ -6,22 +6,21 @@
 //! Not in this crate: a command line, progress bars, signals, exit statuses, statics.
 
 pub mod campaign;
-pub mod compare;
 pub mod config;
 mod curves;
-pub mod evaluate;
+mod error;
 pub mod frames;
-pub mod gates;
 mod geometries;
 mod labels;
-mod minimum;
+pub mod measure;
 pub mod models;
+pub mod molecule;
 pub mod plan;
 pub mod progress;
 pub mod provenance;
 pub mod record;
-mod shift;
-pub mod speed;
+
+pub use error::CampaignError;
 
 /// An error with its causes, but for those that it has named already.
 pub fn in_full(error: &anyhow::Error) -> String {

@@ -10,7 +10,7 @@ use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Gpu, Precisio
 use md_probe::analytic::Control;
 use md_results::{Envelope, Role, Verdict};
 
-use crate::config::{Device, Implementation, ModelConfig, ModelSource};
+use crate::config::{Device, Implementation, ModelConfig, ModelSource, OwnPotential};
 
 /// A model that is ready to run.
 pub struct LoadedModel {
@@ -23,6 +23,8 @@ pub struct LoadedModel {
     /// The same, by the plainest implementation there is, in f64: what `potential` is compared with. Absent where there is
     /// only one.
     pub plain: Option<Box<dyn Potential>>,
+    /// Whether `oracle` is `potential` once more, so that its rounding cannot be told.
+    pub one_format: bool,
     /// Implementation and precision of `plain`.
     pub plain_path: String,
     /// Implementation and precision of `potential`, such as `native-f32`.
@@ -67,6 +69,9 @@ pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Optio
             student(config, path).with_context(|| format!("model '{}'", config.name))?
         }
         ModelSource::Control => control(config, molecules)?,
+        ModelSource::Own(potential) => {
+            own(config, potential).with_context(|| format!("model '{}'", config.name))?
+        }
         ModelSource::NotGiven => return Ok(None),
     };
     for (molecule, system) in molecules {
@@ -135,6 +140,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         architecture: Some(checkpoint.architecture().clone()),
         path: format!("{}-{precision}", potential.implementation()),
         plain_path: format!("{}-{}", plain.implementation(), Precision::F64),
+        one_format: false,
         plain: Some(Box::new(plain)),
         potential: Box::new(potential),
         oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
@@ -192,9 +198,28 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         potential: Box::new(potential),
         elements,
         architecture: None,
+        one_format: false,
         plain: None,
         plain_path: String::new(),
         path: "closed-form-f64".to_owned(),
+        load_s,
+    })
+}
+
+/// A potential of the program's own: in one format and one implementation, so that there is nothing to compare it with.
+fn own(config: &ModelConfig, potential: &OwnPotential) -> Result<LoadedModel> {
+    let (made, load_s) = timed(|| (potential.make)());
+    let made = made?;
+    Ok(LoadedModel {
+        record: md_results::Model { architecture: made.name().to_owned(), ..unloaded(config) },
+        path: made.name().to_owned(),
+        potential: made,
+        oracle: (potential.make)()?,
+        one_format: true,
+        plain: None,
+        plain_path: String::new(),
+        elements: Vec::new(),
+        architecture: None,
         load_s,
     })
 }

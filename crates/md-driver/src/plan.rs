@@ -292,6 +292,17 @@ pub fn planned(
     }
 }
 
+/// The groups of one model.
+pub fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
+    groups.iter().filter(|g| g.model == model).cloned().collect()
+}
+
+/// The molecules that these groups run, in the order of the campaign.
+pub fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
+    let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
+    molecules.into_iter().collect()
+}
+
 fn matches(config: &Config, filter: &Filter, run: &PlannedRun) -> bool {
     match filter {
         Filter::Model(name) => config.models[run.model].name == *name,

@@ -3,7 +3,7 @@
 use std::io;
 
 use md_criteria::Outcome;
-use md_driver::campaign::Halt;
+use md_driver::CampaignError;
 
 /// Everything is as the campaign expects it, or the command did what it was asked for.
 pub const AS_EXPECTED: u8 = 0;
@@ -37,7 +37,11 @@ pub fn status_of(error: &anyhow::Error) -> u8 {
             )
         })
     };
-    if error.downcast_ref::<Halt>().is_some() || error.chain().any(is_full) { INTERRUPTED } else { BAD_INPUT }
+    match error.downcast_ref::<CampaignError>() {
+        Some(CampaignError::Interrupted | CampaignError::Storage(_)) => INTERRUPTED,
+        _ if error.chain().any(is_full) => INTERRUPTED,
+        _ => BAD_INPUT,
+    }
 }
 
 /// The exit status of what a campaign came to.
@@ -63,8 +67,11 @@ mod tests {
             (anyhow!("an unknown key"), BAD_INPUT),
             (anyhow!(denied()).context("cannot write a.xyz"), BAD_INPUT),
             (anyhow!(full()).context("cannot write a.xyz"), INTERRUPTED),
-            (anyhow!(Halt::Interrupted), INTERRUPTED),
-            (Err::<(), _>(Halt::Storage(anyhow!(denied()))).context("make room").unwrap_err(), INTERRUPTED),
+            (anyhow!(CampaignError::Interrupted), INTERRUPTED),
+            (
+                Err::<(), _>(CampaignError::Storage(denied().into())).context("make room").unwrap_err(),
+                INTERRUPTED,
+            ),
         ] {
             assert_eq!(status_of(&error), status, "{error:#}");
         }

@@ -9,8 +9,9 @@ use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
 use md_results::{Run, RunFate, Series};
 use serde::{Deserialize, Serialize};
 
-use super::dynamics::{Cut, Start, integrator, set_out};
-use super::stage::ModelStage;
+use super::adaptive::Cut;
+use super::dynamics::{Start, integrator, set_out};
+use super::runner::Runner;
 use super::store::Halt;
 use super::watch::StageTicker;
 use crate::config::RunConfig;
@@ -74,7 +75,7 @@ struct Pace {
     kept: Instant,
 }
 
-impl<'a> ModelStage<'a> {
+impl<'a> Runner<'a> {
     /// Makes the runs `planned` of `grid`, of so many steps, in lock step.
     ///
     /// # Errors
@@ -135,9 +136,11 @@ impl<'a> ModelStage<'a> {
                         if let Some(mut writer) = writer {
                             writer.checkpoint().map_err(full)?;
                         }
+                        ticker.finish();
                         return self.finish(grid, planned, *running, steps, progress.wall_s, cut);
                     }
                 };
+                ticker.finish();
                 ticker = self.ticker(grid, &progress, steps);
             }
             let asked_to_stop = self.store.keep_going();
@@ -161,9 +164,11 @@ impl<'a> ModelStage<'a> {
     ) -> Option<(InProgress, Option<TrajectoryWriter>)> {
         let kept: InProgress = self.store.runs(name)?;
         let mut writer = None;
-        if let (Phase::Running(running), Some(stride)) = (&kept.phase, grid.trajectory_stride) {
+        if let (Phase::Running(running), Some(stride), Some(out)) =
+            (&kept.phase, grid.trajectory_stride, self.out)
+        {
             let files = trajectory_files(planned, &running.alive);
-            let folder = self.out.join(TRAJECTORIES);
+            let folder = out.join(TRAJECTORIES);
             let compression = grid.trajectory_compression;
             match TrajectoryWriter::reopen(&folder, &files, stride, compression, &running.trajectories) {
                 Ok(reopened) => writer = Some(reopened),
@@ -200,9 +205,9 @@ impl<'a> ModelStage<'a> {
         let broken_ratio = self.config.limits.broken_bond_ratio;
         let recorder = Recorder::new(&state, &structures, grid, &began, broken_ratio)?;
         let visited = Visited::new(&structures, steps, self.config.frames_per_run);
-        let writer = match grid.trajectory_stride {
-            Some(stride) if !alive.is_empty() => {
-                let folder = self.out.join(TRAJECTORIES);
+        let writer = match (grid.trajectory_stride, self.out) {
+            (Some(stride), Some(out)) if !alive.is_empty() => {
+                let folder = out.join(TRAJECTORIES);
                 let files = trajectory_files(planned, &alive);
                 let compression = grid.trajectory_compression;
                 Some(TrajectoryWriter::create(&folder, &files, stride, compression).map_err(full)?)

@@ -5,13 +5,13 @@ use md_core::{State, System};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::stage::ModelStage;
+use super::runner::Runner;
 use super::store::{Halt, Panicked, isolated};
 use crate::config::{Device, ModelConfig};
 use crate::in_full;
 use crate::models::{self, LoadedModel};
 
-impl ModelStage<'_> {
+impl Runner<'_> {
     /// [`Store::part`] of this model. One that panicked is loaded anew, and where a device answers no more, the processor
     /// tries, too.
     pub(super) fn attempt<T: Serialize + DeserializeOwned>(

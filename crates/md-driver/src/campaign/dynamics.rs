@@ -1,7 +1,5 @@
 //! The runs of one model.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
 use md_core::units::FS_PER_PS;
 use md_core::{Limits, Potential, State, System, mechanics};
@@ -11,29 +9,20 @@ use md_dynamics::{
 };
 use md_results::{Results, Run, RunFate};
 
-use super::LoadedMolecule;
+use super::adaptive::Cut;
 use super::batch::{Moving, Ran};
-use super::stage::ModelStage;
+use super::runner::Runner;
 use super::store::{Halt, Panicked, isolated};
 use crate::config::{Config, Ensemble, RunConfig};
 use crate::frames::VisitedRun;
 use crate::in_full;
+pub(super) use crate::measure::RelaxedMolecules;
+use crate::measure::View;
+use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun};
 
 /// Friction of the thermostat that prepares an NVE run, 1/ps: it forgets the start within half a picosecond.
 const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
-
-/// Relaxed molecules by their index in the campaign.
-pub(super) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
-
-/// How long runs are allowed to be, and why not as long as planned.
-#[derive(Debug, Clone)]
-pub(super) struct Cut {
-    /// At most so long, ps.
-    pub(super) duration_ps: f64,
-    /// Why.
-    pub(super) reason: String,
-}
 
 /// Where a run starts: the geometry, and the limits that end it.
 pub(super) struct Start<'a> {
@@ -50,7 +39,7 @@ pub(super) struct RanGroup(Vec<Ran>);
 
 impl RanGroup {
     /// Adds it to what there is.
-    pub(super) fn keep(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
+    pub(super) fn enter(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
         for Ran { run, frames, series } in self.0 {
             visited.push(VisitedRun {
                 run: run.id.clone(),
@@ -64,7 +53,7 @@ impl RanGroup {
     }
 }
 
-impl ModelStage<'_> {
+impl Runner<'_> {
     /// Makes the runs of one group, those in lock step that are not made yet, and keeps some of the frames they visit.
     /// `relaxed` holds every molecule that could be relaxed.
     ///
@@ -198,7 +187,7 @@ fn part(run: &PlannedRun, steps: u64) -> String {
 }
 
 /// Where a run starts, or why it cannot: its molecule came apart in the relaxation, or could not be relaxed.
-pub(super) fn start<'a>(
+fn start<'a>(
     config: &Config,
     molecules: &'a [LoadedMolecule],
     grid: &RunConfig,
@@ -240,8 +229,23 @@ pub(super) fn set_out(
     Ok(Moving { state, scheme, course })
 }
 
+/// The state that a run of the model begins with, and its limits; `None` where it does not begin.
+///
+/// # Errors
+/// What the potential returns.
+pub(crate) fn begin(
+    cx: &View<'_>,
+    group: &Group<'_>,
+    run: &PlannedRun,
+    potential: &mut dyn Potential,
+) -> Result<Option<(State, Limits)>> {
+    let Ok(start) = start(cx.config, cx.molecules, group.config, run, cx.relaxed) else { return Ok(None) };
+    let state = prepare(group.config, run, &start, potential)?;
+    Ok(state.map(|state| (state, start.limits)))
+}
+
 /// The state that a run begins with; `None` where it diverges while it is prepared.
-pub(super) fn prepare(
+fn prepare(
     grid: &RunConfig,
     planned: &PlannedRun,
     start: &Start<'_>,

@@ -5,42 +5,36 @@
 //! the model takes for an atom.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use md_core::{
-    Batch, Configuration, Evaluation, Limits, Observer, Potential, PotentialError, Request as Asked, System,
-    Vec3,
+    Batch, Configuration, Evaluation, Limits, Observer, Potential, PotentialError, Request, System, Vec3,
 };
-use md_dynamics::{RunOptions, advance};
-use md_io::extxyz::{self, FrameToWrite, LabelKeys, write_frame};
+use md_dynamics::{RelaxOutcome, Relaxed, RunOptions, advance};
+use md_io::extxyz::{FrameToWrite, write_frame};
 use md_io::trajectory::Compression;
 use md_model::Precision;
 use md_probe::analytic::LennardJones;
-use md_results::{Role, Verdict};
+use md_results::{Stage as StageId, Verdict};
 
 use super::batch::Moving;
 use super::dynamics::{Start, integrator, set_out};
-use super::explain::ladder_steps;
 use super::options::CampaignOptions;
-use super::stage::GATE_FRAMES;
-use super::{Inputs, LoadedMolecule, groups_of, in_share, molecules_of};
-use crate::config::{Config, Device, Ensemble, Implementation, ModelConfig, ModelSource, RunConfig};
-use crate::gates::Gates;
+use super::{Inputs, in_share, nothing_yet};
+use crate::config::{Config, Device, Implementation, ModelConfig, ModelSource, RunConfig};
+use crate::frames::{VisitedFrame, VisitedRun};
+use crate::measure::{Cost, Needs, Output, RelaxedMolecules, STAGES, Stage, Subject, View, speed};
 use crate::models::{self, LoadedModel};
-use crate::plan::{Group, PlannedRun};
+use crate::molecule::LoadedMolecule;
+use crate::plan::{Group, PlannedRun, groups_of, molecules_of};
 use crate::progress::Progress;
 use crate::record::Recorder;
-use crate::{compare, speed};
 
 /// Time that one measurement takes, at least.
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// Calls that find a minimum to 0.001 eV/Å, typically.
-const RELAXATION_CALLS: f64 = 150.0;
 
 /// What a run leaves in the results, the report and the state, and a molecule of a model: of configs/m6.toml, MiB.
 const MIB_PER_RUN: f64 = 0.06;
@@ -105,12 +99,17 @@ pub struct Seconds {
 ///
 /// # Errors
 /// Bad input, and what the potentials return.
-pub fn forecast(config: &Config, options: &CampaignOptions, progress: &dyn Progress) -> Result<Forecast> {
-    let Inputs { config, molecules, models: mut loaded, .. } = Inputs::read(config, options)?;
+pub(super) fn forecast(
+    config: &Config,
+    options: &CampaignOptions,
+    progress: &dyn Progress,
+) -> Result<Forecast> {
+    let Inputs { config, molecules, models: mut loaded, labels, .. } = Inputs::read(config, options)?;
     let config = &config;
+    let results = nothing_yet(config, options, &molecules);
     let (groups, own) = in_share(config, &molecules, options)?;
     let planned = own.as_ref().unwrap_or(&groups);
-    let mut rehearsed = BTreeMap::new();
+    let mut rehearsals = Rehearsals::default();
     let mut models = Vec::new();
     for (index, model) in loaded.iter_mut().enumerate() {
         let mine = groups_of(index, planned);
@@ -137,13 +136,20 @@ pub fn forecast(config: &Config, options: &CampaignOptions, progress: &dyn Progr
                 seconds.dynamics += dynamics_s(config, &molecules, group, model)?;
                 ticker.tick();
             }
-            let whole = groups_of(index, &groups);
-            for m in molecules_of(whole.iter()) {
-                of_molecule_s(&molecules, m, &whole, model, &mut rehearsed, &mut seconds)?;
-            }
-            if model.record.role == Role::Candidate {
-                seconds.gates += element_pairs_s(model, &molecules)?;
-            }
+            let groups = groups_of(index, &groups);
+            let (relaxed, visited) = as_planned(&molecules, &groups);
+            let cx = View {
+                config,
+                molecules: &molecules,
+                labels: &labels,
+                model: index,
+                groups: &groups,
+                relaxed: &relaxed,
+                visited: &visited,
+                stopped_early: false,
+                results: &results,
+            };
+            stages_s(&cx, model, &mut rehearsals, &mut seconds)?;
             of_model.seconds = Some(seconds);
         }
         models.push(of_model);
@@ -214,71 +220,100 @@ fn dynamics_s(
     Ok(per_step_s * (grid.equilibration_steps + grid.steps) as f64)
 }
 
-/// Time of everything but the runs on molecule `m`.
-fn of_molecule_s(
-    molecules: &[LoadedMolecule],
-    m: usize,
-    groups: &[Group<'_>],
+/// The relaxed molecules and visited frames of a model whose molecules stay as they are.
+fn as_planned(molecules: &[LoadedMolecule], groups: &[Group<'_>]) -> (RelaxedMolecules, Vec<VisitedRun>) {
+    let relaxed = |m: usize| {
+        let system = molecules[m].system.clone();
+        let outcome = RelaxOutcome::Converged;
+        (m, Relaxed { system, outcome, steps: 0, max_force_ev_per_angstrom: 0.0, energy_ev: 0.0 })
+    };
+    let visited = |run: &PlannedRun| {
+        let LoadedMolecule { record, system, .. } = &molecules[run.molecule];
+        VisitedRun {
+            run: run.id.clone(),
+            molecule: record.name.clone(),
+            temperature_k: run.temperature_k,
+            frames: vec![VisitedFrame {
+                time_ps: 0.0,
+                system: system.clone(),
+                energy_ev: 0.0,
+                forces: Vec::new(),
+            }],
+        }
+    };
+    let runs = groups.iter().flat_map(|g| &g.runs);
+    (molecules_of(groups.iter()).into_iter().map(relaxed).collect(), runs.map(visited).collect())
+}
+
+/// Time of everything but the runs.
+fn stages_s(
+    cx: &View<'_>,
     model: &mut LoadedModel,
-    rehearsed: &mut BTreeMap<usize, [Cost; 2]>,
+    rehearsals: &mut Rehearsals,
     seconds: &mut Seconds,
 ) -> Result<()> {
-    let LoadedMolecule { record, system, references, trajectories, .. } = &molecules[m];
-    let potential_s = call_s(model.potential.as_mut(), system)?;
-    let oracle_s = call_s(model.oracle.as_mut(), system)?;
-    let plain_s = model.plain.as_mut().map_or(Ok(0.0), |plain| call_s(plain.as_mut(), system))?;
-    let atoms = system.n_atoms() as f64;
-    let price = |cost: &Cost| {
-        let Cost { potential, oracle, plain } = cost;
-        (*potential as f64 * potential_s + *oracle as f64 * oracle_s + *plain as f64 * plain_s) / atoms
-    };
-    let name = record.name.as_str();
-    let [of_structure, of_frame] = match rehearsed.entry(m) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(empty) => empty.insert([
-            rehearse(|gates, model| gates.of_structure(model, name, system))?,
-            rehearse(|gates, model| gates.of_frame(model, name, "", system))?,
-        ]),
-    };
-    let of_molecule = |group: &&Group<'_>| group.runs.iter().filter(|run| run.molecule == m).count();
-    let runs: usize = groups.iter().map(|group| of_molecule(&group)).sum();
-    seconds.gates += price(of_structure) + GATE_FRAMES.min(runs) as f64 * price(of_frame);
-    seconds.gates += oracle_s * (RELAXATION_CALLS + 6.0 * atoms);
-
-    let mut calls = RELAXATION_CALLS;
-    if model.record.role == Role::Candidate {
-        for file in references {
-            calls += extxyz::open(file, LabelKeys::default())?.count() as f64;
-        }
-        for file in trajectories {
-            calls += compare::steps(file)? as f64;
+    let mut per_atom: BTreeMap<String, [f64; 3]> = BTreeMap::new();
+    let role = model.record.role;
+    for stage in STAGES.iter().filter(|stage| stage.applies_to(role)) {
+        for subject in stage.subjects(cx, model) {
+            let Some(system) = subject.system()? else { continue };
+            let place = subject.place().to_owned();
+            let [potential_s, oracle_s, reference_s] = match per_atom.get(&place) {
+                Some(known) => *known,
+                None => *per_atom.entry(place).or_insert(seconds_per_atom(model, &system)?),
+            };
+            let cost = match stage.cost(cx, &subject)? {
+                Some(cost) => cost,
+                None => rehearsals.cost(*stage, cx, &subject)?,
+            };
+            let mut cost_s =
+                cost.potential * potential_s + cost.oracle * oracle_s + cost.reference * reference_s;
+            if cost.timed_calls {
+                cost_s += speed::seconds(potential_s * system.n_atoms() as f64);
+            }
+            match stage.id() {
+                StageId::Gates | StageId::Minimum => seconds.gates += cost_s,
+                _ => seconds.rest += cost_s,
+            }
         }
     }
-    let with_ladder = |g: &&Group<'_>| g.config.ensemble == Ensemble::Nve && of_molecule(g) > 0;
-    calls += groups.iter().filter(with_ladder).count() as f64 * ladder_steps();
-    seconds.rest += calls * potential_s + speed::seconds(potential_s);
     Ok(())
 }
 
-/// Time of the curves of all pairs of elements.
-fn element_pairs_s(model: &mut LoadedModel, molecules: &[LoadedMolecule]) -> Result<f64> {
-    let elements = model.elements_to_pair(molecules.iter().map(|m| &m.system));
-    let Some(&element) = elements.first() else { return Ok(0.0) };
-    let cost = rehearse(|gates, model| gates.of_element_pairs(model, &elements))?;
-    let positions = vec![Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0)];
-    let per_call_s = call_s(model.oracle.as_mut(), &System::new(vec![element; 2], positions)?)?;
-    Ok(0.5 * cost.oracle as f64 * per_call_s)
+/// Time of energy and forces of an atom of a system: by the potential of the runs, that in f64, and the reference
+/// implementation, s.
+fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]> {
+    let atoms = system.n_atoms() as f64;
+    let potential_s = call_s(model.potential.as_mut(), system)?;
+    let oracle_s = call_s(model.oracle.as_mut(), system)?;
+    let reference_s = model.plain.as_mut().map_or(Ok(0.0), |plain| call_s(plain.as_mut(), system))?;
+    Ok([potential_s, oracle_s, reference_s].map(|s| s / atoms))
 }
 
-/// Energies and forces of so many atoms, by potential, by its oracle, and by the plainest implementation.
-struct Cost {
-    potential: u64,
-    oracle: u64,
-    plain: u64,
+/// What stages cost on their subjects: found once for all models.
+#[derive(Default)]
+struct Rehearsals(BTreeMap<(&'static str, String), Cost>);
+
+impl Rehearsals {
+    /// What a stage asks of potentials that cost nothing.
+    fn cost(&mut self, stage: &dyn Stage, cx: &View<'_>, subject: &Subject<'_>) -> Result<Cost> {
+        // Frames of one molecule cost the same.
+        let key = match stage.needs() {
+            Needs::Runs => subject.place().to_owned(),
+            _ => subject.key(),
+        };
+        let key = (stage.title(), key);
+        if let Some(known) = self.0.get(&key) {
+            return Ok(*known);
+        }
+        let cost = rehearse(|model| stage.measure(cx, subject, model, &mut Output::new("a rehearsal")))?;
+        self.0.insert(key, cost);
+        Ok(cost)
+    }
 }
 
-/// What some gates ask for.
-fn rehearse(gates: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>) -> Result<Cost> {
+/// What a measurement asks of potentials that cost nothing.
+fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost> {
     let [potential, oracle, plain] = [(); 3].map(|()| Stand::default());
     let mut model = LoadedModel {
         record: models::unloaded(&ModelConfig {
@@ -291,6 +326,7 @@ fn rehearse(gates: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>) -> R
         }),
         potential: Box::new(potential.clone()),
         oracle: Box::new(oracle.clone()),
+        one_format: false,
         plain: Some(Box::new(plain.clone())),
         plain_path: String::new(),
         path: String::new(),
@@ -298,9 +334,10 @@ fn rehearse(gates: impl FnOnce(&mut Gates, &mut LoadedModel) -> Result<()>) -> R
         architecture: None,
         load_s: 0.0,
     };
-    gates(&mut Gates::new("a rehearsal"), &mut model)?;
-    let atoms = |stand: &Stand| stand.atoms.load(Ordering::Relaxed);
-    Ok(Cost { potential: atoms(&potential), oracle: atoms(&oracle), plain: atoms(&plain) })
+    measure(&mut model)?;
+    let [potential, oracle, reference] =
+        [potential, oracle, plain].map(|stand| stand.atoms.load(Ordering::Relaxed) as f64);
+    Ok(Cost { potential, oracle, reference, timed_calls: false })
 }
 
 /// Stands for a potential, and counts the atoms that it is asked about.
@@ -314,14 +351,14 @@ impl Potential for Stand {
         "a stand-in"
     }
 
-    fn check(&self, _: &Batch, _: Asked) -> Result<(), PotentialError> {
+    fn check(&self, _: &Batch, _: Request) -> Result<(), PotentialError> {
         Ok(())
     }
 
     fn evaluate(
         &mut self,
         c: Configuration<'_>,
-        request: Asked,
+        request: Request,
         out: &mut Evaluation,
     ) -> Result<(), PotentialError> {
         self.atoms.fetch_add(c.positions.len() as u64, Ordering::Relaxed);
@@ -334,7 +371,7 @@ fn call_s(potential: &mut dyn Potential, system: &System) -> Result<f64> {
     let batch = Batch::new(std::slice::from_ref(system));
     let configuration = Configuration { batch: &batch, positions: system.positions() };
     let mut out = Evaluation::default();
-    seconds_of_a_call(|| Ok(potential.evaluate(configuration, Asked::FORCES, &mut out)?))
+    seconds_of_a_call(|| Ok(potential.evaluate(configuration, Request::FORCES, &mut out)?))
 }
 
 /// Time of a call, s: the mean over a moment, the first call left out.

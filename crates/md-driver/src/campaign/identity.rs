@@ -51,7 +51,7 @@ impl Identity {
     ///
     /// # Errors
     /// A program or campaign file that cannot be read.
-    pub fn of(config: &Config, options: &CampaignOptions) -> Result<Self> {
+    pub fn new(config: &Config, options: &CampaignOptions) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program itself")?;
         let program_sha256 =
             files::sha256_file(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -80,8 +80,6 @@ impl Identity {
         if let Some(labels) = &options.labels {
             enter("labels".to_owned(), labels);
         }
-        let text = std::fs::read_to_string(&options.config)
-            .with_context(|| format!("cannot read {}", options.config.display()))?;
         Ok(Identity {
             campaign: config.name.clone(),
             started: provenance::now(),
@@ -89,7 +87,7 @@ impl Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             program_sha256,
             options: options.absolute(),
-            config: text,
+            config: config.text.clone(),
             files: inputs,
             finished: false,
         })

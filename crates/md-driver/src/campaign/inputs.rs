@@ -1,19 +1,19 @@
 //! All that a campaign reads.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use md_core::{System, bonds, mechanics};
-use md_results::{Failure, Molecule, Role, Stage};
+use md_core::System;
+use md_results::{Failure, Role, Stage};
 
 use super::options::CampaignOptions;
-use super::stage::Labels;
-use super::{in_share, molecules_of, store};
-use crate::config::{Config, MoleculeConfig};
-use crate::labels::{self, Sample};
+use super::{in_share, store};
+use crate::config::Config;
+use crate::frames::Labels;
+use crate::labels::Sample;
 use crate::models::LoadedModel;
-use crate::plan::{Group, plan};
+use crate::molecule::{LoadedMolecule, load_molecule};
+use crate::plan::{Group, molecules_of, plan};
 use crate::{frames, in_full, models};
 
 /// All that a campaign reads.
@@ -177,69 +177,6 @@ fn check_labels<'a>(
         }
     }
     Ok(())
-}
-
-/// A molecule of the campaign with its structure.
-pub struct LoadedMolecule {
-    /// What the results say about it.
-    pub record: Molecule,
-    /// Its structure.
-    pub system: System,
-    pub(crate) references: Vec<PathBuf>,
-    /// Of the labelled frames of each.
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) trajectories: Vec<PathBuf>,
-    pub(crate) frequencies_per_cm: Vec<f64>,
-}
-
-/// Reads the structure of a molecule, and checks that its other files are about the same atoms. With `keep_going` it
-/// goes without those that are not, and says why.
-///
-/// # Errors
-/// What is wrong with them.
-pub fn load_molecule(
-    config: &MoleculeConfig,
-    keep_going: bool,
-) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {
-    let system = md_io::extxyz::read_system(&config.structure)?;
-    let mut without = Vec::new();
-    let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<(PathBuf, Sample)>> {
-        let mut sound = Vec::new();
-        for file in files {
-            match labels::check_reference(file, &system, with_forces) {
-                Ok(sample) => sound.push((file.clone(), sample)),
-                Err(error) if keep_going => without.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sound)
-    };
-    let (references, samples) = sound(&config.references, true)?.into_iter().unzip();
-    let trajectories = sound(&config.trajectories, false)?.into_iter().map(|(file, _)| file).collect();
-    let modes = 3 * system.n_atoms()
-        - 3
-        - mechanics::rotational_degrees_of_freedom(system.masses_amu(), system.positions());
-    let given = config.frequencies_per_cm.len();
-    if given != 0 && given != modes {
-        bail!("frequencies_per_cm has {given} numbers, the molecule has {modes} vibrations");
-    }
-    let elements: BTreeSet<_> = system.elements().iter().copied().collect();
-    let loaded = LoadedMolecule {
-        record: Molecule {
-            name: config.name.clone(),
-            atoms: system.n_atoms(),
-            elements: elements.iter().map(|e| e.symbol().to_owned()).collect(),
-            structure_sha256: md_io::files::sha256_file(&config.structure)?,
-            bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
-            reference_frequencies_per_cm: config.frequencies_per_cm.clone(),
-        },
-        system,
-        references,
-        samples,
-        trajectories,
-        frequencies_per_cm: config.frequencies_per_cm.clone(),
-    };
-    Ok((loaded, without))
 }
 
 fn load_labels(config: &Config, molecules: &[LoadedMolecule], file: &Path) -> Result<Labels> {

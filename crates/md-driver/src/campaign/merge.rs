@@ -10,7 +10,9 @@ use super::batch::TRAJECTORIES;
 use super::identity::Identity;
 use super::options::{CampaignOptions, Session};
 use super::store::{self, FOLDER, Store};
-use super::{Begin, Campaign};
+use super::{Begin, Campaign, Output};
+use crate::config::Own;
+use crate::error::CampaignError;
 use crate::progress::Progress;
 
 /// What each share measures for itself, so that the times differ.
@@ -20,7 +22,22 @@ const MACHINE: &str = "machine";
 ///
 /// # Errors
 /// Shares that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
-pub fn merge(shards: &[PathBuf], out: &Path, session: &Session, progress: &dyn Progress) -> Result<Results> {
+pub fn merge(
+    shards: &[PathBuf],
+    out: &Path,
+    session: &Session,
+    progress: &dyn Progress,
+) -> Result<Results, CampaignError> {
+    Ok(join(shards, out, session, progress)?.run_inner()?)
+}
+
+/// The whole campaign, with what the shards measured in its store.
+fn join<'p>(
+    shards: &[PathBuf],
+    out: &Path,
+    session: &Session,
+    progress: &'p dyn Progress,
+) -> Result<Campaign<'p>> {
     let identities = shards.iter().map(|folder| identity(folder)).collect::<Result<Vec<_>>>()?;
     let Some(first) = identities.first() else { bail!("no shares were given") };
     all_there(shards, &identities)?;
@@ -39,22 +56,23 @@ pub fn merge(shards: &[PathBuf], out: &Path, session: &Session, progress: &dyn P
     }
 
     let options = CampaignOptions { shard: None, ..first.options.clone() };
-    let config = options.load_config()?;
+    let config = options.load_config(&Own::default())?;
     let whole = Identity { options: options.clone(), ..first.clone() };
-    let differences = whole.differences(&Identity::of(&config, &options)?);
+    let differences = whole.differences(&Identity::new(&config, &options)?);
     if !differences.is_empty() {
         bail!(
             "the shares were measured with other inputs:\n  {}\ngive them back to join the shares",
             differences.join("\n  ")
         );
     }
-    let mut campaign = Campaign::open(&config, &options, out, Begin::Resume, session)?;
+    let output = Output::Folder { path: out.to_owned(), begin: Begin::Resume };
+    let mut campaign = Campaign::open(&config, &options, &output, session, progress)?;
     campaign.identity.started = identities.iter().map(|i| i.started.clone()).min().unwrap_or_default();
     gather(shards, &campaign.store)?;
     for folder in shards {
         copy_trajectories(folder, out)?;
     }
-    campaign.run(progress)
+    Ok(campaign)
 }
 
 fn identity(folder: &Path) -> Result<Identity> {

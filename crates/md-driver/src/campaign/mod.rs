@@ -1,16 +1,16 @@
 //! Runs a campaign: every stage of every model, written to the output folder as it is measured.
 
+mod adaptive;
 mod batch;
+mod builder;
 mod device;
 mod dynamics;
-mod economy;
-mod explain;
 mod forecast;
 mod identity;
 mod inputs;
 mod merge;
 mod options;
-mod stage;
+mod runner;
 mod store;
 mod watch;
 
@@ -21,20 +21,25 @@ use anyhow::{Result, bail};
 use md_results::{LeftOut, Performance, Results, SCHEMA_VERSION};
 
 use crate::config::Config;
-use crate::plan::{Filter, Group, only, plan, share};
+use crate::error::CampaignError;
+use crate::measure::speed;
+use crate::molecule::LoadedMolecule;
+use crate::plan::{Filter, Group, groups_of, only, plan, share};
 use crate::progress::Progress;
-use crate::{frames, models, provenance, speed};
+use crate::{frames, models, provenance};
 use identity::Identity;
 use inputs::Inputs;
-use stage::ModelStage;
+use runner::{Part, Runner};
 use store::Store;
 use watch::Watch;
 
-pub use forecast::{Forecast, ModelForecast, Seconds, forecast};
-pub use inputs::{LoadedMolecule, check_references, load_molecule};
+pub use builder::{CampaignBuilder, Output};
+pub(crate) use dynamics::begin;
+pub use forecast::{Forecast, ModelForecast, Seconds};
+pub use inputs::check_references;
 pub use merge::merge;
 pub use options::{CampaignOptions, Session};
-pub use store::Halt;
+pub(crate) use store::Halt;
 
 /// How a campaign begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,30 +52,56 @@ pub enum Begin {
     Beside,
 }
 
-/// A campaign in its output folder, with all that it reads.
-pub struct Campaign {
-    /// The folder.
-    pub out: PathBuf,
+/// A campaign with all that it reads, ready to run.
+///
+/// ```no_run
+/// use md_driver::campaign::{Begin, Campaign, CampaignOptions, Output};
+///
+/// let campaign = Campaign::builder()
+///     .options(CampaignOptions::new("campaign.toml"))
+///     .output(Output::Folder { path: "out".into(), begin: Begin::New })
+///     .open()?;
+/// let results = campaign.run()?;
+/// println!("{}", results.models[0].summary);
+/// # Ok::<(), md_driver::CampaignError>(())
+/// ```
+pub struct Campaign<'p> {
+    out: Option<PathBuf>,
     options: CampaignOptions,
     store: Store,
     identity: Identity,
     inputs: Inputs,
+    progress: &'p dyn Progress,
 }
 
-impl Campaign {
-    /// Reads all that `config` names, and opens `out` for it, or a folder beside it.
-    ///
-    /// # Errors
-    /// Bad input, before anything is written. A folder with results that must not be overwritten, with those of other
-    /// inputs, or that another process works in.
-    pub fn open(
+impl<'p> Campaign<'p> {
+    /// A campaign from its parts.
+    pub fn builder() -> CampaignBuilder<'p> {
+        CampaignBuilder::default()
+    }
+
+    /// The folder it writes to, where it does: the one that was asked for, or one beside it ([`Begin::Beside`]).
+    pub fn folder(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    fn open(
         config: &Config,
         options: &CampaignOptions,
-        out: &Path,
-        begin: Begin,
+        output: &Output,
         session: &Session,
+        progress: &'p dyn Progress,
     ) -> Result<Self> {
-        let now = Identity::of(config, options)?;
+        let now = Identity::new(config, options)?;
+        let options = options.clone();
+        let (out, begin) = match output {
+            Output::Memory => {
+                let inputs = Inputs::read(config, &options)?;
+                let store = Store::in_memory(session);
+                return Ok(Campaign { out: None, options, store, identity: now, inputs, progress });
+            }
+            Output::Folder { path, begin } => (path, *begin),
+        };
         let begun = Identity::read(&out.join(store::FOLDER))?;
         let holds_results = begun.is_some() || out.join(md_results::FILE).exists();
         let place = out.display();
@@ -84,7 +115,7 @@ impl Campaign {
                         differences.join("\n  ")
                     );
                 }
-                let inputs = Inputs::read(config, options)?;
+                let inputs = Inputs::read(config, &options)?;
                 let store = Store::resume(out, session)?;
                 tracing::info!("going on in {place}: {} parts are done", store.n_parts());
                 if begun.cpu != now.cpu {
@@ -95,7 +126,7 @@ impl Campaign {
                         name(&now.cpu)
                     );
                 }
-                Ok(Campaign { out: out.to_owned(), options: options.clone(), store, identity: begun, inputs })
+                Ok(Campaign { out: Some(out.clone()), options, store, identity: begun, inputs, progress })
             }
             (Begin::Resume, None) if holds_results => bail!(
                 "{place} holds results, but nothing to go on with: choose another --out, or begin beside them by --force-new"
@@ -105,24 +136,29 @@ impl Campaign {
                  another --out"
             ),
             _ => {
-                let out = if holds_results { beside(out) } else { out.to_owned() };
-                let inputs = Inputs::read(config, options)?;
+                let out = if holds_results { beside(out) } else { out.clone() };
+                let inputs = Inputs::read(config, &options)?;
                 let store = Store::create(&out, &now, session)?;
-                Ok(Campaign { out, options: options.clone(), store, identity: now, inputs })
+                Ok(Campaign { out: Some(out), options, store, identity: now, inputs, progress })
             }
         }
     }
 
-    /// Runs the campaign and writes what it measures to its folder: `results.json`, `md_performance_results.json` and, where it
-    /// asks for them, `trajectories/`.
+    /// Runs the campaign and judges its models. What it measures is written to its folder, where it has one, as it comes:
+    /// `results.json`, `md_performance_results.json`, frames and, where it asks for them, `trajectories/`.
     ///
     /// A model that fails in one run does not stop the others.
     ///
     /// # Errors
-    /// [`Halt`] when the campaign was interrupted, or what it measures cannot be kept; a plan of which nothing is left.
-    pub fn run(self, progress: &dyn Progress) -> Result<Results> {
-        let Campaign { out, options, store, mut identity, inputs } = self;
-        let out = out.as_path();
+    /// [`CampaignError::Interrupted`] when it was asked to stop; [`CampaignError::Storage`] when what it measures cannot be
+    /// stored; a plan of which nothing is left.
+    pub fn run(self) -> Result<Results, CampaignError> {
+        Ok(self.run_inner()?)
+    }
+
+    fn run_inner(self) -> Result<Results> {
+        let Campaign { out, options, store, mut identity, inputs, progress } = self;
+        let out = out.as_deref();
         let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
         let config = &config;
         let (groups, own) = in_share(config, &molecules, &options)?;
@@ -145,14 +181,17 @@ impl Campaign {
                     .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
             })
             .collect();
-        frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?; // what a campaign that goes on has visited is kept elsewhere
+        if let Some(out) = out {
+            // What a campaign that is resumed has visited is stored elsewhere.
+            frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?;
+        }
         save(&mut results, out)?;
         let watch = Watch::new(progress, &results, &names, out);
         for (place, index) in named.into_iter().enumerate() {
             if let Some(loaded) = &mut loaded[index] {
-                let whole = groups_of(index, &groups);
-                let share = own.as_ref().map(|own| groups_of(index, own));
-                let mut stage = ModelStage {
+                let groups = groups_of(index, &groups);
+                let shard = own.as_ref().map(|own| groups_of(index, own));
+                let mut runner = Runner {
                     config,
                     index,
                     loaded_for: &loaded_for[index],
@@ -163,7 +202,7 @@ impl Campaign {
                     out,
                     watch: &watch,
                 };
-                stage.measure(&whole, share.as_deref(), &mut results)?;
+                runner.measure(Part { groups: &groups, shard: shard.as_deref() }, &mut results)?;
                 let record = &mut results.models[place];
                 // A device may have failed on the way.
                 record.device.clone_from(&loaded.record.device);
@@ -176,8 +215,10 @@ impl Campaign {
         speed::relate_to_machine(&mut results.speed, &results.machine);
         results.campaign.finished = provenance::now();
         save(&mut results, out)?;
-        identity.finished = true;
-        identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
+        if let Some(out) = out {
+            identity.finished = true;
+            identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
+        }
         watch.finish();
         store.finish();
         Ok(results)
@@ -287,18 +328,8 @@ fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
     Ok(replicas.into_iter().map(named).collect())
 }
 
-fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
-    groups.iter().filter(|g| g.model == model).cloned().collect()
-}
-
-/// The molecules that these groups run, in the order of the campaign.
-pub fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
-    let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
-    molecules.into_iter().collect()
-}
-
-/// Judges what has been measured so far and writes it, so that a later failure loses nothing.
-fn save(results: &mut Results, out: &Path) -> Result<(), Halt> {
+/// Judges what has been measured so far and writes it where there is a folder, so that a later failure loses nothing.
+fn save(results: &mut Results, out: Option<&Path>) -> Result<(), Halt> {
     let devices = |of: fn(&md_results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
         if named.is_empty() { "cpu".to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
@@ -307,6 +338,7 @@ fn save(results: &mut Results, out: &Path) -> Result<(), Halt> {
     results.provenance.device_used = devices(|m| m.device.as_ref());
     speed::relate_to_first(results);
     md_criteria::judge(results);
+    let Some(out) = out else { return Ok(()) };
     let performance = Performance::of(results);
     results
         .write(&out.join(md_results::FILE))

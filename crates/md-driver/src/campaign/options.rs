@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, Config, ConfigError, Device, ModelArgument};
+use crate::config::{self, Config, ConfigError, Device, ModelArgument, Own};
 use crate::plan::{Filter, Shard};
 
 /// The campaign file and what is asked for beside it. All of it decides what is measured, so that the state of a
@@ -44,12 +44,12 @@ impl CampaignOptions {
         }
     }
 
-    /// Reads the campaign file, and sets the models and the device that are asked for.
+    /// Reads the campaign file, and sets the models and the device that are asked for, and what the program brings.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line.
-    pub fn load_config(&self) -> Result<Config, ConfigError> {
-        let mut config = config::load(&self.config, &self.models)?;
+    pub fn load_config(&self, own: &Own) -> Result<Config, ConfigError> {
+        let mut config = config::load(&self.config, &self.models, own)?;
         config.use_device(self.device);
         Ok(config)
     }

@@ -39,16 +39,24 @@ pub enum Halt {
     Storage(anyhow::Error),
 }
 
-/// The state of a campaign in its output folder, which belongs to this process alone while it lives.
+/// The state of a campaign: in its output folder, which belongs to this process alone while it lives, or in memory, where
+/// nothing needs to be kept, since nobody asks twice.
 pub struct Store {
-    folder: PathBuf,
     session: Session,
+    folder: Option<Locked>,
     parts: RefCell<Parts>,
+}
+
+/// A folder that belongs to this process.
+struct Locked {
+    path: PathBuf,
     lock: File,
 }
 
+#[derive(Default)]
 struct Parts {
-    journal: Journal,
+    /// Where they are kept, if anywhere.
+    journal: Option<Journal>,
     /// What was found and has not been asked for yet: nobody asks twice.
     known: BTreeMap<String, Vec<u8>>,
 }
@@ -67,8 +75,13 @@ impl Store {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
         let journal = Journal::create(&path)?;
-        let parts = RefCell::new(Parts { journal, known: BTreeMap::new() });
-        Ok(Store { folder, session: session.clone(), parts, lock })
+        let parts = RefCell::new(Parts { journal: Some(journal), known: BTreeMap::new() });
+        Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
+    }
+
+    /// A campaign in memory.
+    pub fn in_memory(session: &Session) -> Self {
+        Store { session: session.clone(), folder: None, parts: RefCell::default() }
     }
 
     /// A campaign that goes on in the output folder `out`.
@@ -94,7 +107,8 @@ impl Store {
         } else {
             (Journal::create(&path)?, BTreeMap::new()) // stopped before the first part
         };
-        Ok(Store { folder, session: session.clone(), parts: RefCell::new(Parts { journal, known }), lock })
+        let parts = RefCell::new(Parts { journal: Some(journal), known });
+        Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
 
     /// Finished parts that were found.
@@ -145,6 +159,9 @@ impl Store {
     /// # Errors
     /// [`Halt::Storage`].
     pub fn put<T: Serialize>(&self, parts: &[(&str, &T)]) -> Result<(), Halt> {
+        if self.folder.is_none() {
+            return Ok(());
+        }
         let bytes: Vec<Vec<u8>> = parts.iter().map(|(_, value)| encode(value)).collect::<Result<_, _>>()?;
         let records: Vec<(&str, &[u8])> =
             parts.iter().zip(&bytes).map(|((name, _), bytes)| (*name, bytes.as_slice())).collect();
@@ -164,13 +181,15 @@ impl Store {
     }
 
     fn append(&self, records: &[(&str, &[u8])]) -> Result<(), Halt> {
-        let mut parts = self.parts.borrow_mut();
-        parts.journal.append(records).map_err(|error| Halt::Storage(error.into()))
+        match &mut self.parts.borrow_mut().journal {
+            Some(journal) => journal.append(records).map_err(|error| Halt::Storage(error.into())),
+            None => Ok(()),
+        }
     }
 
     /// The runs in progress, if they are those called `name`.
     pub fn runs<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let path = self.folder.join(RUNS);
+        let path = self.folder.as_ref()?.path.join(RUNS);
         let bytes = match files::read_checked(&path) {
             Ok(bytes) => bytes?,
             Err(error) => {
@@ -194,7 +213,8 @@ impl Store {
     /// # Errors
     /// [`Halt::Storage`].
     pub fn put_runs<T: Serialize>(&self, name: &str, runs: &T) -> Result<(), Halt> {
-        let path = self.folder.join(RUNS);
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path = folder.path.join(RUNS);
         let bytes = [encode(&name)?, encode(runs)?].concat();
         files::write_checked(&path, &bytes)
             .with_context(|| format!("cannot write {}", path.display()))
@@ -203,7 +223,7 @@ impl Store {
 
     /// Whether it is time to keep the runs in progress, which were last kept (or begun) at `last`.
     pub fn is_due(&self, last: Instant) -> bool {
-        last.elapsed() >= self.session.save_every
+        self.folder.is_some() && last.elapsed() >= self.session.save_every
     }
 
     /// # Errors
@@ -214,9 +234,10 @@ impl Store {
 
     /// The campaign is over: nobody works here any more.
     pub fn finish(self) {
+        let Some(Locked { path, lock }) = self.folder else { return };
         // Whoever comes next would only hear of a process that is gone.
-        let _ = self.lock.set_len(0);
-        let _ = std::fs::remove_file(self.folder.join(RUNS));
+        let _ = lock.set_len(0);
+        let _ = std::fs::remove_file(path.join(RUNS));
     }
 }
 

@@ -9,6 +9,7 @@ use md_results::{Failure, RunFate, Stage, Verdict};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Own;
 use crate::progress::Quiet;
 
 /// How a potential fails.
@@ -84,6 +85,17 @@ fn folder() -> TempDir {
     folder
 }
 
+/// What is asked of the campaign in a folder, the campaign, and where it writes.
+fn opened(folder: &TempDir) -> (CampaignOptions, Config, PathBuf) {
+    let options = CampaignOptions::new(folder.path().join("c.toml"));
+    let config = options.load_config(&Own::default()).unwrap();
+    (options, config, folder.path().join("out"))
+}
+
+fn builder(options: &CampaignOptions, out: &Path, begin: Begin) -> CampaignBuilder<'static> {
+    Campaign::builder().options(options.clone()).output(Output::Folder { path: out.to_owned(), begin })
+}
+
 /// All that is measured of a model under a curse, and its record afterwards.
 fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
     let cursed = |systems: &[System]| -> Box<dyn Potential> {
@@ -102,13 +114,10 @@ fn measured_instead(
     device: &str,
     instead: Option<Instead<'_>>,
 ) -> (Results, md_results::Model) {
-    let options = CampaignOptions::new(folder.path().join("c.toml"));
-    let config = options.load_config().unwrap();
-    let out = folder.path().join("out");
-    let Campaign { store, inputs, .. } =
-        Campaign::open(&config, &options, &out, Begin::New, &Session::default()).unwrap();
+    let (options, config, out) = opened(folder);
+    let Campaign { store, inputs, .. } = builder(&options, &out, Begin::New).open().unwrap();
     let mut results = nothing_yet(&config, &options, &inputs.molecules);
-    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], &out);
+    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], Some(&out));
     let systems: Vec<System> = inputs.molecules.iter().map(|m| m.system.clone()).collect();
     let mut models = inputs.models;
     let mut model = models.remove(0).unwrap();
@@ -119,7 +128,7 @@ fn measured_instead(
     model.record.device_requested = Some(device.to_owned());
     results.models.push(md_results::Model { molecules: inputs.asked[0].clone(), ..model.record.clone() });
     let groups = plan(&config).unwrap();
-    let mut stage = ModelStage {
+    let mut runner = Runner {
         config: &config,
         index: 0,
         loaded_for: &[0, 1],
@@ -127,10 +136,10 @@ fn measured_instead(
         labels: &inputs.labels,
         model: &mut model,
         store: &store,
-        out: &out,
+        out: Some(&out),
         watch: &watch,
     };
-    stage.measure(&groups, None, &mut results).unwrap();
+    runner.measure(Part { groups: &groups, shard: None }, &mut results).unwrap();
     md_criteria::judge(&mut results);
     (results, model.record)
 }
@@ -192,9 +201,9 @@ fn a_run_that_nobody_can_make_has_failed_and_is_no_pass() {
 #[test]
 fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
     let folder = folder();
-    let options = CampaignOptions::new(folder.path().join("c.toml"));
-    let results = nothing_yet(&options.load_config().unwrap(), &options, &[]);
-    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], folder.path());
+    let (options, config, _) = opened(&folder);
+    let results = nothing_yet(&config, &options, &[]);
+    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], Some(folder.path()));
     let stages = || {
         let file = folder.path().join(md_results::progress::FILE);
         md_results::progress::CampaignProgress::read(&file).unwrap().models[0].stages.len()
@@ -208,14 +217,12 @@ fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
 #[test]
 fn is_running_asks_the_lock_of_the_folder() {
     let folder = folder();
-    let out = folder.path().join("out");
-    let options = CampaignOptions::new(folder.path().join("c.toml"));
-    let config = options.load_config().unwrap();
+    let (options, _, out) = opened(&folder);
     assert!(!Campaign::is_running(&out), "there is no folder");
-    let campaign = Campaign::open(&config, &options, &out, Begin::New, &Session::default()).unwrap();
+    let campaign = builder(&options, &out, Begin::New).open().unwrap();
     assert!(Campaign::is_running(&out));
     // A campaign that was killed leaves its lock file behind, with a process number that another program may have by now.
     drop(campaign);
     assert!(!Campaign::is_running(&out));
-    assert!(Campaign::open(&config, &options, &out, Begin::Resume, &Session::default()).is_ok());
+    assert!(builder(&options, &out, Begin::Resume).open().is_ok());
 }

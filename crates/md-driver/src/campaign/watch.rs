@@ -22,19 +22,20 @@ pub(crate) struct Watch<'p> {
 }
 
 struct Journal {
-    file: PathBuf,
+    /// Where the state is written, if anywhere.
+    file: Option<PathBuf>,
     state: CampaignProgress,
     written: Option<Instant>,
     refused: bool,
 }
 
 impl<'p> Watch<'p> {
-    /// For a campaign with these models, whose folder is `out`.
+    /// For a campaign with these models, whose folder is `out` if it has one.
     pub(crate) fn new(
         progress: &'p dyn Progress,
         results: &Results,
         models: &[String],
-        out: &std::path::Path,
+        out: Option<&std::path::Path>,
     ) -> Self {
         let model = |name: &String| ModelProgress { name: name.clone(), done: false, stages: Vec::new() };
         let state = CampaignProgress {
@@ -45,7 +46,8 @@ impl<'p> Watch<'p> {
             finished: false,
             models: models.iter().map(model).collect(),
         };
-        let mut journal = Journal { file: out.join(progress::FILE), state, written: None, refused: false };
+        let mut journal =
+            Journal { file: out.map(|out| out.join(progress::FILE)), state, written: None, refused: false };
         journal.write();
         Watch { progress, journal: Mutex::new(journal) }
     }
@@ -104,7 +106,16 @@ impl<'p> Watch<'p> {
             (index, stages.len() - 1)
         });
         journal.write();
-        StageTicker { watch: self, bar, stride, place, begun: Instant::now(), done: 0, first_ev: Vec::new() }
+        StageTicker {
+            watch: self,
+            bar,
+            stride,
+            place,
+            begun: Instant::now(),
+            done: 0,
+            over: false,
+            first_ev: Vec::new(),
+        }
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -118,7 +129,8 @@ impl Journal {
     fn write(&mut self) {
         self.state.updated = provenance::now();
         self.written = Some(Instant::now());
-        if let Err(error) = self.state.write(&self.file)
+        let Some(file) = &self.file else { return };
+        if let Err(error) = self.state.write(file)
             && !self.refused
         {
             self.refused = true;
@@ -132,7 +144,7 @@ impl Journal {
     }
 }
 
-/// The progress of one stage of one model; over when dropped.
+/// The progress of one stage of one model.
 pub(super) struct StageTicker<'a> {
     watch: &'a Watch<'a>,
     bar: Box<dyn Ticker>,
@@ -141,6 +153,7 @@ pub(super) struct StageTicker<'a> {
     place: Option<(usize, usize)>,
     begun: Instant,
     done: u64,
+    over: bool,
     /// Conserved energy of each system when it was first seen, eV.
     first_ev: Vec<Option<f64>>,
 }
@@ -155,6 +168,11 @@ impl StageTicker<'_> {
             self.enter(&mut journal, None, false);
             journal.write();
         }
+    }
+
+    /// All parts are done. Without this a stage was broken off.
+    pub(super) fn finish(mut self) {
+        self.over = true;
     }
 
     fn enter(&self, journal: &mut Journal, note: Option<String>, over: bool) {
@@ -174,7 +192,7 @@ impl StageTicker<'_> {
 impl Drop for StageTicker<'_> {
     fn drop(&mut self) {
         let mut journal = self.watch.journal();
-        self.enter(&mut journal, None, true);
+        self.enter(&mut journal, None, self.over);
         journal.write();
     }
 }

@@ -89,7 +89,8 @@ impl Reader<'_> {
     }
 }
 
-fn defaults() -> BTreeMap<String, Threshold> {
+/// The thresholds where the campaign file says nothing.
+pub(super) fn defaults() -> BTreeMap<String, Threshold> {
     let default =
         |c: &Criterion| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default)));
     md_criteria::ALL.iter().filter_map(default).collect()

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use md_results::Verdict;
 use toml::Spanned;
 
+use super::code::add_own;
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::{
     Config, ConfigError, Device, EconomyConfig, Implementation, LimitsConfig, ModelArgument, ModelConfig,
-    ModelSource, MoleculeConfig,
+    ModelSource, MoleculeConfig, Own,
 };
 
 /// Frames kept of every run where the campaign says nothing.
-const DEFAULT_FRAMES_PER_RUN: usize = 8;
+pub(super) const DEFAULT_FRAMES_PER_RUN: usize = 8;
 
 /// Most frames kept of every run: they are in memory until it ends.
 const MOST_FRAMES_PER_RUN: usize = 10_000;
@@ -30,6 +31,7 @@ const MOST_SHOWN: usize = 80;
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
+    pub(super) own: &'a Own,
 }
 
 impl Reader<'_> {
@@ -56,6 +58,7 @@ impl Reader<'_> {
         Ok(Config {
             name: name.clone(),
             seed: file.campaign.seed,
+            text: self.text.to_owned(),
             sha256: md_io::files::sha256(self.text.as_bytes()),
             runs: self.runs(&file.runs, &models, &molecules)?,
             limits: self.limits(file.limits)?,
@@ -124,6 +127,7 @@ impl Reader<'_> {
                 }),
             }
         }
+        self.own.potentials.iter().for_each(|potential| add_own(&mut models, potential));
         if models.is_empty() {
             return Err(self.error(None, "no model: add a [[model]] or give --model NAME=CHECKPOINT"));
         }
@@ -264,7 +268,7 @@ impl Reader<'_> {
     }
 }
 
-const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', begins with a letter or digit and has at most \
+pub(super) const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', begins with a letter or digit and has at most \
                          64 characters: it becomes part of file names";
 
 /// Whether `name` can be part of a file name anywhere.

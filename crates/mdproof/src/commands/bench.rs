@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use md_core::System;
 use md_driver::config::{Device, Implementation, ModelArgument};
+use md_driver::measure::speed;
+use md_driver::models;
 use md_driver::progress::Progress;
-use md_driver::{models, speed};
 use md_model::Precision;
 use md_results::Performance;
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use md_driver::config::{Device, Implementation, ModelArgument};
+use md_driver::measure::evaluate;
+use md_driver::models;
 use md_driver::progress::Progress;
-use md_driver::{evaluate, models};
 use md_io::extxyz::LabelKeys;
 use md_model::Precision;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use md_driver::campaign::{self, Begin, Campaign, CampaignOptions, Halt, Session};
-use md_driver::config::{Device, ModelArgument};
+use md_driver::campaign::{Begin, Campaign, CampaignOptions, Output, Session};
+use md_driver::config::{Device, ModelArgument, Own};
 use md_driver::plan::{Filter, Shard};
-use md_driver::provenance;
+use md_driver::{CampaignError, provenance};
 use md_results::Results;
 
 use super::{doctor, report};
@@ -79,15 +79,23 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         keep_going: a.keep_going,
         ..CampaignOptions::new(&a.config)
     };
-    let config = options.load_config()?;
+    let config = options.load_config(&Own::default())?;
     let latest = || Campaign::latest(Path::new(OUTPUT), &config.name).filter(|_| a.resume);
     let folder = a.out.clone().or_else(latest).unwrap_or_else(|| {
         Path::new(OUTPUT).join(format!("{}-{}", config.name, provenance::now().replace(':', "")))
     });
     let bars = bars.unless(a.quiet);
+    let builder = Campaign::builder().options(options).progress(&bars);
     if a.dry_run {
         let free_mib = doctor::free_mib(&folder);
-        write!(out, "{}", forecast::text(&campaign::forecast(&config, &options, &bars)?, free_mib))?;
+        write!(
+            out,
+            "{}",
+            forecast::text(
+                &builder.output(Output::Folder { path: folder, begin: Begin::New }).forecast()?,
+                free_mib
+            )
+        )?;
         return Ok(exit::AS_EXPECTED);
     }
     let begin = match (a.resume, a.force_new) {
@@ -95,12 +103,14 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         (false, true) => Begin::Beside,
         (false, false) => Begin::New,
     };
-    let session =
-        Session { save_every: a.save_every.unwrap_or(Session::SAVE_EVERY), stop: interrupt::requested() };
-    let campaign = Campaign::open(&config, &options, &folder, begin, &session)?;
-    let folder = campaign.out.clone();
+    let campaign = builder
+        .output(Output::Folder { path: folder.clone(), begin })
+        .save_every(a.save_every.unwrap_or(Session::SAVE_EVERY))
+        .stop(interrupt::requested())
+        .open()?;
+    let folder = campaign.folder().unwrap_or(&folder).to_owned();
     let go_on = format!("go on with the same command and --out {} --resume", folder.display());
-    let ran = interruptible(&folder, &go_on, out, || campaign.run(&bars))?;
+    let ran = interruptible(&folder, &go_on, out, || campaign.run())?;
     let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     if let Some(shard) = a.shard {
         let shares = folder.display();
@@ -144,7 +154,7 @@ pub(super) fn interruptible(
     folder: &Path,
     go_on: &str,
     out: &mut dyn Write,
-    campaign: impl FnOnce() -> Result<Results>,
+    campaign: impl FnOnce() -> Result<Results, CampaignError>,
 ) -> Result<Option<Results>> {
     interrupt::listen()?;
     let interrupted = format!("interrupted: what was measured is kept in {}: {go_on}", folder.display());
@@ -153,16 +163,13 @@ pub(super) fn interruptible(
     drop(guard);
     match ran {
         Ok(results) => Ok(Some(results)),
-        Err(error) => match error.downcast_ref::<Halt>() {
-            Some(Halt::Interrupted) => {
-                writeln!(out, "{interrupted}")?;
-                Ok(None)
-            }
-            Some(Halt::Storage(_)) => Err(error.context(format!(
-                "what was measured until now is kept in {}: make room, then {go_on}",
-                folder.display()
-            ))),
-            None => Err(error),
-        },
+        Err(CampaignError::Interrupted) => {
+            writeln!(out, "{interrupted}")?;
+            Ok(None)
+        }
+        Err(error @ CampaignError::Storage(_)) => Err(error).with_context(|| {
+            format!("what was measured until now is kept in {}: make room, then {go_on}", folder.display())
+        }),
+        Err(error) => Err(error.into()),
     }
 }

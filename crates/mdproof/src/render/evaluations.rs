@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use md_driver::evaluate::are_own;
+use md_driver::measure::evaluate::are_own;
 use md_results::{Evaluation, frames, number};
 
 /// Evaluations as a table in Markdown, a line for each set of frames.

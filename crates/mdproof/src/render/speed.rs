@@ -1,6 +1,6 @@
 //! Speed and memory as a table.
 
-use md_driver::speed::TIMESTEP_FS;
+use md_driver::measure::speed::TIMESTEP_FS;
 use md_results::{Performance, number};
 
 /// The rows and the machine as a table for a person.

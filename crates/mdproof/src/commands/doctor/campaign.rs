@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use md_core::System;
-use md_driver::campaign::{LoadedMolecule, check_references, load_molecule, molecules_of};
-use md_driver::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig};
+use md_driver::campaign::check_references;
+use md_driver::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig, Own};
+use md_driver::measure::reference_dynamics;
+use md_driver::molecule::{LoadedMolecule, load_molecule};
+use md_driver::plan::molecules_of;
 use md_driver::progress::Progress;
-use md_driver::{compare, in_full, models, plan};
+use md_driver::{in_full, models, plan};
 use md_io::extxyz::{self, LabelKeys};
 use md_model::Checkpoint;
 use md_results::Role;
@@ -27,7 +30,7 @@ pub(super) fn read(
         models: Vec::new(),
         molecules: Vec::new(),
     };
-    let config = match config::load(file, extra) {
+    let config = match config::load(file, extra, &Own::default()) {
         Ok(config) => config,
         Err(error) => return (failed(error.to_string()), None),
     };
@@ -123,7 +126,7 @@ fn read_molecule(molecule: &MoleculeConfig) -> (Molecule, Option<LoadedMolecule>
 /// Reads a file to its end.
 fn frames(path: &Path, kind: Kind) -> Reading {
     let read = match kind {
-        Kind::Trajectory => compare::check(path),
+        Kind::Trajectory => reference_dynamics::check(path),
         Kind::Structure | Kind::Reference => count(path),
     };
     match read {

@@ -5,9 +5,10 @@ use md_core::bonds;
 use md_dynamics::{RelaxOptions, RelaxOutcome, Relaxed};
 use md_results::Relaxation;
 
-use crate::campaign::LoadedMolecule;
-use crate::gates::Gates;
+use super::gates::Gates;
+use super::{Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
+use crate::molecule::LoadedMolecule;
 
 /// Forces at a minimum whose vibrations are looked at, eV/Å: 0.01 left would bend soft modes by some 1/cm.
 const FMAX_EV_PER_ANGSTROM: f64 = 1e-3;
@@ -16,11 +17,55 @@ const FMAX_EV_PER_ANGSTROM: f64 = 1e-3;
 /// abruptly in a sound model (along the line of CO₂) an error of 1e-4.
 const STEP_ANGSTROM: f64 = 2e-5;
 
+/// Calls that find a minimum to 0.001 eV/Å, typically.
+const RELAXATION_CALLS: f64 = 150.0;
+
+/// The minima of a model, from its relaxed molecules.
+pub(super) struct Minimum;
+
+impl Stage for Minimum {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Minimum
+    }
+
+    fn title(&self) -> &'static str {
+        "minima"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Minima
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        let subject = |&index: &usize| Subject::Molecule { index, molecule: &cx.molecules[index] };
+        cx.relaxed.keys().map(subject).collect()
+    }
+
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { index, molecule } = subject else { return Ok(()) };
+        let Some(relaxed) = cx.relaxed.get(index) else { return Ok(()) };
+        let record = relaxation(model, molecule, relaxed, &mut out.gates)?;
+        out.relaxations.push(record);
+        Ok(())
+    }
+
+    /// The relaxation to a smaller force, and six calls per atom for the Hessian.
+    fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
+        let atoms = subject.molecule().map_or(0, |m| m.system.n_atoms()) as f64;
+        let Cost { potential, .. } = Cost::calls(RELAXATION_CALLS, subject);
+        let oracle = (RELAXATION_CALLS + 6.0 * atoms) * atoms;
+        Ok(Some(Cost { potential, oracle, ..Cost::default() }))
+    }
+}
+
 /// What a relaxation came to, and the gates of the minimum.
-///
-/// # Errors
-/// What the potential returns.
-pub fn look(
+fn relaxation(
     model: &mut LoadedModel,
     molecule: &LoadedMolecule,
     relaxed: &Relaxed,

@@ -1,4 +1,4 @@
-//! Physics gates: properties of the energy surface, by the probes of md-testkit.
+//! Physics gates: properties of the energy surface, by the probes of md-probe.
 //!
 //! Every gate of a molecule is measured at its structure, where symmetry may hide a fault, at a copy with all atoms
 //! displaced at random, and at frames of the model's own runs; the worst number counts, and `detail` says where
@@ -70,15 +70,13 @@ impl Gates {
         &self.gates
     }
 
-    /// What was measured, and what it looks like.
-    pub fn into_records(self) -> (Vec<Gate>, Vec<Series>) {
-        (self.gates, self.series)
-    }
-
-    /// Adds what was measured apart: as if it had been measured here.
-    pub fn absorb(&mut self, apart: Gates) {
-        apart.gates.into_iter().for_each(|gate| self.enter(gate));
-        self.series.extend(apart.series);
+    /// Adds what was measured to `known`, as if it had been measured there; returns what it looks like.
+    pub fn enter(self, known: &mut Vec<Gate>) -> Vec<Series> {
+        let first = known.iter().rposition(|gate| gate.model != self.model).map_or(0, |last| last + 1);
+        let mut own = Gates { model: self.model, gates: known.split_off(first), series: Vec::new() };
+        self.gates.into_iter().for_each(|gate| own.add(gate));
+        known.extend(own.gates);
+        self.series
     }
 
     /// Adds a measurement; of several on one molecule the largest stays, or with errors the interval that holds the largest.
@@ -96,7 +94,7 @@ impl Gates {
         unit: &str,
         detail: &str,
     ) {
-        self.enter(Gate {
+        self.add(Gate {
             id: id.to_owned(),
             model: self.model.clone(),
             molecule: molecule.to_owned(),
@@ -107,7 +105,7 @@ impl Gates {
         });
     }
 
-    fn enter(&mut self, new: Gate) {
+    fn add(&mut self, new: Gate) {
         match self.gates.iter_mut().find(|g| g.id == new.id && g.molecule == new.molecule) {
             Some(known) => *known = larger(known, new),
             None => self.gates.push(new),
@@ -397,6 +395,7 @@ mod tests {
             record: models::unloaded(&config),
             potential: Box::new(potential),
             oracle: Box::new(oracle),
+            one_format: false,
             plain: None,
             path: String::new(),
             plain_path: String::new(),

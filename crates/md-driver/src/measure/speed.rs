@@ -9,6 +9,7 @@ use md_core::{Integrator, State, System, neighbours};
 use md_dynamics::VelocityVerlet;
 use md_results::{Machine, Results, Speed};
 
+use super::{Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
 
 /// Steps of the cold start.
@@ -19,6 +20,43 @@ pub const TIMESTEP_FS: f64 = 0.5;
 
 const FS_PER_NS: f64 = 1e6;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// The speed of a model on every molecule.
+pub(super) struct SpeedOfModel;
+
+impl Stage for SpeedOfModel {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Speed
+    }
+
+    fn title(&self) -> &'static str {
+        "speed"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Nothing
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        cx.molecules_where(|_| true)
+    }
+
+    fn measure(
+        &self,
+        _: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        out.speed.push(measure(model, &molecule.record.name, &molecule.system, 1)?);
+        Ok(())
+    }
+
+    fn cost(&self, _: &View<'_>, _: &Subject<'_>) -> Result<Option<Cost>> {
+        Ok(Some(Cost { timed_calls: true, ..Cost::default() }))
+    }
+}
 
 /// What one thread of this machine can do, and all of them together. To be asked last: it fills memory, of which the
 /// measurements of models say how much was used so far.

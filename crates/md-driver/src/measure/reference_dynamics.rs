@@ -10,22 +10,70 @@ use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechan
 use md_dynamics::{RunOptions, VelocityVerlet};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
-use md_results::{Comparison, Distance, Series};
+use md_results::{Comparison, Distance, Role, Series};
 
-use crate::campaign::LoadedMolecule;
+use super::{Cost, Needs, Output, Stage, Subject, View};
 use crate::config::LimitsConfig;
 use crate::curves;
 use crate::models::LoadedModel;
+use crate::molecule::LoadedMolecule;
 
 /// Time step of the runs beside the reference, fs; or less, to meet its frames.
 const TIMESTEP_FS: f64 = 0.5;
+
+/// The dynamics of a model beside the reference's.
+pub(super) struct ReferenceDynamics;
+
+impl Stage for ReferenceDynamics {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Comparison
+    }
+
+    fn title(&self) -> &'static str {
+        "reference dynamics"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Nothing
+    }
+
+    fn applies_to(&self, role: Role) -> bool {
+        role == Role::Candidate
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        cx.molecules_where(|molecule| !molecule.trajectories.is_empty())
+    }
+
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let (comparison, series) = comparison(model, molecule, &cx.config.limits)?;
+        out.comparisons.push(comparison);
+        out.series.extend(series);
+        Ok(())
+    }
+
+    fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
+        let mut n = 0;
+        for file in subject.molecule().into_iter().flat_map(|m| &m.trajectories) {
+            n += steps(file)?;
+        }
+        Ok(Some(Cost::calls(n as f64, subject)))
+    }
+}
 
 /// Compares the dynamics of a model with the reference trajectories of a molecule: numbers, and what they look like.
 ///
 /// # Errors
 /// Trajectories that cannot be read, have no velocities or uneven times; a model that falls apart beside its
 /// reference.
-pub fn measure(
+fn comparison(
     model: &mut LoadedModel,
     molecule: &LoadedMolecule,
     limits: &LimitsConfig,
@@ -72,7 +120,7 @@ pub fn measure(
     Ok((comparison, series))
 }
 
-/// Reads a trajectory as [`measure`] does, to the end; the number of its frames.
+/// Reads a trajectory as the comparison does, to the end; the number of its frames.
 ///
 /// # Errors
 /// One that cannot be compared with.
@@ -84,7 +132,7 @@ pub fn check(file: &Path) -> Result<usize> {
 ///
 /// # Errors
 /// As [`check`].
-pub(crate) fn steps(file: &Path) -> Result<u64> {
+fn steps(file: &Path) -> Result<u64> {
     let Trajectory { frames, interval_fs, .. } = Trajectory::read(file)?;
     Ok((interval_fs / TIMESTEP_FS).ceil().max(1.0) as u64 * (frames.len() as u64 - 1))
 }

@@ -3,14 +3,23 @@
 use md_criteria::REPLICAS;
 use md_results::{Results, Status};
 
-use super::dynamics::{Cut, RelaxedMolecules};
-use super::stage::ModelStage;
+use super::dynamics::RelaxedMolecules;
+use super::runner::Runner;
 use super::store::Halt;
 use crate::config::Ensemble;
 use crate::frames::VisitedRun;
 use crate::plan::{Group, planned};
 
-impl ModelStage<'_> {
+/// How long runs are allowed to be, and why not as long as planned.
+#[derive(Debug, Clone)]
+pub(super) struct Cut {
+    /// At most so long, ps.
+    pub(super) duration_ps: f64,
+    /// Why.
+    pub(super) reason: String,
+}
+
+impl Runner<'_> {
     /// How long runs may be: a model that no dynamics can save has short ones.
     pub(super) fn cut(&self, results: &mut Results) -> Option<Cut> {
         let model = results.models.iter().find(|m| m.name == self.model.record.name)?;
@@ -82,7 +91,7 @@ impl ModelStage<'_> {
                     undecided.join(", ")
                 ));
                 let more = Group { config: group.config, model: group.model, runs };
-                self.dynamics(&more, relaxed, None)?.keep(results, visited);
+                self.dynamics(&more, relaxed, None)?.enter(results, visited);
             }
         }
         Ok(())

@@ -3,20 +3,59 @@
 use anyhow::Result;
 use md_io::extxyz::{self, LabelKeys};
 use md_metrics::{descriptor, distribution_shift};
-use md_results::Shift;
+use md_results::{Role, Shift};
 
-use crate::campaign::LoadedMolecule;
+use super::{Cost, Needs, Output, Stage, Subject, View};
 use crate::frames::VisitedRun;
+use crate::models::LoadedModel;
+use crate::molecule::LoadedMolecule;
 
 /// Reference frames looked at, evenly spread over all: the distances among them cost the square of their number.
 const MOST_REFERENCE_FRAMES: usize = 600;
 
-/// The distance of the frames that the runs of a molecule visited from its reference frames; `None` where it
-/// visited none.
-///
-/// # Errors
-/// Reference frames that cannot be read, or are all the same.
-pub fn measure(model: &str, molecule: &LoadedMolecule, visited: &[VisitedRun]) -> Result<Option<Shift>> {
+/// The distance of the frames that the runs of a molecule visited from its reference frames.
+pub(super) struct DistributionShift;
+
+impl Stage for DistributionShift {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Shift
+    }
+
+    fn title(&self) -> &'static str {
+        "distribution shift"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Runs
+    }
+
+    fn applies_to(&self, role: Role) -> bool {
+        role == Role::Candidate
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        cx.molecules_where(|molecule| !molecule.references.is_empty())
+    }
+
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        out.shifts.extend(shift(&model.record.name, molecule, cx.visited)?);
+        Ok(())
+    }
+
+    fn cost(&self, _: &View<'_>, _: &Subject<'_>) -> Result<Option<Cost>> {
+        Ok(Some(Cost::default()))
+    }
+}
+
+/// `None` where no frame was visited.
+fn shift(model: &str, molecule: &LoadedMolecule, visited: &[VisitedRun]) -> Result<Option<Shift>> {
     let own = visited.iter().filter(|run| run.molecule == molecule.record.name).flat_map(|run| &run.frames);
     let visited: Vec<Vec<f64>> =
         own.map(|f| descriptor(f.system.elements(), f.system.positions())).collect::<Result<_, _>>()?;

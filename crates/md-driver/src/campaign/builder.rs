@@ -1,0 +1,157 @@
+//! A campaign from its parts: what is run, on what, where it is written, who watches, who may stop it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use md_core::{Integrator, Potential, PotentialError, StepError};
+
+use super::options::{CampaignOptions, Session};
+use super::{Begin, Campaign, Forecast, forecast};
+use crate::config::{Config, Own, OwnIntegrator, OwnPotential};
+use crate::error::CampaignError;
+use crate::progress::{Progress, Quiet};
+
+/// Where a campaign writes what it measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Nowhere: [`Campaign::run`] returns it.
+    Memory,
+    /// A folder: `results.json`, frames, trajectories, and all that is needed to resume.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What may be there.
+        begin: Begin,
+    },
+}
+
+/// Builds a [`Campaign`].
+pub struct CampaignBuilder<'p> {
+    options: CampaignOptions,
+    config: Option<Config>,
+    own: Own,
+    output: Output,
+    session: Session,
+    progress: &'p dyn Progress,
+}
+
+impl Default for CampaignBuilder<'_> {
+    fn default() -> Self {
+        CampaignBuilder {
+            options: CampaignOptions::new(PathBuf::new()),
+            config: None,
+            own: Own::default(),
+            output: Output::Memory,
+            session: Session::default(),
+            progress: &Quiet,
+        }
+    }
+}
+
+impl<'p> CampaignBuilder<'p> {
+    /// The campaign file, and what is asked for beside it.
+    #[must_use]
+    pub fn options(mut self, options: CampaignOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// A campaign that is built in code, instead of a file.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Adds a model that computes `potential`, or gives the model of that name its potential. Copies of it are made: one
+    /// for the runs, one for the physics gates, a new one after a panic.
+    #[must_use]
+    pub fn model(self, name: &str, potential: impl Potential + Clone + Sync + 'static) -> Self {
+        self.model_from(name, move || Ok(Box::new(potential.clone())))
+    }
+
+    /// The same with a potential that cannot be copied: `make` makes one as often as it is asked.
+    #[must_use]
+    pub fn model_from(
+        mut self,
+        name: &str,
+        make: impl Fn() -> Result<Box<dyn Potential>, PotentialError> + Send + Sync + 'static,
+    ) -> Self {
+        self.own.potentials.push(OwnPotential { name: name.to_owned(), make: Arc::new(make) });
+        self
+    }
+
+    /// Gives runs with `integrator = { kind = NAME }` their integrator: `make` makes one for a time step in fs.
+    #[must_use]
+    pub fn integrator(
+        mut self,
+        name: &str,
+        make: impl Fn(f64) -> Result<Box<dyn Integrator>, StepError> + Send + Sync + 'static,
+    ) -> Self {
+        self.own.integrators.push(OwnIntegrator { name: name.to_owned(), make: Arc::new(make) });
+        self
+    }
+
+    /// Where it writes; in memory where nobody says.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Who watches.
+    #[must_use]
+    pub fn progress(mut self, progress: &'p dyn Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// How often the runs in progress are saved; every [`Session::SAVE_EVERY`] where nobody says.
+    #[must_use]
+    pub fn save_every(mut self, interval: Duration) -> Self {
+        self.session.save_every = interval;
+        self
+    }
+
+    /// Set from anywhere, `stop` ends the campaign soon, with its state saved: [`CampaignError::Interrupted`].
+    #[must_use]
+    pub fn stop(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.session.stop = stop;
+        self
+    }
+
+    /// Reads all that the campaign names, and takes the output folder, where there is one.
+    ///
+    /// # Errors
+    /// Bad input, before anything is written. A folder with results that must not be overwritten, with those of other
+    /// inputs, or that another process works in.
+    pub fn open(self) -> Result<Campaign<'p>, CampaignError> {
+        let config = self.checked_config()?;
+        Ok(Campaign::open(&config, &self.options, &self.output, &self.session, self.progress)?)
+    }
+
+    /// About how much time, memory and disk the campaign takes. Nothing is written.
+    ///
+    /// # Errors
+    /// Bad input, and what the potentials return.
+    pub fn forecast(self) -> Result<Forecast, CampaignError> {
+        let config = self.checked_config()?;
+        Ok(forecast::forecast(&config, &self.options, self.progress)?)
+    }
+
+    fn checked_config(&self) -> Result<Config, CampaignError> {
+        let mut config = match &self.config {
+            Some(config) => config.clone().with_own(&self.own)?,
+            None => self.options.load_config(&self.own)?,
+        };
+        config.use_device(self.options.device);
+        if self.output == Output::Memory && config.runs.iter().any(|run| run.trajectory_stride.is_some()) {
+            return Err(config
+                .error("trajectories need a folder: choose Output::Folder, or set trajectory_stride to None")
+                .into());
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,177 @@
+//! Campaigns that are built in code.
+
+use std::path::PathBuf;
+
+use md_core::units::FS_PER_PS;
+use md_io::trajectory::Compression;
+use md_model::Precision;
+use md_results::{CriteriaSet, PRODUCTION, Verdict};
+
+use super::criteria::defaults;
+use super::reader::{DEFAULT_FRAMES_PER_RUN, NAME_RULE, is_name};
+use super::{
+    Config, ConfigError, Device, EconomyConfig, Ensemble, Implementation, LimitsConfig, ModelConfig,
+    ModelSource, MoleculeConfig, Own, OwnPotential, RunConfig,
+};
+
+/// Stands for the file in messages about a campaign that has none.
+const IN_CODE: &str = "campaign built in code";
+
+impl Config {
+    /// A campaign without models, molecules and runs, with the default criteria for production.
+    pub fn new(name: &str, seed: u64) -> Self {
+        let production =
+            CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds: defaults() };
+        Config {
+            name: name.to_owned(),
+            seed,
+            text: String::new(),
+            sha256: String::new(),
+            models: Vec::new(),
+            molecules: Vec::new(),
+            runs: Vec::new(),
+            limits: LimitsConfig::default(),
+            economy: EconomyConfig::default(),
+            frames_per_run: DEFAULT_FRAMES_PER_RUN,
+            criteria: vec![production],
+        }
+    }
+
+    /// That this campaign is wrong.
+    pub(crate) fn error(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError { file: PathBuf::from(IN_CODE), line: None, message: message.into() }
+    }
+
+    /// The campaign with the models and integrators of a program, checked as the reader checks a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(crate) fn with_own(mut self, own: &Own) -> Result<Self, ConfigError> {
+        for potential in &own.potentials {
+            add_own(&mut self.models, potential);
+        }
+        let (n_models, n_molecules) = (self.models.len(), self.molecules.len());
+        for run in &mut self.runs {
+            for (indices, n) in [(&mut run.models, n_models), (&mut run.molecules, n_molecules)] {
+                if indices.is_empty() {
+                    *indices = (0..n).collect();
+                }
+            }
+        }
+        self.check()?;
+        // What tells this campaign from others, when it is resumed.
+        self.text = format!("{self:#?}");
+        self.sha256 = md_io::files::sha256(self.text.as_bytes());
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let of_models = self.models.iter().map(|m| &m.name);
+        let of_molecules = self.molecules.iter().map(|m| &m.name);
+        let mut names: Vec<&String> = [&self.name].into_iter().chain(of_models).chain(of_molecules).collect();
+        if let Some(bad) = names.iter().find(|name| !is_name(name)) {
+            return Err(self.error(format!("'{bad}': {NAME_RULE}")));
+        }
+        names = self.models.iter().map(|m| &m.name).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(self.error(format!("two models are named '{}'", twice[0])));
+        }
+        names = self.molecules.iter().map(|m| &m.name).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(self.error(format!("two molecules are named '{}'", twice[0])));
+        }
+        for (what, how, is_empty) in [
+            ("model", "give CampaignBuilder::model", self.models.is_empty()),
+            ("molecule", "add a MoleculeConfig to molecules", self.molecules.is_empty()),
+            ("run", "add a RunConfig to runs", self.runs.is_empty()),
+        ] {
+            if is_empty {
+                return Err(self.error(format!("no {what}: {how}")));
+            }
+        }
+        for (n, run) in self.runs.iter().enumerate() {
+            let wrong = |message: String| Err(self.error(format!("runs[{n}]: {message}")));
+            for (what, indices, length) in [
+                ("models", &run.models, self.models.len()),
+                ("molecules", &run.molecules, self.molecules.len()),
+            ] {
+                if let Some(index) = indices.iter().find(|index| **index >= length) {
+                    return wrong(format!("{what} has the index {index} (expected less than {length})"));
+                }
+            }
+            let positive = |x: &f64| x.is_finite() && *x > 0.0;
+            if !positive(&run.timestep_fs) {
+                return wrong(format!("timestep_fs = {} (expected a positive number)", run.timestep_fs));
+            }
+            if run.temperatures_k.is_empty() || !run.temperatures_k.iter().all(positive) {
+                return wrong(format!(
+                    "temperatures_k = {:?} (expected positive numbers, at least one)",
+                    run.temperatures_k
+                ));
+            }
+            for (what, value) in [
+                ("steps", run.steps),
+                ("replicas", u64::from(run.replicas)),
+                ("record_stride", run.record_stride),
+            ] {
+                if value == 0 {
+                    return wrong(format!("{what} is 0 (expected at least 1)"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives the model of that name its potential; adds it, where there is none.
+pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
+    let source = ModelSource::Own(potential.clone());
+    match models.iter_mut().find(|m| m.name == potential.name) {
+        Some(model) => (model.source, model.precision) = (source, Precision::F64),
+        None => models.push(ModelConfig {
+            name: potential.name.clone(),
+            source,
+            precision: Precision::F64,
+            implementation: Implementation::default(),
+            device: Device::default(),
+            expect: Verdict::Approved,
+        }),
+    }
+}
+
+impl MoleculeConfig {
+    /// A molecule with its structure (extended XYZ), and nothing to compare with.
+    pub fn new(name: &str, structure: impl Into<PathBuf>) -> Self {
+        MoleculeConfig {
+            name: name.to_owned(),
+            structure: structure.into(),
+            references: Vec::new(),
+            trajectories: Vec::new(),
+            frequencies_per_cm: Vec::new(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Runs at constant energy of all models on all molecules, from relaxed structures.
+    pub fn nve(timestep_fs: f64, duration_ps: f64, temperatures_k: &[f64], replicas: u32) -> Self {
+        RunConfig {
+            models: Vec::new(),
+            molecules: Vec::new(),
+            ensemble: Ensemble::Nve,
+            ramp_to_k: None,
+            equilibration_steps: 0,
+            timestep_fs,
+            steps: (duration_ps * FS_PER_PS / timestep_fs - 1e-6).ceil() as u64,
+            temperatures_k: temperatures_k.to_vec(),
+            replicas,
+            relax: true,
+            exact_temperature: false,
+            record_stride: 1,
+            trajectory_stride: None,
+            trajectory_compression: Compression::None,
+        }
+    }
+}

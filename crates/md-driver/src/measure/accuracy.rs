@@ -1,0 +1,123 @@
+//! Errors on labelled frames as stages: those that the campaign gives, and those of the model's own earlier runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use md_io::extxyz::{self, LabelKeys};
+use md_results::{Evaluation, Role, Series};
+
+use super::evaluate::{self, Source};
+use super::{Cost, Needs, Output, Stage, Subject, View};
+use crate::frames::{self, Label};
+use crate::models::LoadedModel;
+use crate::molecule::LoadedMolecule;
+
+/// Labelled frames of the campaign.
+pub(super) struct References;
+
+impl Stage for References {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Evaluation
+    }
+
+    fn title(&self) -> &'static str {
+        "forces"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Structures
+    }
+
+    fn applies_to(&self, role: Role) -> bool {
+        role == Role::Candidate
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        cx.molecules_where(|molecule| !molecule.references.is_empty())
+    }
+
+    fn measure(
+        &self,
+        _: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let errors = |frames: &PathBuf| {
+            let source = source(&model.record.name, molecule, frames);
+            let found = evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())?;
+            frames::refuse_own(&found.0)?;
+            Ok(found)
+        };
+        let found = molecule.references.iter().map(errors).collect::<Result<Vec<_>>>()?;
+        enter(out, found);
+        Ok(())
+    }
+
+    fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
+        let mut frames = 0;
+        for file in subject.molecule().into_iter().flat_map(|m| &m.references) {
+            frames += extxyz::open(file, LabelKeys::default())?.count();
+        }
+        Ok(Some(Cost::calls(frames as f64, subject)))
+    }
+}
+
+/// Frames of the model's own earlier runs that a reference program has labelled.
+pub(super) struct OwnFrames;
+
+impl Stage for OwnFrames {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Evaluation
+    }
+
+    fn title(&self) -> &'static str {
+        "labels"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Structures
+    }
+
+    fn applies_to(&self, role: Role) -> bool {
+        role == Role::Candidate
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>> {
+        let name = &model.record.name;
+        cx.molecules_where(|molecule| cx.labels.of(name, &molecule.record.name).next().is_some())
+    }
+
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let name = &model.record.name;
+        let own: Vec<&Label> = cx.labels.of(name, &molecule.record.name).collect();
+        let source = source(name, molecule, &cx.labels.file);
+        enter(out, [frames::evaluate(source, &own, model.potential.as_mut())?]);
+        Ok(())
+    }
+
+    fn cost(&self, cx: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
+        let model = &cx.config.models[cx.model].name;
+        let frames = cx.labels.of(model, subject.place()).count();
+        Ok(Some(Cost::calls(frames as f64, subject)))
+    }
+}
+
+fn enter(out: &mut Output, found: impl IntoIterator<Item = (Evaluation, Vec<Series>)>) {
+    for (evaluation, series) in found {
+        out.evaluations.push(evaluation);
+        out.series.extend(series);
+    }
+}
+
+fn source<'a>(model: &'a str, molecule: &'a LoadedMolecule, frames: &'a Path) -> Source<'a> {
+    Source { model, molecule: Some(&molecule.record.name), frames }
+}

@@ -1,0 +1,300 @@
+//! What is measured of a model beside its runs: one [`Stage`] per file.
+//!
+//! To add a stage, write its file and name it in [`STAGES`]. The scheduler (`campaign::runner`) then shows its progress,
+//! stores what it finds, isolates its panics, falls back to the CPU, leaves to a shard what is the shard's and tells
+//! `--dry-run` what it costs.
+
+mod accuracy;
+mod causes;
+pub mod evaluate;
+pub mod gates;
+mod minimum;
+pub mod reference_dynamics;
+mod shift;
+pub mod speed;
+mod surface;
+mod timesteps;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use md_core::{Element, System, Vec3};
+use md_dynamics::Relaxed;
+use md_results::{
+    Attribution, Comparison, ELEMENT_PAIRS, Evaluation, Relaxation, Results, Role, Series, Shift, Speed,
+    TimestepLadder,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::frames::{Labels, VisitedRun};
+use crate::models::LoadedModel;
+use crate::molecule::LoadedMolecule;
+use crate::plan::{Group, PlannedRun};
+use gates::Gates;
+
+/// All stages, in the order in which they are measured.
+pub(crate) const STAGES: [&dyn Stage; 11] = [
+    &surface::StructureGates,
+    &surface::ElementPairs,
+    &accuracy::References,
+    &accuracy::OwnFrames,
+    &minimum::Minimum,
+    &causes::Causes,
+    &timesteps::Timesteps,
+    &surface::FrameGates,
+    &shift::DistributionShift,
+    &reference_dynamics::ReferenceDynamics,
+    &speed::SpeedOfModel,
+];
+
+/// Relaxed molecules by their index in the campaign.
+pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
+
+/// What a stage needs before it can be measured, which says when that is, and by which shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The structures alone. Measured before the runs, by every shard: a model that fails every use by then has short
+    /// runs.
+    Structures,
+    /// The relaxed molecules; otherwise as [`Needs::Structures`].
+    Minima,
+    /// All runs of the model. A shard leaves it to `merge`.
+    Runs,
+    /// Nothing, but it decides about no run: measured last, by the shard with the first run of the molecule.
+    Nothing,
+}
+
+/// One kind of measurement.
+pub(crate) trait Stage {
+    /// Under which its failures are recorded.
+    fn id(&self) -> md_results::Stage;
+
+    /// Names its progress and its results in the store: a few words, unlike those of any other stage.
+    fn title(&self) -> &'static str;
+
+    /// When it is measured, and by whom.
+    fn needs(&self) -> Needs;
+
+    /// Whether it is measured of a model of this role.
+    fn applies_to(&self, _role: Role) -> bool {
+        true
+    }
+
+    /// What it is measured on, in order.
+    fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>>;
+
+    /// Measures one subject. What is in `out` when it fails is kept.
+    ///
+    /// # Errors
+    /// What is recorded as the failure of this stage on this subject.
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()>;
+
+    /// What measuring one subject costs, for `--dry-run`. `None` where a rehearsal with a potential that costs nothing
+    /// tells it: the default.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    fn cost(&self, _cx: &View<'_>, _subject: &Subject<'_>) -> Result<Option<Cost>> {
+        Ok(None)
+    }
+}
+
+/// What a stage can look at.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) molecules: &'a [LoadedMolecule],
+    pub(crate) labels: &'a Labels,
+    /// Index of the model.
+    pub(crate) model: usize,
+    /// All groups of runs of the model, those of other shards included.
+    pub(crate) groups: &'a [Group<'a>],
+    /// Every molecule that could be relaxed; nothing before [`Needs::Minima`].
+    pub(crate) relaxed: &'a RelaxedMolecules,
+    /// The frames of its runs; nothing before [`Needs::Runs`].
+    pub(crate) visited: &'a [VisitedRun],
+    /// Whether its runs end early, since no measurement can save it.
+    pub(crate) stopped_early: bool,
+    /// What has been measured until this stage.
+    pub(crate) results: &'a Results,
+}
+
+impl<'a> View<'a> {
+    /// The molecules that the model runs, in the order of the campaign.
+    pub(crate) fn molecules_run(&self) -> Vec<usize> {
+        crate::plan::molecules_of(self.groups.iter())
+    }
+
+    /// Index of the molecule of a subject, where it is of one.
+    pub(crate) fn index_of(&self, subject: &Subject<'_>) -> Option<usize> {
+        let molecule = subject.molecule()?;
+        self.molecules.iter().position(|known| std::ptr::eq(known, molecule))
+    }
+
+    /// One subject for each molecule that the model runs and that `is_wanted`.
+    fn molecules_where(&self, is_wanted: impl Fn(&LoadedMolecule) -> bool) -> Vec<Subject<'a>> {
+        let wanted = self.molecules_run().into_iter().filter(|&m| is_wanted(&self.molecules[m]));
+        wanted.map(|index| Subject::Molecule { index, molecule: &self.molecules[index] }).collect()
+    }
+}
+
+/// What a stage is measured on.
+pub(crate) enum Subject<'a> {
+    /// A molecule.
+    Molecule {
+        /// Its index in the campaign.
+        index: usize,
+        /// The molecule.
+        molecule: &'a LoadedMolecule,
+    },
+    /// All pairs of some elements.
+    ElementPairs(Vec<Element>),
+    /// A run from its start.
+    Run {
+        /// The group it is of.
+        group: &'a Group<'a>,
+        /// The run.
+        planned: PlannedRun,
+        /// Its molecule.
+        molecule: &'a LoadedMolecule,
+    },
+    /// The last frame of a run.
+    Frame {
+        /// The run.
+        run: &'a VisitedRun,
+        /// Its molecule.
+        molecule: &'a LoadedMolecule,
+    },
+}
+
+impl Subject<'_> {
+    /// Tells it from other subjects of the same stage and model.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Subject::Molecule { molecule, .. } => molecule.record.name.clone(),
+            Subject::ElementPairs(elements) => {
+                elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join("-")
+            }
+            Subject::Run { planned, .. } => planned.id.clone(),
+            Subject::Frame { run, .. } => run.run.clone(),
+        }
+    }
+
+    /// The molecule it is of, where it is of one.
+    pub(crate) fn molecule(&self) -> Option<&LoadedMolecule> {
+        match self {
+            Subject::Molecule { molecule, .. }
+            | Subject::Run { molecule, .. }
+            | Subject::Frame { molecule, .. } => Some(molecule),
+            Subject::ElementPairs(_) => None,
+        }
+    }
+
+    /// Name of that molecule, as results have it.
+    pub(crate) fn place(&self) -> &str {
+        self.molecule().map_or(ELEMENT_PAIRS, |m| &m.record.name)
+    }
+
+    /// A system of the size that potentials are asked about.
+    ///
+    /// # Errors
+    /// No elements.
+    pub(crate) fn system(&self) -> Result<Option<System>> {
+        Ok(match self {
+            Subject::ElementPairs(elements) => match elements.first() {
+                Some(&element) => {
+                    let positions = vec![Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0)];
+                    Some(System::new(vec![element; 2], positions)?)
+                }
+                None => None,
+            },
+            _ => self.molecule().map(|m| m.system.clone()),
+        })
+    }
+}
+
+/// What the subject of a stage came to.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Output {
+    pub(crate) gates: Gates,
+    pub(crate) relaxations: Vec<Relaxation>,
+    pub(crate) evaluations: Vec<Evaluation>,
+    pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) shifts: Vec<Shift>,
+    pub(crate) attributions: Vec<Attribution>,
+    pub(crate) timesteps: Vec<TimestepLadder>,
+    pub(crate) speed: Vec<Speed>,
+    pub(crate) series: Vec<Series>,
+}
+
+impl Output {
+    /// Nothing yet, of the model of this name.
+    pub(crate) fn new(model: &str) -> Self {
+        Output {
+            gates: Gates::new(model),
+            relaxations: Vec::new(),
+            evaluations: Vec::new(),
+            comparisons: Vec::new(),
+            shifts: Vec::new(),
+            attributions: Vec::new(),
+            timesteps: Vec::new(),
+            speed: Vec::new(),
+            series: Vec::new(),
+        }
+    }
+
+    /// Adds it to what there is.
+    pub(crate) fn enter(self, results: &mut Results) {
+        let series = self.gates.enter(&mut results.gates);
+        results.series.extend(series);
+        results.relaxations.extend(self.relaxations);
+        results.evaluations.extend(self.evaluations);
+        results.comparisons.extend(self.comparisons);
+        results.shifts.extend(self.shifts);
+        results.attributions.extend(self.attributions);
+        results.timesteps.extend(self.timesteps);
+        results.speed.extend(self.speed);
+        results.series.extend(self.series);
+    }
+}
+
+/// What a measurement costs: atoms of which energy and forces are asked, and time beside that.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Cost {
+    /// Atoms, times calls, of the potential of the runs.
+    pub(crate) potential: f64,
+    /// The same of the potential in f64.
+    pub(crate) oracle: f64,
+    /// The same of the reference implementation.
+    pub(crate) reference: f64,
+    /// Calls that are timed: the speed of a model.
+    pub(crate) timed_calls: bool,
+}
+
+impl Cost {
+    /// So many calls of the potential of the runs on the molecule of `subject`.
+    fn calls(calls: f64, subject: &Subject<'_>) -> Self {
+        let atoms = subject.molecule().map_or(0, |m| m.system.n_atoms()) as f64;
+        Cost { potential: calls * atoms, ..Cost::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn stages_have_titles_of_their_own() {
+        let titles: BTreeSet<&str> = STAGES.iter().map(|stage| stage.title()).collect();
+        assert_eq!(titles.len(), STAGES.len());
+    }
+}

@@ -1,0 +1,103 @@
+//! Up to which time step a model conserves energy.
+
+use anyhow::Result;
+use md_attribution::{LadderOptions, timestep_ladder};
+use md_dynamics::VelocityVerlet;
+use md_results::{TimestepLadder, TimestepRung};
+
+use super::{Cost, Needs, Output, Stage, Subject, View};
+use crate::campaign::begin;
+use crate::config::Ensemble;
+use crate::models::LoadedModel;
+use crate::plan::PlannedRun;
+
+/// Duration of the rungs of a ladder of time steps, fs.
+const RUNG_FS: f64 = 250.0;
+
+/// The ladder of time steps, from the start of the hottest run of every molecule.
+pub(super) struct Timesteps;
+
+impl Stage for Timesteps {
+    fn id(&self) -> md_results::Stage {
+        md_results::Stage::Timesteps
+    }
+
+    fn title(&self) -> &'static str {
+        "time steps"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Nothing
+    }
+
+    fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
+        if cx.stopped_early {
+            return Vec::new();
+        }
+        let nve = cx.groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve);
+        let runs = nve.flat_map(|group| {
+            hottest_of_each_molecule(&group.runs).into_iter().map(move |run| Subject::Run {
+                group,
+                planned: run.clone(),
+                molecule: &cx.molecules[run.molecule],
+            })
+        });
+        runs.collect()
+    }
+
+    fn measure(
+        &self,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        model: &mut LoadedModel,
+        out: &mut Output,
+    ) -> Result<()> {
+        let Subject::Run { group, planned, .. } = subject else { return Ok(()) };
+        let Some((state, limits)) = begin(cx, group, planned, model.potential.as_mut())? else {
+            return Ok(());
+        };
+        let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };
+        let make = |dt| -> Result<Box<dyn md_core::Integrator>, md_core::StepError> {
+            Ok(Box::new(VelocityVerlet::new(dt)?))
+        };
+        let ladder = timestep_ladder(&state, &make, model.potential.as_mut(), &options)?;
+        out.timesteps.push(TimestepLadder {
+            model: model.record.name.clone(),
+            molecule: subject.place().to_owned(),
+            temperature_k: planned.temperature_k,
+            duration_ps: ladder.duration_ps,
+            largest_safe_fs: ladder.largest_safe_fs,
+            rungs: ladder
+                .rungs
+                .into_iter()
+                .map(|rung| TimestepRung {
+                    timestep_fs: rung.timestep_fs,
+                    drift_mev_per_atom_per_ps: rung.drift.map(|d| d.value).filter(|d| d.is_finite()),
+                    fluctuation_ratio: rung.fluctuation_ratio,
+                    diverged: rung.diverged,
+                    safe: rung.safe,
+                })
+                .collect(),
+        });
+        Ok(())
+    }
+
+    /// A ladder that is climbed to its top.
+    fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
+        let steps = LadderOptions::default().timesteps_fs.iter().map(|dt| (RUNG_FS / dt).ceil()).sum();
+        Ok(Some(Cost::calls(steps, subject)))
+    }
+}
+
+/// The first run of every molecule at its highest temperature.
+fn hottest_of_each_molecule(runs: &[PlannedRun]) -> Vec<&PlannedRun> {
+    let mut hottest: Vec<&PlannedRun> = Vec::new();
+    for run in runs {
+        match hottest.iter_mut().find(|h| h.molecule == run.molecule) {
+            Some(known) if known.temperature_k < run.temperature_k => *known = run,
+            Some(_) => {}
+            None => hottest.push(run),
+        }
+    }
+    hottest
+}
