@@ -32,6 +32,7 @@ pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
             run.steps_planned,
             run.equilibrated_ps.map(f64::to_bits),
             run.relaxed,
+            run.integrator.as_deref(),
         );
         let place = *places.entry(condition).or_insert(groups.len());
         match groups.get_mut(place) {

@@ -12,7 +12,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use md_dynamics::ThermostatKind;
+use md_core::StepError;
+use md_dynamics::{IntegratorKind, ThermostatKind};
 use md_io::trajectory::Compression;
 use md_model::Precision;
 use md_results::{CriteriaSet, Verdict};
@@ -232,6 +233,8 @@ pub struct RunConfig {
     pub molecules: Vec<usize>,
     /// What is held constant.
     pub ensemble: Ensemble,
+    /// How runs at constant energy move.
+    pub integrator: Integrator,
     /// Temperature that the thermostat rises to, linearly, during the run, K.
     pub ramp_to_k: Option<f64>,
     /// Steps with a Langevin thermostat before an NVE run; 0 for none.
@@ -259,7 +262,7 @@ pub struct RunConfig {
 /// What the dynamics of a run samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ensemble {
-    /// Constant energy: velocity Verlet.
+    /// Constant energy, by the [`Integrator`] of the runs.
     Nve,
     /// Constant temperature by a thermostat.
     Thermostat(ThermostatKind),
@@ -269,11 +272,53 @@ impl Ensemble {
     /// Its name in the campaign file and in the results.
     pub fn name(self) -> &'static str {
         match self {
-            Ensemble::Nve => "nve",
-            Ensemble::Thermostat(ThermostatKind::Langevin { .. }) => "langevin",
-            Ensemble::Thermostat(ThermostatKind::Bussi { .. }) => "bussi",
-            Ensemble::Thermostat(ThermostatKind::NoseHoover { .. }) => "nose_hoover",
+            Ensemble::Nve => Ensemble::NVE,
+            Ensemble::Thermostat(kind) => kind.name(),
         }
+    }
+
+    /// Name of the ensemble at constant energy.
+    pub const NVE: &str = "nve";
+}
+
+/// How runs at constant energy move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Integrator {
+    /// An integrator of `md_dynamics`.
+    Kind(IntegratorKind),
+    /// One that the program brings.
+    Own(OwnIntegrator),
+}
+
+impl Integrator {
+    /// Its name in the campaign file and in the results.
+    pub fn name(&self) -> &str {
+        match self {
+            Integrator::Kind(kind) => kind.name(),
+            Integrator::Own(own) => &own.name,
+        }
+    }
+
+    /// Whether it is the one that runs have where nobody names one.
+    pub fn is_default(&self) -> bool {
+        *self == Integrator::default()
+    }
+
+    /// The integrator for a time step in fs.
+    ///
+    /// # Errors
+    /// What it says of the time step.
+    pub fn build(&self, timestep_fs: f64) -> Result<Box<dyn md_core::Integrator>, StepError> {
+        match self {
+            Integrator::Kind(kind) => Ok(Box::new(kind.build(timestep_fs)?)),
+            Integrator::Own(own) => (own.make)(timestep_fs),
+        }
+    }
+}
+
+impl Default for Integrator {
+    fn default() -> Self {
+        Integrator::Kind(IntegratorKind::DEFAULT)
     }
 }
 

@@ -275,6 +275,9 @@ pub fn planned(
         conditions += &format!("-{to_k}K");
     }
     conditions += &format!("/{}fs/{}steps", grid.timestep_fs, grid.steps);
+    if !grid.integrator.is_default() {
+        conditions += &format!("/{}", grid.integrator.name());
+    }
     if grid.equilibration_steps > 0 {
         conditions += &format!("/after-{}", grid.equilibration_steps);
     }

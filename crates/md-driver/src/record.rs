@@ -271,6 +271,7 @@ mod tests {
     use md_probe::analytic::Control;
 
     use super::*;
+    use crate::config::Integrator;
 
     /// A run with a thermostat has every accumulator there is.
     #[test]
@@ -283,6 +284,7 @@ mod tests {
             models: vec![0],
             molecules: vec![0],
             ensemble: Ensemble::Thermostat(ThermostatKind::Bussi { relaxation_fs: 100.0 }),
+            integrator: Integrator::default(),
             ramp_to_k: None,
             equilibration_steps: 0,
             timestep_fs: 0.5,

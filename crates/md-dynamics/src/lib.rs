@@ -1,4 +1,4 @@
-//! How a batch moves: velocity Verlet, thermostats ([`ThermostatKind`]), starting velocities, geometry
+//! How a batch moves: integrators at constant energy ([`IntegratorKind`]), thermostats ([`ThermostatKind`]), starting velocities, geometry
 //! relaxation and the run loop.
 //!
 //! Sees a potential only as [`md_core::Potential`]. No networks, no files, no clocks. Units are those of
@@ -31,6 +31,7 @@
 
 #[cfg(test)]
 mod fixtures;
+mod forest_ruth;
 mod relax;
 mod run;
 mod scheme;
@@ -38,9 +39,10 @@ mod thermostat;
 mod velocities;
 mod verlet;
 
+pub use forest_ruth::ForestRuth;
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{Course, RunError, RunOptions, advance, run};
-pub use scheme::Scheme;
+pub use scheme::{IntegratorKind, Scheme};
 pub use thermostat::{Bussi, Langevin, NoseHooverChain, Target, ThermostatError, ThermostatKind};
 pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
 pub use verlet::VelocityVerlet;

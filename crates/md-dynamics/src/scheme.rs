@@ -1,41 +1,46 @@
 use md_core::{Integrator, Limits, Potential, State, StepError};
 
-use crate::{Bussi, Langevin, NoseHooverChain, VelocityVerlet};
+use crate::{Bussi, ForestRuth, Langevin, NoseHooverChain, VelocityVerlet};
 
-/// Any integrator of this crate as data, with all that it holds of its systems: random streams, thermostats, heat. A
-/// copy goes on exactly, and so does one that was stored (feature `serde`).
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Scheme {
-    /// [`VelocityVerlet`].
-    VelocityVerlet(VelocityVerlet),
-    /// [`Langevin`].
-    Langevin(Langevin),
-    /// [`Bussi`].
-    Bussi(Bussi),
-    /// [`NoseHooverChain`].
-    NoseHooverChain(NoseHooverChain),
+/// The integrators of this crate, by the names of their types.
+macro_rules! schemes {
+    ($($scheme:ident),*) => {
+        /// Any integrator of this crate as data, with all that it holds of its systems: random streams, thermostats, heat. A
+        /// copy continues exactly, and so does one that was stored (feature `serde`).
+        #[derive(Debug, Clone, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        pub enum Scheme {
+            $(
+                #[doc = concat!("[`", stringify!($scheme), "`].")]
+                $scheme($scheme),
+            )*
+        }
+
+        impl Scheme {
+            fn get(&self) -> &dyn Integrator {
+                match self {
+                    $(Scheme::$scheme(scheme) => scheme,)*
+                }
+            }
+
+            fn get_mut(&mut self) -> &mut dyn Integrator {
+                match self {
+                    $(Scheme::$scheme(scheme) => scheme,)*
+                }
+            }
+        }
+
+        $(
+            impl From<$scheme> for Scheme {
+                fn from(scheme: $scheme) -> Self {
+                    Scheme::$scheme(scheme)
+                }
+            }
+        )*
+    };
 }
 
-impl Scheme {
-    fn get(&self) -> &dyn Integrator {
-        match self {
-            Scheme::VelocityVerlet(scheme) => scheme,
-            Scheme::Langevin(scheme) => scheme,
-            Scheme::Bussi(scheme) => scheme,
-            Scheme::NoseHooverChain(scheme) => scheme,
-        }
-    }
-
-    fn get_mut(&mut self) -> &mut dyn Integrator {
-        match self {
-            Scheme::VelocityVerlet(scheme) => scheme,
-            Scheme::Langevin(scheme) => scheme,
-            Scheme::Bussi(scheme) => scheme,
-            Scheme::NoseHooverChain(scheme) => scheme,
-        }
-    }
-}
+schemes!(VelocityVerlet, ForestRuth, Langevin, Bussi, NoseHooverChain);
 
 impl Integrator for Scheme {
     fn name(&self) -> &str {
@@ -68,3 +73,64 @@ impl Integrator for Scheme {
         self.get_mut().retain_systems(keep);
     }
 }
+
+/// Makes a [`Scheme`] for a time step in fs.
+type Make = fn(f64) -> Result<Scheme, StepError>;
+
+/// An integrator at constant energy, by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct IntegratorKind {
+    name: &'static str,
+    meaning: &'static str,
+    make: Make,
+}
+
+impl IntegratorKind {
+    /// All of them. The first is the default.
+    pub const ALL: &'static [IntegratorKind] = &[
+        IntegratorKind {
+            name: "velocity_verlet",
+            meaning: "second order, one force evaluation per step",
+            make: |timestep_fs| Ok(VelocityVerlet::new(timestep_fs)?.into()),
+        },
+        IntegratorKind {
+            name: "forest_ruth",
+            meaning: "fourth order, four force evaluations per step",
+            make: |timestep_fs| Ok(ForestRuth::new(timestep_fs)?.into()),
+        },
+    ];
+
+    /// Velocity Verlet.
+    pub const DEFAULT: IntegratorKind = IntegratorKind::ALL[0];
+
+    /// The one of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        IntegratorKind::ALL.iter().copied().find(|kind| kind.name == name)
+    }
+
+    /// Its name in campaign files, such as `velocity_verlet`.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// What it is, in a few words.
+    pub fn meaning(self) -> &'static str {
+        self.meaning
+    }
+
+    /// The integrator for a time step in fs.
+    ///
+    /// # Errors
+    /// [`StepError::TimeStep`] unless the time step is positive and finite.
+    pub fn build(self, timestep_fs: f64) -> Result<Scheme, StepError> {
+        (self.make)(timestep_fs)
+    }
+}
+
+impl PartialEq for IntegratorKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for IntegratorKind {}

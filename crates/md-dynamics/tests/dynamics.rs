@@ -5,7 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
 use std::cell::Cell;
 
 use md_core::*;
-use md_dynamics::{RunOptions, VelocityOptions, VelocityVerlet, run, thermalise};
+use md_dynamics::{
+    ForestRuth, IntegratorKind, RunOptions, ThermostatKind, VelocityOptions, VelocityVerlet, run, thermalise,
+};
 use md_probe::analytic::{HarmonicBond, HarmonicBonds, HarmonicWell, LennardJones, Morse, Pairs};
 use md_testkit::conformance;
 use serde_json::Value;
@@ -75,9 +77,54 @@ fn time_steps_must_be_positive_numbers() {
 
 #[test]
 fn velocity_verlet_conforms() {
-    let report = conformance::integrator(|dt| Box::new(VelocityVerlet::new(dt).unwrap())).unwrap();
+    let report = conformance::integrator(2, |dt| Box::new(VelocityVerlet::new(dt).unwrap())).unwrap();
     report.assert_all();
     assert_eq!(report.subject, "velocity Verlet");
+}
+
+#[test]
+fn forest_ruth_conforms_to_fourth_order_and_not_to_second() {
+    let report = |order| conformance::integrator(order, |dt| Box::new(ForestRuth::new(dt).unwrap())).unwrap();
+    report(4).assert_all();
+    let failed: Vec<&str> = report(2).failures().iter().map(|check| check.id).collect();
+    assert_eq!(failed, ["fluctuation_ratio", "oscillator_ratio"]);
+}
+
+/// Four force evaluations each: one step of 0.4 fs, or four of 0.1 fs.
+#[test]
+fn forest_ruth_conserves_energy_better_than_velocity_verlet_at_the_same_price() {
+    let fluctuation_ev = |mut integrator: Box<dyn Integrator>, stride: usize| {
+        let mut morse = morse();
+        let mut state = State::at_rest(&[hydrogen_chloride()], &mut morse).unwrap();
+        let energies: Vec<f64> = (0..200)
+            .map(|_| {
+                for _ in 0..stride {
+                    integrator.step(&mut state, &mut morse).unwrap();
+                }
+                integrator.conserved_ev(&state)[0]
+            })
+            .collect();
+        deviation(&energies)
+    };
+    let verlet = fluctuation_ev(Box::new(VelocityVerlet::new(0.1).unwrap()), 4);
+    let forest_ruth = fluctuation_ev(Box::new(ForestRuth::new(0.4).unwrap()), 1);
+    assert!(forest_ruth < 0.05 * verlet, "{forest_ruth:e} eV, velocity Verlet {verlet:e} eV");
+}
+
+#[test]
+fn integrator_kinds_are_found_by_name_and_build_what_they_say() {
+    for kind in IntegratorKind::ALL {
+        assert_eq!(IntegratorKind::find(kind.name()), Some(*kind));
+        assert_eq!(kind.build(0.5).unwrap().timestep_fs(), 0.5);
+        assert!(matches!(kind.build(0.0), Err(StepError::TimeStep(_))));
+    }
+    assert_eq!(IntegratorKind::DEFAULT.build(0.5).unwrap().name(), "velocity Verlet");
+    assert_eq!(IntegratorKind::find("leapfrog"), None);
+    for kind in ThermostatKind::ALL {
+        assert_eq!(ThermostatKind::find(kind.name()), Some(kind));
+        assert_ne!(kind.with_parameter(7.0), kind);
+        assert_eq!(kind.with_parameter(7.0).name(), kind.name());
+    }
 }
 
 /// On a harmonic oscillator the scheme has a closed form of its own: `x_n = x₀ cos nθ + v₀/(ω c) sin nθ`,

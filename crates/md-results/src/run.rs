@@ -39,6 +39,9 @@ pub struct Run {
     pub equilibrated_ps: Option<f64>,
     /// Time step, fs.
     pub timestep_fs: f64,
+    /// Integrator at constant energy, where it is not velocity Verlet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrator: Option<String>,
     /// Replica number, from 0.
     pub replica: u32,
     /// Seed of its random stream.

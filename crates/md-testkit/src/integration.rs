@@ -12,8 +12,7 @@ use md_probe::{ProbeError, largest};
 /// How the integrator's conserved quantity behaves at time steps of 0.25 fs and 0.125 fs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conservation {
-    /// Root-mean-square fluctuation at the long time step over that at the short one: 4 for a second-order
-    /// scheme, 2 for a first-order one.
+    /// Root-mean-square fluctuation at the long time step over that at the short one: 2^n for a scheme of order n.
     pub fluctuation_ratio: f64,
     /// Mean of the second half of the run minus that of the first, at the long time step, as a multiple of
     /// the fluctuation: far below 1 for a scheme that only oscillates, 1.7 for one that only drifts.
@@ -64,8 +63,7 @@ pub fn time_reversal_angstrom(make: impl Fn(f64) -> Box<dyn Integrator>) -> Resu
 }
 
 /// Largest error against the analytic harmonic oscillator in 40 fs at a time step of 0.2 fs, over that at 0.1
-/// fs: 4 for a second-order scheme, 2 for a first-order one, 1 for one that follows other equations of
-/// motion.
+/// fs: 2^n for a scheme of order n, 1 for one that follows other equations of motion.
 ///
 /// Errors of positions and of velocities (over ω) both count.
 ///

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use md_core::{Fate, Limits, Observer, Potential, State, System};
+use anyhow::{Context, Result};
+use md_core::{Fate, Integrator, Limits, Observer, Potential, State, System};
 use md_dynamics::{Course, RunError, RunOptions, Scheme, advance};
 use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
 use md_results::{Run, RunFate, Series};
@@ -14,7 +14,7 @@ use super::dynamics::{Start, integrator, set_out};
 use super::runner::Runner;
 use super::store::Halt;
 use super::watch::StageTicker;
-use crate::config::RunConfig;
+use crate::config::{self, RunConfig};
 use crate::frames::{Visited, VisitedFrame};
 use crate::plan::PlannedRun;
 use crate::record::Recorder;
@@ -52,8 +52,30 @@ enum Phase {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Moving {
     pub(super) state: State,
-    pub(super) scheme: Scheme,
+    pub(super) integrator: Motion,
     pub(super) course: Course,
+}
+
+/// An integrator, with what can be stored of it.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Motion {
+    /// One of `md_dynamics`, with all that it holds.
+    Stored(Scheme),
+    /// One that the program brings: it has no state beyond its time step, and is made again.
+    Own(#[serde(skip)] Option<Box<dyn Integrator>>),
+}
+
+impl Motion {
+    /// The integrator.
+    ///
+    /// # Errors
+    /// One of the program's own that was read back and not made again.
+    pub(super) fn get(&mut self) -> Result<&mut dyn Integrator> {
+        match self {
+            Motion::Stored(scheme) => Ok(scheme),
+            Motion::Own(own) => Ok(own.as_mut().context("the integrator was not made again")?.as_mut()),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,7 +184,12 @@ impl<'a> Runner<'a> {
         planned: &[&PlannedRun],
         name: &str,
     ) -> Option<(InProgress, Option<TrajectoryWriter>)> {
-        let kept: InProgress = self.store.runs(name)?;
+        let mut kept: InProgress = self.store.runs(name)?;
+        if let Phase::Running(running) = &mut kept.phase
+            && let (Motion::Own(own), config::Integrator::Own(known)) = (&mut running.moving.integrator, &grid.integrator)
+        {
+            *own = (known.make)(grid.timestep_fs).ok();
+        }
         let mut writer = None;
         if let (Phase::Running(running), Some(stride), Some(out)) =
             (&kept.phase, grid.trajectory_stride, self.out)
@@ -201,7 +228,7 @@ impl<'a> Runner<'a> {
         }
         let began: Vec<&PlannedRun> = alive.iter().map(|&k| planned[k]).collect();
         let structures: Vec<&System> = alive.iter().map(|&k| starts[k].structure).collect();
-        let scheme = integrator(grid, &began, &state)?;
+        let integrator = integrator(grid, &began, &state)?;
         let broken_ratio = self.config.limits.broken_bond_ratio;
         let recorder = Recorder::new(&state, &structures, grid, &began, broken_ratio)?;
         let visited = Visited::new(&structures, steps, self.config.frames_per_run);
@@ -215,7 +242,7 @@ impl<'a> Runner<'a> {
             _ => None,
         };
         let course = Course::new(&state);
-        let moving = Moving { state, scheme, course };
+        let moving = Moving { state, integrator, course };
         Ok((Running { moving, prepared, alive, recorder, visited, trajectories: Vec::new() }, writer))
     }
 
@@ -283,9 +310,9 @@ fn move_on(
     wall_s: &mut f64,
     pace: &mut Pace,
 ) -> Result<bool> {
-    let Moving { state, scheme, course } = moving;
+    let Moving { state, integrator, course } = moving;
     let begin = Instant::now();
-    let over = advance(state, scheme, potential, observers, options, course, pace.steps);
+    let over = advance(state, integrator.get()?, potential, observers, options, course, pace.steps);
     let elapsed = begin.elapsed();
     *wall_s += elapsed.as_secs_f64();
     if elapsed < PATIENCE / 2 {

@@ -5,15 +5,14 @@ use md_core::units::FS_PER_PS;
 use md_core::{Limits, Potential, State, System, mechanics};
 use md_dynamics::{
     Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
-    VelocityVerlet,
 };
 use md_results::{Results, Run, RunFate};
 
 use super::adaptive::Cut;
-use super::batch::{Moving, Ran};
+use super::batch::{Motion, Moving, Ran};
 use super::runner::Runner;
 use super::store::{Halt, Panicked, isolated};
-use crate::config::{Config, Ensemble, RunConfig};
+use crate::config::{Config, Ensemble, Integrator, RunConfig};
 use crate::frames::VisitedRun;
 use crate::in_full;
 pub(super) use crate::measure::RelaxedMolecules;
@@ -164,6 +163,7 @@ impl Runner<'_> {
             equilibrated_ps: (grid.equilibration_steps > 0)
                 .then(|| grid.equilibration_steps as f64 * grid.timestep_fs / FS_PER_PS),
             timestep_fs: grid.timestep_fs,
+            integrator: (!grid.integrator.is_default()).then(|| grid.integrator.name().to_owned()),
             replica: planned.replica,
             seed: planned.seed,
             steps_planned: grid.steps,
@@ -226,7 +226,7 @@ pub(super) fn set_out(
     let kind = ThermostatKind::Langevin { friction_per_ps: PREPARATION_FRICTION_PER_PS };
     let scheme = thermostat(kind, None, grid, planned, &state)?;
     let course = Course::new(&state);
-    Ok(Moving { state, scheme, course })
+    Ok(Moving { state, integrator: Motion::Stored(scheme), course })
 }
 
 /// The state that a run of the model begins with, and its limits; `None` where it does not begin.
@@ -251,20 +251,23 @@ fn prepare(
     start: &Start<'_>,
     potential: &mut dyn Potential,
 ) -> Result<Option<State>> {
-    let Moving { mut state, mut scheme, .. } = set_out(grid, &[planned], &[start], potential)?;
+    let Moving { mut state, mut integrator, .. } = set_out(grid, &[planned], &[start], potential)?;
     if grid.equilibration_steps > 0 {
         let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
-        md_dynamics::run(&mut state, &mut scheme, potential, &mut [], &options)?;
+        md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
         state.reset_clock();
     }
     Ok((state.batch().n_systems() == 1).then_some(state))
 }
 
 /// The integrator of a grid.
-pub(super) fn integrator(grid: &RunConfig, planned: &[&PlannedRun], state: &State) -> Result<Scheme> {
-    match grid.ensemble {
-        Ensemble::Nve => Ok(Scheme::VelocityVerlet(VelocityVerlet::new(grid.timestep_fs)?)),
-        Ensemble::Thermostat(kind) => thermostat(kind, grid.ramp_to_k, grid, planned, state),
+pub(super) fn integrator(grid: &RunConfig, planned: &[&PlannedRun], state: &State) -> Result<Motion> {
+    match (grid.ensemble, &grid.integrator) {
+        (Ensemble::Nve, Integrator::Kind(kind)) => Ok(Motion::Stored(kind.build(grid.timestep_fs)?)),
+        (Ensemble::Nve, Integrator::Own(own)) => Ok(Motion::Own(Some((own.make)(grid.timestep_fs)?))),
+        (Ensemble::Thermostat(kind), _) => {
+            Ok(Motion::Stored(thermostat(kind, grid.ramp_to_k, grid, planned, state)?))
+        }
     }
 }
 

@@ -208,13 +208,13 @@ fn dynamics_s(
     let starts: Vec<&Start<'_>> = starts.iter().collect();
     let potential = model.potential.as_mut();
     let Moving { mut state, mut course, .. } = set_out(grid, &planned, &starts, potential)?;
-    let mut scheme = integrator(grid, &planned, &state)?;
+    let mut integrator = integrator(grid, &planned, &state)?;
     let structures: Vec<&System> = starts.iter().map(|s| s.structure).collect();
     let mut recorder = Recorder::new(&state, &structures, grid, &planned, config.limits.broken_bond_ratio)?;
     let options = RunOptions { steps: u64::MAX, limits: Vec::new() };
     let per_step_s = seconds_of_a_call(|| {
         let observers: &mut [&mut dyn Observer] = &mut [&mut recorder];
-        advance(&mut state, &mut scheme, potential, observers, &options, &mut course, 1)?;
+        advance(&mut state, integrator.get()?, potential, observers, &options, &mut course, 1)?;
         Ok(())
     })?;
     Ok(per_step_s * (grid.equilibration_steps + grid.steps) as f64)

@@ -10,7 +10,7 @@ use md_results::{CriteriaSet, PRODUCTION, Verdict};
 use super::criteria::defaults;
 use super::reader::{DEFAULT_FRAMES_PER_RUN, NAME_RULE, is_name};
 use super::{
-    Config, ConfigError, Device, EconomyConfig, Ensemble, Implementation, LimitsConfig, ModelConfig,
+    Config, ConfigError, Device, EconomyConfig, Ensemble, Implementation, Integrator, LimitsConfig, ModelConfig,
     ModelSource, MoleculeConfig, Own, OwnPotential, RunConfig,
 };
 
@@ -161,6 +161,7 @@ impl RunConfig {
             models: Vec::new(),
             molecules: Vec::new(),
             ensemble: Ensemble::Nve,
+            integrator: Integrator::default(),
             ramp_to_k: None,
             equilibration_steps: 0,
             timestep_fs,

@@ -101,6 +101,7 @@ pub(super) struct RunTable {
     pub(super) models: Option<ListOfNames>,
     pub(super) molecules: Option<ListOfNames>,
     pub(super) ensemble: Spanned<String>,
+    pub(super) integrator: Option<Spanned<IntegratorTable>>,
     pub(super) timestep_fs: Spanned<f64>,
     pub(super) duration_ps: Spanned<f64>,
     #[serde(rename = "temperatures_K")]
@@ -116,6 +117,13 @@ pub(super) struct RunTable {
     #[serde(rename = "ramp_to_K")]
     pub(super) ramp_to_k: Option<Spanned<f64>>,
     pub(super) equilibrate_ps: Option<Spanned<f64>>,
+}
+
+/// `integrator` of a `[[run]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IntegratorTable {
+    pub(super) kind: Spanned<String>,
 }
 
 /// Names in a `[[run]]`.

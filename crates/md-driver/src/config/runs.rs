@@ -3,19 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use md_core::units::FS_PER_PS;
-use md_dynamics::ThermostatKind;
+use md_dynamics::{IntegratorKind, ThermostatKind};
 use md_io::trajectory::Compression;
 use toml::Spanned;
 
 use super::file::{ListOfNames, RunTable};
 use super::reader::{Reader, unknown};
-use super::{ConfigError, Ensemble, ModelConfig, MoleculeConfig, RunConfig};
-
-/// Friction of Langevin dynamics where the campaign says nothing: weak enough to leave vibrations as they are.
-pub const DEFAULT_FRICTION_PER_PS: f64 = 5.0;
-
-/// Relaxation time of the other thermostats where the campaign says nothing, fs.
-pub const DEFAULT_RELAXATION_FS: f64 = 100.0;
+use super::{ConfigError, Ensemble, Integrator, ModelConfig, MoleculeConfig, RunConfig};
 
 /// Most runs of a campaign: each has its record in the results.
 const MOST_RUNS: u64 = 100_000;
@@ -153,6 +147,7 @@ impl Reader<'_> {
             models: self.indices(models, table.models.as_ref())?,
             molecules: self.indices(molecules, table.molecules.as_ref())?,
             timestep_fs,
+            integrator: self.integrator(table, ensemble)?,
             ensemble,
             ramp_to_k,
             equilibration_steps,
@@ -188,46 +183,59 @@ impl Reader<'_> {
     }
 
     fn ensemble(&self, table: &RunTable) -> Result<Ensemble, ConfigError> {
-        let friction = table.friction_per_ps.as_ref();
-        let relaxation = table.relaxation_fs.as_ref();
         let name = table.ensemble.get_ref().as_str();
-        let (needs_friction, needs_relaxation) = match name {
-            "nve" => (false, false),
-            "langevin" => (true, false),
-            "bussi" | "nose_hoover" => (false, true),
-            _ => {
-                let known = ["nve", "langevin", "bussi", "nose_hoover"];
-                return Err(self.error(Some(table.ensemble.span()), unknown("ensemble", name, &known)));
-            }
-        };
-        for (key, value, needed) in
-            [("friction_per_ps", friction, needs_friction), ("relaxation_fs", relaxation, needs_relaxation)]
+        let thermostat = ThermostatKind::find(name);
+        if thermostat.is_none() && name != Ensemble::NVE {
+            return Err(self.error(Some(table.ensemble.span()), unknown_ensemble(name)));
+        }
+        let mut ensemble = thermostat.map_or(Ensemble::Nve, Ensemble::Thermostat);
+        for (key, value) in
+            [("friction_per_ps", &table.friction_per_ps), ("relaxation_fs", &table.relaxation_fs)]
         {
-            if let Some(value) = value.filter(|_| !needed) {
-                let message = format!("{key} means nothing to the ensemble '{name}': remove it");
-                return Err(self.error(Some(value.span()), message));
+            let Some(value) = value else { continue };
+            match thermostat.filter(|kind| kind.parameter() == key) {
+                Some(kind) => {
+                    ensemble = Ensemble::Thermostat(kind.with_parameter(self.positive(key, value)?));
+                }
+                None => {
+                    let message = format!("{key} means nothing to the ensemble '{name}': remove it");
+                    return Err(self.error(Some(value.span()), message));
+                }
             }
         }
-        let friction_per_ps =
-            friction.map_or(Ok(DEFAULT_FRICTION_PER_PS), |f| self.positive("friction_per_ps", f))?;
-        let relaxation_fs =
-            relaxation.map_or(Ok(DEFAULT_RELAXATION_FS), |r| self.positive("relaxation_fs", r))?;
-        Ok(match name {
-            "langevin" => Ensemble::Thermostat(ThermostatKind::Langevin { friction_per_ps }),
-            "bussi" => Ensemble::Thermostat(ThermostatKind::Bussi { relaxation_fs }),
-            "nose_hoover" => Ensemble::Thermostat(ThermostatKind::NoseHoover { relaxation_fs }),
-            _ => Ensemble::Nve,
+        Ok(ensemble)
+    }
+
+    fn integrator(&self, table: &RunTable, ensemble: Ensemble) -> Result<Integrator, ConfigError> {
+        let Some(integrator) = &table.integrator else { return Ok(Integrator::default()) };
+        if ensemble != Ensemble::Nve {
+            let message = format!(
+                "integrator is for runs with ensemble = \"nve\": the thermostat \"{}\" is an integrator itself",
+                ensemble.name()
+            );
+            return Err(self.error(Some(integrator.span()), message));
+        }
+        let kind = &integrator.get_ref().kind;
+        let name = kind.get_ref().as_str();
+        if let Some(own) = self.own.integrators.iter().find(|own| own.name == name) {
+            return Ok(Integrator::Own(own.clone()));
+        }
+        IntegratorKind::find(name).map(Integrator::Kind).ok_or_else(|| {
+            let mut known: Vec<&str> = IntegratorKind::ALL.iter().map(|kind| kind.name()).collect();
+            known.extend(self.own.integrators.iter().map(|own| own.name.as_str()));
+            self.error(Some(kind.span()), unknown("integrator", name, &known))
         })
     }
 
     fn ramp(&self, ensemble: Ensemble, to: &Spanned<f64>) -> Result<f64, ConfigError> {
         match ensemble {
-            Ensemble::Thermostat(ThermostatKind::Langevin { .. } | ThermostatKind::Bussi { .. }) => {
-                self.positive("ramp_to_K", to)
-            }
+            Ensemble::Thermostat(kind) if kind.follows_ramps() => self.positive("ramp_to_K", to),
             _ => {
+                let able = ThermostatKind::ALL.iter().filter(|kind| kind.follows_ramps());
+                let able: Vec<String> = able.map(|kind| format!("\"{}\"", kind.name())).collect();
                 let message = format!(
-                    "ramp_to_K needs a thermostat that can follow a temperature: \"langevin\" or \"bussi\", not \"{}\"",
+                    "ramp_to_K needs a thermostat that can follow a temperature: {}, not \"{}\"",
+                    able.join(" or "),
                     ensemble.name()
                 );
                 Err(self.error(Some(to.span()), message))
@@ -245,5 +253,21 @@ impl Reader<'_> {
         let message =
             format!("{ps} ps in steps of {timestep_fs} fs are {steps} steps (expected 1 to {MOST_STEPS:e})");
         Err(self.error(Some(duration_ps.span()), message))
+    }
+}
+
+/// What is wrong with a name of an ensemble. "nvt" names one that thermostats make.
+fn unknown_ensemble(name: &str) -> String {
+    let thermostats = ThermostatKind::ALL.map(ThermostatKind::name);
+    match name.to_lowercase().as_str() {
+        "nvt" => format!("ensemble '{name}' needs a thermostat: name it (ensemble = \"{}\")", thermostats.join("\", \"")),
+        "npt" | "nph" => format!(
+            "ensemble '{name}' needs a barostat, of which there is none (expected \"nve\" or a thermostat: {})",
+            thermostats.join(", ")
+        ),
+        _ => {
+            let known: Vec<&str> = [Ensemble::NVE].into_iter().chain(thermostats).collect();
+            unknown("ensemble", name, &known)
+        }
     }
 }

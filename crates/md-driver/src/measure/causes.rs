@@ -74,6 +74,7 @@ impl Stage for Causes {
             steps: steps + 2,
             limits,
             tolerance_mev_per_atom_per_ps: tolerance,
+            // What is attributed is the model, by an identity that holds for velocity Verlet.
             make_integrator: &|dt| Ok(Box::new(VelocityVerlet::new(dt)?)),
             potential: model.potential.as_mut(),
             oracle: model.oracle.as_mut(),

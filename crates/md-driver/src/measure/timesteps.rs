@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use md_attribution::{LadderOptions, timestep_ladder};
-use md_dynamics::VelocityVerlet;
 use md_results::{TimestepLadder, TimestepRung};
 
 use super::{Cost, Needs, Output, Stage, Subject, View};
@@ -57,9 +56,7 @@ impl Stage for Timesteps {
             return Ok(());
         };
         let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };
-        let make = |dt| -> Result<Box<dyn md_core::Integrator>, md_core::StepError> {
-            Ok(Box::new(VelocityVerlet::new(dt)?))
-        };
+        let make = |dt| group.config.integrator.build(dt);
         let ladder = timestep_ladder(&state, &make, model.potential.as_mut(), &options)?;
         out.timesteps.push(TimestepLadder {
             model: model.record.name.clone(),

@@ -124,6 +124,51 @@ pub enum ThermostatKind {
 }
 
 impl ThermostatKind {
+    /// All of them, each with the parameter it has where nobody gives one: a friction weak enough to leave vibrations as
+    /// they are, a relaxation time of 100 fs.
+    pub const ALL: [ThermostatKind; 3] = [
+        ThermostatKind::Langevin { friction_per_ps: 5.0 },
+        ThermostatKind::Bussi { relaxation_fs: 100.0 },
+        ThermostatKind::NoseHoover { relaxation_fs: 100.0 },
+    ];
+
+    /// The one of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        ThermostatKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name in campaign files and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            ThermostatKind::Langevin { .. } => "langevin",
+            ThermostatKind::Bussi { .. } => "bussi",
+            ThermostatKind::NoseHoover { .. } => "nose_hoover",
+        }
+    }
+
+    /// Name of its parameter, with the unit.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            ThermostatKind::Langevin { .. } => "friction_per_ps",
+            ThermostatKind::Bussi { .. } | ThermostatKind::NoseHoover { .. } => "relaxation_fs",
+        }
+    }
+
+    /// The same with another value of its [parameter](ThermostatKind::parameter).
+    #[must_use]
+    pub fn with_parameter(self, value: f64) -> Self {
+        match self {
+            ThermostatKind::Langevin { .. } => ThermostatKind::Langevin { friction_per_ps: value },
+            ThermostatKind::Bussi { .. } => ThermostatKind::Bussi { relaxation_fs: value },
+            ThermostatKind::NoseHoover { .. } => ThermostatKind::NoseHoover { relaxation_fs: value },
+        }
+    }
+
+    /// Whether it can follow a temperature that changes ([`Target::Ramp`]).
+    pub fn follows_ramps(self) -> bool {
+        !matches!(self, ThermostatKind::NoseHoover { .. })
+    }
+
     /// The integrator for the systems of `state`, a target and a seed for each.
     ///
     /// # Errors
