@@ -193,7 +193,7 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
 
     let refused = validate(&repository("configs/smoke.toml"), &out, &["--model", &model]);
     assert_eq!(refused.status, 2);
-    assert!(refused.stderr.contains("holds results already"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("already holds results"), "{}", refused.stderr);
 }
 
 /// Water at its structure and twice displaced, labelled by the network of `folder` with forces that are longer by a

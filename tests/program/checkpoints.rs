@@ -142,7 +142,7 @@ fn a_campaign_is_of_the_weights_that_were_named() {
     assert_eq!(results.models[0].checkpoint_sha256.as_ref(), Some(&average_sha256));
     assert_ne!(average_sha256, raw_sha256);
 
-    // Neither other weights of the same file nor another configuration goes on with it.
+    // Neither other weights of the same file nor another configuration continues with it.
     let model = format!("student={}", raw.display());
     let output = validate(&["--model", &model, "--resume"]);
     assert_eq!(output.status, 2);

@@ -49,7 +49,7 @@ fn the_smoke_campaign_is_ready_to_run() {
     let output = mdproof(["doctor".as_ref(), smoke.as_os_str()]);
     assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
     for expected in [
-        "processor",
+        "CPU",
         "memory",
         "disk",
         "NVIDIA driver",

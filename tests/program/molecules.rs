@@ -47,7 +47,7 @@ const SHORT: &str = "[[run]]\nensemble = \"nve\"\ntimestep_fs = 0.5\nduration_ps
 fn langevin(duration_ps: f64, replicas: u32, more: &str) -> String {
     format!(
         "[[run]]\nensemble = \"langevin\"\nfriction_per_ps = 20.0\ntimestep_fs = 0.5\nduration_ps = {duration_ps}\n\
-         temperatures_K = [300]\nreplicas = {replicas}\nrecord_every_fs = 5.0\n{more}\n[economy]\nhopeless_ps = 1000.0\n"
+         temperatures_K = [300]\nreplicas = {replicas}\nrecord_every_fs = 5.0\n{more}\n[adaptive]\nearly_stop_ps = 1000.0\n"
     )
 }
 

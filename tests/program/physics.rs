@@ -80,7 +80,7 @@ fn no_gate_fires_on_a_sound_student() {
         .collect();
     assert!(fired.is_empty(), "{fired:#?}");
     let value = |id: &str, molecule: &str| {
-        let gate = results.gates.iter().find(|g| g.id == id && g.molecule == molecule).unwrap();
+        let gate = results.gates.iter().find(|g| g.id.name() == id && g.molecule == molecule).unwrap();
         gate.value.unwrap()
     };
     assert!(value("frequency_error", "water") < 3.0, "PBE0 is 2 % away");
@@ -289,8 +289,9 @@ fn weights_in_f16_are_seen_and_expected_outcomes_pass() {
 #[test]
 fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
     let folder = tempfile::tempdir().unwrap();
-    let runs =
-        |criteria: &str| format!("{SHORT}\n[economy]\nhopeless_ps = 0.02\nextra_replicas = 2\n{criteria}");
+    let runs = |criteria: &str| {
+        format!("{SHORT}\n[adaptive]\nearly_stop_ps = 0.02\nmax_extra_replicas = 2\n{criteria}")
+    };
     let hopeless = runs("[criteria.production]\nforce_rmse_ev_per_angstrom = 0.001\n");
     let (output, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), &hopeless);
     assert!(
@@ -299,7 +300,7 @@ fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
         results.runs[0]
     );
     assert!(
-        output.stdout.contains("had failed every use before its runs, which end after 0.02 ps"),
+        output.stdout.contains("fails every use before its runs, which end after 0.02 ps"),
         "{}",
         output.stdout
     );
@@ -342,7 +343,7 @@ fn known_defects_of_public_checkpoints_are_found() {
         }
         if name == "original" {
             let value = |id: &str, molecule: &str| {
-                let gate = results.gates.iter().find(|g| g.id == id && g.molecule == molecule);
+                let gate = results.gates.iter().find(|g| g.id.name() == id && g.molecule == molecule);
                 gate.and_then(|g| g.value).unwrap()
             };
             for (found, known) in

@@ -77,8 +77,8 @@ replicas = 2
 trajectory_every_fs = 2
 relax = false
 
-[economy]
-hopeless_ps = 100.0
+[adaptive]
+early_stop_ps = 100.0
 "#,
             molecules.display()
         );
@@ -199,7 +199,7 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
             }
             let output = child.wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
-            went_on += said.lines().filter(|l| l.contains(" steps going on with ")).count();
+            went_on += said.lines().filter(|l| l.contains(" runs resume after ")).count();
             if output.status.code().is_some() {
                 break output.status; // else it was killed
             }
@@ -210,12 +210,12 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
             return;
         }
     }
-    panic!("{kills} kills, after {went_on} of which runs went on");
+    panic!("{kills} kills, after {went_on} of which runs continued");
 }
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept() {
+fn resume_survives_damage_to_the_stored_state() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     assert_eq!(campaign.run(&whole, &[]).status, 1);
@@ -233,7 +233,7 @@ fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
     assert_eq!(output.status.code(), Some(75), "{said}");
     let expected = format!(
-        "interrupted: what was measured is kept in {0}: go on with the same command and --out {0} --resume",
+        "interrupted: what was measured is kept in {0}: continue with the same command and --out {0} --resume",
         out.display()
     );
     assert!(said.contains(&expected), "{said}");
@@ -265,7 +265,7 @@ fn an_interrupted_campaign_says_how_to_go_on_and_survives_damage_to_what_it_kept
     let output = campaign.start(&out, &["--resume"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is truncated") && said.contains("the runs in progress begin again"), "{said}");
+    assert!(said.contains("is truncated") && said.contains("the runs in progress start over"), "{said}");
     assert!(
         said.contains("are damaged (their checksum is wrong): what they held is measured again"),
         "{said}"
@@ -309,20 +309,16 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn results_do_not_go_on_with_other_inputs_and_are_never_overwritten() {
+fn resume_refuses_other_inputs_and_never_overwrites_results() {
     let campaign = Campaign::new();
     let out = campaign.path("out");
     let only = ["--only", "model=control", "--only", "molecule=water"];
     let with = |more: &[&str]| campaign.run(&out, &[only.as_slice(), more].concat());
-    // Nothing to go on with is no error: a job that is queued again runs one command.
+    // Nothing to continue with is no error: a job that is queued again runs one command.
     assert_eq!(with(&["--resume"]).status, 3);
     let refused = with(&[]);
     assert_eq!(refused.status, 2);
-    assert!(
-        refused.stderr.contains("holds results already: go on with them by --resume"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains("already holds results: resume with --resume"), "{}", refused.stderr);
 
     let file = campaign.path("short.toml");
     let config = std::fs::read_to_string(&file).unwrap();
@@ -381,29 +377,29 @@ fn shares_are_joined_to_what_the_whole_would_have_been() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     assert_eq!(campaign.run(&whole, &[]).status, 1);
-    let shares: Vec<PathBuf> = (1..=3).map(|n| campaign.path(&format!("share-{n}"))).collect();
-    for (n, share) in (1..=3).zip(&shares) {
-        let output = campaign.run(share, &["--shard", &format!("{n}/3")]);
+    let shards: Vec<PathBuf> = (1..=3).map(|n| campaign.path(&format!("shard-{n}"))).collect();
+    for (n, shard) in (1..=3).zip(&shards) {
+        let output = campaign.run(shard, &["--shard", &format!("{n}/3")]);
         assert_eq!(output.status, 0, "{}", output.stderr);
-        assert!(output.stdout.starts_with(&format!("share {n}/3: ")), "{}", output.stdout);
-        let results = Results::read(&share.join("results.json")).unwrap();
+        assert!(output.stdout.starts_with(&format!("shard {n}/3: ")), "{}", output.stdout);
+        let results = Results::read(&shard.join("results.json")).unwrap();
         assert_eq!(results.campaign.shard, Some(format!("{n}/3")));
         assert!((1..24).contains(&results.runs.len()), "{}", results.runs.len());
         assert!(results.models.iter().all(|m| m.verdict != Some(Verdict::Approved)));
     }
-    let merge = |shares: &[&Path], out: &str| {
+    let merge = |shards: &[&Path], out: &str| {
         let mut arguments = vec!["merge".into(), "--quiet".into(), "--out".into(), campaign.path(out).into()];
-        arguments.extend(shares.iter().map(|share| share.as_os_str().to_owned()));
+        arguments.extend(shards.iter().map(|shard| shard.as_os_str().to_owned()));
         mdproof::<std::ffi::OsString>(arguments)
     };
-    let [first, second, third] = [&shares[0], &shares[1], &shares[2]].map(PathBuf::as_path);
-    for (shares, complaint) in [
-        (vec![first, third], "shares are missing: 2/3"),
-        (vec![first, second, third, second], "share 2/3 is there twice, in "),
-        (vec![first, whole.as_path()], "holds a whole campaign, not a share of one"),
-        (vec![first, campaign.folder.path()], "there is no share of a campaign here"),
+    let [first, second, third] = [&shards[0], &shards[1], &shards[2]].map(PathBuf::as_path);
+    for (shards, complaint) in [
+        (vec![first, third], "shards are missing: 2/3"),
+        (vec![first, second, third, second], "shard 2/3 is there twice, in "),
+        (vec![first, whole.as_path()], "holds a whole campaign, not a shard of one"),
+        (vec![first, campaign.folder.path()], "there is no shard of a campaign here"),
     ] {
-        let output = merge(&shares, "merged");
+        let output = merge(&shards, "merged");
         assert_eq!(output.status, 2);
         assert!(output.stderr.contains(complaint), "{complaint}: {}", output.stderr);
     }
@@ -412,7 +408,7 @@ fn shares_are_joined_to_what_the_whole_would_have_been() {
     std::fs::write(&unfinished, finished.replace("\"finished\": true", "\"finished\": false")).unwrap();
     let output = merge(&[first, second, third], "merged");
     assert!(
-        output.stderr.contains("share 2/3") && output.stderr.contains("is not at its end"),
+        output.stderr.contains("shard 2/3") && output.stderr.contains("is unfinished"),
         "{}",
         output.stderr
     );
@@ -425,7 +421,7 @@ fn shares_are_joined_to_what_the_whole_would_have_been() {
 
     let output = campaign.run(&campaign.path("many"), &["--shard", "1/100"]);
     assert_eq!(output.status, 2);
-    assert!(output.stderr.contains("the plan has 24 runs, so at most as many shares"), "{}", output.stderr);
+    assert!(output.stderr.contains("the plan has 24 runs, so at most as many shards"), "{}", output.stderr);
     assert!(!campaign.path("many").exists());
 }
 

@@ -3,6 +3,7 @@
 
 mod cards;
 mod tidy;
+mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::words;
+
 /// A module beyond this many lines holds more than one idea.
 const MAX_LINES: usize = 650;
 
@@ -21,7 +23,11 @@ pub fn check(root: &Path) -> Result<()> {
     faults.extend(lints_inherited(&root, &files)?);
     for file in &files {
         let Ok(text) = fs::read_to_string(root.join(file)) else { continue };
-        match file.extension().and_then(|e| e.to_str()) {
+        let extension = file.extension().and_then(|e| e.to_str());
+        if matches!(extension, Some("rs" | "md" | "toml" | "html" | "snap")) {
+            faults.extend(words::gone(file, &text));
+        }
+        match extension {
             Some("rs") => faults.extend(rust_file(file, &text)),
             Some("md") => faults.extend(links(&root, file, &text)),
             _ => {}

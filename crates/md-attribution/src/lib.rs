@@ -130,7 +130,7 @@ impl CauseKind {
         }
     }
 
-    /// What would mend it.
+    /// What would fix it.
     pub fn remedy(self) -> &'static str {
         match self {
             CauseKind::TimeStep => "a shorter time step",
@@ -234,7 +234,7 @@ fn causes(balance: &Balance, experiments: &[Experiment], immaterial: f64) -> Vec
     for part in parts {
         let loss = part.loss_mev_per_atom_per_ps;
         let least = if part.kind == PartKind::Engine { ENGINE_ROUNDING } else { immaterial };
-        // What is no number is named.
+        // What is not a number is named.
         if loss < least || loss < SMALLEST_SHARE * total {
             continue;
         }

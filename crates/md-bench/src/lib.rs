@@ -1,4 +1,4 @@
-//! Latency, throughput and memory of a potential, by one protocol; and what the processor can do ([`machine`]).
+//! Latency, throughput and memory of a potential, by one protocol; and what the CPU can do ([`machine`]).
 //!
 //! [`measure`] times single calls (energy and forces) and NVE steps (velocity Verlet, the same call
 //! included), each after a small displacement of all atoms, so that no answer can come from a cache. The

@@ -60,7 +60,7 @@ pub trait Integrator: Send {
     /// extended energy under a thermostat.
     fn conserved_ev(&self, state: &State) -> Vec<f64>;
 
-    /// Told that only the systems `keep` of the batch go on, in that order. Schemes that hold anything per system
+    /// Told that only the systems `keep` of the batch continue, in that order. Schemes that hold anything per system
     /// (a random stream, a thermostat) must follow; others have nothing to do.
     fn retain_systems(&mut self, keep: &[usize]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{CriteriaSet, Definition, Gate, Results, Run};
+use md_results::{CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Run};
 
 use crate::{ALL, evidence};
 
@@ -21,6 +21,14 @@ impl Bound {
         match self {
             Bound::AtMost => "<=",
             Bound::AtLeast => ">=",
+        }
+    }
+
+    /// `at most` or `at least`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Bound::AtMost => "at most",
+            Bound::AtLeast => "at least",
         }
     }
 
@@ -62,15 +70,11 @@ pub enum Finding {
         /// What there is, and what would be enough.
         detail: String,
     },
+    /// Nothing to measure, and why.
+    NotApplicable(String),
     /// Not measured, and why.
     Missing(String),
 }
-
-/// What [`Uncertainty::of`] calls runs that differ in their random numbers alone.
-pub const REPLICAS: &str = "replicas";
-
-/// What [`Uncertainty::of`] calls a value that is computed once and for all, to an error of the computation.
-pub const COMPUTATION: &str = "computation";
 
 /// How well a value is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,8 +85,8 @@ pub struct Uncertainty {
     pub interval: [f64; 2],
     /// Number of independent observations behind it.
     pub n: usize,
-    /// What they are, such as `replicas`.
-    pub of: &'static str,
+    /// What more of would shrink the interval.
+    pub decidable_by: DecidableBy,
 }
 
 /// One criterion.
@@ -137,7 +141,7 @@ pub enum Theme {
     Locality,
     /// Atoms that come close are not repelled.
     ShortRange,
-    /// Its minimum is not the molecule.
+    /// It relaxes to a different geometry.
     Minimum,
     /// Molecules break.
     Stability,
@@ -149,7 +153,7 @@ pub enum Theme {
     Accuracy,
     /// The floating-point format is too coarse.
     Precision,
-    /// The implementation that ran computes something else than the plain one.
+    /// The implementation that ran computes something else than the reference implementation.
     Implementation,
     /// It is too slow.
     Speed,
@@ -161,7 +165,7 @@ pub enum Theme {
 #[derive(Debug, Clone, Copy)]
 pub enum Evidence {
     /// The physics gate of this id.
-    Gate(&'static str),
+    Gate(GateId),
     /// This function of what is known about a model and a molecule.
     Function(fn(&Subject<'_>) -> Finding),
 }
@@ -228,12 +232,12 @@ impl<'a> Subject<'a> {
 
     /// The runs at constant energy.
     pub fn nve_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
-        self.runs().filter(|run| run.ensemble == "nve")
+        self.runs().filter(|run| run.is_nve())
     }
 
     /// The runs at a constant temperature.
     pub fn thermostat_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
-        self.runs().filter(|run| run.ensemble != "nve" && run.ramp_to_k.is_none())
+        self.runs().filter(|run| !run.is_nve() && run.ramp_to_k.is_none())
     }
 
     /// All runs in which a molecule must hold together: those at constant energy and at constant temperature.

@@ -1,15 +1,15 @@
 //! From recorded evidence to one number per criterion.
 
-use md_results::{Evaluation, Failure, Run, RunFate, RunThermal, Speed, Stage};
+use md_results::{DecidableBy, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage};
 
-use super::{COMPUTATION, Finding, REPLICAS, Subject, Uncertainty};
+use super::{Finding, Subject, Uncertainty};
 use crate::statistics;
 
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// Why there is no number: the failure on record for this stage or before it, or else the usual reason.
+/// Why there is not a number: the failure on record for this stage or before it, or else the usual reason.
 fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
     let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
     let left_out = || match s.results.campaign.only.as_slice() {
@@ -154,7 +154,7 @@ pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
                 standard_error: drift.standard_error,
                 interval: [nearest, reach],
                 n: group.len(),
-                of: REPLICAS,
+                decidable_by: DecidableBy::Replicas,
             };
             let plural = if group.len() == 1 { "run" } else { "replicas" };
             let detail = format!("{} K, {} {plural}", group[0].temperature_k, group.len());
@@ -188,7 +188,7 @@ pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
                 value + statistics::Z_95 * standard_error,
             ],
             n: 1,
-            of: "times the duration",
+            decidable_by: DecidableBy::Duration,
         });
         if worst.as_ref().is_none_or(|(w, _)| value > *w || value.is_nan()) {
             worst = Some((value, Finding::Value { value, uncertainty, detail: place(run) }));
@@ -291,7 +291,7 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
                     value + statistics::Z_95 * standard_error,
                 ],
                 n: force.n_frames,
-                of: "frames",
+                decidable_by: DecidableBy::Frames,
             });
             let detail = counted(force.n_frames, evaluation);
             Finding::Value { value, uncertainty, detail }
@@ -324,7 +324,7 @@ pub(super) fn force_slope_error(s: &Subject<'_>) -> Finding {
                     standard_error,
                     interval: [(value - reach).max(0.0), value + reach],
                     n: force.n_frames,
-                    of: "frames",
+                    decidable_by: DecidableBy::Frames,
                 }),
                 detail: format!(
                     "forces are {} times those of {}",
@@ -361,35 +361,33 @@ pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
     }
 }
 
-pub(super) fn gate(s: &Subject<'_>, id: &str) -> Finding {
-    match s.records.gates.iter().find(|g| g.id == id) {
-        Some(gate) => Finding::Value {
-            value: gate.value.unwrap_or(f64::NAN),
-            // The error of the measurement is a bound, not a standard deviation.
-            uncertainty: gate.value.zip(gate.standard_error.filter(|&error| error > 0.0)).map(
-                |(value, error)| Uncertainty {
-                    standard_error: error,
-                    interval: [(value - error).max(0.0), value + error],
-                    n: 1,
-                    of: COMPUTATION,
-                },
-            ),
-            detail: match gate.value {
-                Some(_) => gate.detail.clone(),
-                None => "the model's answer was not finite".to_owned(),
+pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
+    let Some(gate) = s.records.gates.iter().find(|g| g.id == id) else {
+        let usual = match id.stage() {
+            Stage::Minimum if id == GateId::RelaxedBonds && without_bonds(s) => "the structure has no bonds",
+            Stage::Minimum => "the minimum was not looked at",
+            _ => "the gate was not measured",
+        };
+        return missing(s, id.stage(), || usual.to_owned());
+    };
+    if let Some(reason) = &gate.not_applicable {
+        return Finding::NotApplicable(reason.clone());
+    }
+    Finding::Value {
+        value: gate.value.unwrap_or(f64::NAN),
+        // The error of the measurement is a bound, not a standard deviation.
+        uncertainty: gate.value.zip(gate.standard_error.filter(|&error| error > 0.0)).map(
+            |(value, error)| Uncertainty {
+                standard_error: error,
+                interval: [(value - error).max(0.0), value + error],
+                n: 1,
+                decidable_by: DecidableBy::Computation,
             },
+        ),
+        detail: match gate.value {
+            Some(_) => gate.detail.clone(),
+            None => "the model's answer was not finite".to_owned(),
         },
-        None if id == "relaxed_bonds" && without_bonds(s) => {
-            missing(s, Stage::Minimum, || "the structure has no bonds".to_owned())
-        }
-        None if matches!(
-            id,
-            "relaxed_bonds" | "imaginary_mode" | "hessian_asymmetry" | "frequency_error"
-        ) =>
-        {
-            missing(s, Stage::Minimum, || "the minimum was not looked at".to_owned())
-        }
-        None => missing(s, Stage::Gates, || "the gate was not measured".to_owned()),
     }
 }
 
@@ -454,10 +452,28 @@ pub(super) fn replicas(s: &Subject<'_>) -> Finding {
 
 /// Runs at a longer step than is safe are no evidence about a safe one; the step is the campaign's, not the model's.
 pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
-    let Some(longest_fs) = s.nve_runs().map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
+    // Each integrator has its own safe step; that with the largest ratio decides.
+    let mut integrators: Vec<Option<&str>> = s.nve_runs().map(|run| run.integrator.as_deref()).collect();
+    integrators.sort_unstable();
+    integrators.dedup();
+    let findings = integrators.into_iter().map(|integrator| timestep_over_safe_of(s, integrator));
+    let ratio = |finding: &Finding| match finding {
+        Finding::Amount { value, .. } => *value,
+        _ => f64::INFINITY,
+    };
+    findings.max_by(|a, b| ratio(a).total_cmp(&ratio(b))).unwrap_or_else(|| no_runs(s))
+}
+
+fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
+    let runs = s.nve_runs().filter(|run| run.integrator.as_deref() == integrator);
+    let Some(longest_fs) = runs.map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
         return no_runs(s);
     };
-    let ladders = || s.results.timesteps.iter().filter(|l| l.model == s.model && l.molecule == s.molecule);
+    let ladders = || {
+        s.results.timesteps.iter().filter(|l| {
+            l.model == s.model && l.molecule == s.molecule && l.integrator.as_deref() == integrator
+        })
+    };
     if ladders().next().is_none() {
         return missing(s, Stage::Timesteps, || "the ladder of time steps was not climbed".to_owned());
     }

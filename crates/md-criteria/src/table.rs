@@ -1,6 +1,8 @@
 mod gates;
 mod runs;
 
+use md_results::GateId;
+
 use super::{Bound, Criterion, Evidence, Finding, Scope, Subject, Theme};
 
 /// A criterion of dynamics, accuracy or speed: at most `default`, molecule by molecule.
@@ -31,11 +33,10 @@ const fn row(
 
 /// A physics gate: at most `default`, molecule by molecule.
 const fn gate(
-    id: &'static str,
+    id: GateId,
     key: &'static str,
     title: &'static str,
     definition: &'static str,
-    unit: &'static str,
     default: f64,
     theme: Theme,
     source: &'static str,
@@ -44,7 +45,7 @@ const fn gate(
         key,
         title,
         definition,
-        unit,
+        unit: id.unit(),
         bound: Bound::AtMost,
         default: Some(default),
         applies: always,

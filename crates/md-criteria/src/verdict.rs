@@ -2,7 +2,8 @@
 //!
 //! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check
 //! that could not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is
-//! ever a pass:
+//! ever a pass. A check is NOT APPLICABLE where there is nothing to measure: it does not count, and a use with no other
+//! checks does not pass:
 //!
 //! | production | other uses | verdict |
 //! |---|---|---|
@@ -30,11 +31,6 @@ use crate::{Criterion, Evidence, Index, Scope, Subject};
 /// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is
 /// measured is the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
 const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
-
-/// Gates that ask a potential about systems it was not built for, which the control refuses: other orders of
-/// the atoms, two molecules, pairs; the comparison with another implementation, of which it has none; and that with
-/// frequencies of the molecule, which nothing was fitted to.
-const NOT_FOR_CONTROL: [&str; 5] = ["equivalence", "permutation", "extensivity", "dimer", "frequency_error"];
 
 /// What a campaign came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +60,8 @@ pub fn outcome(results: &Results) -> Outcome {
         match (model.role, model.verdict) {
             (Role::Control, _) => match worst(model.checks.iter()) {
                 Status::Pass => {}
+                // Of a control some checks always apply.
+                Status::NotApplicable => incomplete = true,
                 Status::Fail => return Outcome::NotMet,
                 Status::Skipped | Status::Undecided => incomplete = true,
             },
@@ -89,7 +87,7 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     let planned =
         results.runs.iter().filter(|r| r.model == control).map(Run::planned_ps).fold(f64::INFINITY, f64::min);
     let applies = |criterion: &&Criterion| match criterion.evidence {
-        Evidence::Gate(id) => !NOT_FOR_CONTROL.iter().any(|family| id.starts_with(family)),
+        Evidence::Gate(id) => id.is_asked_of_control(),
         Evidence::Function(_) => {
             ["max_bond_ratio", "angular_momentum_hbar", "centre_of_mass_A_per_ps", "energy_jump_meV_per_atom"]
                 .contains(&criterion.key)
@@ -144,7 +142,7 @@ fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
 /// Whether what was measured so far fails every use of a model, so that no further measurement can save it.
 ///
 /// Checks that need what is still to come are SKIPPED now and do not count.
-pub fn is_hopeless(results: &Results, model: &Model) -> bool {
+pub fn fails_every_use(results: &Results, model: &Model) -> bool {
     let sets = sets_of(results, model);
     model.role == Role::Candidate
         && sets.iter().all(|set| worst(checks_of(results, model, set).iter()) == Status::Fail)

@@ -11,6 +11,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use md_core::StepError;
 use md_dynamics::{IntegratorKind, ThermostatKind};
@@ -62,7 +63,7 @@ pub struct Config {
     /// When a run is stopped.
     pub limits: LimitsConfig,
     /// When less or more than the plan is run.
-    pub economy: EconomyConfig,
+    pub adaptive: AdaptiveConfig,
     /// Frames kept of every run, to look at and to label.
     pub frames_per_run: usize,
     /// Criteria by use, defaults filled in.
@@ -112,12 +113,12 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// On the processor.
+    /// On the CPU.
     #[default]
     Cpu,
-    /// On the first CUDA device; on the processor, with a warning, where there is none.
+    /// On the first CUDA device; on the CPU, with a warning, where there is none.
     Cuda,
-    /// On what wgpu finds: a GPU through Vulkan, Metal or Direct3D; on the processor, with a warning, where there is none.
+    /// On what wgpu finds: a GPU through Vulkan, Metal or Direct3D; on the CPU, with a warning, where there is none.
     Wgpu,
     /// On the first CUDA device if there is one.
     Auto,
@@ -291,12 +292,26 @@ pub enum Integrator {
 }
 
 impl Integrator {
+    /// One that the program brings: `make` makes it for a time step in fs. It must have no state beyond its time step, so
+    /// that a run which is resumed with a new one continues.
+    pub fn own(
+        name: &str,
+        make: impl Fn(f64) -> Result<Box<dyn md_core::Integrator>, StepError> + Send + Sync + 'static,
+    ) -> Self {
+        Integrator::Own(OwnIntegrator { name: name.to_owned(), make: Arc::new(make) })
+    }
+
     /// Its name in the campaign file and in the results.
     pub fn name(&self) -> &str {
         match self {
             Integrator::Kind(kind) => kind.name(),
             Integrator::Own(own) => &own.name,
         }
+    }
+
+    /// Its name as results have it: none for the one that runs have where nobody names one.
+    pub(crate) fn name_unless_default(&self) -> Option<String> {
+        (!self.is_default()).then(|| self.name().to_owned())
     }
 
     /// Whether it is the one that runs have where nobody names one.
@@ -325,18 +340,20 @@ impl Default for Integrator {
 /// When less or more is run than planned.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EconomyConfig {
+pub struct AdaptiveConfig {
     /// A model that has failed every use before its dynamics runs for so long only, ps.
-    pub hopeless_ps: f64,
+    #[serde(alias = "hopeless_ps")]
+    pub early_stop_ps: f64,
     /// Replicas that may be added to every molecule and temperature while a check is undecided.
-    pub extra_replicas: u32,
+    #[serde(alias = "extra_replicas")]
+    pub max_extra_replicas: u32,
     /// Simulated time of all added replicas of a model, at most, ps.
     pub budget_ps: f64,
 }
 
-impl Default for EconomyConfig {
+impl Default for AdaptiveConfig {
     fn default() -> Self {
-        EconomyConfig { hopeless_ps: 1.0, extra_replicas: 0, budget_ps: 100.0 }
+        AdaptiveConfig { early_stop_ps: 1.0, max_extra_replicas: 0, budget_ps: 100.0 }
     }
 }
 

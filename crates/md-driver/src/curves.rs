@@ -25,7 +25,7 @@ const LEAVING_POINTS: usize = 240;
 /// Wavenumbers of a spectrum, 1/cm: molecules have none beyond.
 const SPECTRUM_TO_PER_CM: f64 = 4500.0;
 
-/// Energies of a run, thinned as it goes on.
+/// Energies of a run, thinned as it grows.
 #[derive(Serialize, Deserialize)]
 pub struct EnergyTrace {
     conserved_ev: DecimatedSeries,

@@ -246,7 +246,7 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
         text.parse()
             .ok()
             .filter(|x: &f64| x.is_finite())
-            .with_context(|| format!("{key} = '{text}' is no number"))
+            .with_context(|| format!("{key} = '{text}' is not a number"))
     };
     for (key, known) in [("model", models), ("molecule", molecules)] {
         let name = text(key)?;

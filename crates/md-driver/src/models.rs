@@ -20,13 +20,13 @@ pub struct LoadedModel {
     pub potential: Box<dyn Potential>,
     /// The same in f64, for the physics gates.
     pub oracle: Box<dyn Potential>,
-    /// The same, by the plainest implementation there is, in f64: what `potential` is compared with. Absent where there is
+    /// The same, by the reference implementation there is, in f64: what `potential` is compared with. Absent where there is
     /// only one.
-    pub plain: Option<Box<dyn Potential>>,
+    pub reference: Option<Box<dyn Potential>>,
     /// Whether `oracle` is `potential` once more, so that its rounding cannot be told.
     pub one_format: bool,
     /// Implementation and precision of `plain`.
-    pub plain_path: String,
+    pub reference_path: String,
     /// Implementation and precision of `potential`, such as `native-f32`.
     pub path: String,
     /// Elements it has parameters for.
@@ -123,7 +123,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         Implementation::Fast if precision == Precision::F32 || device != "cpu" => Filters::Tabulated,
         Implementation::Fast | Implementation::Exact | Implementation::Plain => Filters::Exact,
     };
-    let plain = Student::reference(&checkpoint, Precision::F64)?;
+    let reference = Student::reference(&checkpoint, Precision::F64)?;
     Ok(LoadedModel {
         record: md_results::Model {
             architecture: checkpoint.architecture().model_type().to_owned(),
@@ -139,9 +139,9 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         elements: checkpoint.elements().to_vec(),
         architecture: Some(checkpoint.architecture().clone()),
         path: format!("{}-{precision}", potential.implementation()),
-        plain_path: format!("{}-{}", plain.implementation(), Precision::F64),
+        reference_path: format!("{}-{}", reference.implementation(), Precision::F64),
         one_format: false,
-        plain: Some(Box::new(plain)),
+        reference: Some(Box::new(reference)),
         potential: Box::new(potential),
         oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
         load_s,
@@ -169,7 +169,7 @@ fn build(
         }
     }
     if let (Device::Cuda | Device::Wgpu, Some(note)) = (config.device, &note) {
-        tracing::warn!("model '{}' runs on the processor: {note}", config.name);
+        tracing::warn!("model '{}' runs on the CPU: {note}", config.name);
     }
     let student = match config.implementation {
         Implementation::Fast => Student::new(checkpoint, precision),
@@ -199,8 +199,8 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         elements,
         architecture: None,
         one_format: false,
-        plain: None,
-        plain_path: String::new(),
+        reference: None,
+        reference_path: String::new(),
         path: "closed-form-f64".to_owned(),
         load_s,
     })
@@ -216,8 +216,8 @@ fn own(config: &ModelConfig, potential: &OwnPotential) -> Result<LoadedModel> {
         potential: made,
         oracle: (potential.make)()?,
         one_format: true,
-        plain: None,
-        plain_path: String::new(),
+        reference: None,
+        reference_path: String::new(),
         elements: Vec::new(),
         architecture: None,
         load_s,

@@ -88,11 +88,11 @@ impl fmt::Display for Filter {
     }
 }
 
-/// `I/N` of `--shard`: the I-th of N shares of a plan, from 1.
+/// `I/N` of `--shard`: the I-th of N shards of a plan, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {
-    /// Which share, from 1.
+    /// Which shard, from 1.
     pub index: usize,
     /// How many there are.
     pub of: usize,
@@ -154,8 +154,8 @@ pub enum PlanError {
     /// Nothing is left.
     #[error("no run is left by --only {0}")]
     Empty(String),
-    /// More shares than runs.
-    #[error("--shard {shard}: the plan has {runs} runs, so at most as many shares")]
+    /// More shards than runs.
+    #[error("--shard {shard}: the plan has {runs} runs, so at most as many shards")]
     TooManyShards {
         /// What was asked for.
         shard: Shard,
@@ -223,12 +223,16 @@ pub fn only<'a>(
     Ok(groups)
 }
 
-/// A share of a plan, model by model: runs that follow each other, of about as many steps of as many atoms as any other
-/// share. `atoms` are those of each molecule. Every run is in exactly one share.
+/// A shard of a plan, model by model: runs that follow each other, of about as many steps of as many atoms as any other
+/// shard. `atoms` are those of each molecule. Every run is in exactly one shard.
 ///
 /// # Errors
 /// [`PlanError::TooManyShards`].
-pub fn share<'a>(groups: &[Group<'a>], atoms: &[usize], shard: Shard) -> Result<Vec<Group<'a>>, PlanError> {
+pub fn shard_of<'a>(
+    groups: &[Group<'a>],
+    atoms: &[usize],
+    shard: Shard,
+) -> Result<Vec<Group<'a>>, PlanError> {
     let runs: usize = groups.iter().map(|g| g.runs.len()).sum();
     if shard.of > runs {
         return Err(PlanError::TooManyShards { shard, runs });
@@ -244,8 +248,8 @@ pub fn share<'a>(groups: &[Group<'a>], atoms: &[usize], shard: Shard) -> Result<
     for group in by_model {
         for run in &group.runs {
             let cost = cost(group, run);
-            let share = ((before + 0.5 * cost) / total * shard.of as f64) as usize;
-            if share.min(shard.of - 1) == shard.index - 1 {
+            let index = ((before + 0.5 * cost) / total * shard.of as f64) as usize;
+            if index.min(shard.of - 1) == shard.index - 1 {
                 mine.insert(run.id.as_str());
             }
             before += cost;

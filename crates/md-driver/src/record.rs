@@ -1,4 +1,4 @@
-//! What is measured while a run goes on, in bounded memory.
+//! What is measured during a run, in bounded memory.
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};

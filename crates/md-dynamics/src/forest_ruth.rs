@@ -17,7 +17,8 @@ const CHI: f64 = 1.235_692_651_138_917;
 /// proportion to dt⁴: for the same number of force evaluations much less. It is worth its price where energies must be
 /// conserved far better than velocity Verlet does at any step that is affordable.
 ///
-/// Source: I. P. Omelyan, I. M. Mryglod, R. Folk, Comput. Phys. Commun. 146, 188 (2002), eq. (22).
+/// Source: I. P. Omelyan, I. M. Mryglod, R. Folk, Comput. Phys. Commun. 146, 188 (2002), the velocity version of the extended
+/// Forest-Ruth-like scheme.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ForestRuth {

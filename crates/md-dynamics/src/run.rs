@@ -54,7 +54,7 @@ pub enum RunError {
     },
 }
 
-/// Where a run stands: what there is to know beside state, integrator and observers to go on with it.
+/// Where a run stands: what there is to know beside state, integrator and observers to continue with it.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Course {
@@ -79,7 +79,7 @@ impl Course {
 /// Before the first step and after every step each system is checked: finite positions, energy, forces and
 /// velocities, then its [`Limits`]; between frames by whoever makes the steps ([`Integrator::steps`]). One that
 /// fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at once, so that its numbers never reach the
-/// potential again; the others go on unchanged, bit for bit. The run ends early when none is left. Afterwards
+/// potential again; the others continue unchanged, bit for bit. The run ends early when none is left. Afterwards
 /// `state` holds the systems that finished, in order.
 ///
 /// Observers see the state the run begins with and every `stride`-th step after it, always after the check: no
@@ -102,11 +102,11 @@ pub fn run(
     Ok(course.fates)
 }
 
-/// [`run`] in parts: goes on from `course`, and pauses after `steps` more steps. Returns whether the run is over.
+/// [`run`] in parts: continues from `course`, and pauses after `steps` more steps. Returns whether the run is over.
 ///
 /// A run is the same, bit for bit, in however many parts it is made: it pauses right after a step, and what is due
 /// then, the check and the observers, comes first in the next part. State, integrator, observers and `course` are
-/// all that the next part needs: restored from copies, they go on as if nothing had happened.
+/// all that the next part needs: restored from copies, they continue as if nothing had happened.
 ///
 /// # Errors
 /// As [`run`].

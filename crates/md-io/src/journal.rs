@@ -283,7 +283,7 @@ struct Head {
 }
 
 impl Head {
-    /// The head at `offset`, if one is there and its seal is right. The frame may go on beyond the end of the
+    /// The head at `offset`, if one is there and its seal is right. The frame may continue beyond the end of the
     /// file.
     fn read(file: &[u8], offset: usize) -> Option<Head> {
         let rest = file.get(offset..)?.strip_prefix(MARKER)?;
@@ -297,7 +297,7 @@ impl Head {
         rest.starts_with(&head.seal()).then_some(head)
     }
 
-    /// The whole frame within a file of this length; `None` if it goes on beyond it.
+    /// The whole frame within a file of this length; `None` if it continues beyond it.
     fn range(&self, file_bytes: usize) -> Option<Range<usize>> {
         let length = (HEAD_BYTES as u64 + u64::from(self.name_bytes)).checked_add(self.payload_bytes)?;
         let end = usize::try_from(self.offset.checked_add(length)?).ok()?;

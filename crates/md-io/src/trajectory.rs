@@ -133,7 +133,7 @@ impl TrajectoryWriter {
         Ok(TrajectoryWriter { stride: stride.max(1), folder: folder.to_owned(), folder_synced: false, files })
     }
 
-    /// Goes on with files that [`TrajectoryWriter::checkpoint`] gave these lengths of, in bytes, in the order
+    /// Continues with files that [`TrajectoryWriter::checkpoint`] gave these lengths of, in bytes, in the order
     /// of the systems' numbers. What is behind them is cut off: frames after the checkpoint, which come
     /// again. The other arguments are those the files were created with.
     ///
@@ -162,7 +162,7 @@ impl TrajectoryWriter {
 
     /// Writes what is still in memory, and waits until all that was written is on the disk. The result is the
     /// length of each file, in bytes, in the order of the systems' numbers: what [`TrajectoryWriter::reopen`]
-    /// needs to go on from here.
+    /// needs to continue from here.
     ///
     /// # Errors
     /// [`TrajectoryError`]; the other files are written nevertheless.

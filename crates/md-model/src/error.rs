@@ -172,7 +172,7 @@ pub enum CheckpointError {
         value: f64,
     },
     /// A GPU was asked for and is not there.
-    #[error("there is no {device} device: {reason}; the processor can do the same")]
+    #[error("there is no {device} device: {reason}; the CPU can do the same")]
     NoDevice {
         /// How it was to be reached.
         device: &'static str,

@@ -133,7 +133,7 @@ impl RadialBasis {
         self.widths.iter().fold(f64::INFINITY, |least, w| least.min(w.abs()))
     }
 
-    /// φ_k(d) by the formula alone, which goes on smoothly beyond the cutoff and below zero.
+    /// φ_k(d) by the formula alone, which continues smoothly beyond the cutoff and below zero.
     pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
         let envelope = 0.5 * ((PI * d / self.cutoff).cos() + 1.0);
         let gaussian = |(c, w): (&f64, &f64)| (-((d - c) / w).powi(2)).exp() * envelope;
@@ -265,7 +265,7 @@ impl BesselBasis {
         slopes.push(f_slope);
     }
 
-    /// The K + 1 functions without the envelope, by formulae that go on smoothly beyond the cutoff and below zero.
+    /// The K + 1 functions without the envelope, by formulae that continue smoothly beyond the cutoff and below zero.
     pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
         self.bessels(d).map(|(value, _)| value).chain([1.0]).collect()
     }

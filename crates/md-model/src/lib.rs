@@ -4,7 +4,7 @@
 //! a potential of a checkpoint, [`TrainableStudent`] what training needs. An [`Architecture`] says which tensors a
 //! network has. Forward and backward passes are written in tensor operations over any burn backend (`burn_engine`,
 //! the only module that knows burn); PaiNN has them in loops over matrix products, too (`native`), several times
-//! faster on the processor. Everything that depends on positions (pairs, radial basis, forces from gradients) is
+//! faster on the CPU. Everything that depends on positions (pairs, radial basis, forces from gradients) is
 //! computed outside the network in f64.
 //!
 //! ```no_run
@@ -22,6 +22,7 @@
 
 mod agreement;
 mod architecture;
+mod baseline;
 mod burn_engine;
 mod checkpoint;
 mod device;
@@ -32,7 +33,6 @@ mod geometry;
 mod native;
 mod painn;
 mod student;
-mod surroundings;
 mod tensors;
 mod training;
 mod zbl;

@@ -81,7 +81,7 @@ impl<'a> Systems<'a> {
 
     /// Sets to NaN what a network says of systems with an atom that is nowhere: no pair is within the cutoff there, and it has
     /// seen lone atoms.
-    fn spoil(&self, energies: &mut [f64], mut forces: Option<&mut [Vec3]>) {
+    fn mark_non_finite(&self, energies: &mut [f64], mut forces: Option<&mut [Vec3]>) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
             if self.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
                 *energy = f64::NAN;
@@ -93,7 +93,7 @@ impl<'a> Systems<'a> {
     }
 
     /// Sets the energies of the systems to the sums of those of their atoms, eV.
-    pub(crate) fn add_up<T: Copy + Into<f64>>(&self, of_atoms: &[T], energies: &mut [f64]) {
+    pub(crate) fn sum_per_system<T: Copy + Into<f64>>(&self, of_atoms: &[T], energies: &mut [f64]) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
             *energy = of_atoms[atoms].iter().map(|&e| e.into()).sum();
         }
@@ -101,7 +101,7 @@ impl<'a> Systems<'a> {
 }
 
 /// A network as a function of the geometry of some systems. What it says of one does not depend on the others: on the
-/// processor, to the last bit.
+/// CPU, to the last bit.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// How it computes, for reports.
     fn implementation(&self) -> &'static str;
@@ -270,7 +270,7 @@ impl Potential for Student {
             });
         let Some(mut moved) = moved else { return Ok(None) };
         let atoms = Systems::new(Configuration { batch, positions: &moved.positions }, 0..batch.n_systems());
-        atoms.spoil(&mut moved.energies, Some(&mut moved.forces));
+        atoms.mark_non_finite(&mut moved.energies, Some(&mut moved.forces));
         let evaluation = Evaluation { energies: moved.energies, forces: moved.forces, stresses: None };
         state.advance_to(moved.steps, timestep_fs, moved.positions, moved.velocities, evaluation).map_err(
             |error| PotentialError::Backend { potential: self.name.to_owned(), message: error.to_string() },
@@ -321,7 +321,7 @@ impl Student {
             self.some_systems(&first, energies_first, forces_first)?;
             return self.some_systems(&second, energies_second, forces_second);
         }
-        systems.spoil(energies, forces);
+        systems.mark_non_finite(energies, forces);
         Ok(())
     }
 }
@@ -391,7 +391,7 @@ mod tests {
                 *force += Vec3::repeat(x.x);
             }
             let of_atoms: Vec<f64> = systems.positions.iter().map(|x| x.x).collect();
-            systems.add_up(&of_atoms, energies);
+            systems.sum_per_system(&of_atoms, energies);
             if of_atoms.len() > 2 { Err("out of memory".to_owned()) } else { Ok(()) }
         }
     }

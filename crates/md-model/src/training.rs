@@ -9,9 +9,9 @@ use crate::{CheckpointError, Precision, Weights, burn_engine, native};
 /// Where gradients for training are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainingDevice {
-    /// On the processor, in the calling thread.
+    /// On the CPU, in the calling thread.
     Cpu,
-    /// On the processor by burn's tensor operations and tape: slow, and the reference for the others.
+    /// On the CPU by burn's tensor operations and tape: slow, and the reference for the others.
     BurnCpu,
     /// On the first CUDA device, by burn's tensor operations and tape.
     #[cfg(feature = "cuda")]

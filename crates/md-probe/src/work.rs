@@ -78,7 +78,7 @@ fn edge_work(
         }
     }
     let whole = LoopWork { work_ev: work[0], resolution_ev: (work[0] - work[1]).abs() };
-    // What is no number does not become one.
+    // What is not a number does not become one.
     if halvings == 0 || whole.resolution_ev.is_nan() || whole.resolution_ev < RESOLUTION_EV {
         return Ok(whole);
     }

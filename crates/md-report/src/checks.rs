@@ -4,7 +4,7 @@ use md_results::{Check, Definition, Model, Status, most_telling, number, title, 
 
 /// One criterion of a model: the check that speaks for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Told<'a> {
+pub struct CriterionLine<'a> {
     /// Title of the criterion; its key where no definition is known.
     pub title: &'a str,
     /// The most telling of its checks.
@@ -14,7 +14,11 @@ pub struct Told<'a> {
 }
 
 /// What a model's checks for one use say, a line per criterion: in the order of the definitions, then those without.
-pub fn told<'a>(definitions: &'a [Definition], model: &'a Model, use_name: &str) -> Vec<Told<'a>> {
+pub fn criterion_lines<'a>(
+    definitions: &'a [Definition],
+    model: &'a Model,
+    use_name: &str,
+) -> Vec<CriterionLine<'a>> {
     let of_use = || model.checks.iter().filter(|c| c.use_name == use_name);
     let mut keys: Vec<&str> = definitions.iter().map(|d| d.key).collect();
     for check in of_use() {
@@ -25,7 +29,7 @@ pub fn told<'a>(definitions: &'a [Definition], model: &'a Model, use_name: &str)
     let tell = |key: &'a str| {
         let of_criterion = || of_use().filter(|c| c.id == key);
         let check = most_telling(of_criterion())?;
-        Some(Told { title: title(definitions, key), check, of: of_criterion().count() })
+        Some(CriterionLine { title: title(definitions, key), check, of: of_criterion().count() })
     };
     keys.into_iter().filter_map(tell).collect()
 }
@@ -78,6 +82,7 @@ mod tests {
             molecule: "water".to_owned(),
             reason: String::new(),
             to_decide: None,
+            decidable_by: None,
         }
     }
 
@@ -113,8 +118,8 @@ mod tests {
         let define = |key, title| Definition { key, title, definition: "", unit: "", source: "" };
         let definitions = [define("a", "first"), define("b", "second"), define("c", "never checked")];
         let titles: Vec<_> =
-            told(&definitions, &model, "production").iter().map(|t| (t.title, t.of)).collect();
+            criterion_lines(&definitions, &model, "production").iter().map(|t| (t.title, t.of)).collect();
         assert_eq!(titles, [("first", 2), ("second", 1), ("unknown", 1)]);
-        assert!(told(&definitions, &model, "screening").is_empty());
+        assert!(criterion_lines(&definitions, &model, "screening").is_empty());
     }
 }

@@ -409,7 +409,8 @@ fn rank_of_verdict(verdict: Verdict) -> u8 {
 fn rank_of_status(status: Status) -> u8 {
     match status {
         Status::Fail => 0,
-        Status::Skipped => 1,
+        // Neither is a measurement.
+        Status::Skipped | Status::NotApplicable => 1,
         Status::Undecided => 2,
         Status::Pass => 3,
     }

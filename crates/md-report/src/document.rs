@@ -68,6 +68,7 @@ impl From<&str> for Words {
 impl From<Status> for Words {
     fn from(status: Status) -> Self {
         let tone = match status {
+            Status::NotApplicable => Tone::Plain,
             Status::Pass => Tone::Good,
             Status::Fail => Tone::Bad,
             Status::Undecided | Status::Skipped => Tone::Doubt,

@@ -33,7 +33,7 @@ pub(crate) fn results(models: Vec<Model>) -> Results {
             "finished": "2026-01-01T00:05:00Z",
         },
         "provenance": {
-            "mdproof_version": "0.1.0", "git_commit": "abc123", "cpu": "a processor", "threads": 2,
+            "mdproof_version": "0.1.0", "git_commit": "abc123", "cpu": "a CPU", "threads": 2,
             "device_requested": "cpu", "device_used": "cpu",
         },
         "criteria": [], "molecules": [], "models": [], "relaxations": [], "gates": [], "runs": [],

@@ -73,7 +73,7 @@ fn plain(name: &str, class: &str, failure: Option<(&str, &str)>) -> TestCase {
 fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
     let message = || {
         let title = title(definitions, &check.id);
-        format!("{title}: {} ({} asked), {}", value(check), threshold(check), place(check, 1))
+        format!("{title} = {} (limit: {}), {}", value(check), threshold(check), place(check, 1))
     };
     let failure = |kind: &str| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
@@ -84,8 +84,11 @@ fn case(model: &str, check: &Check, definitions: &[Definition]) -> TestCase {
         Status::Pass => TestCaseStatus::success(),
         Status::Fail => failure("threshold"),
         Status::Undecided => failure("undecided"),
-        Status::Skipped => {
+        Status::Skipped | Status::NotApplicable => {
             let mut status = TestCaseStatus::skipped();
+            if check.status == Status::NotApplicable {
+                status.set_type("not_applicable");
+            }
             status.set_message(check.reason.as_str());
             status
         }
@@ -140,7 +143,7 @@ mod tests {
         let cases = &report.test_suites[1].test_cases;
         assert_eq!(cases[1].name.as_str(), "kink <methane> & \"co\"");
         assert_eq!(cases[1].classname.as_ref().map(|c| c.as_str()), Some("tiny.production"));
-        let told = |case: &TestCase| match &case.status {
+        let line = |case: &TestCase| match &case.status {
             TestCaseStatus::Success { .. } => ("pass".to_owned(), String::new()),
             TestCaseStatus::NonSuccess { ty, message, .. } | TestCaseStatus::Skipped { ty, message, .. } => {
                 let text =
@@ -148,11 +151,11 @@ mod tests {
                 (text(ty), text(message))
             }
         };
-        let pairs: Vec<_> = cases.iter().map(told).collect();
+        let pairs: Vec<_> = cases.iter().map(line).collect();
         let expected = [
             ("pass", ""),
-            ("threshold", "kink of the energy: 2 (<= 0.001 eV asked), <methane> & \"co\": the structure"),
-            ("undecided", "rmse: 0.21 (<= 0.2 eV asked), water: about 3 more replicas would decide"),
+            ("threshold", "kink of the energy = 2 (limit: <= 0.001 eV), <methane> & \"co\": the structure"),
+            ("undecided", "rmse = 0.21 (limit: <= 0.2 eV), water: about 3 more replicas would decide"),
             ("", "no reference"),
         ]
         .map(|(kind, message)| (kind.to_owned(), message.to_owned()));

@@ -14,7 +14,7 @@ mod side_by_side;
 pub mod status;
 mod words;
 
-pub use checks::{Told, place, threshold, told, value};
+pub use checks::{CriterionLine, criterion_lines, place, threshold, value};
 pub use compare::compare;
 pub use error::ReportError;
 pub use html::{Trajectory, html, trajectories};

@@ -3,13 +3,13 @@
 use md_results::{Definition, FailureMode, Model, Results, Role, Status, Verdict, first_use, number, title};
 
 use crate::ReportError;
-use crate::checks::{place, threshold, told, value};
+use crate::checks::{criterion_lines, place, threshold, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
 use crate::words::{envelope, error_against_time, failure, skipped, unfinished, use_lines};
 
 /// `report.md`: verdicts with reasons, the models side by side, every criterion by its worst check, what is wrong and
-/// what would mend it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
+/// what would fix it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
 /// up as plain text.
 ///
 /// # Errors
@@ -105,7 +105,7 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
     if !results.is_measured(&model.name) {
         return;
     }
-    let lines = told(definitions, model, use_name);
+    let lines = criterion_lines(definitions, model, use_name);
     if lines.is_empty() {
         report.paragraph(format!("no check was made for {use_name}"));
     }
@@ -123,9 +123,9 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
         }),
     );
     if !model.failure_modes.is_empty() {
-        report.subheading("What is wrong, and what would mend it");
+        report.subheading("What is wrong, and what would fix it");
     }
-    let mode = |m: &FailureMode| format!("{}: {}; mend: {}", m.id, m.finding, m.remedy);
+    let mode = |m: &FailureMode| format!("{}: {}; suggested fix: {}", m.id, m.finding, m.remedy);
     report.list(model.failure_modes.iter().map(mode));
     let evaluations = results.evaluations.iter().filter(|e| e.model == model.name);
     let mut lines: Vec<String> = evaluations.filter_map(error_against_time).collect();
@@ -171,7 +171,7 @@ fn provenance(report: &mut Document, results: &Results) {
         ("seed", campaign.seed.to_string()),
         ("started", campaign.started.clone()),
         ("finished", campaign.finished.clone()),
-        ("processor", provenance.cpu.clone().unwrap_or_else(unknown)),
+        ("CPU", provenance.cpu.clone().unwrap_or_else(unknown)),
         ("threads", provenance.threads.to_string()),
         ("device", format!("{} (asked for: {})", provenance.device_used, provenance.device_requested)),
     ];
@@ -182,8 +182,9 @@ fn provenance(report: &mut Document, results: &Results) {
     let weights = |m: &Model| Some([m.name.as_str().into(), m.checkpoint_sha256.clone()?.into()]);
     report.table(["Model", "Weights, SHA-256"], results.models.iter().filter_map(weights));
     let open = |s: &Status| results.models.iter().flat_map(|m| &m.checks).filter(|c| c.status == *s).count();
-    let counts = [Status::Pass, Status::Fail, Status::Undecided, Status::Skipped];
-    let counts: Vec<String> = counts.iter().map(|s| format!("{} {}", open(s), s.label())).collect();
+    let counts = [Status::Pass, Status::Fail, Status::Undecided, Status::Skipped, Status::NotApplicable];
+    let shown = counts.iter().filter(|s| **s != Status::NotApplicable || open(s) > 0);
+    let counts: Vec<String> = shown.map(|s| format!("{} {}", open(s), s.label())).collect();
     report.paragraph(format!("Checks of all models and uses: {}.", counts.join(", ")));
 }
 
@@ -244,7 +245,7 @@ mod tests {
             "no check was made for production",
             "| kink of the energy | 1e-9 | <= 0.001 eV | **PASS** | water: the structure |",
             "| rmse | 0.3 | <= 0.2 eV | **FAIL** | water: the structure |",
-            "- accuracy: forces differ; mend: more data",
+            "- accuracy: forces differ; suggested fix: more data",
             "- no failure in 8 runs",
             "- big: force errors: no such file: &lt;b>",
             "- small\\|er: wall SKIPPED: the structure",

@@ -6,7 +6,7 @@ use md_results::progress::{CampaignProgress, ModelProgress, StageProgress};
 use md_results::{Definition, Model, PRODUCTION, Results, Verdict, first_use, title, with_unit};
 use serde::{Deserialize, Serialize};
 
-use crate::checks::{place, threshold, told, value};
+use crate::checks::{criterion_lines, place, threshold, value};
 
 mod obstacles;
 mod render;
@@ -258,8 +258,8 @@ fn one_model(
 }
 
 fn measured_criteria(model: &Model, definitions: &[Definition]) -> Vec<CriterionStatus> {
-    let lines = told(definitions, model, first_use(model));
-    let criterion = |line: &crate::Told<'_>| CriterionStatus {
+    let lines = criterion_lines(definitions, model, first_use(model));
+    let criterion = |line: &crate::CriterionLine<'_>| CriterionStatus {
         key: line.check.id.clone(),
         title: line.title.to_owned(),
         target: Some(threshold(line.check)),
@@ -295,7 +295,7 @@ fn pending_criteria(results: Option<&Results>, definitions: &[Definition]) -> Ve
 }
 
 fn metrics(model: &Model, definitions: &[Definition]) -> Vec<Metric> {
-    let lines = told(definitions, model, first_use(model));
+    let lines = criterion_lines(definitions, model, first_use(model));
     let metric = |key: &&str| {
         let check = lines.iter().find(|line| line.check.id == *key)?.check;
         Some(Metric {

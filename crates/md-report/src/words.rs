@@ -36,14 +36,14 @@ pub fn failure(failure: &Failure) -> String {
     format!("{}: {}{molecule}: {}", failure.model, stage(failure.stage), failure.reason)
 }
 
-/// That a campaign is unfinished, and what was not measured, or that it is a share of one; `None` at its end.
+/// That a campaign is unfinished, and what was not measured, or that it is a shard of one; `None` at its end.
 pub fn unfinished(results: &Results) -> Option<String> {
     if results.campaign.is_whole() {
         return None;
     }
     if let (true, Some(shard)) = (results.campaign.is_finished(), &results.campaign.shard) {
         return Some(format!(
-            "UNFINISHED: these are the results of share {shard} of a campaign alone; mdproof merge joins the shares"
+            "UNFINISHED: these are the results of shard {shard} of a campaign alone; mdproof merge joins the shards"
         ));
     }
     let open: Vec<&str> =
@@ -98,7 +98,7 @@ pub fn use_lines(results: &Results) -> Vec<String> {
     for set in results.criteria.iter().filter(|s| s.name != PRODUCTION) {
         for model in results.models.iter().filter(|m| m.role == Role::Candidate) {
             let checks = || model.checks.iter().filter(|c| c.use_name == set.name);
-            let bad = checks().filter(|c| c.status != Status::Pass).count();
+            let bad = checks().filter(|c| c.status.is_open_or_bad()).count();
             let (status, all) = (worst(checks()).label(), checks().count());
             lines.push(format!(
                 "use {} / {}: {status} ({bad} of {all} checks do not pass)",
@@ -109,21 +109,27 @@ pub fn use_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// Every reason for which checks of a use were skipped, with the titles of the criteria that wait for it.
+/// Every reason for which checks of a use were skipped or are not applicable, with the titles of their criteria.
 pub fn skipped<'a>(
     checks: impl Iterator<Item = &'a Check>,
     title: impl Fn(&'a str) -> &'a str,
 ) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for check in checks.filter(|c| c.status == Status::Skipped) {
+    let mut reasons: Vec<(Status, &str, Vec<&str>)> = Vec::new();
+    for check in checks.filter(|c| matches!(c.status, Status::Skipped | Status::NotApplicable)) {
         let title = title(&check.id);
-        match reasons.iter_mut().find(|(reason, _)| *reason == check.reason) {
-            Some((_, titles)) if titles.contains(&title) => {}
-            Some((_, titles)) => titles.push(title),
-            None => reasons.push((&check.reason, vec![title])),
+        match reasons
+            .iter_mut()
+            .find(|(status, reason, _)| *status == check.status && *reason == check.reason)
+        {
+            Some((.., titles)) if titles.contains(&title) => {}
+            Some((.., titles)) => titles.push(title),
+            None => reasons.push((check.status, &check.reason, vec![title])),
         }
     }
-    reasons.into_iter().map(|(reason, titles)| format!("{} SKIPPED: {reason}", titles.join(", "))).collect()
+    let line = |(status, reason, titles): (Status, &str, Vec<&str>)| {
+        format!("{} {}: {reason}", titles.join(", "), status.label())
+    };
+    reasons.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ pub fn first_use(model: &Model) -> &'static str {
     }
 }
 
-/// The worst of some checks: a failure beats a skip beats an undecided check beats a pass. Skipped if there are none.
+/// The worst of some checks: a failure beats a skip beats an undecided check beats a pass beats what is not applicable.
+/// Skipped if there are none.
 pub fn worst<'a>(checks: impl Iterator<Item = &'a Check>) -> Status {
     checks.map(|c| c.status).max().unwrap_or(Status::Skipped)
 }

@@ -199,7 +199,7 @@ pub struct Speed {
     pub speedup_vs_first: f64,
 }
 
-/// What the processor can do at most, measured in the same run.
+/// What the CPU can do at most, measured in the same run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Threads that worked at the same time.

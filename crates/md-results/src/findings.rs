@@ -113,11 +113,11 @@ pub struct Cause {
     pub share: Option<f64>,
     /// The numbers.
     pub evidence: String,
-    /// What would mend it.
+    /// What would fix it.
     pub remedy: String,
 }
 
-/// A part of the change of the total energy. What is no number is absent.
+/// A part of the change of the total energy. What is not a number is absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnergyPart {
     /// Which.
@@ -166,6 +166,9 @@ pub struct TimestepLadder {
     pub temperature_k: f64,
     /// Duration of each rung, ps.
     pub duration_ps: f64,
+    /// Integrator, where it is not velocity Verlet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrator: Option<String>,
     /// The rungs, shortest step first.
     pub rungs: Vec<TimestepRung>,
     /// Longest step up to which every rung is safe, fs; absent when the shortest is not.

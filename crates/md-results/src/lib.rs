@@ -13,6 +13,7 @@ use md_io::files::write_atomically;
 mod checks;
 mod evaluation;
 mod findings;
+mod gate;
 mod model;
 mod number;
 pub mod progress;
@@ -25,7 +26,8 @@ pub use findings::{
     Attribution, Cause, Comparison, Distance, EnergyPart, Experiment, Shift, Survival, TimestepLadder,
     TimestepRung,
 };
-pub use model::{Check, Envelope, FailureMode, Model, Role, Status, Verdict};
+pub use gate::{Counts, Gate, GateId};
+pub use model::{Check, DecidableBy, Envelope, FailureMode, Model, Role, Status, Verdict};
 pub use number::{number, with_unit};
 pub use run::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
 pub use series::{Column, Series, series_id};
@@ -67,7 +69,7 @@ pub struct Results {
     pub evaluations: Vec<Evaluation>,
     /// Inference speed.
     pub speed: Vec<Speed>,
-    /// What the processor can do at most: one thread, and all of them.
+    /// What the CPU can do at most: one thread, and all of them.
     #[serde(default)]
     pub machine: Vec<Machine>,
     /// Failures of the runs as survival statistics.
@@ -153,7 +155,7 @@ pub struct Campaign {
     /// What the plan was restricted to (`--only`), such as `molecule=water`; empty for the whole campaign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
-    /// The share of the plan that was run (`--shard`), such as `1/4`; absent for the whole plan.
+    /// The shard of the plan that was run (`--shard`), such as `1/4`; absent for the whole plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
     /// Runs that the campaign file asks for and that `--only` or `--shard` left out, of the models in these results.
@@ -168,7 +170,7 @@ impl Campaign {
         !self.finished.is_empty()
     }
 
-    /// Whether it is finished and no share of another: only then it has an outcome.
+    /// Whether it is finished and no shard of another: only then it has an outcome.
     pub fn is_whole(&self) -> bool {
         self.is_finished() && self.shard.is_none()
     }
@@ -304,28 +306,6 @@ pub struct Relaxation {
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
-/// A property of the energy surface, measured on one molecule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    /// Which, such as `rotation_energy`.
-    pub id: String,
-    /// Model.
-    pub model: String,
-    /// Molecule; [`ELEMENT_PAIRS`] for what is a property of the model alone.
-    pub molecule: String,
-    /// Measured value; absent when it was not finite.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<f64>,
-    /// Error of the measurement itself, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub standard_error: Option<f64>,
-    /// Unit.
-    pub unit: String,
-    /// Where the value was found: a frame, a pair of elements, a distance.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-}
-
 /// Why a results file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
@@ -404,7 +384,7 @@ impl Results {
     }
 
     /// What the inputs of a campaign determine: measurements without times, without the machine, and without verdicts,
-    /// which follow from the rest. One program makes the same of one campaign, bit for bit, on processors of one
+    /// which follow from the rest. One program makes the same of one campaign, bit for bit, on CPUs of one
     /// kind, in one go or in several.
     #[must_use]
     pub fn reproducible(&self) -> Self {
@@ -415,6 +395,11 @@ impl Results {
         results.speed.clear();
         results.machine.clear();
         results.runs.iter_mut().for_each(|run| run.ms_per_step = None);
+        // In which order things were measured is no measurement.
+        results.gates.sort_by(|a, b| (&a.model, &a.molecule, a.id).cmp(&(&b.model, &b.molecule, b.id)));
+        results.series.sort_by(|a, b| {
+            (&a.model, &a.molecule, &a.id, &a.of).cmp(&(&b.model, &b.molecule, &b.id, &b.of))
+        });
         for model in &mut results.models {
             model.verdict = None;
             model.uses.clear();

@@ -79,7 +79,7 @@ pub struct Model {
     pub uses: Vec<String>,
     /// One sentence with the reason.
     pub summary: String,
-    /// What is wrong with it, and what would mend it.
+    /// What is wrong with it, and what would fix it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failure_modes: Vec<FailureMode>,
     /// Conditions under which it was run to the end.
@@ -95,7 +95,7 @@ pub struct FailureMode {
     pub id: String,
     /// What is wrong, with the numbers it shows in.
     pub finding: String,
-    /// What would mend it.
+    /// What would fix it.
     pub remedy: String,
 }
 
@@ -128,6 +128,8 @@ pub struct Envelope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// There is nothing to measure, and `reason` says why: neither a pass nor a skip.
+    NotApplicable,
     /// Measured and within the threshold.
     Pass,
     /// Measured, but the uncertainty covers the threshold.
@@ -138,10 +140,42 @@ pub enum Status {
     Fail,
 }
 
+/// More of what would decide a check, or shrink its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidableBy {
+    /// Runs that differ in their random numbers alone.
+    Replicas,
+    /// Longer runs.
+    Duration,
+    /// Labelled frames.
+    Frames,
+    /// Nothing that a campaign could add: the value is computed once and for all, to an error of the computation.
+    Computation,
+}
+
+impl DecidableBy {
+    /// What there would be more of, after a number.
+    pub fn noun(self) -> &'static str {
+        match self {
+            DecidableBy::Replicas => "replicas",
+            DecidableBy::Duration => "times the duration",
+            DecidableBy::Frames => "frames",
+            DecidableBy::Computation => "computation",
+        }
+    }
+}
+
 impl Status {
+    /// Whether a check that ended so speaks against an approval: everything but a pass, and what is not applicable.
+    pub fn is_open_or_bad(self) -> bool {
+        !matches!(self, Status::Pass | Status::NotApplicable)
+    }
+
     /// The status in capitals, as printed.
     pub fn label(self) -> &'static str {
         match self {
+            Status::NotApplicable => "NOT APPLICABLE",
             Status::Pass => "PASS",
             Status::Fail => "FAIL",
             Status::Undecided => "UNDECIDED",
@@ -187,7 +221,10 @@ pub struct Check {
     pub molecule: String,
     /// Why it was skipped, or what was measured.
     pub reason: String,
-    /// What would decide an undecided check.
+    /// What would decide an undecided check, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_decide: Option<String>,
+    /// The same for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decidable_by: Option<DecidableBy>,
 }

@@ -82,6 +82,14 @@ fn yes() -> bool {
 }
 
 impl Run {
+    /// Whether it is at constant energy.
+    pub fn is_nve(&self) -> bool {
+        self.ensemble == Run::NVE
+    }
+
+    /// `ensemble` of a run at constant energy.
+    pub const NVE: &str = "nve";
+
     /// Time simulated, ps.
     pub fn done_ps(&self) -> f64 {
         self.steps_done as f64 * self.timestep_fs / 1000.0

@@ -14,7 +14,7 @@ proptest! {
             "finished": ""}, "provenance": {"mdproof_version": "0", "threads": 1, "device_requested": "cpu",
             "device_used": "cpu"}, "criteria": [{"use": "production", "thresholds": {"k": {"value": 1.0, "source":
             "default"}}}], "molecules": [{"name": "water", "atoms": 3, "structure_sha256": "", "bonds": 2}],
-            "models": [], "relaxations": [], "gates": [{"id": "g", "model": "m", "molecule": "water", "value": 1e-3,
+            "models": [], "relaxations": [], "gates": [{"id": "kink", "model": "m", "molecule": "water", "value": 1e-3,
             "unit": "eV"}], "runs": [], "evaluations": [], "speed": []}"#;
         Results::parse(results, "results.json".as_ref()).unwrap();
         let text = String::from_utf8_lossy(&damaged(results.as_bytes(), &edits)).into_owned();

@@ -5,7 +5,7 @@ use md_core::PotentialError;
 use md_io::extxyz::XyzError;
 use md_model::CheckpointError;
 
-/// Why training cannot begin or go on.
+/// Why training cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// Something wrong in the configuration.

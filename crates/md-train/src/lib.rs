@@ -23,7 +23,7 @@
 //! - `model.safetensors`, `config.json`: the checkpoint of the lowest validation force RMSE, for
 //!   [`md_model::Checkpoint::load`]; `training.json`: how it came to be ([`TrainingRecord`]);
 //! - `metrics.jsonl`: the log, a [`MetricsLine`] a line;
-//! - `state.safetensors`: all that [`Trainer::resume`] needs to go on as if the run had not been interrupted.
+//! - `state.safetensors`: all that [`Trainer::resume`] needs to continue as if the run had not been interrupted.
 //!
 //! What is minimised is said at [`mod@loss`], how at [`optimiser`]. Not in this crate, by design: clocks, output on a
 //! terminal, tensor libraries, judgement of a student.

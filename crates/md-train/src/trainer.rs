@@ -101,7 +101,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Goes on with the run in `folder` where its state was last written.
+    /// Continues with the run in `folder` where its state was last written.
     ///
     /// # Errors
     /// [`TrainError::NotBegun`]; [`TrainError::Changed`] when configuration or data are not those it began with; a state

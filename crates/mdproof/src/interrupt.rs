@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop, keep what was measured, say how to go on.
+//! Ctrl-C and SIGTERM: stop, keep what was measured, say how to continue.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -35,7 +35,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Time per call, time per NVE step and memory of models.
     Bench(bench::Bench),
-    /// Join the shares of a campaign that were run with `validate --shard`.
+    /// Join the shards of a campaign that were run with `validate --shard`.
     Merge(merge::Merge),
     /// Judge a results file again, from that file alone.
     Verdict(verdict::Verdict),

@@ -1,5 +1,7 @@
 //! Properties of the energy surface.
 
+use md_results::GateId;
+
 use super::gate;
 use crate::{Criterion, Theme, evidence};
 
@@ -8,217 +10,198 @@ const NEVER_MET: &str = "exp(-2 eV / k_B T) is 1e-20 at 500 K: higher than that 
 
 pub(super) const ROWS: &[Criterion] = &[
     gate(
-        "repeatability_energy",
+        GateId::Repeatability,
         "repeatability_ev",
         "same positions, same energy and forces",
         "the larger of max |E − E′| and max |F − F′| between the answers to the same positions asked three \
          times, with a question about displaced positions in between",
-        "eV, eV/Å",
         1e-9,
         Theme::Repeatability,
         "a potential is a function of the positions",
     ),
     gate(
-        "force_gradient",
+        GateId::ForceGradient,
         "force_gradient_ev_per_angstrom",
-        "force = -gradient",
+        "gradient error of the forces",
         "max |F + ∂E/∂x| over all coordinates, ∂E/∂x by central differences of 10⁻⁴ Å with Richardson's \
          extrapolation, at a displaced copy of the structure and at frames of its own runs",
-        "eV/Å",
         1e-4,
         Theme::Gradient,
         ROUNDING,
     ),
     gate(
-        "structure_gradient",
+        GateId::StructureGradient,
         "structure_gradient_ev_per_angstrom",
-        "force = -gradient at the structure",
+        "gradient error at the structure",
         "max |F + ∂E/∂x| over all coordinates at the structure file, ∂E/∂x by central differences of 10⁻⁴ Å \
          with Richardson's extrapolation",
-        "eV/Å",
         1e-4,
         Theme::Smoothness,
         ROUNDING,
     ),
     gate(
-        "loop_work",
+        GateId::LoopWork,
         "loop_work_ev",
         "work around a closed loop",
         "max |∮ F·dx| around 4 random triangles in the space of all coordinates, corners up to 0.03 Å away \
          along each, by Gauss-Legendre quadrature; the worst of the structure, a displaced copy and frames \
          of its own runs counts",
-        "eV",
         1e-4,
         Theme::Gradient,
         ROUNDING,
     ),
     gate(
-        "kink",
+        GateId::Kink,
         "kink_ev_per_angstrom",
         "kink of the energy",
         "max |2 K(h/2) − K(h)| over all coordinates with K(h) = (E(x+h) + E(x−h) − 2 E(x)) / h and h = 10⁻⁴ \
          Å: by how much the slope jumps; the worst of the structure, a displaced copy and frames of its own \
          runs counts",
-        "eV/Å",
         1e-3,
         Theme::Smoothness,
         ROUNDING,
     ),
     gate(
-        "rotation_energy",
+        GateId::RotationEnergy,
         "rotation_energy_ev",
         "energy change on rotation",
         "max |E(Qx) − E(x)| over 32 random rotations Q about the centroid; the worst of the structure, a \
          displaced copy and frames of its own runs counts",
-        "eV",
         1e-4,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "rotation_force",
+        GateId::RotationForce,
         "rotation_force_ev_per_angstrom",
         "force error on rotation",
         "max |F(Qx) − Q F(x)| on an atom over 32 random rotations Q about the centroid; the worst of the \
          structure, a displaced copy and frames of its own runs counts, a structure with a kink left out",
-        "eV/Å",
         1e-3,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "reflection_energy",
+        GateId::ReflectionEnergy,
         "reflection_energy_ev",
         "energy change on reflection",
         "max |E(Qx) − E(x)| over 32 random mirrored rotations Q (determinant −1) about the centroid; the \
          worst of the structure, a displaced copy and frames of its own runs counts",
-        "eV",
         1e-4,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "translation_energy",
+        GateId::TranslationEnergy,
         "translation_energy_ev",
         "energy change on translation",
         "max |E(x + t) − E(x)| over 32 random shifts t of up to 10 Å along each axis; the worst of the \
          structure, a displaced copy and frames of its own runs counts",
-        "eV",
         1e-4,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "permutation_energy",
+        GateId::PermutationEnergy,
         "permutation_energy_ev",
         "energy change on permutation",
         "max |E(Px) − E(x)| over 32 random orders P in which the same atoms are listed; the worst of the \
          structure, a displaced copy and frames of its own runs counts",
-        "eV",
         1e-4,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "net_force",
+        GateId::NetForce,
         "net_force_ev_per_angstrom",
         "net force",
         "|Σ F| over all atoms; the worst of the structure, a displaced copy and frames of its own runs \
          counts",
-        "eV/Å",
         1e-3,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "net_torque",
+        GateId::NetTorque,
         "net_torque_ev",
         "net torque",
         "|Σ (x − c) × F| over all atoms, c the centroid; the worst of the structure, a displaced copy and \
          frames of its own runs counts",
-        "eV",
         1e-3,
         Theme::Symmetry,
         ROUNDING,
     ),
     gate(
-        "extensivity_energy",
+        GateId::ExtensivityEnergy,
         "extensivity_ev",
-        "energies of far molecules add up",
+        "size consistency",
         "|E(A + B) − E(A) − E(B)| of the molecule A and a turned copy B, 60 Å away; the worst of the \
          structure, a displaced copy and frames of its own runs counts",
-        "eV",
         1e-4,
         Theme::Locality,
         ROUNDING,
     ),
     gate(
-        "extensivity_force",
+        GateId::ExtensivityForce,
         "locality_ev_per_angstrom",
-        "a far molecule changes no force",
+        "locality",
         "max |F(A + B) − F(A)| on an atom of the molecule A or of B, when B, a turned copy, is 60 Å away and \
          when it is not there; the worst of the structure, a displaced copy and frames of its own runs \
          counts",
-        "eV/Å",
         1e-4,
         Theme::Locality,
         ROUNDING,
     ),
     gate(
-        "ray_energy_jump",
+        GateId::RayEnergyJump,
         "energy_jump_ev",
         "energy jump as an atom leaves",
         "max |ΔE + ∫ F·dx| over 10⁻⁷ Å, found by bisection, as an atom leaves the displaced structure along \
          each of 8 random rays, 12 Å long, on which it comes no nearer to any atom than at the start or than \
          2 sums of covalent radii",
-        "eV",
         1e-3,
         Theme::Smoothness,
         "a tenth of k_B T at 100 K",
     ),
     gate(
-        "ray_force_jump",
+        GateId::RayForceJump,
         "force_jump_ev_per_angstrom",
         "force jump as an atom leaves",
         "max |ΔF| of all atoms together over 10⁻⁷ Å, found by bisection, as an atom leaves the displaced \
          structure along each of 8 random rays, 12 Å long, on which it comes no nearer to any atom than at \
          the start or than 2 sums of covalent radii",
-        "eV/Å",
         1e-2,
         Theme::Smoothness,
         "a twentieth of the accuracy asked of forces",
     ),
     gate(
-        "dimer_energy_jump",
+        GateId::DimerEnergyJump,
         "dimer_energy_jump_ev",
         "energy jump at the cutoff of dimers",
         "max |ΔE + ∫ F·dr| over 10⁻⁷ Å, found by bisection, of two atoms alone between 0.75 sums of covalent \
          radii and 8 Å; the worst pair of elements counts",
-        "eV",
         1e-3,
         Theme::Smoothness,
         "a tenth of k_B T at 100 K",
     )
     .of_element_pairs(),
     gate(
-        "dimer_force_jump",
+        GateId::DimerForceJump,
         "dimer_force_jump_ev_per_angstrom",
         "force jump at the cutoff of dimers",
         "max |ΔF| of both atoms together over 10⁻⁷ Å, found by bisection, of two atoms alone between 0.75 \
          sums of covalent radii and 8 Å; the worst pair of elements counts",
-        "eV/Å",
         1e-2,
         Theme::Smoothness,
         "a twentieth of the accuracy asked of forces",
     )
     .of_element_pairs(),
     gate(
-        "dimer_wall",
+        GateId::DimerWall,
         "dimer_wall_ev",
-        "repulsive wall of dimers",
+        "repulsive barrier of dimers",
         "max E(r) − E_well of two atoms alone on the way from the well inwards to 0.3 sums of covalent \
          radii, or to where E falls by more than 0.5 eV; the lowest pair of elements counts",
-        "eV",
         2.0,
         Theme::ShortRange,
         NEVER_MET,
@@ -226,24 +209,22 @@ pub(super) const ROWS: &[Criterion] = &[
     .at_least()
     .of_element_pairs(),
     gate(
-        "dimer_hole",
+        GateId::DimerHole,
         "dimer_hole_ev",
-        "hole in the wall of dimers",
+        "spurious minimum of dimers",
         "largest fall of E(r) below the highest point so far on the way from the well inwards, as far as \
          less than 2 eV above the well lead there; the worst pair of elements counts",
-        "eV",
         0.05,
         Theme::ShortRange,
         NEVER_MET,
     )
     .of_element_pairs(),
     gate(
-        "dimer_deep_hole",
+        GateId::DimerDeepHole,
         "dimer_deep_hole_ev",
-        "hole behind the wall of dimers",
+        "spurious minimum behind the barrier of dimers",
         "largest fall of E(r) below the highest point so far on the way from the well inwards to 0.3 sums of \
          covalent radii, however high; the worst pair of elements counts",
-        "eV",
         0.05,
         Theme::ShortRange,
         "the campaign's own",
@@ -251,13 +232,12 @@ pub(super) const ROWS: &[Criterion] = &[
     .of_element_pairs()
     .only_where_asked(),
     gate(
-        "dimer_flips",
+        GateId::DimerFlips,
         "dimer_force_flips",
         "force flips of dimers",
         "changes of sign of the force along r of two atoms alone from 0.3 sums of covalent radii to 8 Å, \
          forces below 0.01 eV/Å left out, less the one from repulsion to attraction; the worst pair of \
          elements counts",
-        "",
         4.0,
         Theme::ShortRange,
         "the campaign's own",
@@ -265,12 +245,11 @@ pub(super) const ROWS: &[Criterion] = &[
     .of_element_pairs()
     .only_where_asked(),
     gate(
-        "dimer_tortuosity",
+        GateId::DimerTortuosity,
         "dimer_tortuosity",
         "tortuosity of dimer curves",
         "Σ |ΔE| / (E_first + E_last − 2 E_min) of two atoms alone from 0.3 sums of covalent radii to 8 Å, 1 \
          for a curve with one minimum; the worst pair of elements counts",
-        "",
         1.5,
         Theme::ShortRange,
         "the campaign's own",
@@ -278,91 +257,83 @@ pub(super) const ROWS: &[Criterion] = &[
     .of_element_pairs()
     .only_where_asked(),
     gate(
-        "precision_force",
+        GateId::PrecisionForce,
         "precision_force_ev_per_angstrom",
         "force in the format of the runs against f64",
         "max |F − F₆₄| on an atom between the potential of the runs and the same function in f64; the worst \
          of the structure, a displaced copy and frames of its own runs counts, a structure with a kink left \
          out",
-        "eV/Å",
         1e-2,
         Theme::Precision,
         "a twentieth of the accuracy asked of forces",
     ),
     gate(
-        "equivalence_energy",
+        GateId::EquivalenceEnergy,
         "equivalence_energy_ev",
-        "energy against the plain implementation",
+        "energy against the reference implementation",
         "|E − E_plain| between the potential of the runs and burn's tensor operations in f64; the worst of \
          the structure, a displaced copy and frames of its own runs counts, a structure with a kink left out",
-        "eV",
         1e-2,
         Theme::Implementation,
         "as forces: far below the accuracy asked of a model",
     ),
     gate(
-        "equivalence_force",
+        GateId::EquivalenceForce,
         "equivalence_force_ev_per_angstrom",
-        "force against the plain implementation",
+        "force against the reference implementation",
         "max |F − F_plain| on an atom between the potential of the runs and burn's tensor operations in f64; \
          the worst of the structure, a displaced copy and frames of its own runs counts, a structure with a \
          kink left out",
-        "eV/Å",
         1e-2,
         Theme::Implementation,
         "a twentieth of the accuracy asked of forces",
     ),
     gate(
-        "precision_drift",
+        GateId::PrecisionDrift,
         "precision_drift_meV_per_atom_per_ps",
         "energy drift of rounding",
         "|a − a₆₄| / N of the slopes a of the total energy, by least squares, in two runs of 500 steps of \
          0.5 fs at 300 K from the displaced structure, one in the format of the runs and one in f64",
-        "meV/atom/ps",
         1.0,
         Theme::Precision,
         "the bar of the drift itself",
     ),
     gate(
-        "relaxed_bonds",
+        GateId::RelaxedBonds,
         "relaxed_bond_error_A",
         "bond lengths of the minimum",
         "max |r − r₀| over all bonds after relaxation with the model, r₀ the length in the structure file",
-        "Å",
         0.1,
         Theme::Minimum,
         "methods of quantum chemistry differ by 0.02 Å",
     ),
     gate(
-        "imaginary_mode",
+        GateId::ImaginaryMode,
         "imaginary_mode_per_cm",
         "imaginary mode of the minimum",
         "max(0, −ν̃) of the lowest wavenumber ν̃ = √λ / 2πc at the relaxed molecule, negative where it is \
          imaginary, λ the eigenvalues of M^−½ H M^−½ without rigid motions",
-        "1/cm",
         30.0,
         Theme::Minimum,
         "soft torsions and a force left of 0.01 eV/Å make less",
     ),
     gate(
-        "hessian_asymmetry",
+        GateId::HessianAsymmetry,
         "hessian_asymmetry_ev_per_angstrom2",
         "asymmetry of the Hessian",
         "max |H_ij − H_ji| at the relaxed molecule, H = −∂F/∂x by central differences D of 2·10⁻⁵ and 10⁻⁵ Å \
          with Richardson's extrapolation; its error is 2 max |A_ij|, A the change of D − Dᵀ between the two \
          steps",
-        "eV/Å²",
         1e-2,
         Theme::Gradient,
         "1e-3 of the stiffness of a bond",
     ),
     gate(
-        "frequency_error",
+        GateId::FrequencyError,
         "frequency_error_percent",
         "vibrational frequencies, mean error",
         "100 ⟨|ν̃ − ν̃_ref| / ν̃_ref⟩ over all vibrations at the relaxed molecule, both lists in ascending \
          order",
-        "%",
         5.0,
         Theme::Minimum,
         "methods of quantum chemistry differ by 5 %; forces that are 10 % too soft shift all by 5 %",

@@ -8,7 +8,7 @@ const MISSION: &str = "bar of the project's first campaign";
 pub(super) const ROWS: &[Criterion] = &[
     row(
         "stable_ps",
-        "NVE without divergence",
+        "stable NVE time",
         "time to the earliest divergence (a bond or the temperature past its limit, or a number that is not \
          finite) over runs at constant energy and with a thermostat; without one, the length of the shortest \
          run at constant energy, of which at each temperature the longest are taken",

@@ -1,8 +1,8 @@
 //! One finding against one threshold.
 
-use md_results::{Check, CriteriaSet, Status, Threshold, number, with_unit};
+use md_results::{Check, CriteriaSet, DecidableBy, Status, Threshold, number, with_unit};
 
-use crate::{Bound, COMPUTATION, Criterion, Finding, REPLICAS, Uncertainty};
+use crate::{Bound, Criterion, Finding, Uncertainty};
 
 /// What `finding` means for `threshold`.
 pub(super) fn check(
@@ -26,6 +26,7 @@ pub(super) fn check(
         molecule: molecule.to_owned(),
         reason: String::new(),
         to_decide: None,
+        decidable_by: None,
     };
     match finding {
         Finding::Value { value, uncertainty, detail } => {
@@ -35,6 +36,7 @@ pub(super) fn check(
             check.interval = uncertainty.map(|u| u.interval).filter(|i| i.iter().all(|v| v.is_finite()));
             if check.status == Status::Undecided {
                 check.to_decide = Some(what_would_decide(criterion.bound, threshold, value, uncertainty));
+                check.decidable_by = decidable_by(criterion.bound, threshold, value, uncertainty);
             }
             check.reason = detail;
         }
@@ -63,6 +65,10 @@ pub(super) fn check(
             check.value = Some(value);
             check.reason = detail;
         }
+        Finding::NotApplicable(reason) => {
+            check.status = Status::NotApplicable;
+            check.reason = reason;
+        }
         Finding::Missing(reason) => check.reason = reason,
     }
     check
@@ -87,6 +93,18 @@ fn status(bound: Bound, threshold: &Threshold, value: f64, uncertainty: Option<U
     }
 }
 
+/// More of what would decide; nothing where the value lies between the good and the bad bound.
+fn decidable_by(
+    bound: Bound,
+    threshold: &Threshold,
+    value: f64,
+    uncertainty: Option<Uncertainty>,
+) -> Option<DecidableBy> {
+    let bad = threshold.bad.unwrap_or(threshold.value);
+    let between = !bound.holds(value, threshold.value) && bound.holds(value, bad);
+    uncertainty.map(|u| u.decidable_by).filter(|_| !between)
+}
+
 /// How many more observations would shrink the interval to one side, if the value stays: the standard error falls as
 /// the square root of their number, that of a slope as the power 3/2 of the duration.
 fn what_would_decide(
@@ -105,7 +123,7 @@ fn what_would_decide(
         return format!("the value lies between good ({good}) and bad ({bad})");
     };
     let Some(u) = uncertainty else { return String::new() };
-    if u.of == COMPUTATION {
+    if u.decidable_by == DecidableBy::Computation {
         let error = number(u.standard_error);
         return format!(
             "the error of the finite differences (± {error}) covers the limit: a smaller step or forces in f64 would decide"
@@ -115,12 +133,12 @@ fn what_would_decide(
     let factor = (reach / gap).powi(2);
     let more = (u.n as f64 * (factor - 1.0)).ceil().max(1.0);
     if !more.is_finite() || more > 1e6 {
-        return format!("the value lies on the threshold: no number of {} decides", u.of);
+        return format!("the value lies on the threshold: no number of {} decides", u.decidable_by.noun());
     }
-    let longer = if u.of == REPLICAS {
+    let longer = if u.decidable_by == DecidableBy::Replicas {
         format!(", or runs {} times as long,", number(factor.cbrt().max(1.0)))
     } else {
         String::new()
     };
-    format!("about {more} more {}{longer} would decide, if the value stays", u.of)
+    format!("about {more} more {}{longer} would decide, if the value stays", u.decidable_by.noun())
 }

@@ -6,8 +6,7 @@ use md_results::{Envelope, Model, Results, Run, RunFate};
 
 /// What the finished NVE runs of a model cover.
 pub(super) fn envelope(results: &Results, model: &Model) -> Envelope {
-    let runs: Vec<&Run> =
-        results.runs.iter().filter(|r| r.model == model.name && r.ensemble == "nve").collect();
+    let runs: Vec<&Run> = results.runs.iter().filter(|r| r.model == model.name && r.is_nve()).collect();
     let all_finished = |same: &dyn Fn(&Run) -> bool| {
         let mut chosen = runs.iter().filter(|r| same(r)).peekable();
         chosen.peek().is_some() && chosen.all(|r| r.fate == RunFate::Finished)

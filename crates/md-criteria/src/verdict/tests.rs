@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use md_results::{
-    Attribution, Campaign, Cause, CriteriaSet, Envelope, Evaluation, Failure, ForceErrors, Gate, LeftOut,
-    Model, Molecule, Provenance, Role, RunEnergy, RunFate, RunMomentum, RunStability, RunThermal, Speed,
-    Stage, TimestepLadder,
+    Attribution, Campaign, Cause, CriteriaSet, Envelope, Evaluation, Failure, ForceErrors, Gate, GateId,
+    LeftOut, Model, Molecule, Provenance, Role, RunEnergy, RunFate, RunMomentum, RunStability, RunThermal,
+    Speed, Stage, TimestepLadder,
 };
 
 use super::*;
@@ -99,16 +99,8 @@ fn sound() -> Results {
     }
 }
 
-fn gate(id: &str) -> Gate {
-    Gate {
-        id: id.into(),
-        model: "m".into(),
-        molecule: "water".into(),
-        value: Some(1e-12),
-        standard_error: None,
-        unit: String::new(),
-        detail: String::new(),
-    }
+fn gate(id: GateId) -> Gate {
+    Gate::new(id, "m", "water", 1e-12, f64::NAN, "")
 }
 
 fn run() -> Run {
@@ -122,6 +114,7 @@ fn run() -> Run {
         relaxed: true,
         equilibrated_ps: None,
         timestep_fs: 0.5,
+        integrator: None,
         replica: 0,
         seed: 1,
         steps_planned: 20_000,
@@ -165,6 +158,7 @@ fn ladder(largest_safe_fs: Option<f64>) -> TimestepLadder {
         molecule: "water".into(),
         temperature_k: 300.0,
         duration_ps: 0.25,
+        integrator: None,
         rungs: Vec::new(),
         largest_safe_fs,
     }
@@ -231,7 +225,7 @@ fn speed() -> Speed {
     }
 }
 
-/// Verdict, uses that hold, summary and outcome of the sound evidence after `change`.
+/// Verdict, approved uses, summary and outcome of the sound evidence after `change`.
 fn judged(change: impl Fn(&mut Results)) -> (Verdict, Vec<String>, String, Outcome) {
     let mut results = sound();
     change(&mut results);
@@ -307,7 +301,7 @@ fn a_failure_of_every_use_rejects_whatever_else_is_missing() {
 }
 
 #[test]
-fn a_model_that_holds_for_another_use_is_restricted_to_it() {
+fn verdict_is_restricted_to_the_uses_that_pass() {
     let dies_at_2_ps = |r: &mut Results| {
         r.runs[0].steps_done = 4000;
         r.runs[0].fate = RunFate::Diverged;
@@ -318,7 +312,7 @@ fn a_model_that_holds_for_another_use_is_restricted_to_it() {
     assert_eq!(uses, ["screening"]);
     assert!(
         summary.contains(
-            "NVE without divergence is 2 ps on water (300 K, replica 0: the bond 0-1 stretched), >= 10 asked"
+            "stable NVE time = 2 ps on water (300 K, replica 0: the bond 0-1 stretched) (limit: at least 10)"
         ),
         "{summary}"
     );
@@ -380,8 +374,8 @@ fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
         let mut results = sound();
         let control =
             Model { name: "c".into(), role: Role::Control, expected: None, ..results.models[0].clone() };
-        let of_control = |id: &str| Gate { model: "c".into(), ..gate(id) };
-        let gates: Vec<Gate> = results.gates.iter().map(|g| of_control(&g.id)).collect();
+        let of_control = |id| Gate { model: "c".into(), ..gate(id) };
+        let gates: Vec<Gate> = results.gates.iter().map(|g| of_control(g.id)).collect();
         results.gates.extend(gates);
         results.runs.push(Run { model: "c".into(), ..run() });
         results.models.push(control);
@@ -395,7 +389,7 @@ fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
         r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
         r.gates
             .iter_mut()
-            .filter(|g| g.id == "frequency_error" && g.model == "c")
+            .filter(|g| g.id.name() == "frequency_error" && g.model == "c")
             .for_each(|g| g.value = Some(20.0));
     };
     assert_eq!(with_control(frequencies), Outcome::Met);
@@ -485,7 +479,7 @@ fn a_use_for_moderate_temperatures_does_not_ask_about_hot_runs() {
 fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
     let mut results = sound();
     for (id, value) in [("rotation_energy", 0.13), ("net_torque", 0.02)] {
-        results.gates.iter_mut().find(|g| g.id == id).unwrap().value = Some(value);
+        results.gates.iter_mut().find(|g| g.id.name() == id).unwrap().value = Some(value);
     }
     results.runs[0].energy.as_mut().unwrap().drift_percent = Some(3.0);
     results.attributions.push(Attribution {
@@ -509,8 +503,8 @@ fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
     judge(&mut results);
     let modes = &results.models[0].failure_modes;
     assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry", "conservation"]);
-    assert!(modes[0].finding.contains("energy change on rotation is 0.13 eV on water"), "{modes:?}");
-    assert!(modes[0].finding.contains("net torque is 0.02 eV"), "{modes:?}");
+    assert!(modes[0].finding.contains("energy change on rotation = 0.13 eV on water"), "{modes:?}");
+    assert!(modes[0].finding.contains("net torque = 0.02 eV"), "{modes:?}");
     assert!(modes[1].finding.contains("because of discontinuity (83 % of it): 12 jumps"), "{modes:?}");
     assert!(modes[1].remedy.contains("a smooth envelope"), "{modes:?}");
 }
@@ -563,22 +557,59 @@ fn checks_of_thermostats_need_runs_with_one() {
 }
 
 #[test]
-fn a_hopeless_model_is_one_that_fails_every_use_before_its_runs() {
-    let hopeless = |change: fn(&mut Results)| {
+fn fails_every_use_counts_what_was_measured_alone() {
+    let fails = |change: fn(&mut Results)| {
         let mut results = sound();
         results.runs.clear();
         results.speed.clear();
         change(&mut results);
-        is_hopeless(&results, &results.models[0])
+        fails_every_use(&results, &results.models[0])
     };
-    assert!(!hopeless(|_| {}), "what is still to come is no failure");
-    assert!(hopeless(|r| r.gates[0].value = Some(0.1)));
+    assert!(!fails(|_| {}), "what is still to come is no failure");
+    assert!(fails(|r| r.gates[0].value = Some(0.1)));
     let one_use_waives_it = |r: &mut Results| {
         r.gates[0].value = Some(0.1);
         let key = crate::ALL.iter().find(|c| matches!(c.evidence, Evidence::Gate(id) if id == r.gates[0].id));
         r.criteria[1].thresholds.remove(key.unwrap().key);
     };
-    assert!(!hopeless(one_use_waives_it));
+    assert!(!fails(one_use_waives_it));
+}
+
+#[test]
+fn what_is_not_applicable_neither_passes_nor_is_missing() {
+    let nothing_to_measure = |r: &mut Results, applies: fn(&Gate) -> bool| {
+        for gate in r.gates.iter_mut().filter(|gate| !applies(gate)) {
+            *gate = Gate::not_applicable(gate.id, &gate.model, &gate.molecule, "one implementation");
+        }
+    };
+    let one_implementation =
+        |gate: &Gate| !matches!(gate.id, GateId::EquivalenceEnergy | GateId::EquivalenceForce);
+    let mut results = sound();
+    nothing_to_measure(&mut results, one_implementation);
+    judge(&mut results);
+    let model = &results.models[0];
+    assert_eq!(model.verdict, Some(Verdict::Approved), "{}", model.summary);
+    let check = model.checks.iter().find(|c| c.id == "equivalence_force_ev_per_angstrom").unwrap();
+    assert_eq!(
+        (check.status, check.reason.as_str(), check.value),
+        (Status::NotApplicable, "one implementation", None)
+    );
+
+    // A use of which nothing else is asked has shown nothing.
+    let mut results = sound();
+    for set in &mut results.criteria {
+        set.thresholds.retain(|key, _| key.starts_with("equivalence"));
+    }
+    nothing_to_measure(&mut results, one_implementation);
+    judge(&mut results);
+    let model = &results.models[0];
+    assert_eq!((model.verdict, model.uses.len()), (Some(Verdict::Incomplete), 0), "{}", model.summary);
+    // A failure beside it is one.
+    let mut results = sound();
+    nothing_to_measure(&mut results, one_implementation);
+    results.gates[0].value = Some(0.1);
+    judge(&mut results);
+    assert_ne!(results.models[0].verdict, Some(Verdict::Approved));
 }
 
 #[test]

@@ -20,9 +20,12 @@ pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check
         };
     };
     match verdict {
+        Verdict::Approved if checks.iter().any(|c| c.status == Status::NotApplicable) => {
+            "every check for production that is applicable passes".to_owned()
+        }
         Verdict::Approved => "every check for production passes".to_owned(),
         Verdict::Restricted => {
-            format!("holds for {}; for production {}", uses.join(", "), failures(checks))
+            format!("approved for {}; for production {}", uses.join(", "), failures(checks))
         }
         Verdict::Rejected => failures(checks),
         Verdict::Incomplete => gaps(checks),
@@ -77,18 +80,18 @@ fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<Stri
     };
     Some(match check.value {
         Some(value) => format!(
-            "{} is {} {place}, {} {} asked",
+            "{} = {} {place} (limit: {} {})",
             criterion.title,
             with_unit(value, &check.unit),
-            criterion.bound.sign(),
+            criterion.bound.words(),
             number(check.threshold)
         ),
-        None => format!("{} is no number {place}", criterion.title),
+        None => format!("{} is not finite {place}", criterion.title),
     })
 }
 
 /// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would
-/// mend it.
+/// fix it.
 pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
     let mut modes = Vec::new();
     for (theme, id, title, remedy) in THEMES {
@@ -174,7 +177,7 @@ fn coarse_weights(model: &Model) -> Option<String> {
     Some(format!("all weights have {bits} significant bits only{format}"))
 }
 
-/// Every theme with its id, what is wrong when it fails, and what would mend it.
+/// Every theme with its id, what is wrong when it fails, and what would fix it.
 const THEMES: [(Theme, &str, &str, &str); 14] = [
     (
         Theme::Symmetry,
@@ -215,7 +218,7 @@ const THEMES: [(Theme, &str, &str, &str); 14] = [
     (
         Theme::Minimum,
         "minimum",
-        "its minimum is not the molecule",
+        "it relaxes to a different geometry",
         "train on relaxed and slightly displaced geometries",
     ),
     (
@@ -228,7 +231,7 @@ const THEMES: [(Theme, &str, &str, &str); 14] = [
         Theme::Conservation,
         "conservation",
         "energy or momentum is not conserved",
-        "mend what is said of symmetry, gradient and smoothness",
+        "fix what is said of symmetry, gradient and smoothness",
     ),
     (
         Theme::Sampling,
@@ -251,7 +254,7 @@ const THEMES: [(Theme, &str, &str, &str); 14] = [
     (
         Theme::Implementation,
         "implementation",
-        "the implementation that ran is not the plain one",
+        "the implementation that ran is not the reference implementation",
         "run in f64 (precision = \"f64\"), and report it: this is a fault of this program, not of the model",
     ),
     (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
@@ -271,10 +274,10 @@ fn gaps(checks: &[Check]) -> String {
         let reason = match &check.to_decide {
             Some(to_decide) => format!("undecided on {}, {to_decide}", check.molecule),
             None if criterion.theme == Theme::Amount && check.value.is_some() => format!(
-                "{} on {} ({} {} asked)",
+                "{} on {} (limit: {} {})",
                 check.reason,
                 check.molecule,
-                criterion.bound.sign(),
+                criterion.bound.words(),
                 with_unit(check.threshold, &check.unit)
             ),
             None => check.reason.clone(),
@@ -285,6 +288,7 @@ fn gaps(checks: &[Check]) -> String {
         }
     }
     match gaps.as_slice() {
+        [] => "no check is applicable".to_owned(),
         [(reason, titles)] if titles.len() > 1 => reason.clone(),
         all => {
             let one = |(reason, titles): &(String, Vec<&str>)| format!("{}: {reason}", titles.join(", "));

@@ -1,7 +1,6 @@
 //! When less or more is run than planned.
 
-use md_criteria::REPLICAS;
-use md_results::{Results, Status};
+use md_results::{DecidableBy, Results};
 
 use super::dynamics::RelaxedMolecules;
 use super::runner::Runner;
@@ -23,12 +22,11 @@ impl Runner<'_> {
     /// How long runs may be: a model that no dynamics can save has short ones.
     pub(super) fn cut(&self, results: &mut Results) -> Option<Cut> {
         let model = results.models.iter().find(|m| m.name == self.model.record.name)?;
-        if !md_criteria::is_hopeless(results, model) {
+        if !md_criteria::fails_every_use(results, model) {
             return None;
         }
-        let duration_ps = self.config.economy.hopeless_ps;
-        let reason =
-            format!("the model had failed every use before its runs, which end after {duration_ps} ps");
+        let duration_ps = self.config.adaptive.early_stop_ps;
+        let reason = format!("the model fails every use before its runs, which end after {duration_ps} ps");
         results.economy.push(format!("{}: {reason}", self.model.record.name));
         Some(Cut { duration_ps, reason })
     }
@@ -42,7 +40,7 @@ impl Runner<'_> {
         visited: &mut Vec<VisitedRun>,
     ) -> Result<(), Halt> {
         let mut spent_ps = 0.0;
-        for extra in 0..self.config.economy.extra_replicas {
+        for extra in 0..self.config.adaptive.max_extra_replicas {
             let undecided = self.undecided_for_replicas(results);
             if undecided.is_empty() {
                 return Ok(());
@@ -73,13 +71,13 @@ impl Runner<'_> {
                 let each_ps =
                     group.config.steps as f64 * group.config.timestep_fs / md_core::units::FS_PER_PS;
                 let cost_ps = runs.len() as f64 * each_ps;
-                if spent_ps + cost_ps > self.config.economy.budget_ps {
+                if spent_ps + cost_ps > self.config.adaptive.budget_ps {
                     results.economy.push(format!(
                         "{}: no more replicas for {}: {} ps more would pass the budget of {} ps",
                         self.model.record.name,
                         undecided.join(", "),
                         cost_ps,
-                        self.config.economy.budget_ps
+                        self.config.adaptive.budget_ps
                     ));
                     return Ok(());
                 }
@@ -106,8 +104,7 @@ impl Runner<'_> {
             .criteria
             .iter()
             .flat_map(|set| md_criteria::checks_of(results, model, set))
-            .filter(|c| c.status == Status::Undecided)
-            .filter(|c| c.to_decide.as_ref().is_some_and(|text| text.contains(REPLICAS)))
+            .filter(|c| c.decidable_by == Some(DecidableBy::Replicas))
             .map(|c| c.molecule)
             .collect();
         molecules.sort();

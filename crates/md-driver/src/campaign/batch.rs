@@ -1,4 +1,4 @@
-//! Runs in lock step, in parts: they are kept at intervals, and go on from there as if nothing had happened.
+//! Runs in lock step: they are checkpointed at intervals, and resume from there as if nothing had happened.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use md_results::{Run, RunFate, Series};
 use serde::{Deserialize, Serialize};
 
 use super::adaptive::Cut;
-use super::dynamics::{Start, integrator, set_out};
+use super::dynamics::{Start, integrator, start_systems};
 use super::runner::Runner;
 use super::store::Halt;
 use super::watch::StageTicker;
@@ -33,7 +33,7 @@ pub(super) struct Ran {
     pub(super) series: Vec<Series>,
 }
 
-/// Runs in progress, with all that there is to know to go on with them.
+/// Runs in progress, with all that there is to know to continue with them.
 #[derive(Serialize, Deserialize)]
 struct InProgress {
     /// Time they took so far, s.
@@ -116,11 +116,11 @@ impl<'a> Runner<'a> {
         let (mut progress, mut writer) = match self.restore(grid, planned, &name) {
             Some(kept) => kept,
             None => {
-                let prepared = set_out(grid, planned, starts, self.model.potential.as_mut())?;
+                let prepared = start_systems(grid, planned, starts, self.model.potential.as_mut())?;
                 let (phase, writer) = if grid.equilibration_steps > 0 {
                     (Phase::Preparing(Box::new(prepared)), None)
                 } else {
-                    let (running, writer) = self.set_off(grid, planned, starts, prepared, steps)?;
+                    let (running, writer) = self.start_runs(grid, planned, starts, prepared, steps)?;
                     (Phase::Running(Box::new(running)), writer)
                 };
                 (InProgress { wall_s: 0.0, phase }, writer)
@@ -135,7 +135,7 @@ impl<'a> Runner<'a> {
             let over = match phase {
                 Phase::Preparing(moving) => {
                     let potential = self.model.potential.as_mut();
-                    move_on(moving, potential, &mut [&mut ticker], &preparation, wall_s, &mut pace)?
+                    advance_some(moving, potential, &mut [&mut ticker], &preparation, wall_s, &mut pace)?
                 }
                 Phase::Running(running) => {
                     let Running { moving, alive, recorder, visited, .. } = running.as_mut();
@@ -143,14 +143,14 @@ impl<'a> Runner<'a> {
                     observers.extend(writer.as_mut().map(|w| w as &mut dyn Observer));
                     let options = RunOptions { steps, limits: limits(starts, alive.iter().copied()) };
                     let potential = self.model.potential.as_mut();
-                    move_on(moving, potential, &mut observers, &options, wall_s, &mut pace)?
+                    advance_some(moving, potential, &mut observers, &options, wall_s, &mut pace)?
                 }
             };
             if over {
                 progress.phase = match progress.phase {
                     Phase::Preparing(prepared) => {
                         let (running, trajectories) =
-                            self.set_off(grid, planned, starts, *prepared, steps)?;
+                            self.start_runs(grid, planned, starts, *prepared, steps)?;
                         writer = trajectories;
                         Phase::Running(Box::new(running))
                     }
@@ -186,9 +186,16 @@ impl<'a> Runner<'a> {
     ) -> Option<(InProgress, Option<TrajectoryWriter>)> {
         let mut kept: InProgress = self.store.runs(name)?;
         if let Phase::Running(running) = &mut kept.phase
-            && let (Motion::Own(own), config::Integrator::Own(known)) = (&mut running.moving.integrator, &grid.integrator)
+            && let (Motion::Own(own), config::Integrator::Own(known)) =
+                (&mut running.moving.integrator, &grid.integrator)
         {
-            *own = (known.make)(grid.timestep_fs).ok();
+            match (known.make)(grid.timestep_fs) {
+                Ok(made) => *own = Some(made),
+                Err(error) => {
+                    tracing::warn!("the integrator '{}': {error}: the runs start over", known.name);
+                    return None;
+                }
+            }
         }
         let mut writer = None;
         if let (Phase::Running(running), Some(stride), Some(out)) =
@@ -209,12 +216,12 @@ impl<'a> Runner<'a> {
             Phase::Preparing(moving) => moving.course.done,
             Phase::Running(running) => running.moving.course.done,
         };
-        tracing::info!("{}: after {done} steps going on with {} runs", self.model.record.name, planned.len());
+        tracing::info!("{}: {} runs resume after {done} steps", self.model.record.name, planned.len());
         Some((kept, writer))
     }
 
     /// What there is to watch and to write when runs have been prepared.
-    fn set_off(
+    fn start_runs(
         &self,
         grid: &RunConfig,
         planned: &[&PlannedRun],
@@ -302,7 +309,7 @@ impl<'a> Runner<'a> {
 
 /// Makes some steps; whether the runs are over.
 #[expect(clippy::disallowed_methods, reason = "the wall time per step is a result")]
-fn move_on(
+fn advance_some(
     moving: &mut Moving,
     potential: &mut dyn Potential,
     observers: &mut [&mut dyn Observer],

@@ -84,6 +84,7 @@ impl<'p> CampaignBuilder<'p> {
     }
 
     /// Gives runs with `integrator = { kind = NAME }` their integrator: `make` makes one for a time step in fs.
+    /// It has no state beyond that, so that a run that is resumed with a new one continues.
     #[must_use]
     pub fn integrator(
         mut self,

@@ -12,7 +12,7 @@ use crate::in_full;
 use crate::models::{self, LoadedModel};
 
 impl Runner<'_> {
-    /// [`Store::part`] of this model. One that panicked is loaded anew, and where a device answers no more, the processor
+    /// [`Store::get_or_compute`](super::store::Store::get_or_compute) of this model. One that panicked is loaded again, and where a device answers no more, the CPU
     /// tries, too.
     pub(super) fn attempt<T: Serialize + DeserializeOwned>(
         &mut self,
@@ -21,7 +21,7 @@ impl Runner<'_> {
     ) -> Result<Result<T>, Halt> {
         let store = self.store;
         loop {
-            let error = match store.part(name, || measure(self))? {
+            let error = match store.get_or_compute(name, || measure(self))? {
                 Ok(measured) => return Ok(Ok(measured)),
                 Err(error) => error,
             };
@@ -68,7 +68,7 @@ impl Runner<'_> {
         }
     }
 
-    /// From here on the processor computes a model that a GPU could not, and the results say so; whether there was
+    /// From here on the CPU computes a model that a GPU could not, and the results say so; whether there was
     /// anything to fall back on.
     pub(super) fn fall_back(&mut self, reason: &str) -> Result<bool, Halt> {
         if self.model.record.device.as_deref().is_none_or(|device| device == "cpu") {
@@ -77,26 +77,26 @@ impl Runner<'_> {
         let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
         let Some(model) = self.load(&config) else { return Ok(false) };
         let failed = self.model.record.device.clone().unwrap_or_default();
-        let note = format!("{failed} failed ({reason}), and the processor went on");
+        let note = format!("{failed} failed ({reason}): continued on the CPU");
         tracing::warn!("model '{}': {note}", config.name);
         self.store.put(&[(&self.part("device", "cpu"), &note)])?;
-        self.use_processor(model, note);
+        self.use_cpu(model, note);
         Ok(true)
     }
 
-    fn use_processor(&mut self, model: LoadedModel, note: String) {
+    fn use_cpu(&mut self, model: LoadedModel, note: String) {
         let requested = self.model.record.device_requested.take();
         *self.model = model;
         self.model.record.device_requested = requested;
         self.model.record.device_note = Some(note);
     }
 
-    /// A campaign that goes on has fallen back already.
+    /// A campaign that continues has fallen back already.
     pub(super) fn fall_back_again(&mut self) {
         let Some(note) = self.store.get::<String>(&self.part("device", "cpu")) else { return };
         let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };
         if let Some(model) = self.load(&config) {
-            self.use_processor(model, note);
+            self.use_cpu(model, note);
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Start<'a> {
 }
 
 /// Why a run cannot start: what it is, and why.
-pub(super) type NoStart = (RunFate, String);
+pub(super) type NotStarted = (RunFate, String);
 
 /// What came of a group of runs, in the order of its plan.
 pub(super) struct RanGroup(Vec<Ran>);
@@ -95,7 +95,7 @@ impl Runner<'_> {
     }
 
     /// Makes runs together. Where that fails, they are made in halves, so that only those fail that cannot be made, and
-    /// a device has less to do at once; a run that a GPU cannot make is made by the processor.
+    /// a device has less to do at once; a run that a GPU cannot make is made by the CPU.
     fn in_lock_step(
         &mut self,
         grid: &RunConfig,
@@ -145,7 +145,7 @@ impl Runner<'_> {
     }
 
     /// A run that was not made.
-    fn without(&self, grid: &RunConfig, planned: &PlannedRun, (fate, reason): NoStart) -> Ran {
+    fn without(&self, grid: &RunConfig, planned: &PlannedRun, (fate, reason): NotStarted) -> Ran {
         let run = Run { fate, fate_reason: Some(reason), ..self.blank_record(grid, planned) };
         Ran { run, frames: Vec::new(), series: Vec::new() }
     }
@@ -163,7 +163,7 @@ impl Runner<'_> {
             equilibrated_ps: (grid.equilibration_steps > 0)
                 .then(|| grid.equilibration_steps as f64 * grid.timestep_fs / FS_PER_PS),
             timestep_fs: grid.timestep_fs,
-            integrator: (!grid.integrator.is_default()).then(|| grid.integrator.name().to_owned()),
+            integrator: grid.integrator.name_unless_default(),
             replica: planned.replica,
             seed: planned.seed,
             steps_planned: grid.steps,
@@ -193,7 +193,7 @@ fn start<'a>(
     grid: &RunConfig,
     planned: &PlannedRun,
     relaxed: &RelaxedMolecules,
-) -> Result<Start<'a>, NoStart> {
+) -> Result<Start<'a>, NotStarted> {
     let structure = &molecules[planned.molecule].system;
     let system = match relaxed.get(&planned.molecule) {
         _ if !grid.relax => structure.clone(),
@@ -211,7 +211,7 @@ fn start<'a>(
 }
 
 /// The systems with their initial velocities, and the thermostat that prepares them.
-pub(super) fn set_out(
+pub(super) fn start_systems(
     grid: &RunConfig,
     planned: &[&PlannedRun],
     starts: &[&Start<'_>],
@@ -251,7 +251,7 @@ fn prepare(
     start: &Start<'_>,
     potential: &mut dyn Potential,
 ) -> Result<Option<State>> {
-    let Moving { mut state, mut integrator, .. } = set_out(grid, &[planned], &[start], potential)?;
+    let Moving { mut state, mut integrator, .. } = start_systems(grid, &[planned], &[start], potential)?;
     if grid.equilibration_steps > 0 {
         let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
         md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;

@@ -21,9 +21,9 @@ use md_probe::analytic::LennardJones;
 use md_results::{Stage as StageId, Verdict};
 
 use super::batch::Moving;
-use super::dynamics::{Start, integrator, set_out};
+use super::dynamics::{Start, integrator, start_systems};
 use super::options::CampaignOptions;
-use super::{Inputs, in_share, nothing_yet};
+use super::{Inputs, in_shard, nothing_yet};
 use crate::config::{Config, Device, Implementation, ModelConfig, ModelSource, RunConfig};
 use crate::frames::{VisitedFrame, VisitedRun};
 use crate::measure::{Cost, Needs, Output, RelaxedMolecules, STAGES, Stage, Subject, View, speed};
@@ -40,7 +40,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 const MIB_PER_RUN: f64 = 0.06;
 const MIB_PER_MOLECULE: f64 = 0.25;
 
-/// What is kept of a run while it goes on, MiB: a few thousand samples of its energies, and those of its thermostat.
+/// Memory of a run, MiB: a few thousand samples of its energies, and those of its thermostat.
 const MEMORY_MIB_PER_RUN: f64 = 0.25;
 
 /// What judging and reports need beside, MiB.
@@ -107,7 +107,7 @@ pub(super) fn forecast(
     let Inputs { config, molecules, models: mut loaded, labels, .. } = Inputs::read(config, options)?;
     let config = &config;
     let results = nothing_yet(config, options, &molecules);
-    let (groups, own) = in_share(config, &molecules, options)?;
+    let (groups, own) = in_shard(config, &molecules, options)?;
     let planned = own.as_ref().unwrap_or(&groups);
     let mut rehearsals = Rehearsals::default();
     let mut models = Vec::new();
@@ -171,7 +171,7 @@ pub(super) fn forecast(
         trajectories_mib: written.map(|(grid, run)| trajectory_mib(grid, run, &molecules)).sum(),
         // The frames are in a file, in the report and in the state.
         results_mib: MIB_PER_RUN * runs + MIB_PER_MOLECULE * pairs as f64 + 3.0 * frames_mib,
-        extra_ps: if config.economy.extra_replicas > 0 { config.economy.budget_ps } else { 0.0 },
+        extra_ps: if config.adaptive.max_extra_replicas > 0 { config.adaptive.budget_ps } else { 0.0 },
         threads: rayon::current_num_threads(),
     })
 }
@@ -207,7 +207,7 @@ fn dynamics_s(
         .collect();
     let starts: Vec<&Start<'_>> = starts.iter().collect();
     let potential = model.potential.as_mut();
-    let Moving { mut state, mut course, .. } = set_out(grid, &planned, &starts, potential)?;
+    let Moving { mut state, mut course, .. } = start_systems(grid, &planned, &starts, potential)?;
     let mut integrator = integrator(grid, &planned, &state)?;
     let structures: Vec<&System> = starts.iter().map(|s| s.structure).collect();
     let mut recorder = Recorder::new(&state, &structures, grid, &planned, config.limits.broken_bond_ratio)?;
@@ -286,7 +286,8 @@ fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]
     let atoms = system.n_atoms() as f64;
     let potential_s = call_s(model.potential.as_mut(), system)?;
     let oracle_s = call_s(model.oracle.as_mut(), system)?;
-    let reference_s = model.plain.as_mut().map_or(Ok(0.0), |plain| call_s(plain.as_mut(), system))?;
+    let reference_s =
+        model.reference.as_mut().map_or(Ok(0.0), |reference| call_s(reference.as_mut(), system))?;
     Ok([potential_s, oracle_s, reference_s].map(|s| s / atoms))
 }
 
@@ -327,8 +328,8 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
         potential: Box::new(potential.clone()),
         oracle: Box::new(oracle.clone()),
         one_format: false,
-        plain: Some(Box::new(plain.clone())),
-        plain_path: String::new(),
+        reference: Some(Box::new(plain.clone())),
+        reference_path: String::new(),
         path: String::new(),
         elements: Vec::new(),
         architecture: None,

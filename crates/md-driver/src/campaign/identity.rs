@@ -1,4 +1,4 @@
-//! What a campaign's results rest on: its files, its options, the program. Results go on only where all are the same.
+//! What a campaign's results rest on: its files, its options, the program. Results continue only where all are the same.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Identity {
     pub campaign: String,
     /// When it began.
     pub started: String,
-    /// The processor it began on, where known.
+    /// The CPU it began on, where known.
     pub cpu: Option<String>,
     /// Version of the program.
     pub version: String,
@@ -47,7 +47,7 @@ pub struct Input {
 }
 
 impl Identity {
-    /// Of a campaign that is about to begin or to go on.
+    /// Of a campaign that is about to begin or to continue.
     ///
     /// # Errors
     /// A program or campaign file that cannot be read.
@@ -110,7 +110,7 @@ impl Identity {
         Ok(md_results::write_json(&folder.join(FILE), self)?)
     }
 
-    /// In which respects results that began with `self` would be others if they went on with `now`.
+    /// In which respects results that began with `self` would be others if they continued with `now`.
     pub fn differences(&self, now: &Identity) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(self.line_that_differs(now));

@@ -7,7 +7,7 @@ use md_core::System;
 use md_results::{Failure, Role, Stage};
 
 use super::options::CampaignOptions;
-use super::{in_share, store};
+use super::{in_shard, store};
 use crate::config::Config;
 use crate::frames::Labels;
 use crate::labels::Sample;
@@ -94,7 +94,7 @@ impl Inputs {
                 Err(error) => return Err(error),
             }
         }
-        let (groups, _) = in_share(&config, &molecules, options)?;
+        let (groups, _) = in_shard(&config, &molecules, options)?;
         let read = |file| load_labels(&config, &molecules, file);
         let labels = options.labels.as_deref().map(read).transpose()?.unwrap_or_default();
         for (index, model) in loaded.iter_mut().enumerate() {

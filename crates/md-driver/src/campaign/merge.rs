@@ -1,4 +1,4 @@
-//! Joins the shares of a campaign: all that they measured, and then what could not be measured on one share alone.
+//! Joins the shards of a campaign: all that they measured, and then what could not be measured in one shard alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::config::Own;
 use crate::error::CampaignError;
 use crate::progress::Progress;
 
-/// What each share measures for itself, so that the times differ.
+/// What each shard measures for itself, so that the times differ.
 const MACHINE: &str = "machine";
 
-/// Joins the shares of a campaign in the folders `shards`, and writes the results of the whole to `out`.
+/// Joins the shards of a campaign in the folders `shards`, and writes the results of the whole to `out`.
 ///
 /// # Errors
-/// Shares that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
+/// Shards that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
 pub fn merge(
     shards: &[PathBuf],
     out: &Path,
@@ -39,7 +39,7 @@ fn join<'p>(
     progress: &'p dyn Progress,
 ) -> Result<Campaign<'p>> {
     let identities = shards.iter().map(|folder| identity(folder)).collect::<Result<Vec<_>>>()?;
-    let Some(first) = identities.first() else { bail!("no shares were given") };
+    let Some(first) = identities.first() else { bail!("no shards were given") };
     all_there(shards, &identities)?;
     for (folder, identity) in shards.iter().zip(&identities).skip(1) {
         let mut other = identity.clone();
@@ -47,7 +47,7 @@ fn join<'p>(
         let differences = first.differences(&other);
         if !differences.is_empty() {
             bail!(
-                "{} and {} are no shares of one campaign:\n  {}",
+                "{} and {} are no shards of one campaign:\n  {}",
                 shards[0].display(),
                 folder.display(),
                 differences.join("\n  ")
@@ -61,7 +61,7 @@ fn join<'p>(
     let differences = whole.differences(&Identity::new(&config, &options)?);
     if !differences.is_empty() {
         bail!(
-            "the shares were measured with other inputs:\n  {}\ngive them back to join the shares",
+            "the shards were measured with other inputs:\n  {}\ngive them back to join the shards",
             differences.join("\n  ")
         );
     }
@@ -78,37 +78,37 @@ fn join<'p>(
 fn identity(folder: &Path) -> Result<Identity> {
     Identity::read(&folder.join(FOLDER))?.with_context(|| {
         format!(
-            "{}: there is no share of a campaign here (expected what mdproof validate --shard I/N --out writes)",
+            "{}: there is no shard of a campaign here (expected what mdproof validate --shard I/N --out writes)",
             folder.display()
         )
     })
 }
 
-/// Checks that every share is there once, and at its end.
+/// Checks that every shard is there once, and at its end.
 fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
     let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
     let mut of = None;
     for (folder, identity) in shards.iter().zip(identities) {
         let shard = match identity.options.shard {
             Some(shard) => shard,
-            None => bail!("{} holds a whole campaign, not a share of one", folder.display()),
+            None => bail!("{} holds a whole campaign, not a shard of one", folder.display()),
         };
         if *of.get_or_insert(shard.of) != shard.of {
             bail!(
-                "{} holds share {shard}, the folders before it shares of {}",
+                "{} holds shard {shard}, the folders before it shards of {}",
                 folder.display(),
                 of.unwrap_or_default()
             );
         }
         if let Some(other) = seen.insert(shard.index, folder) {
             bail!(
-                "share {shard} is there twice, in {} and {}: leave one of them out",
+                "shard {shard} is there twice, in {} and {}: leave one of them out",
                 other.display(),
                 folder.display()
             );
         }
         if !identity.finished {
-            bail!("share {shard} in {} is not at its end: go on with it by --resume first", folder.display());
+            bail!("shard {shard} in {} is unfinished: resume it with --resume first", folder.display());
         }
     }
     let missing: Vec<String> = (1..=of.unwrap_or_default())
@@ -117,22 +117,22 @@ fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
         .collect();
     if !missing.is_empty() {
         bail!(
-            "shares are missing: {} (run them with --shard and name their folders, too)",
+            "shards are missing: {} (run them with --shard and name their folders, too)",
             missing.join(", ")
         );
     }
     Ok(())
 }
 
-/// Everything that the shares measured, in one store. What two of them measured must be the same.
+/// Everything that the shards measured, in one store. What two of them measured must be the same.
 fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
     let mut all: BTreeMap<String, (Vec<u8>, &Path)> = BTreeMap::new();
     for folder in shards {
-        for (name, part) in store::parts_of(folder)? {
+        for (name, part) in store::results_of(folder)? {
             match all.get(&name) {
                 Some((known, of)) if *known != part && name != MACHINE => {
                     tracing::warn!(
-                        "{} and {} measured '{name}' differently, as other processors may; the first counts",
+                        "{} and {} measured '{name}' differently, as other CPUs may; the first counts",
                         of.display(),
                         folder.display()
                     );
@@ -146,7 +146,7 @@ fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
     }
     // Of an attempt that was interrupted some are there.
     let new = all.into_iter().filter(|(name, _)| !store.has(name)).map(|(name, (part, _))| (name, part));
-    Ok(store.take_over(new.collect())?)
+    Ok(store.import(new.collect())?)
 }
 
 fn copy_trajectories(from: &Path, to: &Path) -> Result<()> {

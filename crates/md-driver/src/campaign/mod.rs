@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::CampaignError;
 use crate::measure::speed;
 use crate::molecule::LoadedMolecule;
-use crate::plan::{Filter, Group, groups_of, only, plan, share};
+use crate::plan::{Filter, Group, groups_of, only, plan, shard_of};
 use crate::progress::Progress;
 use crate::{frames, models, provenance};
 use identity::Identity;
@@ -110,18 +110,18 @@ impl<'p> Campaign<'p> {
                 let differences = begun.differences(&now);
                 if !differences.is_empty() {
                     bail!(
-                        "{place}: its results were begun with other inputs:\n  {}\ngive it these back to go on, or begin anew \
-                         beside it with --force-new",
+                        "{place}: its results were begun with other inputs:\n  {}\nrestore these inputs to resume, or start over beside it \
+                         with --force-new",
                         differences.join("\n  ")
                     );
                 }
                 let inputs = Inputs::read(config, &options)?;
                 let store = Store::resume(out, session)?;
-                tracing::info!("going on in {place}: {} parts are done", store.n_parts());
+                tracing::info!("resuming in {place}: {} stage results are stored", store.n_results());
                 if begun.cpu != now.cpu {
                     let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
                     tracing::warn!(
-                        "the campaign began on a processor called {}, this is {}: last digits may differ",
+                        "the campaign began on a CPU called {}, this is {}: last digits may differ",
                         name(&begun.cpu),
                         name(&now.cpu)
                     );
@@ -129,11 +129,11 @@ impl<'p> Campaign<'p> {
                 Ok(Campaign { out: Some(out.clone()), options, store, identity: begun, inputs, progress })
             }
             (Begin::Resume, None) if holds_results => bail!(
-                "{place} holds results, but nothing to go on with: choose another --out, or begin beside them by --force-new"
+                "{place} holds results, but no state to resume from: choose another --out, or start over beside them with --force-new"
             ),
             (Begin::New, _) if holds_results => bail!(
-                "{place} holds results already: go on with them by --resume, begin anew beside them by --force-new, or choose \
-                 another --out"
+                "{place} already holds results: resume with --resume, start over beside them with --force-new, or choose another \
+                 --out"
             ),
             _ => {
                 let out = if holds_results { beside(out) } else { out.clone() };
@@ -161,7 +161,7 @@ impl<'p> Campaign<'p> {
         let out = out.as_deref();
         let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
         let config = &config;
-        let (groups, own) = in_share(config, &molecules, &options)?;
+        let (groups, own) = in_shard(config, &molecules, &options)?;
         let mine = own.as_ref().unwrap_or(&groups);
         let is_run = |index: usize| mine.iter().any(|g| g.model == index);
         let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
@@ -211,7 +211,7 @@ impl<'p> Campaign<'p> {
             save(&mut results, out)?;
             watch.model_is_done(&results.models[place]);
         }
-        results.machine = store.part("machine", || Ok(speed::machine()))??;
+        results.machine = store.get_or_compute("machine", || Ok(speed::machine()))??;
         speed::relate_to_machine(&mut results.speed, &results.machine);
         results.campaign.finished = provenance::now();
         save(&mut results, out)?;
@@ -289,15 +289,15 @@ fn nothing_yet(config: &Config, options: &CampaignOptions, molecules: &[LoadedMo
     }
 }
 
-/// The plan as far as it is asked for, and the share of it that is run, where it is not the whole.
-fn in_share<'c>(
+/// The plan as far as it is asked for, and the shard of it that is run, where it is not the whole.
+fn in_shard<'c>(
     config: &'c Config,
     molecules: &[LoadedMolecule],
     options: &CampaignOptions,
 ) -> Result<(Vec<Group<'c>>, Option<Vec<Group<'c>>>)> {
     let groups = only(config, plan(config)?, &options.only)?;
     let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
-    let own = options.shard.map(|shard| share(&groups, &atoms, shard)).transpose()?;
+    let own = options.shard.map(|shard| shard_of(&groups, &atoms, shard)).transpose()?;
     Ok((groups, own))
 }
 

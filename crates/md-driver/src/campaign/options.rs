@@ -24,7 +24,7 @@ pub struct CampaignOptions {
     pub only: Vec<Filter>,
     /// Frames of earlier runs with the forces of a reference program.
     pub labels: Option<PathBuf>,
-    /// Only this share of the plan is run.
+    /// Only this shard of the plan is run.
     pub shard: Option<Shard>,
     /// A model or molecule that cannot be read is reported, and the others are run.
     pub keep_going: bool,

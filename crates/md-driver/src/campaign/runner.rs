@@ -226,8 +226,7 @@ impl Runner<'_> {
 
     fn survival(&self, results: &mut Results) {
         let name = &self.model.record.name;
-        let runs: Vec<&Run> =
-            results.runs.iter().filter(|r| r.model == *name && r.ensemble == "nve").collect();
+        let runs: Vec<&Run> = results.runs.iter().filter(|r| r.model == *name && r.is_nve()).collect();
         let mut records = Vec::new();
         for molecule in self.molecules.iter().map(|m| Some(&m.record.name)).chain([None]) {
             let chosen: Vec<&Run> =

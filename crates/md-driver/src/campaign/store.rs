@@ -1,8 +1,8 @@
-//! What a campaign has measured so far, on disk: finished parts, the runs in progress, and what all of it rests on.
+//! What a campaign has measured so far, on disk: stage results, the runs in progress, and what all of it rests on.
 //!
-//! A campaign is made of parts that depend on its inputs alone (and measure times). Each is kept when it is done; a campaign
-//! that goes on reads what there is and measures the rest, by the same code. So do the shares of a campaign, when they
-//! are joined.
+//! A stage result depends on the inputs of the campaign alone (and measures times). Each is stored when it is there; a
+//! campaign that is resumed reads what there is and measures the rest, by the same code, and so does one whose shards are
+//! joined.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ impl Store {
         let (folder, lock) = lock(out)?;
         identity.write(&folder)?;
         let path = folder.join(PARTS);
-        // Of a campaign that was stopped before it could say what it was: nobody can go on with it.
+        // Of a campaign that was stopped before it could say what it was: nobody can continue with it.
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -84,7 +84,7 @@ impl Store {
         Store { session: session.clone(), folder: None, parts: RefCell::default() }
     }
 
-    /// A campaign that goes on in the output folder `out`.
+    /// A campaign that is resumed in the output folder `out`.
     ///
     /// # Errors
     /// As [`Store::create`].
@@ -111,17 +111,17 @@ impl Store {
         Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
 
-    /// Finished parts that were found.
-    pub fn n_parts(&self) -> usize {
+    /// Stage results that were found.
+    pub fn n_results(&self) -> usize {
         self.parts.borrow().known.len()
     }
 
-    /// A part of the campaign: what is kept under `name`, or what `measure` finds now, which is kept then. A panic in
-    /// it is an error like others. What fails is not kept: it is tried again by a campaign that goes on.
+    /// A stage result: what is stored under `name`, or what `measure` finds now, which is stored then. A panic in it is
+    /// an error like others. What fails is not stored: a campaign that is resumed tries it again.
     ///
     /// # Errors
     /// [`Halt`]; the inner error is what `measure` returned.
-    pub fn part<T: Serialize + DeserializeOwned>(
+    pub fn get_or_compute<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         measure: impl FnOnce() -> Result<T>,
@@ -148,13 +148,13 @@ impl Store {
         match rmp_serde::from_slice(&bytes) {
             Ok(value) => Some(value),
             Err(error) => {
-                tracing::warn!("the part '{name}' cannot be read and is measured again: {error}");
+                tracing::warn!("the stage result '{name}' cannot be read and is measured again: {error}");
                 None
             }
         }
     }
 
-    /// Keeps parts, all of them at once.
+    /// Stores stage results, all of them at once.
     ///
     /// # Errors
     /// [`Halt::Storage`].
@@ -168,11 +168,11 @@ impl Store {
         self.append(&records)
     }
 
-    /// Takes over the parts that another store kept.
+    /// Imports the stage results of another store.
     ///
     /// # Errors
     /// [`Halt::Storage`].
-    pub fn take_over(&self, parts: BTreeMap<String, Vec<u8>>) -> Result<(), Halt> {
+    pub fn import(&self, parts: BTreeMap<String, Vec<u8>>) -> Result<(), Halt> {
         let records: Vec<(&str, &[u8])> =
             parts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         self.append(&records)?;
@@ -193,7 +193,7 @@ impl Store {
         let bytes = match files::read_checked(&path) {
             Ok(bytes) => bytes?,
             Err(error) => {
-                tracing::warn!("{error}: the runs in progress begin again");
+                tracing::warn!("{error}: the runs in progress start over");
                 return None;
             }
         };
@@ -204,7 +204,7 @@ impl Store {
             return None;
         }
         rmp_serde::from_slice(rest)
-            .map_err(|error| tracing::warn!("{}: {error}: the runs in progress begin again", path.display()))
+            .map_err(|error| tracing::warn!("{}: {error}: the runs in progress start over", path.display()))
             .ok()
     }
 
@@ -245,16 +245,16 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Halt> {
     rmp_serde::to_vec_named(value).map_err(|error| Halt::Storage(error.into()))
 }
 
-/// Finished parts that the store in the output folder `out` keeps, as they are.
+/// The stage results in the store of the output folder `out`, as they are.
 ///
 /// # Errors
 /// A store that cannot be read.
-pub fn parts_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+pub fn results_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let path = out.join(FOLDER).join(PARTS);
     let (_, recovered) = Journal::open(&path)?;
     if let Some(damage) = recovered.damaged.first() {
         bail!(
-            "{}: {} bytes from byte {} on are damaged (their checksum is wrong): go on with --resume there, which measures \
+            "{}: {} bytes from byte {} on are damaged (their checksum is wrong): resume there with --resume, which measures \
              them again",
             path.display(),
             damage.bytes,

@@ -57,6 +57,7 @@ impl Potential for Cursed {
 }
 
 mod numbers;
+mod own;
 
 /// A folder with a campaign of a small network on water and methane.
 fn folder() -> TempDir {
@@ -122,7 +123,7 @@ fn measured_instead(
     let mut models = inputs.models;
     let mut model = models.remove(0).unwrap();
     if let Some(instead) = instead {
-        (model.potential, model.oracle, model.plain) = (instead(&systems), instead(&systems), None);
+        (model.potential, model.oracle, model.reference) = (instead(&systems), instead(&systems), None);
     }
     model.record.device = Some(device.to_owned());
     model.record.device_requested = Some(device.to_owned());
@@ -146,7 +147,7 @@ fn measured_instead(
 
 #[test]
 fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
-    // After a panic the model is loaded anew, from a checkpoint without the curse: what comes later is not the point.
+    // After a panic the model is loaded again, from a checkpoint without the curse: what comes later is not the point.
     let (results, _) = measured(Curse::Panics, "cpu");
     let of_water = |f: &&Failure| f.molecule.as_deref() == Some("water");
     let failed: Vec<&Failure> = results.failures.iter().filter(of_water).collect();
@@ -159,7 +160,7 @@ fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
         "{:?}",
         results.failures
     );
-    assert!(results.gates.iter().any(|g| g.molecule == "methane" && g.id == "rotation_energy"));
+    assert!(results.gates.iter().any(|g| g.molecule == "methane" && g.id.name() == "rotation_energy"));
     assert_ne!(results.models[0].verdict, Some(Verdict::Approved));
     assert_eq!(results.runs.len(), 6);
 }
@@ -179,12 +180,12 @@ fn what_does_not_fit_at_once_is_made_in_halves() {
 }
 
 #[test]
-fn the_processor_goes_on_for_a_device_that_is_lost_and_the_results_say_so() {
+fn the_cpu_continues_for_a_device_that_is_lost_and_the_results_say_so() {
     let (results, record) = measured(Curse::Lost, "cuda");
     assert!(results.runs.iter().all(|r| r.fate != RunFate::Failed), "{:?}", results.runs);
     assert_eq!((record.device_requested.as_deref(), record.device.as_deref()), (Some("cuda"), Some("cpu")));
     let note = record.device_note.unwrap();
-    assert!(note.contains("the device is lost") && note.contains("the processor went on"), "{note}");
+    assert!(note.contains("the device is lost") && note.contains("continued on the CPU"), "{note}");
 }
 
 #[test]

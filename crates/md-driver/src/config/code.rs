@@ -10,8 +10,8 @@ use md_results::{CriteriaSet, PRODUCTION, Verdict};
 use super::criteria::defaults;
 use super::reader::{DEFAULT_FRAMES_PER_RUN, NAME_RULE, is_name};
 use super::{
-    Config, ConfigError, Device, EconomyConfig, Ensemble, Implementation, Integrator, LimitsConfig, ModelConfig,
-    ModelSource, MoleculeConfig, Own, OwnPotential, RunConfig,
+    AdaptiveConfig, Config, ConfigError, Device, Ensemble, Implementation, Integrator, LimitsConfig,
+    ModelConfig, ModelSource, MoleculeConfig, Own, OwnPotential, RunConfig,
 };
 
 /// Stands for the file in messages about a campaign that has none.
@@ -31,7 +31,7 @@ impl Config {
             molecules: Vec::new(),
             runs: Vec::new(),
             limits: LimitsConfig::default(),
-            economy: EconomyConfig::default(),
+            adaptive: AdaptiveConfig::default(),
             frames_per_run: DEFAULT_FRAMES_PER_RUN,
             criteria: vec![production],
         }
@@ -47,6 +47,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub(crate) fn with_own(mut self, own: &Own) -> Result<Self, ConfigError> {
+        own.check().map_err(|message| self.error(message))?;
         for potential in &own.potentials {
             add_own(&mut self.models, potential);
         }
@@ -100,6 +101,16 @@ impl Config {
                 if let Some(index) = indices.iter().find(|index| **index >= length) {
                     return wrong(format!("{what} has the index {index} (expected less than {length})"));
                 }
+            }
+            if run.ensemble != Ensemble::Nve && !run.integrator.is_default() {
+                let thermostat = run.ensemble.name();
+                return wrong(format!(
+                    "integrator is for Ensemble::Nve: the thermostat {thermostat} is one itself"
+                ));
+            }
+            if let Integrator::Own(own) = &run.integrator {
+                let alone = Own { integrators: vec![own.clone()], ..Own::default() };
+                alone.check().or_else(wrong)?;
             }
             let positive = |x: &f64| x.is_finite() && *x > 0.0;
             if !positive(&run.timestep_fs) {

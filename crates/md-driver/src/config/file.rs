@@ -8,7 +8,7 @@ use md_results::Verdict;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Device, EconomyConfig, Implementation, LimitsConfig};
+use super::{AdaptiveConfig, Device, Implementation, LimitsConfig};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +21,8 @@ pub(super) struct File {
     #[serde(default, rename = "run")]
     pub(super) runs: Vec<RunTable>,
     pub(super) limits: Option<Spanned<LimitsConfig>>,
-    pub(super) economy: Option<Spanned<EconomyConfig>>,
+    #[serde(alias = "economy")]
+    pub(super) adaptive: Option<Spanned<AdaptiveConfig>>,
     #[serde(default)]
     pub(super) criteria: BTreeMap<String, BTreeMap<Spanned<String>, Spanned<ThresholdValue>>>,
 }
@@ -121,7 +122,7 @@ pub(super) struct RunTable {
 
 /// `integrator` of a `[[run]]`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { kind = \"velocity_verlet\" }")]
 pub(super) struct IntegratorTable {
     pub(super) kind: Spanned<String>,
 }

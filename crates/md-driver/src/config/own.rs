@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use md_core::{Integrator, Potential, PotentialError, StepError};
+use md_dynamics::IntegratorKind;
+
+use super::reader::{NAME_RULE, is_name};
 
 /// What a program brings to a campaign beside its file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,13 +17,29 @@ pub struct Own {
     pub integrators: Vec<OwnIntegrator>,
 }
 
+impl Own {
+    /// Checks that the names can be names, and hide no integrator of the same name.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let potentials = self.potentials.iter().map(|own| &own.name);
+        for name in potentials.chain(self.integrators.iter().map(|own| &own.name)) {
+            if !is_name(name) {
+                return Err(format!("'{name}': {NAME_RULE}"));
+            }
+        }
+        match self.integrators.iter().find(|own| IntegratorKind::find(&own.name).is_some()) {
+            Some(own) => Err(format!("there is an integrator '{}' already: name yours otherwise", own.name)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Makes potentials.
 pub type MakePotential = dyn Fn() -> Result<Box<dyn Potential>, PotentialError> + Send + Sync;
 
 /// Makes integrators for a time step in fs.
 pub type MakeIntegrator = dyn Fn(f64) -> Result<Box<dyn Integrator>, StepError> + Send + Sync;
 
-/// A potential of one's own. Two are the same if their names are.
+/// A potential of one's own. Two are the same if their names are: one that computes something else needs another name.
 #[derive(Clone)]
 pub struct OwnPotential {
     /// Name of its model.
@@ -29,7 +48,8 @@ pub struct OwnPotential {
     pub make: Arc<MakePotential>,
 }
 
-/// An integrator of one's own. Two are the same if their names are.
+/// An integrator of one's own. It has no state beyond its time step, so that a run that is resumed with a new one continues.
+/// Two are the same if their names are: one that does something else needs another name.
 #[derive(Clone)]
 pub struct OwnIntegrator {
     /// Its name.

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::code::add_own;
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::{
-    Config, ConfigError, Device, EconomyConfig, Implementation, LimitsConfig, ModelArgument, ModelConfig,
+    AdaptiveConfig, Config, ConfigError, Device, Implementation, LimitsConfig, ModelArgument, ModelConfig,
     ModelSource, MoleculeConfig, Own,
 };
 
@@ -49,6 +49,7 @@ impl Reader<'_> {
     }
 
     fn check(&self, file: File, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
+        self.own.check().map_err(|message| self.error(None, message))?;
         let name = file.campaign.name.get_ref();
         if !is_name(name) {
             return Err(self.error(Some(file.campaign.name.span()), NAME_RULE));
@@ -63,7 +64,7 @@ impl Reader<'_> {
             runs: self.runs(&file.runs, &models, &molecules)?,
             limits: self.limits(file.limits)?,
             frames_per_run: self.frames_per_run(file.campaign.frames_per_run.as_ref())?,
-            economy: self.economy(file.economy)?,
+            adaptive: self.adaptive(file.adaptive)?,
             criteria: self.criteria(&file.criteria)?,
             models,
             molecules,
@@ -170,24 +171,24 @@ impl Reader<'_> {
         Ok(limits)
     }
 
-    fn economy(&self, table: Option<Spanned<EconomyConfig>>) -> Result<EconomyConfig, ConfigError> {
-        let Some(table) = table else { return Ok(EconomyConfig::default()) };
+    fn adaptive(&self, table: Option<Spanned<AdaptiveConfig>>) -> Result<AdaptiveConfig, ConfigError> {
+        let Some(table) = table else { return Ok(AdaptiveConfig::default()) };
         let span = table.span();
-        let economy = table.into_inner();
-        for (key, value) in [("hopeless_ps", economy.hopeless_ps), ("budget_ps", economy.budget_ps)] {
+        let adaptive = table.into_inner();
+        for (key, value) in [("early_stop_ps", adaptive.early_stop_ps), ("budget_ps", adaptive.budget_ps)] {
             if value.is_nan() || value <= 0.0 {
-                let message = format!("economy: {key} = {value} (expected a positive number)");
+                let message = format!("adaptive: {key} = {value} (expected a positive number)");
                 return Err(self.error(Some(span), message));
             }
         }
-        if economy.extra_replicas > MOST_EXTRA_REPLICAS {
+        if adaptive.max_extra_replicas > MOST_EXTRA_REPLICAS {
             let message = format!(
-                "economy: extra_replicas = {} (expected at most {MOST_EXTRA_REPLICAS})",
-                economy.extra_replicas
+                "adaptive: max_extra_replicas = {} (expected at most {MOST_EXTRA_REPLICAS})",
+                adaptive.max_extra_replicas
             );
             return Err(self.error(Some(span), message));
         }
-        Ok(economy)
+        Ok(adaptive)
     }
 
     fn unique_names<'n>(
@@ -302,10 +303,16 @@ pub(super) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
 fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|k| (strsim::jaro_winkler(&found.to_lowercase(), &k.to_lowercase()), *k))
+        .map(|k| (similarity(&found.to_lowercase(), &k.to_lowercase()), *k))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
+}
+
+/// From 0 to 1. A part of a longer name, such as `verlet`, means that name.
+fn similarity(found: &str, known: &str) -> f64 {
+    let part = if found.len() >= 4 && known.contains(found) { 0.9 } else { 0.0 };
+    strsim::jaro_winkler(found, known).max(part)
 }
 
 /// What the parser says, as a person wants it. Of "unknown field `x`, expected one of `a`, `b`" that is the nearest one.

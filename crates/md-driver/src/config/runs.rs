@@ -260,7 +260,10 @@ impl Reader<'_> {
 fn unknown_ensemble(name: &str) -> String {
     let thermostats = ThermostatKind::ALL.map(ThermostatKind::name);
     match name.to_lowercase().as_str() {
-        "nvt" => format!("ensemble '{name}' needs a thermostat: name it (ensemble = \"{}\")", thermostats.join("\", \"")),
+        "nvt" => format!(
+            "ensemble '{name}' needs a thermostat: name it (ensemble = \"{}\")",
+            thermostats.join("\", \"")
+        ),
         "npt" | "nph" => format!(
             "ensemble '{name}' needs a barostat, of which there is none (expected \"nve\" or a thermostat: {})",
             thermostats.join(", ")

@@ -12,7 +12,7 @@ use md_dynamics::{VelocityOptions, VelocityVerlet};
 use md_metrics::EnergyAccumulator;
 use md_probe::random::SplitMix64;
 use md_probe::{Deviation, ProbeError};
-use md_results::{ELEMENT_PAIRS, Gate, Series, number};
+use md_results::{ELEMENT_PAIRS, Gate, GateId, Role, Series, number};
 use serde::{Deserialize, Serialize};
 
 use crate::curves;
@@ -51,6 +51,10 @@ const DIMER_TO_ANGSTROM: f64 = 8.0;
 /// The run on which the drift of rounding is measured: temperature (K), time step (fs), steps.
 const PRECISION_RUN: (f64, f64, usize) = (300.0, 0.5, 500);
 
+/// Why some gates are not applicable.
+const ONE_FORMAT: &str = "the model computes in one floating-point format, f64";
+const ONE_IMPLEMENTATION: &str = "the model has one implementation";
+
 /// The gates of one model as they are measured.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Gates {
@@ -79,42 +83,32 @@ impl Gates {
         self.series
     }
 
-    /// Adds a measurement; of several on one molecule the largest stays, or with errors the interval that holds the largest.
-    pub fn record(&mut self, id: &str, molecule: &str, value: f64, unit: &str, detail: &str) {
-        self.record_resolved(id, molecule, value, f64::NAN, unit, detail);
+    /// Adds a measurement; of several on one molecule the worst counts ([`Gate::worse`]).
+    pub fn record(&mut self, id: GateId, molecule: &str, value: f64, detail: &str) {
+        self.record_resolved(id, molecule, value, f64::NAN, detail);
     }
 
-    /// The same with the error of the measurement itself, in `unit`.
-    pub fn record_resolved(
-        &mut self,
-        id: &str,
-        molecule: &str,
-        value: f64,
-        resolution: f64,
-        unit: &str,
-        detail: &str,
-    ) {
-        self.add(Gate {
-            id: id.to_owned(),
-            model: self.model.clone(),
-            molecule: molecule.to_owned(),
-            value: Some(value).filter(|v| v.is_finite()),
-            standard_error: Some(resolution).filter(|r| r.is_finite()),
-            unit: unit.to_owned(),
-            detail: detail.to_owned(),
-        });
+    /// The same with the error of the measurement itself, in the unit of the gate.
+    pub fn record_resolved(&mut self, id: GateId, molecule: &str, value: f64, error: f64, detail: &str) {
+        self.add(Gate::new(id, &self.model, molecule, value, error, detail));
+    }
+
+    /// That there is nothing to measure, and why.
+    pub fn not_applicable(&mut self, id: GateId, molecule: &str, reason: &str) {
+        self.add(Gate::not_applicable(id, &self.model, molecule, reason));
     }
 
     fn add(&mut self, new: Gate) {
         match self.gates.iter_mut().find(|g| g.id == new.id && g.molecule == new.molecule) {
-            Some(known) => *known = larger(known, new),
+            Some(known) => *known = known.clone().worse(new),
             None => self.gates.push(new),
         }
     }
 
-    fn record_deviation(&mut self, name: &str, molecule: &str, deviation: Deviation, detail: &str) {
-        self.record(&format!("{name}_energy"), molecule, deviation.energy_ev, "eV", detail);
-        self.record(&format!("{name}_force"), molecule, deviation.force_ev_per_angstrom, "eV/Å", detail);
+    fn record_deviation(&mut self, ids: [GateId; 2], molecule: &str, deviation: Deviation, detail: &str) {
+        let [energy, force] = ids;
+        self.record(energy, molecule, deviation.energy_ev, detail);
+        self.record(force, molecule, deviation.force_ev_per_angstrom, detail);
     }
 
     /// All gates of a molecule, at its structure and at a displaced copy.
@@ -160,50 +154,77 @@ impl Gates {
         let potential = model.oracle.as_mut();
         let repeated = md_probe::determinism(potential, system, SEED)?;
         let repeated = repeated.energy_ev.max(repeated.force_ev_per_angstrom);
-        self.record("repeatability_energy", molecule, repeated, "eV, eV/Å", label);
+        self.record(GateId::Repeatability, molecule, repeated, label);
 
-        let gradient_id = if symmetric { "structure_gradient" } else { "force_gradient" };
+        let gradient_id = if symmetric { GateId::StructureGradient } else { GateId::ForceGradient };
         let gradient = md_probe::force_gradient(potential, system, STEP_ANGSTROM)?;
         self.record_resolved(
             gradient_id,
             molecule,
             gradient.max_ev_per_angstrom,
             gradient.resolution_ev_per_angstrom,
-            "eV/Å",
             &in_words(label, &gradient),
         );
         let work = md_probe::loop_work(potential, system, LOOP_ANGSTROM, LOOPS, SEED)?;
-        self.record_resolved("loop_work", molecule, work.work_ev, work.resolution_ev, "eV", label);
-        self.record("kink", molecule, gradient.kink_ev_per_angstrom, "eV/Å", label);
+        self.record_resolved(GateId::LoopWork, molecule, work.work_ev, work.resolution_ev, label);
+        self.record(GateId::Kink, molecule, gradient.kink_ev_per_angstrom, label);
         let smooth = !symmetric || gradient.kink_ev_per_angstrom < NO_KINK_EV_PER_ANGSTROM;
 
         let rotation = md_probe::rotation(potential, system, SAMPLES, SEED)?;
-        self.record("rotation_energy", molecule, rotation.energy_ev, "eV", label);
+        self.record(GateId::RotationEnergy, molecule, rotation.energy_ev, label);
         if smooth {
-            self.record("rotation_force", molecule, rotation.force_ev_per_angstrom, "eV/Å", label);
+            self.record(GateId::RotationForce, molecule, rotation.force_ev_per_angstrom, label);
         }
         let reflection = md_probe::reflection(potential, system, SAMPLES, SEED)?;
-        self.record("reflection_energy", molecule, reflection.energy_ev, "eV", label);
+        self.record(GateId::ReflectionEnergy, molecule, reflection.energy_ev, label);
         let translation = md_probe::translation(potential, system, SAMPLES, SEED)?;
-        self.record_deviation("translation", molecule, translation, label);
+        self.record_deviation(
+            [GateId::TranslationEnergy, GateId::TranslationForce],
+            molecule,
+            translation,
+            label,
+        );
         // A potential that knows molecules by the order of their atoms has neither of these two.
         if let Some(deviation) = unless_unknown(md_probe::permutation(potential, system, SAMPLES, SEED))? {
-            self.record_deviation("permutation", molecule, deviation, label);
+            self.record_deviation(
+                [GateId::PermutationEnergy, GateId::PermutationForce],
+                molecule,
+                deviation,
+                label,
+            );
         }
         if let Some(deviation) = unless_unknown(md_probe::extensivity(potential, system, FAR_ANGSTROM, SEED))?
         {
-            self.record_deviation("extensivity", molecule, deviation, label);
+            self.record_deviation(
+                [GateId::ExtensivityEnergy, GateId::ExtensivityForce],
+                molecule,
+                deviation,
+                label,
+            );
         }
-        self.record("net_force", molecule, md_probe::net_force(potential, system)?, "eV/Å", label);
-        self.record("net_torque", molecule, md_probe::net_torque(potential, system)?, "eV", label);
+        self.record(GateId::NetForce, molecule, md_probe::net_force(potential, system)?, label);
+        self.record(GateId::NetTorque, molecule, md_probe::net_torque(potential, system)?, label);
 
         if smooth {
-            let rounding = md_probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
-            self.record("precision_force", molecule, rounding.force_ev_per_angstrom, "eV/Å", label);
-            if let Some(plain) = &mut model.plain {
-                let fast = md_probe::difference(plain.as_mut(), model.potential.as_mut(), system)?;
-                let detail = format!("{label}, {} against {}", model.path, model.plain_path);
-                self.record_deviation("equivalence", molecule, fast, &detail);
+            if model.one_format {
+                self.not_applicable(GateId::PrecisionForce, molecule, ONE_FORMAT);
+            } else {
+                let rounding = md_probe::difference(model.oracle.as_mut(), model.potential.as_mut(), system)?;
+                self.record(GateId::PrecisionForce, molecule, rounding.force_ev_per_angstrom, label);
+            }
+            if let Some(reference) = &mut model.reference {
+                let fast = md_probe::difference(reference.as_mut(), model.potential.as_mut(), system)?;
+                let detail = format!("{label}, {} against {}", model.path, model.reference_path);
+                self.record_deviation(
+                    [GateId::EquivalenceEnergy, GateId::EquivalenceForce],
+                    molecule,
+                    fast,
+                    &detail,
+                );
+            } else if model.record.role == Role::Candidate {
+                for id in [GateId::EquivalenceEnergy, GateId::EquivalenceForce] {
+                    self.not_applicable(id, molecule, ONE_IMPLEMENTATION);
+                }
             }
         }
         Ok(())
@@ -221,18 +242,11 @@ impl Gates {
         });
         let kept = kept.unwrap_or_default();
         let place = |at: f64| format!("an atom moved by {} Å{kept}", number(at));
+        self.record(GateId::RayEnergyJump, molecule, jumps.energy.size_ev, &place(jumps.energy.at_angstrom));
         self.record(
-            "ray_energy_jump",
-            molecule,
-            jumps.energy.size_ev,
-            "eV",
-            &place(jumps.energy.at_angstrom),
-        );
-        self.record(
-            "ray_force_jump",
+            GateId::RayForceJump,
             molecule,
             jumps.force.size_ev_per_angstrom,
-            "eV/Å",
             &place(jumps.force.at_angstrom),
         );
         Ok(())
@@ -240,9 +254,13 @@ impl Gates {
 
     /// Energy drift of the format of the runs beyond that of f64, on a short run from the same start.
     fn of_rounding(&mut self, model: &mut LoadedModel, molecule: &str, system: &System) -> Result<()> {
+        if model.one_format {
+            self.not_applicable(GateId::PrecisionDrift, molecule, ONE_FORMAT);
+            return Ok(());
+        }
         let exact = short_drift(model.oracle.as_mut(), system)?;
         let drift = (short_drift(model.potential.as_mut(), system)? - exact).abs();
-        self.record("precision_drift", molecule, drift, "meV/atom/ps", "a run of 0.25 ps");
+        self.record(GateId::PrecisionDrift, molecule, drift, "a run of 0.25 ps");
         Ok(())
     }
 
@@ -264,58 +282,21 @@ impl Gates {
                 let at = |at: f64| format!("{pair} at {at:.3} Å");
                 let (energy, force) = (jumps.energy, jumps.force);
                 let place = pair.as_str();
-                for (id, value, unit, detail) in [
-                    ("dimer_hole", scan.hole_ev, "eV", place),
-                    ("dimer_deep_hole", scan.deep_hole_ev, "eV", place),
-                    ("dimer_flips", scan.flips as f64, "", place),
-                    ("dimer_tortuosity", scan.tortuosity, "", place),
-                    ("dimer_energy_jump", energy.size_ev, "eV", &at(energy.at_angstrom)),
-                    ("dimer_force_jump", force.size_ev_per_angstrom, "eV/Å", &at(force.at_angstrom)),
+                for (id, value, detail) in [
+                    (GateId::DimerHole, scan.hole_ev, place),
+                    (GateId::DimerDeepHole, scan.deep_hole_ev, place),
+                    (GateId::DimerFlips, scan.flips as f64, place),
+                    (GateId::DimerTortuosity, scan.tortuosity, place),
+                    (GateId::DimerEnergyJump, energy.size_ev, &at(energy.at_angstrom)),
+                    (GateId::DimerForceJump, force.size_ev_per_angstrom, &at(force.at_angstrom)),
+                    (GateId::DimerWall, scan.wall_ev, place),
                 ] {
-                    self.record(id, &pair, value, unit, detail);
-                    self.record(id, ELEMENT_PAIRS, value, unit, detail);
+                    self.record(id, &pair, value, detail);
+                    self.record(id, ELEMENT_PAIRS, value, detail);
                 }
-                self.record("dimer_wall", &pair, scan.wall_ev, "eV", "");
-                self.record_lowest("dimer_wall", scan.wall_ev, "eV", &pair);
             }
         }
         Ok(())
-    }
-
-    /// Of several measurements on element pairs the smallest stays, and what is no number is the smallest.
-    fn record_lowest(&mut self, id: &str, value: f64, unit: &str, detail: &str) {
-        let known = self.gates.iter().position(|g| g.id == id && g.molecule == ELEMENT_PAIRS);
-        let lower = known.is_none_or(|k| self.gates[k].value.is_some_and(|v| value.is_nan() || value < v));
-        if lower {
-            self.gates.retain(|g| g.id != id || g.molecule != ELEMENT_PAIRS);
-            self.record(id, ELEMENT_PAIRS, value, unit, detail);
-        }
-    }
-}
-
-/// The larger of two measurements. The largest of values that are known to an error each is at least the largest lower bound, and
-/// at most the largest upper one: where these are of two measurements, it is known to that interval alone.
-fn larger(known: &Gate, new: Gate) -> Gate {
-    // No value means that it was not finite, which is the worst.
-    let (Some(value), Some(other)) = (known.value, new.value) else {
-        return if known.value.is_none() { known.clone() } else { new };
-    };
-    let (error, other_error) = (known.standard_error.unwrap_or(0.0), new.standard_error.unwrap_or(0.0));
-    let (low, high) = (value - error, value + error);
-    let (other_low, other_high) = (other - other_error, other + other_error);
-    if low >= other_low && high >= other_high {
-        return known.clone();
-    }
-    if other_low >= low && other_high >= high {
-        return new;
-    }
-    let (low, high) = (low.max(other_low), high.max(other_high));
-    let detail = if other > value { new.detail } else { known.detail.clone() };
-    Gate {
-        value: Some(0.5 * (low + high)),
-        standard_error: Some(0.5 * (high - low)),
-        detail,
-        ..known.clone()
     }
 }
 
@@ -396,9 +377,9 @@ mod tests {
             potential: Box::new(potential),
             oracle: Box::new(oracle),
             one_format: false,
-            plain: None,
+            reference: None,
             path: String::new(),
-            plain_path: String::new(),
+            reference_path: String::new(),
             elements: vec![Element::H, Element::C],
             architecture: None,
             load_s: 0.0,
@@ -417,10 +398,10 @@ mod tests {
         gates.of_element_pairs(&mut model, &[Element::H, Element::C]).unwrap();
         let of_criterion = |g: &Gate| {
             md_criteria::ALL.iter().find_map(|c| match (c.evidence, c.default) {
-                (Evidence::Gate(id), Some(threshold)) if id == g.id => {
+                (Evidence::Gate(id), Some(threshold)) if id == g.id && g.not_applicable.is_none() => {
                     let (value, error) = (g.value.unwrap_or(f64::NAN), g.standard_error.unwrap_or(0.0));
                     let [low, high] = [value - error, value + error].map(|v| c.bound.holds(v, threshold));
-                    Some((id, low || high, low && high))
+                    Some((id.name(), low || high, low && high))
                 }
                 _ => None,
             })
@@ -475,29 +456,11 @@ mod tests {
     }
 
     #[test]
-    fn of_several_measurements_the_interval_of_the_largest_stays() {
-        let mut gates = Gates::new("m");
-        let mut add = |value: f64, error: f64, detail: &str| {
-            gates.record_resolved("x", "water", value, error, "eV", detail);
-            let gate = gates.records()[0].clone();
-            (gate.value, gate.standard_error, gate.detail)
-        };
-        assert_eq!(add(2.0, 0.5, "a"), (Some(2.0), Some(0.5), "a".to_owned()));
-        assert_eq!(add(1.0, 0.25, "b"), (Some(2.0), Some(0.5), "a".to_owned()));
-        assert_eq!(add(4.0, 0.5, "c"), (Some(4.0), Some(0.5), "c".to_owned()));
-        // Another one may be as large as 9, and the largest is 3.5 at least.
-        assert_eq!(add(3.0, 6.0, "d"), (Some(6.25), Some(2.75), "c".to_owned()));
-        assert_eq!(add(7.0, f64::NAN, "e"), (Some(8.0), Some(1.0), "e".to_owned()));
-        assert_eq!(add(f64::NAN, 1.0, "f"), (None, Some(1.0), "f".to_owned()));
-        assert_eq!(add(9.0, 1.0, "g"), (None, Some(1.0), "f".to_owned()));
-    }
-
-    #[test]
     fn rays_say_how_near_atoms_came() {
         let mut model = loaded(sound(), sound());
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id == "ray_energy_jump").unwrap();
+        let gate = gates.records().iter().find(|g| g.id.name() == "ray_energy_jump").unwrap();
         assert!(gate.detail.contains("none nearer to another than 1."), "{}", gate.detail);
         assert!(gate.detail.ends_with("sums of covalent radii)"), "{}", gate.detail);
     }
@@ -508,7 +471,7 @@ mod tests {
         let mut model = loaded(defective.clone(), defective);
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id == "force_gradient").unwrap();
+        let gate = gates.records().iter().find(|g| g.id.name() == "force_gradient").unwrap();
         assert!(gate.detail.contains("all forces are 1.001000 times the gradient"), "{}", gate.detail);
     }
 
@@ -522,11 +485,11 @@ mod tests {
     fn a_fast_path_that_computes_something_else_is_found_and_named() {
         let plain = Defective::new(sound(), Defect::ScaledForce { factor: 1.1 });
         let mut model = loaded(sound(), sound());
-        (model.path, model.plain_path) = ("fast".to_owned(), "plain".to_owned());
-        model.plain = Some(Box::new(plain));
+        (model.path, model.reference_path) = ("fast".to_owned(), "plain".to_owned());
+        model.reference = Some(Box::new(plain));
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id == "equivalence_force").unwrap();
+        let gate = gates.records().iter().find(|g| g.id.name() == "equivalence_force").unwrap();
         assert!(gate.value > Some(0.01) && gate.detail.ends_with("fast against plain"), "{gate:?}");
         assert_eq!(fired(model), BTreeSet::from(["equivalence_force"]));
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use md_core::bonds;
 use md_dynamics::{RelaxOptions, RelaxOutcome, Relaxed};
-use md_results::Relaxation;
+use md_results::{GateId, Relaxation};
 
 use super::gates::Gates;
 use super::{Cost, Needs, Output, Stage, Subject, View};
@@ -93,8 +93,8 @@ fn relaxation(
     };
     if let RelaxOutcome::Diverged(reason) = &relaxed.outcome {
         // There is no minimum: no number says how bad that is.
-        for (id, unit) in [("relaxed_bonds", "Å"), ("imaginary_mode", "1/cm")] {
-            gates.record(id, name, f64::NAN, unit, &format!("the relaxation diverged: {reason}"));
+        for id in [GateId::RelaxedBonds, GateId::ImaginaryMode] {
+            gates.record(id, name, f64::NAN, &format!("the relaxation diverged: {reason}"));
         }
         return Ok(record);
     }
@@ -104,7 +104,7 @@ fn relaxation(
     let lengths = bonds.iter().map(|b| ((now[b.j] - now[b.i]).norm(), b));
     record.max_bond_ratio = lengths.clone().map(|(r, b)| r / b.length_angstrom).max_by(f64::total_cmp);
     if given.n_atoms() == 1 {
-        gates.record("relaxed_bonds", name, 0.0, "Å", "one atom has no bonds");
+        gates.record(GateId::RelaxedBonds, name, 0.0, "one atom has no bonds");
     }
     let worst =
         lengths.map(|(r, b)| ((r - b.length_angstrom).abs(), b)).max_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -112,7 +112,7 @@ fn relaxation(
         record.max_bond_error_angstrom = Some(error);
         let symbol = |atom: usize| given.elements()[atom].symbol();
         let detail = format!("bond {}{}-{}{}", symbol(bond.i), bond.i, symbol(bond.j), bond.j);
-        gates.record("relaxed_bonds", name, error, "Å", &detail);
+        gates.record(GateId::RelaxedBonds, name, error, &detail);
     }
     vibrations(model, molecule, relaxed, gates, &mut record)?;
     Ok(record)
@@ -132,33 +132,31 @@ fn vibrations(
     let Some(minimum) = minima.first() else { return Ok(()) };
     let hessian = md_probe::hessian(model.oracle.as_mut(), &minimum.system, STEP_ANGSTROM)?;
     gates.record_resolved(
-        "hessian_asymmetry",
+        GateId::HessianAsymmetry,
         name,
         hessian.asymmetry_ev_per_angstrom2,
         hessian.asymmetry_error_ev_per_angstrom2,
-        "eV/Å²",
         "",
     );
     let frequencies = hessian.frequencies_per_cm(&minimum.system);
     let Some(&lowest) = frequencies.first() else {
-        for (id, unit) in [("imaginary_mode", "1/cm"), ("frequency_error", "%")] {
-            gates.record(id, name, 0.0, unit, "one atom has no vibrations");
+        for id in [GateId::ImaginaryMode, GateId::FrequencyError] {
+            gates.record(id, name, 0.0, "one atom has no vibrations");
         }
         return Ok(());
     };
     let left = minimum.max_force_ev_per_angstrom;
     gates.record(
-        "imaginary_mode",
+        GateId::ImaginaryMode,
         name,
         if lowest.is_nan() { lowest } else { (-lowest).max(0.0) },
-        "1/cm",
         &format!("the lowest of {} modes, force left {left:.1e} eV/Å", frequencies.len()),
     );
     let reference = &molecule.frequencies_per_cm;
     if reference.len() == frequencies.len() && !reference.is_empty() {
         let relative = frequencies.iter().zip(reference).map(|(f, r)| (f - r).abs() / r);
         let mean = 100.0 * relative.sum::<f64>() / reference.len() as f64;
-        gates.record("frequency_error", name, mean, "%", &format!("{} modes", reference.len()));
+        gates.record(GateId::FrequencyError, name, mean, &format!("{} modes", reference.len()));
     }
     record.frequencies_per_cm = frequencies;
     Ok(())

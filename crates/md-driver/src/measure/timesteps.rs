@@ -63,6 +63,7 @@ impl Stage for Timesteps {
             molecule: subject.place().to_owned(),
             temperature_k: planned.temperature_k,
             duration_ps: ladder.duration_ps,
+            integrator: group.config.integrator.name_unless_default(),
             largest_safe_fs: ladder.largest_safe_fs,
             rungs: ladder
                 .rungs

@@ -44,7 +44,7 @@ impl Observer for Notebook {
     }
 }
 
-/// Velocity Verlet that keeps what it is told about the systems that go on.
+/// Velocity Verlet that keeps what it is told about the systems that continue.
 struct Attentive(VelocityVerlet, Vec<Vec<usize>>);
 
 impl Integrator for Attentive {

@@ -48,7 +48,7 @@ impl Langevin {
     }
 
     /// Friction and noise on the velocities of all systems.
-    fn rub(&mut self, state: &mut State) {
+    fn ornstein_uhlenbeck(&mut self, state: &mut State) {
         let noise_share = (1.0 - self.keep * self.keep).sqrt();
         let ranges: Vec<_> = state.batch().ranges().collect();
         for ((s, atoms), bath) in ranges.into_iter().enumerate().zip(&mut self.baths) {
@@ -88,7 +88,7 @@ impl Integrator for Langevin {
     fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
         state.kick(0.5 * self.timestep_fs);
         state.drift(0.5 * self.timestep_fs);
-        self.rub(state);
+        self.ornstein_uhlenbeck(state);
         state.drift(0.5 * self.timestep_fs);
         state.evaluate(potential)?;
         state.kick(0.5 * self.timestep_fs);

@@ -44,7 +44,7 @@ pub enum XyzProblem {
         /// First such byte, counted from 1.
         byte: usize,
     },
-    /// A line that goes on for too long to be one.
+    /// A line that continues for too long to be one.
     #[error(
         "the line is longer than {} MiB: is this an extended XYZ file?",
         XyzProblem::LONGEST_LINE_BYTES >> 20

@@ -217,7 +217,7 @@ fn damage_at_the_end_is_kept_and_told_from_an_interruption() {
     let written: Written = ["a", "b", "c"].map(|name| (name.into(), vec![b'x'; 30])).into();
     let places = places(&written);
     let mut bytes = file_of(&written);
-    bytes[places[1].start + 9] ^= 0x80; // a length: the record would go on beyond the end
+    bytes[places[1].start + 9] ^= 0x80; // a length: the record would continue beyond the end
     bytes[places[2].end - 1] ^= 1;
     let damaged = vec![Damage { offset: places[1].start as u64, bytes: places[1].len() as u64 * 2 }];
     let expected = Recovered { records: all(&written[..1]), damaged, cut_bytes: 0 };

@@ -186,7 +186,7 @@ fn gzip_is_smaller_the_same_each_time_and_holds_the_plain_text() {
 }
 
 #[test]
-fn a_run_that_was_killed_and_goes_on_gives_the_frames_of_one_that_was_not() {
+fn a_run_that_was_killed_and_continues_gives_the_frames_of_one_that_was_not() {
     for compression in BOTH {
         // Killed long after the checkpoint, which is before, at and behind the step where system 0 leaves;
         // twice.

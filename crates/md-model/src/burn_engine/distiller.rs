@@ -147,7 +147,7 @@ impl<B: Backend> Distiller<B> {
         let [head0, head1, head2] = &self.head;
         let hidden0 = Silu::of(head0.apply(features.s));
         let hidden1 = Silu::of(head1.apply(hidden0.value.clone()));
-        systems.add_up(&ops::read(head2.apply(hidden1.value.clone()))?, energies);
+        systems.sum_per_system(&ops::read(head2.apply(hidden1.value.clone()))?, energies);
 
         if let (Some(forces), Some(environment)) = (forces, environment) {
             let mut by_s = self.format.ones([elements.len(), 1]);
@@ -193,7 +193,7 @@ impl<B: Backend> Distiller<B> {
             self.interactions.iter().zip(traces).zip(&environment.filters).rev()
         {
             let (input, by_s, by_v) = interaction.update_back(trace, gradient);
-            let by = environment.edges.send_back(input, filters, by_s, by_v);
+            let by = environment.edges.message_backward(input, filters, by_s, by_v);
             by_directions = by_directions + by.directions;
             let [out0, out1, out2] = &interaction.filter_out;
             let mut by_own = out0.pull_back(by.f0) + out2.pull_back(by.f2);
@@ -223,7 +223,7 @@ impl<B: Backend> Interaction<B> {
         let [n, width] = input.s.dims();
         let zero_v = || format.zeros([3 * n, width]);
         let (s, v) = match around {
-            Some((edges, filters)) => edges.send(&input, zero_v, filters),
+            Some((edges, filters)) => edges.message_forward(&input, zero_v, filters),
             None => (input.s.clone(), input.v.clone().unwrap_or_else(zero_v)),
         };
 

@@ -63,7 +63,7 @@ impl<B: Backend> Edges<B> {
     }
 
     /// s_i + Σ_j s_j f₀ and v_i + Σ_j (v_j f₁ + r̂ f₂). `zero_v` is what v is without `input.v`.
-    pub(super) fn send(
+    pub(super) fn message_forward(
         &self,
         input: &Features<B>,
         zero_v: impl FnOnce() -> Tensor<B, 2>,
@@ -84,8 +84,8 @@ impl<B: Backend> Edges<B> {
         (s, add_rows(add_rows(v, &self.first, to_first), &self.second, to_second))
     }
 
-    /// The gradient of what [`Edges::send`] was given, from that of its result, `by_s` and `by_v`.
-    pub(super) fn send_back(
+    /// The gradient of what [`Edges::message_forward`] was given, from that of its result, `by_s` and `by_v`.
+    pub(super) fn message_backward(
         &self,
         input: Features<B>,
         [f0, f1, f2]: &Filters<B>,

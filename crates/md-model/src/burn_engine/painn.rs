@@ -9,10 +9,10 @@ use burn::tensor::{Int, Tensor};
 use md_core::{Batch, Vec3};
 
 use super::ops::{self, Format, Linear, Silu, add_rows, scale_blocks, sum_blocks};
+use crate::baseline::BaselineTerms;
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::{self, NORM_EPSILON, PainnHyperparameters};
 use crate::student::{Network, Systems};
-use crate::surroundings::Surroundings;
 use crate::{CheckpointError, Precision, Weights, tensors};
 
 /// The network with its weights as tensors.
@@ -416,7 +416,7 @@ pub(super) fn add_forces(
 #[derive(Debug)]
 pub(super) struct PainnNetwork<B: Backend> {
     network: Painn<B>,
-    surroundings: Surroundings,
+    baseline: BaselineTerms,
     format: Format<B>,
 }
 
@@ -429,7 +429,7 @@ impl<B: Backend> PainnNetwork<B> {
         let format = Format { device: B::Device::default(), precision };
         Ok(PainnNetwork {
             network: Painn::assemble(h, |name, shape| tensor(weights, name, shape, &format))?,
-            surroundings: Surroundings::new(h),
+            baseline: BaselineTerms::new(h),
             format,
         })
     }
@@ -464,7 +464,7 @@ where
         energies: &mut [f64],
         mut forces: Option<&mut [Vec3]>,
     ) -> Result<(), String> {
-        let around = &self.surroundings;
+        let around = &self.baseline;
         let elements = systems.elements();
         let pairs = Pairs::of_systems(around.cutoff(), systems);
         let basis = around.basis(&pairs);
@@ -472,7 +472,7 @@ where
         let graph = Graph::new(&species, &pairs, &basis, &self.format);
         let (of_atoms, gradient) = self.network.evaluate(&graph, forces.is_some());
         let read = |tensor| ops::read(tensor).map_err(|error| error.to_string());
-        systems.add_up(&read(of_atoms)?, energies);
+        systems.sum_per_system(&read(of_atoms)?, energies);
         if let (Some(forces), Some(by)) = (&mut forces, gradient) {
             add_forces(&pairs, &basis, &read(by.basis)?, &read(by.directions)?, forces);
         }

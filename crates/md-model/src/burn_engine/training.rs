@@ -9,16 +9,16 @@ use md_core::{Configuration, Evaluation, Request};
 
 use super::ops::{self, Format};
 use super::painn::{Graph, Painn, add_forces, tensor};
+use crate::baseline::BaselineTerms;
 use crate::geometry::Pairs;
 use crate::painn::PainnHyperparameters;
-use crate::surroundings::Surroundings;
 use crate::training::{GradientEngine, Loss};
 use crate::{CheckpointError, Precision, WeightTensor, Weights};
 
 #[derive(Debug)]
 pub(super) struct PainnGradient<B: Backend> {
     h: PainnHyperparameters,
-    surroundings: Surroundings,
+    baseline: BaselineTerms,
     format: Format<B>,
     /// Biases as one row.
     weights: BTreeMap<String, Tensor<B, 2>>,
@@ -35,7 +35,7 @@ where
     ) -> Result<Self, CheckpointError> {
         let mut engine = PainnGradient {
             h: h.clone(),
-            surroundings: Surroundings::new(h),
+            baseline: BaselineTerms::new(h),
             format: Format { device: B::Device::default(), precision },
             weights: BTreeMap::new(),
         };
@@ -67,7 +67,7 @@ where
             leaves.get(name).cloned().ok_or_else(|| format!("no tensor {name}"))
         })?;
 
-        let around = &self.surroundings;
+        let around = &self.baseline;
         let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
         let format = Format { device: self.format.device.clone(), precision: self.format.precision };

@@ -1,4 +1,4 @@
-//! The loops over pairs and atoms, each compiled for the widest vector instructions that the processor has.
+//! The loops over pairs and atoms, each compiled for the widest vector instructions that the CPU has.
 //!
 //! In dual numbers (D = 2) the gradient is itself dual; see [`super`].
 
@@ -27,7 +27,7 @@ impl<T: Real> PairList<T> {
 /// The messages of one interaction: s_i += m₀ w₀, v_i += r̂ m₂ w₂ + u w₁ over all edges.
 ///
 /// `filters` are \[P, 2F or 3F\] (w₀, w₂, w₁), `m` \[N, 2F or 3F\] (m₀, m₂, m₁), `u` = v m₁ \[N, 3F\], `s` \[N, F\], `v` \[N, 3F\].
-pub(super) fn send<T: Real, const D: usize>(
+pub(super) fn message_forward<T: Real, const D: usize>(
     pairs: &PairList<T>,
     filters: &Matrix<T, D>,
     m: &Matrix<T, D>,
@@ -75,8 +75,8 @@ pub(super) fn send<T: Real, const D: usize>(
     );
 }
 
-/// Gradients that [`send_back`] adds to.
-pub(super) struct ByMessage<'a, T, const D: usize> {
+/// Gradients that [`message_backward`] adds to.
+pub(super) struct MessageGrads<'a, T, const D: usize> {
     /// \[P, 2F or 3F\]
     pub(super) filters: &'a mut Matrix<T, D>,
     /// \[N, 2F or 3F\]; m₁ is left alone.
@@ -87,15 +87,15 @@ pub(super) struct ByMessage<'a, T, const D: usize> {
     pub(super) directions: Option<&'a mut [[f64; 3]]>,
 }
 
-/// The gradient of what [`send`] was given, from that of its result, `by_s` and `by_v`.
-pub(super) fn send_back<T: Real, const D: usize>(
+/// The gradient of what [`message_forward`] was given, from that of its result, `by_s` and `by_v`.
+pub(super) fn message_backward<T: Real, const D: usize>(
     pairs: &PairList<T>,
     filters: &Matrix<T, D>,
     m: &Matrix<T, D>,
     u: Option<&Matrix<T, D>>,
     by_s: &Matrix<T, D>,
     by_v: &Matrix<T, D>,
-    mut by: ByMessage<'_, T, D>,
+    mut by: MessageGrads<'_, T, D>,
 ) {
     pulp::Arch::new().dispatch(
         #[inline(always)]

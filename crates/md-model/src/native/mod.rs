@@ -1,4 +1,4 @@
-//! Networks on the processor without a tensor library: matrix products by the gemm crate, everything else in fused loops.
+//! Networks on the CPU without a tensor library: matrix products by the gemm crate, everything else in fused loops.
 //!
 //! Inference, of both architectures, is in `fused`. For training, PaiNN (`painn`) is generic over D. With D = 1 it
 //! computes energies and their gradient. With D = 2 each number carries its derivative along one direction in the space of positions, and the backward pass, itself in such dual numbers, yields
@@ -13,11 +13,11 @@ mod painn;
 
 use md_core::{Configuration, Evaluation, Request, Vec3};
 
+use crate::baseline::BaselineTerms;
 use crate::distiller::DistillerHyperparameters;
 use crate::geometry::{BasisOnPairs, Pairs};
 use crate::painn::PainnHyperparameters;
 use crate::student::Network;
-use crate::surroundings::Surroundings;
 use crate::training::{GradientEngine, Loss};
 use crate::{CheckpointError, Filters, Precision, Weights};
 use fused::Fused;
@@ -67,12 +67,12 @@ pub(crate) fn gradient_engine(
 struct Native<T> {
     h: PainnHyperparameters,
     network: Painn<T>,
-    surroundings: Surroundings,
+    baseline: BaselineTerms,
 }
 
 impl<T: Real> Native<T> {
     fn new(h: &PainnHyperparameters, weights: &Weights) -> Result<Self, CheckpointError> {
-        Ok(Native { h: h.clone(), network: Painn::new(h, weights)?, surroundings: Surroundings::new(h) })
+        Ok(Native { h: h.clone(), network: Painn::new(h, weights)?, baseline: BaselineTerms::new(h) })
     }
 
     /// Energies of the atoms and forces, of the network alone.
@@ -108,7 +108,7 @@ impl<T: Real> GradientEngine for Native<T> {
     }
 
     fn weight_gradient(&self, c: Configuration<'_>, loss: Loss<'_>) -> Result<Weights, String> {
-        let around = &self.surroundings;
+        let around = &self.baseline;
         let pairs = Pairs::of_batch(around.cutoff(), c);
         let basis = around.basis(&pairs);
         let species: Vec<usize> = around.species(c.batch.elements()).collect();

@@ -1,8 +1,8 @@
 //! PaiNN ([`PainnHyperparameters`] has the formulae) and its gradient, over the atoms of any number of systems at once.
 
 use super::kernels::{
-    ByMessage, PairList, add_columns, apply_update, invariants, multiply_by, scale, scale_back, send,
-    send_back, silu, update_back_to_a, update_back_to_uv,
+    MessageGrads, PairList, add_columns, apply_update, invariants, message_backward, message_forward,
+    multiply_by, scale, scale_back, silu, update_back_to_a, update_back_to_uv,
 };
 use super::matrix::{Layer, Matrix, Real};
 use crate::painn::{NORM_EPSILON, PainnHyperparameters};
@@ -279,7 +279,7 @@ impl<T: Real> Interaction<T> {
         let u = v.as_ref().map(|v| scale(v, &m, 2 * f));
         let mut s_out = s.clone();
         let mut v_out = v.clone().unwrap_or_else(|| Matrix::zeros(s.rows(), 3 * f));
-        send(&graph.pairs, &filters, &m, u.as_ref(), &mut s_out, &mut v_out);
+        message_forward(&graph.pairs, &filters, &m, u.as_ref(), &mut s_out, &mut v_out);
         let v_received = v_out.clone();
 
         let uv = v_received.linear(&self.mix);
@@ -336,13 +336,13 @@ impl<T: Real> Interaction<T> {
         let mut filters = Matrix::zeros(trace.filters.rows(), trace.filters.columns());
         let mut m = Matrix::zeros(trace.m.rows(), trace.m.columns());
         let mut u = trace.u.as_ref().map(|u| Matrix::zeros(u.rows(), u.columns()));
-        let by_message = ByMessage {
+        let by_message = MessageGrads {
             filters: &mut filters,
             m: &mut m,
             u: u.as_mut(),
             directions: directions.map(Vec::as_mut_slice),
         };
-        send_back(&graph.pairs, &trace.filters, &trace.m, trace.u.as_ref(), &by.s, &by.v, by_message);
+        message_backward(&graph.pairs, &trace.filters, &trace.m, trace.u.as_ref(), &by.s, &by.v, by_message);
         if let (Some(by_u), Some(v)) = (&u, &trace.v) {
             scale_back(by_u, v, &trace.m, 2 * f, &mut m, &mut by.v);
         }

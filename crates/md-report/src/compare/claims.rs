@@ -62,5 +62,5 @@ fn is_same(a: &Check, b: &Check) -> bool {
 
 fn ended(check: &Check) -> String {
     let value = crate::checks::value(check);
-    format!("{} ({value}, {} asked)", check.status.label(), crate::checks::threshold(check))
+    format!("{} ({value}, limit: {})", check.status.label(), crate::checks::threshold(check))
 }

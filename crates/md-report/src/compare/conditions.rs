@@ -34,7 +34,7 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         compare(what.to_owned(), of(a), of(b));
     }
     compare("commit".to_owned(), unknown(&a.provenance.git_commit), unknown(&b.provenance.git_commit));
-    compare("processor".to_owned(), unknown(&a.provenance.cpu), unknown(&b.provenance.cpu));
+    compare("CPU".to_owned(), unknown(&a.provenance.cpu), unknown(&b.provenance.cpu));
     let names: BTreeSet<&str> = a.criteria.iter().chain(&b.criteria).map(|s| s.name.as_str()).collect();
     for name in names {
         let find = |results: &'_ Results| results.criteria.iter().find(|s| s.name == name).cloned();

@@ -37,7 +37,7 @@ impl Flip {
     /// Whether it passed and what is measured now does not decide.
     pub(super) fn is_open(&self) -> bool {
         self.before.status == Status::Pass
-            && matches!(self.after.status, Status::Undecided | Status::Skipped)
+            && matches!(self.after.status, Status::Undecided | Status::Skipped | Status::NotApplicable)
             && !is_lost(&self.before, &self.after)
     }
 }

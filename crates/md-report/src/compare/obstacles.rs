@@ -84,7 +84,9 @@ fn incomplete(b: &Results, names: &Names<'_>) -> Vec<String> {
     let paired: BTreeSet<&str> = names.values().copied().collect();
     let open = b.models.iter().filter(|m| paired.contains(m.name.as_str())).filter(|m| match m.role {
         Role::Candidate => m.verdict.is_none_or(|v| v == Verdict::Incomplete),
-        Role::Control => matches!(worst(m.checks.iter()), Status::Skipped | Status::Undecided),
+        Role::Control => {
+            matches!(worst(m.checks.iter()), Status::Skipped | Status::Undecided | Status::NotApplicable)
+        }
     });
     open.map(|m| format!("{} is INCOMPLETE in the second: {}", m.name, m.summary)).collect()
 }
@@ -93,7 +95,7 @@ fn incomplete(b: &Results, names: &Names<'_>) -> Vec<String> {
 fn cut_down(a: &Results, b: &Results, names: &Names<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(shard) = b.campaign.shard.as_ref().filter(|_| a.campaign.shard != b.campaign.shard) {
-        found.push(format!("the second is the share {shard} of a campaign"));
+        found.push(format!("the second is the shard {shard} of a campaign"));
     }
     let only: Vec<String> =
         b.campaign.only.iter().filter(|o| !a.campaign.only.contains(o)).cloned().collect();

@@ -96,6 +96,9 @@ fn run(run: &Run) -> String {
         words += &format!("-{to_k}");
     }
     words += &format!(" K, {} fs", run.timestep_fs);
+    if let Some(integrator) = &run.integrator {
+        words += &format!(", {integrator}");
+    }
     if let Some(ps) = run.equilibrated_ps {
         words += &format!(", after {ps} ps");
     }

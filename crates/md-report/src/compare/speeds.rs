@@ -42,11 +42,11 @@ pub(super) fn compare(
     let mut changes = Vec::new();
     for x in a.speed.iter().filter(|x| x.model == before.name) {
         let Some(&y) = theirs.get(&key(x)) else { continue };
-        let processor = |results: &Results| results.provenance.cpu.clone();
-        match (processor(a), processor(b)) {
+        let cpu = |results: &Results| results.provenance.cpu.clone();
+        match (cpu(a), cpu(b)) {
             (Some(p), Some(q)) if p == q => {}
             (p, q) => {
-                let [p, q] = [p, q].map(|name| name.unwrap_or_else(|| "an unknown processor".to_owned()));
+                let [p, q] = [p, q].map(|name| name.unwrap_or_else(|| "an unknown CPU".to_owned()));
                 return Err(format!("speeds are not comparable: measured on {p} and on {q}"));
             }
         }

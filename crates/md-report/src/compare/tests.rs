@@ -330,7 +330,7 @@ fn speeds_are_compared_on_one_machine_only() {
         r.provenance.cpu = None;
     });
     assert!(tiny(&changes).speeds.is_empty());
-    let why = "speeds are not comparable: measured on a processor and on an unknown processor";
+    let why = "speeds are not comparable: measured on a CPU and on an unknown CPU";
     assert!(text(&changes).contains(why), "{}", text(&changes));
     let changes = planted(|r| r.speed[0].device = "cuda".to_owned());
     let why = tiny(&changes).speeds_not_comparable.as_deref();

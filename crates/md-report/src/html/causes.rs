@@ -136,7 +136,7 @@ fn ratios(pair: Pair<'_>, ladders: &[&TimestepLadder], figures: &mut Figures) ->
     Item::figure(
         figures,
         figure,
-        "circles are safe, crosses are not; an integrator that works falls as the square",
+        "circles are safe, crosses are not; with velocity Verlet the line falls as the square",
     )
 }
 

@@ -84,6 +84,7 @@ pub(super) fn outcomes(results: &Results) -> Option<Table> {
             checks(Status::Fail),
             checks(Status::Undecided),
             checks(Status::Skipped),
+            checks(Status::NotApplicable),
         ]
     });
     let head = [
@@ -99,6 +100,7 @@ pub(super) fn outcomes(results: &Results) -> Option<Table> {
         Status::Fail.label(),
         Status::Undecided.label(),
         Status::Skipped.label(),
+        Status::NotApplicable.label(),
     ];
     Table::new(head, rows)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use md_results::{
-    Check, CriteriaSet, Definition, Model, PRODUCTION, Results, Role, Status, ThresholdSource, most_telling,
-    title, with_unit, worst,
+    Check, CriteriaSet, Definition, Model, PRODUCTION, Results, Role, ThresholdSource, most_telling, title,
+    with_unit, worst,
 };
 use serde::Serialize;
 
@@ -117,7 +117,7 @@ fn table<'a>(
         always,
         selected,
         status: worst(checks.iter().copied()).label(),
-        bad: checks.iter().filter(|c| c.status != Status::Pass).count(),
+        bad: checks.iter().filter(|c| c.status.is_open_or_bad()).count(),
         of: checks.len(),
         max_temperature: set.and_then(|s| s.max_temperature_k).map(|k| with_unit(k, "K")),
         rows,

@@ -125,7 +125,7 @@ pub(super) fn provenance(results: &Results) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// What the processor can do.
+/// What the CPU can do.
 pub(super) fn machine(results: &Results) -> Option<Table> {
     let rows = results.machine.iter().map(|m| {
         let rates = [m.gemm_f32_gflop_per_s, m.gemm_f64_gflop_per_s, m.memory_gb_per_s];

@@ -73,7 +73,8 @@ fn words(run: &Run, differing: (bool, bool)) -> String {
         Some(k) => format!("{} to {}", with_unit(run.temperature_k, "K"), with_unit(k, "K")),
         None => with_unit(run.temperature_k, "K"),
     }];
-    if run.ensemble != "nve" {
+    words.extend(run.integrator.clone());
+    if !run.is_nve() {
         words.push(run.ensemble.clone());
     }
     if differing.0 {
@@ -392,8 +393,8 @@ mod tests {
             // Lines of runs and their fits alone have these words.
             assert_eq!(figure.matches("replica ").count(), MOST_CURVES.min(n as usize), "{n}");
             assert!(figure.contains(&format!("replica {}, diverged", n - 1)), "what broke is drawn");
-            let told = format!("{MOST_CURVES} of {n} runs are drawn");
-            assert_eq!(text.contains(&told), n as usize > MOST_CURVES);
+            let line = format!("{MOST_CURVES} of {n} runs are drawn");
+            assert_eq!(text.contains(&line), n as usize > MOST_CURVES);
         }
     }
 }

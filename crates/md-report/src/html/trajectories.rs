@@ -56,7 +56,7 @@ fn push(
     let text = |key: &str| frame.info.get(key).cloned().ok_or_else(|| format!("no key '{key}'"));
     let (model, run) = (text("model")?, text("run")?);
     let time = text("time_ps")?;
-    let time_ps = time.parse().map_err(|_| format!("time_ps = '{time}' is no number"))?;
+    let time_ps = time.parse().map_err(|_| format!("time_ps = '{time}' is not a number"))?;
     let elements = frame.system.elements();
     let symbols: Vec<String> = elements.iter().map(|e| e.symbol().to_owned()).collect();
     let positions = frame.system.positions().iter().map(|p| [p[0], p[1], p[2]]).collect();

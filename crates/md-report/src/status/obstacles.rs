@@ -99,7 +99,7 @@ fn failed_runs(runs: &[Run]) -> Vec<String> {
     groups.into_iter().map(words).collect()
 }
 
-/// What is to be done: to finish, to decide, to mend.
+/// What is to be done: to finish, to decide, to fix.
 pub(super) fn next(
     results: Option<&Results>,
     models: &[ModelStatus],
@@ -113,7 +113,7 @@ pub(super) fn next(
         State::Absent => lines.push("run a campaign".to_owned()),
         State::Running if !open.is_empty() => lines.push(format!("wait for {}", open.join(", "))),
         State::Stopped => {
-            lines.push(format!("go on with the campaign by --resume: {} not measured", list_or_all(&open)));
+            lines.push(format!("resume the campaign with --resume: {} not measured", list_or_all(&open)));
         }
         State::Running | State::Finished => {}
     }

@@ -106,7 +106,7 @@ fn without_its_process_it_has_stopped_and_nothing_is_left_to_wait_for() {
     let words =
         "the campaign stopped before its end: process 42 is gone, last seen 2026-01-01T01:05:00Z, 3s ago";
     assert_eq!(status.blockers[0], Blocker { kind: BlockerKind::Stopped, words: words.to_owned() });
-    assert_eq!(status.next[0], "go on with the campaign by --resume: tiny, last are not measured");
+    assert_eq!(status.next[0], "resume the campaign with --resume: tiny, last are not measured");
     let mut over = progress();
     over.finished = true;
     assert_eq!(super::status(Some(&over), None, &[], NOW, false).state, State::Finished);

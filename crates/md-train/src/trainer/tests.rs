@@ -15,7 +15,7 @@ fn workplace() -> tempfile::TempDir {
     folder
 }
 
-fn go_on(_: Event<'_>) -> ControlFlow<()> {
+fn continue_with(_: Event<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
@@ -47,7 +47,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
     let [whole, killed, stopped] = ["whole", "killed", "stopped"].map(|name| folder.path().join(name));
 
     assert_eq!(
-        Trainer::new(config.clone(), &whole, CPU).unwrap().run(&mut go_on).unwrap(),
+        Trainer::new(config.clone(), &whole, CPU).unwrap().run(&mut continue_with).unwrap(),
         Outcome::Finished
     );
     let expected = contents(&whole);
@@ -65,7 +65,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
     drop(trainer);
     let mut trainer = Trainer::resume(config.clone(), &killed, CPU).unwrap();
     assert_eq!(trainer.step(), 5);
-    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::Finished);
+    assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::Finished);
     assert!(contents(&killed) == expected);
 
     // Stopped by the caller after steps 3 and 9, in the midst of an interval of the log.
@@ -75,7 +75,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
     assert_eq!(trainer.step(), 3);
     assert_eq!(trainer.run(&mut stop_at(9)).unwrap(), Outcome::Interrupted);
     let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
-    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::Finished);
+    assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::Finished);
     assert!(contents(&stopped) == expected);
 
     // A finished run that is resumed does nothing.
@@ -97,7 +97,7 @@ fn the_number_of_threads_changes_nothing() {
     let ends = [1, 2, 5].map(|threads| {
         let out = folder.path().join(threads.to_string());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| Trainer::new(config.clone(), &out, CPU).unwrap().run(&mut go_on).unwrap());
+        pool.install(|| Trainer::new(config.clone(), &out, CPU).unwrap().run(&mut continue_with).unwrap());
         contents(&out)
     });
     assert!(ends[0] == ends[1] && ends[0] == ends[2]);
@@ -204,7 +204,8 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state() {
         .replace("learning_rate = 0.01\n", "learning_rate = 1e30\n")
         .replace("warm_up_steps = 5", "warm_up_steps = 1")
         .replace("checkpoint_every_steps = 5", "checkpoint_every_steps = 1000");
-    let error = Trainer::new(config(folder.path(), &text), &out, CPU).unwrap().run(&mut go_on).unwrap_err();
+    let error =
+        Trainer::new(config(folder.path(), &text), &out, CPU).unwrap().run(&mut continue_with).unwrap_err();
     let TrainError::NotFinite { step, learning_rate, frames, saved_step, .. } = &error else {
         panic!("{error}");
     };
@@ -228,10 +229,10 @@ fn patience_ends_a_run_that_does_not_improve() {
         .replace("learning_rate = 0.0001", "learning_rate = 1e-30");
     let config = config(folder.path(), &text);
     let mut trainer = Trainer::new(config.clone(), &out, CPU).unwrap();
-    assert_eq!(trainer.run(&mut go_on).unwrap(), Outcome::StoppedEarly);
+    assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::StoppedEarly);
     assert_eq!(trainer.step(), 3); // the first is the best; two more are not better
     let mut trainer = Trainer::resume(config, &out, CPU).unwrap();
-    assert_eq!((trainer.step(), trainer.run(&mut go_on).unwrap()), (3, Outcome::StoppedEarly));
+    assert_eq!((trainer.step(), trainer.run(&mut continue_with).unwrap()), (3, Outcome::StoppedEarly));
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn training_starts_from_a_checkpoint_that_fits() {
     let folder = workplace();
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     let mut trainer = Trainer::new(config(folder.path(), CONFIG), &first, CPU).unwrap();
-    trainer.run(&mut go_on).unwrap();
+    trainer.run(&mut continue_with).unwrap();
     let best = trainer.best().unwrap().force_rmse_ev_per_angstrom;
 
     let text = CONFIG
@@ -247,7 +248,7 @@ fn training_starts_from_a_checkpoint_that_fits() {
         .replace("learning_rate = 0.01\n", "learning_rate = 1e-30\n")
         .replace("learning_rate = 0.0001", "learning_rate = 1e-30");
     let mut trainer = Trainer::new(config(folder.path(), &text), &second, CPU).unwrap();
-    trainer.run(&mut go_on).unwrap();
+    trainer.run(&mut continue_with).unwrap();
     // It did not move, so it is as good as what it began with.
     assert!((trainer.best().unwrap().force_rmse_ev_per_angstrom / best - 1.0).abs() < 1e-6);
 
@@ -277,7 +278,7 @@ fn a_tiny_student_learns_an_analytic_potential() {
         .replace("batch_size = 12", "batch_size = 8")
         .replace("ema_decay = 0.9", "ema_decay = 0.98");
     let mut trainer = Trainer::new(config(folder.path(), &text), &out, CPU).unwrap();
-    trainer.run(&mut go_on).unwrap();
+    trainer.run(&mut continue_with).unwrap();
     let record: TrainingRecord =
         serde_json::from_slice(&fs::read(out.join("training.json")).unwrap()).unwrap();
     let labels: Vec<f64> =

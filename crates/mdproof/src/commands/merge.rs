@@ -1,4 +1,4 @@
-//! `mdproof merge`: joins the shares of a campaign.
+//! `mdproof merge`: joins the shards of a campaign.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::{exit, interrupt};
 
 #[derive(Args)]
 pub struct Merge {
-    /// Output folders of `mdproof validate --shard I/N`, every share once.
+    /// Output folders of `mdproof validate --shard I/N`, every shard once.
     #[arg(required = true)]
     shards: Vec<PathBuf>,
     /// Folder for the results of the whole campaign.
@@ -30,12 +30,13 @@ pub struct Merge {
 /// Runs `mdproof merge`.
 ///
 /// # Errors
-/// Shares that cannot be joined, and what was measured cannot be kept.
+/// Shards that cannot be joined, and what was measured cannot be kept.
 pub fn run(a: &Merge, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
     let bars = bars.unless(a.quiet);
     let session = Session { stop: interrupt::requested(), ..Session::default() };
-    let go_on = "go on with the same command";
-    let ran = interruptible(&a.out, go_on, out, || campaign::merge(&a.shards, &a.out, &session, &bars))?;
+    let continue_with = "continue with the same command";
+    let ran =
+        interruptible(&a.out, continue_with, out, || campaign::merge(&a.shards, &a.out, &session, &bars))?;
     let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     conclude(&results, &a.out, a.json, out, colour)
 }

@@ -21,7 +21,7 @@ pub struct Train {
     /// Folder of the run: checkpoint, log and state [default: mdproof-out/train-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in that folder.
+    /// Continue with the run in that folder.
     #[arg(long)]
     resume: bool,
     /// Where gradients are computed.
@@ -34,9 +34,9 @@ pub struct Train {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Device {
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// The processor, by burn's tape: slow, for checks.
+    /// The CPU, by burn's tape: slow, for checks.
     BurnCpu,
     /// The first CUDA device.
     #[cfg(feature = "cuda")]
@@ -103,7 +103,7 @@ pub fn run(a: &Train, out: &mut dyn Write, bars: Bars) -> Result<u8> {
             writeln!(out, "no better for a while: stopped after {} steps", trainer.step())?
         }
         Outcome::Interrupted => {
-            writeln!(out, "interrupted after {} of {steps} steps: go on with --resume", trainer.step())?;
+            writeln!(out, "interrupted after {} of {steps} steps: continue with --resume", trainer.step())?;
             return Ok(exit::INTERRUPTED);
         }
     }

@@ -1,4 +1,4 @@
-//! `mdproof validate`: a campaign, in one go, in several, or a share of one.
+//! `mdproof validate`: a campaign, in one go, in several, or a shard of one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,14 +25,14 @@ pub struct Validate {
     /// Folder for what is measured; must not hold results yet [default: mdproof-out/NAME-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the campaign where it was stopped, in --out or else in the folder it began in last; begin it if it has
+    /// Continue with the campaign where it was stopped, in --out or else in the folder it began in last; begin it if it has
     /// not begun.
     #[arg(long)]
     resume: bool,
-    /// Begin anew beside results that --out holds.
+    /// Start over beside results that --out holds.
     #[arg(long, conflicts_with = "resume")]
     force_new: bool,
-    /// Run the I-th of N shares of the plan; `mdproof merge` joins them.
+    /// Run the I-th of N shards of the plan; `mdproof merge` joins them.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Say what would be run, and about how much time, memory and disk it takes.
@@ -47,7 +47,7 @@ pub struct Validate {
     /// Add a model, or replace the one of that name.
     #[arg(long, value_name = "NAME=CHECKPOINT")]
     model: Vec<ModelArgument>,
-    /// Where models are computed [default: what the campaign says, or the processor].
+    /// Where models are computed [default: what the campaign says, or the CPU].
     #[arg(long, value_parser = device())]
     device: Option<Device>,
     /// Run only what matches: model=NAME, molecule=NAME, temperature_K=NUMBER, replica=NUMBER.
@@ -109,14 +109,14 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         .stop(interrupt::requested())
         .open()?;
     let folder = campaign.folder().unwrap_or(&folder).to_owned();
-    let go_on = format!("go on with the same command and --out {} --resume", folder.display());
-    let ran = interruptible(&folder, &go_on, out, || campaign.run())?;
+    let continue_with = format!("continue with the same command and --out {} --resume", folder.display());
+    let ran = interruptible(&folder, &continue_with, out, || campaign.run())?;
     let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     if let Some(shard) = a.shard {
-        let shares = folder.display();
+        let place = folder.display();
         writeln!(
             out,
-            "share {shard}: {} runs in {shares}; when all shares are there: mdproof merge DIR... --out DIR",
+            "shard {shard}: {} runs in {place}; when all shards are there: mdproof merge DIR... --out DIR",
             results.runs.len()
         )?;
         return Ok(exit::AS_EXPECTED);
@@ -149,15 +149,16 @@ pub(super) fn conclude(
     Ok(exit::status_of_campaign(md_criteria::outcome(results)))
 }
 
-/// A campaign whose results are kept in `folder` as they come. `None` when it was interrupted; how to go on is said.
+/// A campaign whose results are kept in `folder` as they come. `None` when it was interrupted; how to continue is said.
 pub(super) fn interruptible(
     folder: &Path,
-    go_on: &str,
+    continue_with: &str,
     out: &mut dyn Write,
     campaign: impl FnOnce() -> Result<Results, CampaignError>,
 ) -> Result<Option<Results>> {
     interrupt::listen()?;
-    let interrupted = format!("interrupted: what was measured is kept in {}: {go_on}", folder.display());
+    let interrupted =
+        format!("interrupted: what was measured is kept in {}: {continue_with}", folder.display());
     let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, interrupted.clone());
     let ran = campaign();
     drop(guard);
@@ -168,7 +169,10 @@ pub(super) fn interruptible(
             Ok(None)
         }
         Err(error @ CampaignError::Storage(_)) => Err(error).with_context(|| {
-            format!("what was measured until now is kept in {}: make room, then {go_on}", folder.display())
+            format!(
+                "what was measured until now is kept in {}: make room, then {continue_with}",
+                folder.display()
+            )
         }),
         Err(error) => Err(error.into()),
     }

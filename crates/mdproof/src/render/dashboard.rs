@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, Color};
-use md_report::{envelope, error_against_time, place, threshold, told, unfinished, use_lines, value};
+use md_report::{
+    criterion_lines, envelope, error_against_time, place, threshold, unfinished, use_lines, value,
+};
 use md_results::{Model, Results, Role, Stage, Status, Verdict, first_use};
 
 use super::{coloured, new_table};
@@ -28,7 +30,7 @@ fn findings(results: &Results) -> String {
         let mut lines = Vec::new();
         for mode in &model.failure_modes {
             lines.push(format!("{}: {}", mode.id, mode.finding));
-            lines.push(format!("  mend: {}", mode.remedy));
+            lines.push(format!("  suggested fix: {}", mode.remedy));
         }
         lines.extend(
             results.evaluations.iter().filter(|e| e.model == model.name).filter_map(error_against_time),
@@ -64,13 +66,13 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
     let mut table = new_table(colour);
     table.set_header(["criterion", "worst value", "threshold", "status", "where"]);
     let definitions = md_criteria::definitions();
-    for told in told(&definitions, model, use_name) {
+    for line in criterion_lines(&definitions, model, use_name) {
         table.add_row([
-            Cell::new(told.title),
-            Cell::new(value(told.check)),
-            Cell::new(threshold(told.check)),
-            status_cell(told.check.status),
-            Cell::new(place(told.check, told.of)),
+            Cell::new(line.title),
+            Cell::new(value(line.check)),
+            Cell::new(threshold(line.check)),
+            status_cell(line.check.status),
+            Cell::new(place(line.check, line.of)),
         ]);
     }
     let parameters = model.parameters.map_or(String::new(), |n| format!(", {n} parameters"));
@@ -91,7 +93,7 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
 
 fn verdict_lines(results: &Results, colour: bool) -> String {
     let mut table = new_table(colour);
-    table.set_header(["model", "verdict", "expected", "uses that hold", "why"]);
+    table.set_header(["model", "verdict", "expected", "approved uses", "why"]);
     let mut controls = String::new();
     for model in &results.models {
         let Some(verdict) = model.verdict else {
@@ -115,6 +117,7 @@ fn verdict_lines(results: &Results, colour: bool) -> String {
 
 fn status_cell(status: Status) -> Cell {
     let colour = match status {
+        Status::NotApplicable => Color::Grey,
         Status::Pass => Color::Green,
         Status::Fail => Color::Red,
         Status::Undecided | Status::Skipped => Color::Yellow,

@@ -50,6 +50,24 @@ fn a_step_over_the_safe_step_is_no_evidence() {
     assert_too_little("timestep_over_safe", over, "runs at 2 fs, but the longest safe step is 0.5 fs");
     let at_it = |r: &mut Results| r.timesteps = vec![ladder(Some(0.5))];
     assert_eq!(check_of("timestep_over_safe", at_it).status, Status::Pass);
+    // Each integrator has a ladder of its own.
+    let of_fourth_order = |r: &mut Results| {
+        let fourth = Some("forest_ruth".to_owned());
+        r.runs.push(Run {
+            timestep_fs: 2.0,
+            steps_planned: 5000,
+            steps_done: 5000,
+            integrator: fourth.clone(),
+            ..run()
+        });
+        r.timesteps = vec![ladder(Some(0.5)), TimestepLadder { integrator: fourth, ..ladder(Some(2.0)) }];
+    };
+    assert_eq!(check_of("timestep_over_safe", of_fourth_order).value, Some(1.0));
+    let without_its_ladder = |r: &mut Results| {
+        of_fourth_order(r);
+        r.timesteps.truncate(1);
+    };
+    assert_eq!(check_of("timestep_over_safe", without_its_ladder).status, Status::Skipped);
     for (change, reason) in [
         ((|r| r.timesteps.clear()) as Removal, "the ladder of time steps was not climbed"),
         (|r| r.timesteps = vec![ladder(Some(1.0)), ladder(None)], "no time step of the ladder was safe"),
@@ -94,11 +112,11 @@ fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
     assert_eq!(results.models[0].verdict, Some(Verdict::Approved), "it was measured to its end");
     assert_eq!(results.models[1].verdict, Some(Verdict::Incomplete));
     assert_eq!(results.models[1].summary, "not measured: the campaign was stopped before it");
-    // A share of a campaign has no outcome, either.
-    let mut share = sound();
-    share.campaign.shard = Some("1/2".into());
-    judge(&mut share);
-    assert_eq!(outcome(&share), Outcome::Incomplete);
+    // A shard of a campaign has no outcome, either.
+    let mut shard = sound();
+    shard.campaign.shard = Some("1/2".into());
+    judge(&mut shard);
+    assert_eq!(outcome(&shard), Outcome::Incomplete);
     // Not even a rejection is the outcome of a campaign that has more to say.
     results.gates[0].value = Some(0.1);
     judge(&mut results);
@@ -110,8 +128,9 @@ fn frequencies_are_judged_wherever_they_are_given() {
     let off_by = |percent: Option<f64>| {
         move |r: &mut Results| {
             r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
-            r.gates.retain(|g| g.id != "frequency_error");
-            r.gates.extend(percent.map(|percent| Gate { value: Some(percent), ..gate("frequency_error") }));
+            r.gates.retain(|g| g.id.name() != "frequency_error");
+            r.gates
+                .extend(percent.map(|percent| Gate { value: Some(percent), ..gate(GateId::FrequencyError) }));
         }
     };
     let key = "frequency_error_percent";

@@ -25,8 +25,8 @@ fn record(results: &Results) -> String {
         let value = value.map_or("none".to_owned(), written);
         let _ = writeln!(text, "{place:<16} {what:<34} {value}");
     };
-    for gate in &results.gates {
-        line(&gate.molecule, &gate.id, gate.value);
+    for gate in results.gates.iter().filter(|gate| gate.not_applicable.is_none()) {
+        line(&gate.molecule, gate.id.name(), gate.value);
     }
     for minimum in &results.relaxations {
         line(&minimum.molecule, "RMSD of the minimum, Å", minimum.rmsd_angstrom);

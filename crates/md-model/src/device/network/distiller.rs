@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 use md_core::Element;
 
 use super::gpu::{Buffer, Gpu, Layer, Number, over, tally};
-use super::message::Sent;
+use super::message::Messages;
 use super::{Atoms, Edges, Form, Grid};
 use crate::distiller::DistillerHyperparameters;
 use crate::native::fused;
@@ -36,7 +36,7 @@ struct Interaction {
     mixing: Buffer,
 }
 
-/// What the backward pass of an interaction needs; see the processor's.
+/// What the backward pass of an interaction needs; see the CPU's.
 struct Trace {
     s: Buffer,
     /// `None` before the first message.
@@ -129,9 +129,9 @@ impl<R: Runtime, T: Number> Form<R, T> for Distiller {
 
 impl Distiller {
     /// What an interaction sends.
-    fn sent<'a>(&self, interaction: &'a Interaction, s: &'a Buffer, v: Option<&'a Buffer>) -> Sent<'a> {
+    fn sent<'a>(&self, interaction: &'a Interaction, s: &'a Buffer, v: Option<&'a Buffer>) -> Messages<'a> {
         let (width, table) = (self.width, &interaction.table);
-        Sent { width, table, m: s, blocks: 1, has_m2: false, u: v, is_own: true }
+        Messages { width, table, m: s, blocks: 1, has_m2: false, u: v, is_own: true }
     }
 
     fn forwards<R: Runtime, T: Number>(
@@ -145,7 +145,7 @@ impl Distiller {
         let (f, n) = (self.width, s.len());
         let (cubes, units) = over(n);
         let sent = self.sent(interaction, &s, v.as_ref());
-        let [s_out, v_received] = sent.send(gpu, edges, &s, v.as_ref().unwrap_or(gpu.none()));
+        let [s_out, v_received] = sent.message_forward(gpu, edges, &s, v.as_ref().unwrap_or(gpu.none()));
         let arguments = gpu.numbers(2 * n);
         launch!(norms, gpu, cubes.clone(), units, s_out.arg(), v_received.arg(), arguments.arg(), f, n,);
         let (hidden, slopes) = interaction.update_in.apply_silu(gpu, &arguments);
@@ -218,7 +218,7 @@ impl Distiller {
             blocks,
         );
         let sent = self.sent(interaction, &trace.s, trace.v.as_ref());
-        match sent.send_back(gpu, edges, &by_s, &by_v, forces) {
+        match sent.message_backward(gpu, edges, &by_s, &by_v, forces) {
             Some([by_s, by_v]) => (by_s, Some(by_v)),
             None => (by_s, None),
         }

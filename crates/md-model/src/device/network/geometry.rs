@@ -181,7 +181,7 @@ pub(super) fn repulsion<F: Float + CubeElement>(
 
 /// Adds up the energies of the atoms of each system (a unit's work), in f64. `starts`: the first atom of each, and the end.
 #[cube(launch_unchecked)]
-pub(super) fn add_up<F: Float + CubeElement>(
+pub(super) fn sum_per_system<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     of_atoms: &Array<F>,
     starts: &Array<u32>,

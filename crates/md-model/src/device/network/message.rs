@@ -1,5 +1,5 @@
 //! The message kernels: one cube per receiving atom, its units over features, its neighbours one after the other. Nothing is
-//! scattered, so that no number depends on which cube is first. Formulae as in the processor's (`native::fused::message`).
+//! scattered, so that no number depends on which cube is first. Formulae as in the CPU's (`native::fused::message`).
 
 use cubecl::prelude::*;
 
@@ -35,7 +35,7 @@ fn look_up<F: Float + CubeElement>(
 /// m \[N, `blocks` F\] and u \[N, 3F\] are what is sent, w₀, w₂, w₁ lie side by side in `table`. Before the first message there
 /// is no u, and v is 0 (neither is read). Without `has_m2`, m₂ = 1.
 #[cube(launch_unchecked)]
-pub(super) fn send<F: Float + CubeElement>(
+pub(super) fn message_forward<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     count: &Array<u32>,
     neighbours: &Array<u32>,
@@ -103,11 +103,11 @@ pub(super) fn send<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`send`], given that with respect to s and v after it: with respect to positions, whose negative is added to
+/// The gradient of [`message_forward`], given that with respect to s and v after it: with respect to positions, whose negative is added to
 /// `forces` \[N, 3\]; and, if there is a u, with respect to what was sent. `keeps`: what was sent is s and v themselves,
-/// whose gradients `by_s` and `by_v` go on beside. Units of a cube: a power of two, `units`.
+/// whose gradients `by_s` and `by_v` continue beside. Units of a cube: a power of two, `units`.
 #[cube(launch_unchecked)]
-pub(super) fn send_back<F: Float + CubeElement>(
+pub(super) fn message_backward<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     count: &Array<u32>,
     neighbours: &Array<u32>,
@@ -241,7 +241,7 @@ pub(super) fn send_back<F: Float + CubeElement>(
 }
 
 /// What atoms send.
-pub(super) struct Sent<'a> {
+pub(super) struct Messages<'a> {
     /// F, padded.
     pub(super) width: usize,
     /// w₀, w₂ and, where there is a u, w₁ side by side.
@@ -256,9 +256,9 @@ pub(super) struct Sent<'a> {
     pub(super) is_own: bool,
 }
 
-impl Sent<'_> {
+impl Messages<'_> {
     /// s and v after the messages. `v` may be anything where there is no u.
-    pub(super) fn send<R: Runtime, T: Number>(
+    pub(super) fn message_forward<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
         edges: &Edges,
@@ -268,7 +268,7 @@ impl Sent<'_> {
         let atoms = edges.count.len();
         let (s_out, v_out) = (gpu.numbers(s.len()), gpu.numbers(3 * s.len()));
         launch!(
-            send,
+            message_forward,
             gpu,
             gpu::cubes(atoms),
             CubeDim::new_1d(self.units() as u32),
@@ -295,7 +295,7 @@ impl Sent<'_> {
 
     /// The gradient with respect to m and u, if there is a u, given that with respect to s and v after the messages; that
     /// with respect to positions goes to `forces`.
-    pub(super) fn send_back<R: Runtime, T: Number>(
+    pub(super) fn message_backward<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
         edges: &Edges,
@@ -307,7 +307,7 @@ impl Sent<'_> {
         let by_sent = self.u.map(|u| [gpu.numbers(self.m.len()), gpu.numbers(u.len())]);
         let (by_m, by_u) = by_sent.as_ref().map_or((gpu.none(), gpu.none()), |[by_m, by_u]| (by_m, by_u));
         launch!(
-            send_back,
+            message_backward,
             gpu,
             gpu::cubes(atoms),
             CubeDim::new_1d(self.units() as u32),

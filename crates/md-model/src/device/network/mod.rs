@@ -1,7 +1,7 @@
 //! Networks on a GPU, by kernels of this crate in CubeCL: CUDA, or what wgpu finds (Vulkan, Metal, Direct3D).
 //!
 //! A call sends positions to the device and fetches energies and forces; all between stays there, neighbours included. The
-//! steps and layouts are those of the processor (`native::fused`), the filters come from the same splines. One cube of units
+//! steps and layouts are those of the CPU (`native::fused`), the filters come from the same splines. One cube of units
 //! works on the messages to one atom: nothing is scattered, and no number depends on the order of cubes. Kernels are generic
 //! over the runtime, so that tests run them on Vulkan in software.
 
@@ -197,7 +197,7 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
         let energies = gpu.reserve::<f64>(atoms.systems);
         let (cubes, units) = gpu::over(atoms.systems);
         launch!(
-            geometry::add_up,
+            geometry::sum_per_system,
             gpu,
             cubes,
             units,

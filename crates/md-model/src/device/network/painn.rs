@@ -5,18 +5,18 @@ use cubecl::prelude::*;
 use md_core::Element;
 
 use super::gpu::{Buffer, Gpu, Layer, Number, over, tally};
-use super::message::Sent;
+use super::message::Messages;
 use super::{Atoms, Edges, Form, Grid, geometry};
+use crate::baseline::BaselineTerms;
 use crate::native::fused;
 use crate::native::fused::dense::Dense;
 use crate::native::fused::filters::Tabulated;
 use crate::painn::{NORM_EPSILON, PainnHyperparameters};
-use crate::surroundings::Surroundings;
 use crate::{CheckpointError, Filters, Weights, zbl};
 
 #[derive(Debug)]
 pub(super) struct Painn {
-    surroundings: Surroundings,
+    baseline: BaselineTerms,
     /// F, padded.
     width: usize,
     grid: Grid,
@@ -41,7 +41,7 @@ struct Interaction {
     update: [Layer; 2],
 }
 
-/// What the backward pass of an interaction needs; see the processor's.
+/// What the backward pass of an interaction needs; see the CPU's.
 struct Trace {
     m: Buffer,
     /// Of all but the first.
@@ -85,7 +85,7 @@ impl Painn {
             .chain(zbl::SCREENING.into_iter().flat_map(|(c, k)| [c, k]))
             .collect();
         Ok(Painn {
-            surroundings: Surroundings::new(h),
+            baseline: BaselineTerms::new(h),
             width: host.width,
             grid,
             embedding: gpu.upload_rounded(&host.embedding),
@@ -114,11 +114,11 @@ impl<R: Runtime, T: Number> Form<R, T> for Painn {
     }
 
     fn species(&self, element: Element) -> usize {
-        self.surroundings.species(&[element]).next().unwrap_or(0)
+        self.baseline.species(&[element]).next().unwrap_or(0)
     }
 
     fn reference_energy(&self, element: Element) -> f64 {
-        self.surroundings.reference_energy(&[element])
+        self.baseline.reference_energy(&[element])
     }
 
     fn evaluate(
@@ -153,9 +153,9 @@ impl<R: Runtime, T: Number> Form<R, T> for Painn {
 
 impl Painn {
     /// What an interaction sends.
-    fn sent<'a>(&self, interaction: &'a Interaction, m: &'a Buffer, u: Option<&'a Buffer>) -> Sent<'a> {
+    fn sent<'a>(&self, interaction: &'a Interaction, m: &'a Buffer, u: Option<&'a Buffer>) -> Messages<'a> {
         let blocks = if u.is_some() { 3 } else { 2 };
-        Sent { width: self.width, table: &interaction.table, m, blocks, has_m2: true, u, is_own: false }
+        Messages { width: self.width, table: &interaction.table, m, blocks, has_m2: true, u, is_own: false }
     }
 
     fn forwards<R: Runtime, T: Number>(
@@ -181,7 +181,7 @@ impl Painn {
             }
         };
         let (u, v) = sent.as_ref().map_or((None, gpu.none()), |sent| (Some(&sent.u), &sent.v));
-        let [s, v] = self.sent(interaction, &m, u).send(gpu, edges, s, v);
+        let [s, v] = self.sent(interaction, &m, u).message_forward(gpu, edges, s, v);
         let uv = interaction.mix.apply_linear(gpu, &v);
         let (arguments, product) = (gpu.numbers(2 * n), gpu.numbers(n));
         launch!(
@@ -273,7 +273,7 @@ impl Painn {
             }
         };
         let u = trace.sent.as_ref().map(|sent| &sent.u);
-        let by_sent = self.sent(interaction, &trace.m, u).send_back(gpu, edges, by_s, &by_v, forces);
+        let by_sent = self.sent(interaction, &trace.m, u).message_backward(gpu, edges, by_s, &by_v, forces);
         let (Some([by_m, by_u]), Some(sent)) = (by_sent, &trace.sent) else { return None };
         launch!(
             scale_back,

@@ -1,4 +1,4 @@
-//! The kernels on whatever GPU there is, software included, against the processor in f64.
+//! The kernels on whatever GPU there is, software included, against the CPU in f64.
 
 use cubecl::CubeElement;
 use cubecl::wgpu::WgpuRuntime;
@@ -77,18 +77,18 @@ fn errors(found: &(Vec<f64>, Vec<Vec3>), expected: &(Vec<f64>, Vec<Vec3>)) -> [f
     [worst(&mut of_energies.into_iter()), worst(&mut of_forces.into_iter())]
 }
 
-/// The GPU is as close to f64 as the processor is in f32, which rounds as often.
-fn assert_as_close_as_the_processor(architecture: &Architecture, systems: &[System], rng: &mut ChaCha8Rng) {
+/// The GPU is as close to f64 as the CPU is in f32, which rounds as often.
+fn assert_as_close_as_the_cpu(architecture: &Architecture, systems: &[System], rng: &mut ChaCha8Rng) {
     let weights = architecture.untrained(rng);
     let gpu = device::build(crate::Gpu::Wgpu, architecture, &weights, Precision::F32).unwrap();
-    let processor = |precision| architecture.build(&weights, precision, Filters::Tabulated).unwrap();
-    let exact = evaluate(&*processor(Precision::F64), systems, true);
-    let [energy, force] = errors(&evaluate(&*processor(Precision::F32), systems, true), &exact);
+    let cpu = |precision| architecture.build(&weights, precision, Filters::Tabulated).unwrap();
+    let exact = evaluate(&*cpu(Precision::F64), systems, true);
+    let [energy, force] = errors(&evaluate(&*cpu(Precision::F32), systems, true), &exact);
     let found = evaluate(&*gpu, systems, true);
     let [found_energy, found_force] = errors(&found, &exact);
-    assert!(force < 1e-4, "the processor itself: {architecture:?}: {force:e}");
-    assert!(found_energy < 4.0 * energy + 1e-6, "{architecture:?}: {found_energy:e}, processor {energy:e}");
-    assert!(found_force < 4.0 * force + 1e-6, "{architecture:?}: {found_force:e}, processor {force:e}");
+    assert!(force < 1e-4, "the CPU itself: {architecture:?}: {force:e}");
+    assert!(found_energy < 4.0 * energy + 1e-6, "{architecture:?}: {found_energy:e}, CPU {energy:e}");
+    assert!(found_force < 4.0 * force + 1e-6, "{architecture:?}: {found_force:e}, CPU {force:e}");
 
     // Energies alone; the same again, where what does not change is known already; each system alone.
     assert_eq!(evaluate(&*gpu, systems, false).0, found.0);
@@ -103,21 +103,21 @@ fn assert_as_close_as_the_processor(architecture: &Architecture, systems: &[Syst
 }
 
 #[test]
-fn energies_and_forces_are_those_of_the_processor() {
+fn energies_and_forces_are_those_of_the_cpu() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let systems = [3, 1, 13, 30, 2].map(|atoms| cluster(atoms, &mut rng));
     for architecture in architectures() {
-        assert_as_close_as_the_processor(&architecture, &systems, &mut rng);
+        assert_as_close_as_the_cpu(&architecture, &systems, &mut rng);
     }
 }
 
 /// More neighbours than there is room for at first, and products of many rows.
 #[test]
-fn dense_and_large_systems_are_as_on_the_processor() {
+fn dense_and_large_systems_are_as_on_the_cpu() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let system = cluster(4200, &mut rng);
     for architecture in [distiller(24, 1), painn(24, 2)] {
-        assert_as_close_as_the_processor(&architecture, std::slice::from_ref(&system), &mut rng);
+        assert_as_close_as_the_cpu(&architecture, std::slice::from_ref(&system), &mut rng);
     }
 }
 

@@ -5,8 +5,8 @@ use md_core::Vec3;
 use super::dense::{Blocks, Dense, multiply_by, rows, silu, zero};
 use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, padded, vectorised};
-use super::message::{BySent, Sent};
-use super::pairs::{ByPair, add_forces};
+use super::message::{MessageGrads, Messages};
+use super::pairs::{PairGrads, add_forces};
 use super::{Form, PairMemory};
 use crate::distiller::DistillerHyperparameters;
 use crate::native::matrix::Real;
@@ -46,7 +46,7 @@ pub(in crate::native) struct Memory<T> {
     v: Vec<T>,
     hidden: Vec<T>,
     head: [Vec<T>; 5],
-    by: By<T>,
+    by: Grads<T>,
 }
 
 /// What the backward pass of an interaction needs: features before the message, s \[N, F\] and v \[N, 3F\]; v after it; the
@@ -63,7 +63,7 @@ struct Trace<T> {
 
 /// Gradients of the energy.
 #[derive(Debug, Default)]
-struct By<T> {
+struct Grads<T> {
     s: Vec<T>,
     v: Vec<T>,
     sent_s: Vec<T>,
@@ -130,7 +130,7 @@ impl<T: Real> Form for Distiller<T> {
         for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate() {
             trace.s.clone_from(s);
             trace.v.clone_from(v);
-            pairs.send(&interaction.filters, trace.sent(f, l), s, v);
+            pairs.message_forward(&interaction.filters, trace.sent(f, l), s, v);
             trace.v_received.clone_from(v);
             trace.arguments.resize(2 * s.len(), T::default());
             arguments(f, s, v, &mut trace.arguments);
@@ -145,7 +145,7 @@ impl<T: Real> Form for Distiller<T> {
         self.head[1].apply(hidden0, hidden1);
         silu(hidden1, slope1);
         self.head[2].apply(hidden1, of_atoms);
-        systems.add_up(of_atoms, energies);
+        systems.sum_per_system(of_atoms, energies);
     }
 
     fn add_forces(&self, memory: &mut Memory<T>, forces: &mut [Vec3]) {
@@ -158,7 +158,7 @@ impl<T: Real> Form for Distiller<T> {
         self.head[0].pull_back(hidden0, &mut by.s);
         zero(&mut by.v, 3 * s.len());
         pairs.by_pairs.clear();
-        pairs.by_pairs.resize(pairs.pairs.len(), ByPair::default());
+        pairs.by_pairs.resize(pairs.pairs.len(), PairGrads::default());
         for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate().rev() {
             by.a.resize(trace.a.len(), T::default());
             update_back_to_a(f, &trace.v_received, &interaction.mixing, &by.s, &by.v, &mut by.a);
@@ -168,8 +168,8 @@ impl<T: Real> Form for Distiller<T> {
             update_back(f, trace, &interaction.mixing, &by.arguments, &mut by.s, &mut by.v);
             by.sent_s.clone_from(&by.s);
             by.sent_v.clone_from(&by.v);
-            let mut by_sent = BySent { m: &mut by.sent_s, u: &mut by.sent_v };
-            pairs.send_back(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
+            let mut by_sent = MessageGrads { m: &mut by.sent_s, u: &mut by.sent_v };
+            pairs.message_backward(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
             std::mem::swap(&mut by.s, &mut by.sent_s);
             std::mem::swap(&mut by.v, &mut by.sent_v);
         }
@@ -179,8 +179,8 @@ impl<T: Real> Form for Distiller<T> {
 
 impl<T> Trace<T> {
     /// What interaction `l` sends.
-    fn sent(&self, width: usize, l: usize) -> Sent<'_, T> {
-        Sent { width, m: &self.s, blocks: 1, u: (l > 0).then_some(self.v.as_slice()) }
+    fn sent(&self, width: usize, l: usize) -> Messages<'_, T> {
+        Messages { width, m: &self.s, blocks: 1, u: (l > 0).then_some(self.v.as_slice()) }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Vector instructions: rows of numbers as rows of the processor's registers, by the pulp crate.
+//! Vector instructions: rows of numbers as rows of the CPU's registers, by the pulp crate.
 //!
-//! A loop gets the instructions that the processor has only inside of [`vectorised`], and only if everything that it calls
+//! A loop gets the instructions that the CPU has only inside of [`vectorised`], and only if everything that it calls
 //! is inlined: hence plain `for` loops there, no closures.
 
 use std::ops::{Add, Div, Mul, Sub};
@@ -296,7 +296,7 @@ mod tests {
 
     /// Which kinds are compiled in is up to features of the pulp crate: without one, loops silently become slow.
     #[test]
-    fn registers_are_as_wide_as_those_of_the_processor() {
+    fn registers_are_as_wide_as_those_of_the_cpu() {
         let mut found = 0;
         numbers_in_a_register(&mut found, &0.0f32);
         let expected = if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {

@@ -10,12 +10,12 @@
 use pulp::Simd;
 
 use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, two_rows, vectorised};
-use super::pairs::{ByPair, Pair};
+use super::pairs::{Pair, PairGrads};
 use crate::native::matrix::Real;
 
 /// What atoms send.
 #[derive(Clone, Copy)]
-pub(super) struct Sent<'a, T> {
+pub(super) struct Messages<'a, T> {
     /// F, a multiple of the registers' length.
     pub(super) width: usize,
     /// m₀ and, in PaiNN, m₂ (and perhaps m₁, which is not looked at): \[N, `blocks` F\].
@@ -33,14 +33,14 @@ pub(super) struct OnPairs<T> {
 }
 
 /// The gradient with respect to what was sent.
-pub(super) struct BySent<'a, T> {
+pub(super) struct MessageGrads<'a, T> {
     pub(super) m: &'a mut [T],
     pub(super) u: &'a mut [T],
 }
 
 vectorised! {
     /// Adds what the atoms of `pairs` receive to `s` \[N, F\] and `v` \[N, 3F\].
-    pub(super) fn send<'a, T>(simd; pairs: &'a [Pair<T>], filters: &'a OnPairs<T>, sent: Sent<'a, T>, s: &'a mut [T], v: &'a mut [T]) {
+    pub(super) fn message_forward<'a, T>(simd; pairs: &'a [Pair<T>], filters: &'a OnPairs<T>, sent: Messages<'a, T>, s: &'a mut [T], v: &'a mut [T]) {
         match (sent.u.is_some(), sent.blocks > 1) {
             (false, false) => send_any::<S, T, false, false>(simd, pairs, filters, sent, s, v),
             (false, true) => send_any::<S, T, false, true>(simd, pairs, filters, sent, s, v),
@@ -55,7 +55,7 @@ fn send_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
     simd: S,
     pairs: &[Pair<T>],
     filters: &OnPairs<T>,
-    sent: Sent<'_, T>,
+    sent: Messages<'_, T>,
     s: &mut [T],
     v: &mut [T],
 ) {
@@ -120,17 +120,17 @@ fn send_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
 }
 
 vectorised! {
-    /// The gradient of [`send`], given that with respect to s \[N, F\] and v \[N, 3F\] after it: with respect to distances and
+    /// The gradient of [`message_forward`], given that with respect to s \[N, F\] and v \[N, 3F\] after it: with respect to distances and
     /// directions added to `by_pairs`; with respect to what was sent, if that had a u, added to `by_sent`.
-    pub(super) fn send_back<'a, T>(
+    pub(super) fn message_backward<'a, T>(
         simd;
         pairs: &'a [Pair<T>],
         filters: &'a OnPairs<T>,
-        sent: Sent<'a, T>,
+        sent: Messages<'a, T>,
         by_s: &'a [T],
         by_v: &'a [T],
-        by_sent: &'a mut BySent<'a, T>,
-        by_pairs: &'a mut [ByPair],
+        by_sent: &'a mut MessageGrads<'a, T>,
+        by_pairs: &'a mut [PairGrads],
     ) {
         match (sent.u.is_some(), sent.blocks > 1) {
             (false, false) => back_any::<S, T, false, false>(simd, pairs, filters, sent, by_s, by_v, by_sent, by_pairs),
@@ -146,11 +146,11 @@ fn back_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
     simd: S,
     pairs: &[Pair<T>],
     filters: &OnPairs<T>,
-    sent: Sent<'_, T>,
+    sent: Messages<'_, T>,
     by_s: &[T],
     by_v: &[T],
-    by_sent: &mut BySent<'_, T>,
-    by_pairs: &mut [ByPair],
+    by_sent: &mut MessageGrads<'_, T>,
+    by_pairs: &mut [PairGrads],
 ) {
     let f = sent.width;
     let stride = if HAS_U { 3 * f } else { 2 * f };

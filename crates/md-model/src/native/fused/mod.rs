@@ -1,7 +1,7 @@
 //! Inference: energies and forces of some systems in one pass, products over all their atoms, memory kept from call to call.
 //!
 //! Filters come from tables ([`table`]) or, by choice, from their networks; products of activations and weights from the
-//! gemm crate; everything else from loops that are compiled for the widest vectors of the processor ([`lanes`]). A number
+//! gemm crate; everything else from loops that are compiled for the widest vectors of the CPU ([`lanes`]). A number
 //! depends on its own system alone, to the last bit: rows are computed as if they were alone, and pairs lie within systems.
 
 pub(crate) mod dense;
@@ -26,8 +26,8 @@ pub(crate) use lanes::Registers;
 pub(crate) use painn::Painn;
 
 use filters::{FilterSource, Workspace};
-use message::{BySent, OnPairs, Sent};
-use pairs::{ByPair, Pair};
+use message::{MessageGrads, Messages, OnPairs};
+use pairs::{Pair, PairGrads};
 use table::Place;
 
 use super::matrix::Real;
@@ -112,7 +112,7 @@ const PAIRS: usize = 16;
 struct PairMemory<T> {
     pairs: Vec<Pair<T>>,
     places: Vec<Place<T>>,
-    by_pairs: Vec<ByPair>,
+    by_pairs: Vec<PairGrads>,
     on: OnPairs<T>,
     work: Workspace<T>,
 }
@@ -131,28 +131,34 @@ impl<T: Real> PairMemory<T> {
         places.get(n * PAIRS..).map_or(&[], |rest| &rest[..rest.len().min(PAIRS)])
     }
 
-    fn send(&mut self, filters: &FilterSource<T>, sent: Sent<'_, T>, s: &mut [T], v: &mut [T]) {
+    fn message_forward(
+        &mut self,
+        filters: &FilterSource<T>,
+        sent: Messages<'_, T>,
+        s: &mut [T],
+        v: &mut [T],
+    ) {
         for (n, pairs) in self.pairs.chunks(PAIRS).enumerate() {
             let places = Self::places(&self.places, n);
             filters.compute(pairs, places, false, &mut self.work, &mut self.on);
-            message::send(pairs, &self.on, sent, s, v);
+            message::message_forward(pairs, &self.on, sent, s, v);
         }
     }
 
-    fn send_back(
+    fn message_backward(
         &mut self,
         filters: &FilterSource<T>,
-        sent: Sent<'_, T>,
+        sent: Messages<'_, T>,
         by_s: &[T],
         by_v: &[T],
-        by_sent: &mut BySent<'_, T>,
+        by_sent: &mut MessageGrads<'_, T>,
     ) {
         let blocks = self.pairs.chunks(PAIRS).zip(self.by_pairs.chunks_mut(PAIRS));
         for (n, (pairs, by_pairs)) in blocks.enumerate() {
             let places = Self::places(&self.places, n);
             filters.compute(pairs, places, true, &mut self.work, &mut self.on);
-            let mut by_sent = BySent { m: &mut *by_sent.m, u: &mut *by_sent.u };
-            message::send_back(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
+            let mut by_sent = MessageGrads { m: &mut *by_sent.m, u: &mut *by_sent.u };
+            message::message_backward(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
         }
     }
 }

@@ -5,19 +5,19 @@ use md_core::Vec3;
 use super::dense::{Blocks, Dense, multiply_by, rows, silu, zero};
 use super::filters::FilterSource;
 use super::lanes::{Lanes, Row, RowMut, components_mut, dot, padded, vectorised};
-use super::message::{BySent, Sent};
-use super::pairs::{ByPair, add_forces};
+use super::message::{MessageGrads, Messages};
+use super::pairs::{PairGrads, add_forces};
 use super::{Form, PairMemory};
+use crate::baseline::BaselineTerms;
 use crate::native::matrix::Real;
 use crate::painn::{EMBEDDING, NORM_EPSILON, PainnHyperparameters};
 use crate::student::Systems;
-use crate::surroundings::Surroundings;
 use crate::{CheckpointError, Filters, Weights, tensors, zbl};
 
 #[derive(Debug)]
 pub(crate) struct Painn<T> {
     filters: Filters,
-    surroundings: Surroundings,
+    baseline: BaselineTerms,
     /// F, padded.
     pub(crate) width: usize,
     /// A row per known element.
@@ -46,7 +46,7 @@ pub(in crate::native) struct Memory<T> {
     v: Vec<T>,
     hidden: Vec<T>,
     head: [Vec<T>; 3],
-    by: By<T>,
+    by: Grads<T>,
 }
 
 /// What the backward pass of an interaction needs.
@@ -71,7 +71,7 @@ struct Trace<T> {
 
 /// Gradients of the energy.
 #[derive(Debug, Default)]
-struct By<T> {
+struct Grads<T> {
     s: Vec<T>,
     v: Vec<T>,
     a: Vec<T>,
@@ -117,7 +117,7 @@ impl<T: Real> Painn<T> {
         }
         Ok(Painn {
             filters,
-            surroundings: Surroundings::new(h),
+            baseline: BaselineTerms::new(h),
             width: padded(f),
             embedding,
             first_message,
@@ -141,8 +141,8 @@ impl<T: Real> Form for Painn<T> {
         let f = self.width;
         let Memory { pairs, traces, s, v, hidden, head, .. } = memory;
         let elements = systems.elements();
-        let species = || self.surroundings.species(elements);
-        pairs.find(systems, self.surroundings.cutoff(), self.interactions.first().map(|i| &i.filters));
+        let species = || self.baseline.species(elements);
+        pairs.find(systems, self.baseline.cutoff(), self.interactions.first().map(|i| &i.filters));
         traces.resize_with(self.interactions.len(), Trace::default);
         s.clear();
         species().for_each(|row| s.extend_from_slice(&self.embedding[row * f..(row + 1) * f]));
@@ -160,7 +160,7 @@ impl<T: Real> Form for Painn<T> {
                 trace.u.resize(v.len(), T::default());
                 scale(f, &trace.v, &trace.m, &mut trace.u);
             }
-            pairs.send(&interaction.filters, trace.sent(f, l), s, v);
+            pairs.message_forward(&interaction.filters, trace.sent(f, l), s, v);
             interaction.mix.apply_linear(v, &mut trace.uv);
             trace.arguments.resize(2 * s.len(), T::default());
             trace.product.resize(s.len(), T::default());
@@ -174,9 +174,9 @@ impl<T: Real> Form for Painn<T> {
         self.readout[0].apply(s, hidden);
         silu(hidden, slope);
         self.readout[1].apply(hidden, of_atoms);
-        systems.add_up(of_atoms, energies);
+        systems.sum_per_system(of_atoms, energies);
         for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
-            *energy += self.surroundings.reference_energy(&elements[atoms]);
+            *energy += self.baseline.reference_energy(&elements[atoms]);
         }
         // Pairs come system by system.
         let mut ends = systems.ranges().map(|atoms| atoms.end);
@@ -189,7 +189,7 @@ impl<T: Real> Form for Painn<T> {
             }
             let (repulsion, slope) = zbl::energy_and_slope(elements[pair.i], elements[pair.j], pair.distance);
             energies[system] += repulsion;
-            pairs.by_pairs.push(ByPair { distance: slope, direction: Vec3::zeros() });
+            pairs.by_pairs.push(PairGrads { distance: slope, direction: Vec3::zeros() });
         }
     }
 
@@ -212,8 +212,8 @@ impl<T: Real> Form for Painn<T> {
             add(&by.more, &mut by.v);
             zero(&mut by.m, trace.m.len());
             zero(&mut by.u, trace.u.len());
-            let mut by_sent = BySent { m: &mut by.m, u: &mut by.u };
-            pairs.send_back(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
+            let mut by_sent = MessageGrads { m: &mut by.m, u: &mut by.u };
+            pairs.message_backward(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
             if l > 0 {
                 scale_back(f, trace, &by.u, &mut by.m, &mut by.v);
                 interaction.message[1].pull_back(&by.m, &mut by.hidden);
@@ -228,9 +228,9 @@ impl<T: Real> Form for Painn<T> {
 
 impl<T> Trace<T> {
     /// What interaction `l` sends.
-    fn sent(&self, width: usize, l: usize) -> Sent<'_, T> {
+    fn sent(&self, width: usize, l: usize) -> Messages<'_, T> {
         let (blocks, u) = if l == 0 { (2, None) } else { (3, Some(self.u.as_slice())) };
-        Sent { width, m: &self.m, blocks, u }
+        Messages { width, m: &self.m, blocks, u }
     }
 }
 

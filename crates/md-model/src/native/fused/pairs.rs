@@ -21,7 +21,7 @@ pub(super) struct Pair<T> {
 
 /// The gradient of the energy with respect to distance (eV/Å) and direction (eV) of a pair.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ByPair {
+pub(super) struct PairGrads {
     pub(super) distance: f64,
     pub(super) direction: Vec3,
 }
@@ -45,7 +45,7 @@ pub(super) fn find<T: Real>(systems: &Systems<'_>, cutoff: f64, pairs: &mut Vec<
 }
 
 /// Adds to `forces` (eV/Å) what follows from the gradients with respect to pairs.
-pub(super) fn add_forces<T>(pairs: &[Pair<T>], by_pairs: &[ByPair], forces: &mut [Vec3]) {
+pub(super) fn add_forces<T>(pairs: &[Pair<T>], by_pairs: &[PairGrads], forces: &mut [Vec3]) {
     for (pair, by) in pairs.iter().zip(by_pairs) {
         // ∂d/∂x = x/d (0 where d = 0), and u = x/(d + ε).
         let (x, d) = (pair.displacement, pair.distance);

@@ -16,7 +16,7 @@ fn what_makes_results_not_comparable_is_named_first() {
         (|r| r.campaign.finished.clear(), "the second is unfinished"),
         (|r| r.campaign.name = "another".to_owned(), "other campaigns: demo and another"),
         (|r| r.campaign.seed = 2, "other seeds: 1 and 2"),
-        (|r| r.campaign.shard = Some("1/4".to_owned()), "the second is the share 1/4"),
+        (|r| r.campaign.shard = Some("1/4".to_owned()), "the second is the shard 1/4"),
         (|r| r.campaign.only = vec!["replica=0".to_owned()], "the second was restricted to replica=0"),
         (
             |r| {

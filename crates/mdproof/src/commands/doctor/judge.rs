@@ -8,7 +8,7 @@ mod tests;
 use md_results::number;
 use serde::Serialize;
 
-use super::readings::{Called, Disk, Forces, Memory, Processor, Readings};
+use super::readings::{Called, Cpu, Disk, Forces, Memory, Readings};
 
 /// Memory that the whole program needs for a campaign of small molecules, with some to spare, MiB.
 const LITTLE_MEMORY_MIB: f64 = 1024.0;
@@ -74,24 +74,23 @@ pub(super) fn worst(items: &[Item]) -> Status {
 
 /// An item for everything that was looked at.
 pub(super) fn judge(readings: &Readings) -> Vec<Item> {
-    let mut items =
-        vec![processor(&readings.processor), memory(readings.memory.as_ref()), disk(readings.disk.as_ref())];
+    let mut items = vec![cpu(&readings.cpu), memory(readings.memory.as_ref()), disk(readings.disk.as_ref())];
     items.extend(gpu::judge(&readings.nvidia, readings.build));
     items.extend(readings.campaign.iter().flat_map(campaign::judge));
     items.extend(forces(&readings.forces));
     items
 }
 
-fn processor(processor: &Processor) -> Item {
-    let model = processor.model.as_deref().unwrap_or("model unknown");
-    let found = |vectors: &str| format!("{model}; {} threads; {vectors}", processor.threads);
-    match processor.vector_instructions.as_slice() {
+fn cpu(cpu: &Cpu) -> Item {
+    let model = cpu.model.as_deref().unwrap_or("model unknown");
+    let found = |vectors: &str| format!("{model}; {} threads; {vectors}", cpu.threads);
+    match cpu.vector_instructions.as_slice() {
         [] => Item::warning(
-            "processor",
+            "CPU",
             found("no vector instructions of those that inference is compiled for"),
-            "run on a processor with AVX2, AVX-512 or NEON: this one is several times slower",
+            "run on a CPU with AVX2, AVX-512 or NEON: this one is several times slower",
         ),
-        known => Item::ok("processor", found(&known.join(", "))),
+        known => Item::ok("CPU", found(&known.join(", "))),
     }
 }
 
@@ -133,7 +132,7 @@ fn forces(forces: &Forces) -> Vec<Item> {
         match &calls.outcome {
             Called::Measured { calls_per_s, force_difference_ev_per_angstrom: difference, implementation } => {
                 let found = format!(
-                    "{calls_per_s:.0} calls per second ({implementation}); {} eV/Å from the plain implementation",
+                    "{calls_per_s:.0} calls per second ({implementation}); {} eV/Å from the reference implementation",
                     number(*difference)
                 );
                 if *difference <= limit {

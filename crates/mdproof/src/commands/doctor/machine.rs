@@ -1,11 +1,11 @@
-//! Processor, memory, disk.
+//! CPU, memory, disk.
 
 use std::path::Path;
 
 use md_driver::provenance::provenance;
 use sysinfo::{DiskRefreshKind, Disks, MemoryRefreshKind, RefreshKind, System};
 
-use super::readings::{Disk, Memory, Processor};
+use super::readings::{Cpu, Disk, Memory};
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
@@ -13,9 +13,9 @@ pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / BYTES_PER_MIB
 }
 
-pub(super) fn processor() -> Processor {
+pub(super) fn cpu() -> Cpu {
     let process = provenance();
-    Processor { model: process.cpu, threads: process.threads, vector_instructions: vector_instructions() }
+    Cpu { model: process.cpu, threads: process.threads, vector_instructions: vector_instructions() }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -76,7 +76,7 @@ fn read(config: Option<&Path>, extra: &[ModelArgument], out: &Path, progress: &d
     let (campaign, subject) = found.map_or((None, None), |(campaign, subject)| (Some(campaign), subject));
     let build = readings::Build { cuda: cfg!(feature = "cuda"), wgpu: cfg!(feature = "wgpu") };
     Readings {
-        processor: machine::processor(),
+        cpu: machine::cpu(),
         memory: machine::memory(),
         disk: machine::disk(out),
         nvidia: gpu::nvidia(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Everything that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Readings {
-    pub(super) processor: Processor,
+    pub(super) cpu: Cpu,
     /// `None` where the operating system does not say.
     pub(super) memory: Option<Memory>,
     /// `None` where the file system of the output folder was not found.
@@ -18,11 +18,11 @@ pub(super) struct Readings {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Processor {
+pub(super) struct Cpu {
     pub(super) model: Option<String>,
     /// Threads that a batch is spread over.
     pub(super) threads: usize,
-    /// Of the vector instructions that inference is compiled for, those that the processor has.
+    /// Of the vector instructions that inference is compiled for, those that the CPU has.
     pub(super) vector_instructions: Vec<&'static str>,
 }
 
@@ -186,7 +186,7 @@ pub(super) enum Called {
     Measured {
         /// Calls on one molecule per second: 1000 / the median time of a call in ms.
         calls_per_s: f64,
-        /// Largest difference of a force from the plain implementation in f64, eV/Å.
+        /// Largest difference of a force from the reference implementation in f64, eV/Å.
         force_difference_ev_per_angstrom: f64,
         implementation: String,
     },

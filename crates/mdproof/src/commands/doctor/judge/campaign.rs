@@ -7,7 +7,7 @@ pub(super) fn judge(campaign: &Campaign) -> Vec<Item> {
         Plan::Runs(1) => Item::ok("campaign", format!("{}: 1 run", campaign.file)),
         Plan::Runs(runs) => Item::ok("campaign", format!("{}: {runs} runs", campaign.file)),
         Plan::Failed(error) => {
-            Item::problem("campaign", error, "mend the campaign file; nothing that it names was looked at")
+            Item::problem("campaign", error, "fix the campaign file; nothing that it names was looked at")
         }
     };
     let models = campaign.models.iter().map(model);
@@ -37,7 +37,7 @@ fn model(model: &Model) -> Item {
             }
         }
         Loading::Failed(error) => {
-            Item::problem(&subject, error, "mend or replace the file that is named: the campaign stops here")
+            Item::problem(&subject, error, "fix or replace the file that is named: the campaign stops here")
         }
     }
 }
@@ -47,7 +47,7 @@ fn molecule(molecule: &Molecule) -> Vec<Item> {
     let broken: Vec<Item> = molecule.files.iter().filter_map(broken_file).collect();
     match &molecule.atoms {
         Reading::Failed(error) if broken.is_empty() => {
-            let advice = "mend the data or the campaign file: the campaign stops here";
+            let advice = "fix the data or the campaign file: the campaign stops here";
             vec![Item::problem(&format!("molecule {}", molecule.name), error, advice)]
         }
         Reading::Count(atoms) if broken.is_empty() => {
@@ -63,9 +63,9 @@ fn molecule(molecule: &Molecule) -> Vec<Item> {
 fn broken_file(file: &DataFile) -> Option<Item> {
     let Reading::Failed(error) = &file.frames else { return None };
     let advice = match file.kind {
-        Kind::Structure => "mend or replace the structure: the campaign stops here",
-        Kind::Reference => "mend or replace the file, or take it out of `reference`",
-        Kind::Trajectory => "mend or replace the file, or take it out of `trajectory`",
+        Kind::Structure => "fix or replace the structure: the campaign stops here",
+        Kind::Reference => "fix or replace the file, or take it out of `reference`",
+        Kind::Trajectory => "fix or replace the file, or take it out of `trajectory`",
     };
     Some(Item::problem(&file.path, error, advice))
 }

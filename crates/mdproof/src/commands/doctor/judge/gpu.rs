@@ -12,7 +12,7 @@ pub(super) fn judge(nvidia: &Nvidia, build: Build) -> Vec<Item> {
         Nvidia::Absent { reason } => vec![Item::ok(DRIVER, format!("none: {reason}"))],
         Nvidia::Broken { error } => {
             let advice = "reload the driver or restart the machine (nvidia-smi should then answer); without it \
-                          models are computed on the processor";
+                          models are computed on the CPU";
             vec![Item::warning(DRIVER, format!("does not answer: {error}"), advice)]
         }
         Nvidia::Present { version, cuda, gpus } => {
@@ -66,10 +66,10 @@ fn in_words(process: &GpuProcess) -> String {
 
 fn built(build: Build, has_gpu: bool) -> Item {
     let found = match build {
-        Build { cuda: true, wgpu: true } => "the processor, CUDA and wgpu",
-        Build { cuda: true, wgpu: false } => "the processor and CUDA",
-        Build { cuda: false, wgpu: true } => "the processor and wgpu",
-        Build { cuda: false, wgpu: false } => "the processor alone",
+        Build { cuda: true, wgpu: true } => "the CPU, CUDA and wgpu",
+        Build { cuda: true, wgpu: false } => "the CPU and CUDA",
+        Build { cuda: false, wgpu: true } => "the CPU and wgpu",
+        Build { cuda: false, wgpu: false } => "the CPU alone",
     };
     if has_gpu && !build.cuda {
         let advice = "to use the GPU, build with: cargo build --release --features cuda";

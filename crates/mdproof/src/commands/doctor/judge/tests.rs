@@ -20,11 +20,7 @@ fn sound() -> Readings {
         implementation: implementation.to_owned(),
     };
     Readings {
-        processor: Processor {
-            model: Some("EPYC".to_owned()),
-            threads: 8,
-            vector_instructions: vec!["AVX2", "AVX-512"],
-        },
+        cpu: Cpu { model: Some("EPYC".to_owned()), threads: 8, vector_instructions: vec!["AVX2", "AVX-512"] },
         memory: Some(Memory { total_mib: 65536.0, available_mib: 32768.0 }),
         disk: Some(Disk { folder: "out".to_owned(), total_mib: 1e6, free_mib: 5e5 }),
         nvidia: Nvidia::Present {
@@ -195,5 +191,5 @@ fn a_small_machine_is_warned_of() {
     assert_eq!(only_complaint(&disk(10.0)).status, Status::Problem);
     assert_eq!(only_complaint(&edit(|r| r.disk = None)).status, Status::Warning);
     assert_eq!(only_complaint(&edit(|r| r.memory = None)).status, Status::Warning);
-    assert_eq!(only_complaint(&edit(|r| r.processor.vector_instructions.clear())).subject, "processor");
+    assert_eq!(only_complaint(&edit(|r| r.cpu.vector_instructions.clear())).subject, "CPU");
 }

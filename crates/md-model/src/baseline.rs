@@ -6,7 +6,7 @@ use crate::zbl;
 
 /// What surrounds the network of a PaiNN, on the host in f64: pairs, basis, reference energies, repulsion.
 #[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
+pub(crate) struct BaselineTerms {
     cutoff: f64,
     basis: BesselBasis,
     elements: Vec<Element>,
@@ -14,10 +14,10 @@ pub(crate) struct Surroundings {
     reference: Vec<f64>,
 }
 
-impl Surroundings {
+impl BaselineTerms {
     pub(crate) fn new(h: &PainnHyperparameters) -> Self {
         let elements = h.elements();
-        Surroundings {
+        BaselineTerms {
             cutoff: h.cutoff,
             basis: BesselBasis::new(h.cutoff, h.num_rbf as usize),
             reference: elements.iter().map(|e| h.reference_energies_ev[e.symbol()]).collect(),

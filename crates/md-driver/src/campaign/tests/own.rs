@@ -1,0 +1,228 @@
+//! Potentials and integrators that a program brings.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use md_core::{Integrator, State, StepError};
+
+use super::*;
+use crate::progress::Ticker;
+
+/// Velocity Verlet by another name.
+struct Verlet {
+    timestep_fs: f64,
+}
+
+impl Integrator for Verlet {
+    fn name(&self) -> &str {
+        "verlet"
+    }
+
+    fn timestep_fs(&self) -> f64 {
+        self.timestep_fs
+    }
+
+    fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
+        state.kick(0.5 * self.timestep_fs);
+        state.drift(self.timestep_fs);
+        state.evaluate(potential)?;
+        state.kick(0.5 * self.timestep_fs);
+        state.advance(self.timestep_fs);
+        Ok(())
+    }
+
+    fn conserved_ev(&self, state: &State) -> Vec<f64> {
+        let total = |s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s);
+        (0..state.batch().n_systems()).map(total).collect()
+    }
+
+    fn retain_systems(&mut self, _keep: &[usize]) {}
+}
+
+/// The campaign of `folder()` with this integrator, on a potential that the test brings.
+fn by_file(folder: &TempDir, integrator: &str) -> CampaignBuilder<'static> {
+    let file = folder.path().join("c.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let named = format!("ensemble = \"nve\"\nintegrator = {{ kind = \"{integrator}\" }}");
+    let text = text.replace("checkpoint = \"network\"\n", "").replace("ensemble = \"nve\"", &named);
+    std::fs::write(&file, text).unwrap();
+    builder_of(&file)
+}
+
+/// The campaign of a file, with what the test brings.
+fn builder_of(file: &Path) -> CampaignBuilder<'static> {
+    let molecules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules");
+    let systems =
+        ["water.xyz", "methane.xyz"].map(|name| md_io::extxyz::read_system(&molecules.join(name)).unwrap());
+    Campaign::builder()
+        .options(CampaignOptions::new(file))
+        .model("m", Control::new(&systems).unwrap())
+        .integrator("verlet", |timestep_fs| Ok(Box::new(Verlet { timestep_fs })))
+}
+
+#[test]
+fn a_file_names_the_model_and_the_integrator_that_a_program_brings() {
+    let folder = folder();
+    let results = by_file(&folder, "verlet").open().unwrap().run().unwrap();
+    assert_eq!(results.runs.len(), 6);
+    for run in &results.runs {
+        assert_eq!((run.fate, run.integrator.as_deref()), (RunFate::Finished, Some("verlet")), "{}", run.id);
+    }
+    assert!(results.campaign.is_whole());
+    assert!(results.models[0].verdict.is_some());
+    assert_eq!(results.models[0].architecture, "analytic control");
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 2, "in memory nothing is written: {files:?}");
+
+    // The same steps under another name: the same numbers from the same seeds.
+    let same = self::folder();
+    let verlet = by_file(&same, "velocity_verlet").open().unwrap().run().unwrap();
+    for (own, known) in results.runs.iter().zip(&verlet.runs) {
+        assert_eq!(
+            (own.seed, &own.energy, &own.temperature),
+            (known.seed, &known.energy, &known.temperature)
+        );
+        assert_eq!(known.integrator, None);
+        assert_ne!(own.id, known.id);
+    }
+}
+
+#[test]
+fn forest_ruth_conserves_the_energy_of_a_campaign_better_than_velocity_verlet() {
+    let deviation = |integrator: &str| {
+        let results = by_file(&folder(), integrator).open().unwrap().run().unwrap();
+        let all = results.runs.iter().map(|run| run.energy.as_ref().unwrap().max_deviation_mev_per_atom);
+        all.fold(0.0, f64::max)
+    };
+    let (fourth, second) = (deviation("forest_ruth"), deviation("velocity_verlet"));
+    assert!(fourth < 0.01 * second, "{fourth} meV/atom, velocity Verlet {second} meV/atom");
+}
+
+/// Asks a campaign to stop in the middle of its runs.
+struct Stopping(Arc<AtomicBool>);
+
+impl Progress for Stopping {
+    fn stage(&self, name: &str, length: u64) -> Box<dyn Ticker> {
+        Quiet.stage(name, length)
+    }
+
+    fn steps(&self, _: &str, _: u64) -> Box<dyn Ticker> {
+        Box::new(Stopping(Arc::clone(&self.0)))
+    }
+
+    fn say(&self, _: &str) {}
+}
+
+impl Ticker for Stopping {
+    fn tick(&self) {}
+
+    fn is_due(&self) -> bool {
+        true
+    }
+
+    fn show(&mut self, done: u64, _: &str) {
+        if done >= 3 {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_run_with_an_integrator_of_ones_own_is_resumed_as_if_nothing_had_happened() {
+    let folder = folder();
+    let whole = by_file(&folder, "verlet").open().unwrap().run().unwrap();
+    let builder = |begin| {
+        let output = Output::Folder { path: folder.path().join("out"), begin };
+        builder_of(&folder.path().join("c.toml")).output(output)
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Stopping(Arc::clone(&stop));
+    let stopped = builder(Begin::New).progress(&stopping).stop(stop).open().unwrap().run();
+    assert!(matches!(stopped, Err(CampaignError::Interrupted)), "{stopped:?}");
+    let resumed = builder(Begin::Resume).open().unwrap().run().unwrap();
+    assert_eq!(resumed.reproducible(), whole.reproducible());
+}
+
+#[test]
+fn a_campaign_built_in_code_says_what_is_wrong_with_it() {
+    use crate::config::{Config, MoleculeConfig, RunConfig};
+
+    let own =
+        |name: &str| crate::config::Integrator::own(name, |timestep_fs| Ok(Box::new(Verlet { timestep_fs })));
+    let water = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules/water.xyz");
+    let sound = || {
+        let mut config = Config::new("c", 1);
+        config.molecules.push(MoleculeConfig::new("water", &water));
+        config.runs.push(RunConfig::nve(0.5, 0.01, &[300.0], 1));
+        config
+    };
+    let control = Control::new(&[md_io::extxyz::read_system(&water).unwrap()]).unwrap();
+    let message = |change: &dyn Fn(&mut Config), name: &str| {
+        let mut config = sound();
+        change(&mut config);
+        match Campaign::builder().config(config).model(name, control.clone()).open() {
+            Ok(_) => "no error".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let messages = [
+        message(&|_| {}, "m"),
+        message(&|_| {}, "a model"),
+        message(&|c| c.molecules.clear(), "m"),
+        message(&|c| c.runs.clear(), "m"),
+        message(&|c| c.runs[0].timestep_fs = f64::NAN, "m"),
+        message(&|c| c.runs[0].temperatures_k.clear(), "m"),
+        message(&|c| c.runs[0].replicas = 0, "m"),
+        message(&|c| c.runs[0].molecules = vec![7], "m"),
+        message(&|c| c.runs[0].trajectory_stride = Some(1), "m"),
+        message(&|c| c.molecules.push(c.molecules[0].clone()), "m"),
+        message(&|c| c.runs[0].integrator = own("forest_ruth"), "m"),
+        message(&|c| c.runs[0].integrator = own("a/b"), "m"),
+        message(
+            &|c| {
+                c.runs[0].integrator = own("mine");
+                c.runs[0].ensemble = crate::config::Ensemble::Thermostat(md_dynamics::ThermostatKind::ALL[0]);
+            },
+            "m",
+        ),
+    ];
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn names_of_integrators_are_told_with_what_was_meant() {
+    let message = |run: &str| {
+        let text = format!(
+            "[campaign]\nname = \"c\"\nseed = 1\n[[model]]\nname = \"m\"\nanalytic = \"control\"\n[[molecule]]\nname = \"w\"\n\
+             structure = \"water.xyz\"\n[[run]]\ntimestep_fs = 0.5\nduration_ps = 1\ntemperatures_K = [300]\nreplicas = 1\n{run}"
+        );
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules/c.toml");
+        let own = Own {
+            integrators: vec![crate::config::OwnIntegrator {
+                name: "leapfrog".to_owned(),
+                make: Arc::new(|timestep_fs| Ok(Box::new(Verlet { timestep_fs }))),
+            }],
+            ..Own::default()
+        };
+        match crate::config::parse(&text, &file, &[], &own) {
+            Ok(config) => format!("runs with {}", config.runs[0].integrator.name()),
+            Err(error) => format!("line {}: {}", error.line.unwrap_or_default(), error.message),
+        }
+    };
+    let nve = |integrator: &str| message(&format!("ensemble = \"nve\"\nintegrator = {integrator}"));
+    let messages = [
+        message("ensemble = \"nve\""),
+        nve("{ kind = \"forest_ruth\" }"),
+        nve("{ kind = \"leapfrog\" }"),
+        nve("{ kind = \"velocity-verlet\" }"),
+        nve("{ kind = \"rk4\" }"),
+        nve("\"forest_ruth\""),
+        nve("{ name = \"forest_ruth\" }"),
+        message("ensemble = \"langevin\"\nintegrator = { kind = \"forest_ruth\" }"),
+        message("ensemble = \"nvt\""),
+        message("ensemble = \"NPT\""),
+        message("ensemble = \"langevine\""),
+        message("ensemble = \"bussi\"\nfriction_per_ps = 1.0"),
+    ];
+    insta::assert_snapshot!(messages.join("\n"));
+}

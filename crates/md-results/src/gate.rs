@@ -1,0 +1,294 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Stage;
+
+/// Which of several measurements on one molecule counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// The largest.
+    Largest,
+    /// The smallest.
+    Smallest,
+}
+
+/// Whether the control is asked for a gate. It knows its molecules by the order of their atoms, and refuses other systems:
+/// other orders, two molecules, pairs; it has one implementation, and was not fitted to frequencies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Control {
+    Asked,
+    Exempt,
+}
+
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    stage: Stage,
+    counts: Counts,
+    control: Control,
+}
+
+/// The gates: identifier, name in `results.json`, unit, stage that measures it, which of several counts, and whether the
+/// control is asked.
+macro_rules! gates {
+    ($($id:ident, $name:literal, $unit:literal, $stage:ident, $counts:ident, $control:ident;)*) => {
+        /// A property of the energy surface, by its name in `results.json`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub enum GateId {
+            $(
+                #[doc = concat!("`", $name, "`, in ", $unit, ".")]
+                $id,
+            )*
+        }
+
+        impl GateId {
+            /// All of them.
+            pub const ALL: &'static [GateId] = &[$(GateId::$id),*];
+
+            const fn row(self) -> Row {
+                match self {
+                    $(GateId::$id => Row {
+                        name: $name,
+                        unit: $unit,
+                        stage: Stage::$stage,
+                        counts: Counts::$counts,
+                        control: Control::$control,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+gates! {
+    Repeatability, "repeatability_energy", "eV, eV/Å", Gates, Largest, Asked;
+    ForceGradient, "force_gradient", "eV/Å", Gates, Largest, Asked;
+    StructureGradient, "structure_gradient", "eV/Å", Gates, Largest, Asked;
+    LoopWork, "loop_work", "eV", Gates, Largest, Asked;
+    Kink, "kink", "eV/Å", Gates, Largest, Asked;
+    RotationEnergy, "rotation_energy", "eV", Gates, Largest, Asked;
+    RotationForce, "rotation_force", "eV/Å", Gates, Largest, Asked;
+    ReflectionEnergy, "reflection_energy", "eV", Gates, Largest, Asked;
+    TranslationEnergy, "translation_energy", "eV", Gates, Largest, Asked;
+    TranslationForce, "translation_force", "eV/Å", Gates, Largest, Asked;
+    PermutationEnergy, "permutation_energy", "eV", Gates, Largest, Exempt;
+    PermutationForce, "permutation_force", "eV/Å", Gates, Largest, Exempt;
+    ExtensivityEnergy, "extensivity_energy", "eV", Gates, Largest, Exempt;
+    ExtensivityForce, "extensivity_force", "eV/Å", Gates, Largest, Exempt;
+    NetForce, "net_force", "eV/Å", Gates, Largest, Asked;
+    NetTorque, "net_torque", "eV", Gates, Largest, Asked;
+    RayEnergyJump, "ray_energy_jump", "eV", Gates, Largest, Asked;
+    RayForceJump, "ray_force_jump", "eV/Å", Gates, Largest, Asked;
+    DimerEnergyJump, "dimer_energy_jump", "eV", Gates, Largest, Exempt;
+    DimerForceJump, "dimer_force_jump", "eV/Å", Gates, Largest, Exempt;
+    DimerWall, "dimer_wall", "eV", Gates, Smallest, Exempt;
+    DimerHole, "dimer_hole", "eV", Gates, Largest, Exempt;
+    DimerDeepHole, "dimer_deep_hole", "eV", Gates, Largest, Exempt;
+    DimerFlips, "dimer_flips", "", Gates, Largest, Exempt;
+    DimerTortuosity, "dimer_tortuosity", "", Gates, Largest, Exempt;
+    PrecisionForce, "precision_force", "eV/Å", Gates, Largest, Asked;
+    PrecisionDrift, "precision_drift", "meV/atom/ps", Gates, Largest, Asked;
+    EquivalenceEnergy, "equivalence_energy", "eV", Gates, Largest, Exempt;
+    EquivalenceForce, "equivalence_force", "eV/Å", Gates, Largest, Exempt;
+    RelaxedBonds, "relaxed_bonds", "Å", Minimum, Largest, Asked;
+    ImaginaryMode, "imaginary_mode", "1/cm", Minimum, Largest, Asked;
+    HessianAsymmetry, "hessian_asymmetry", "eV/Å²", Minimum, Largest, Asked;
+    FrequencyError, "frequency_error", "%", Minimum, Largest, Exempt;
+}
+
+impl GateId {
+    /// Its name in `results.json`, such as `rotation_energy`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Unit of its values.
+    pub const fn unit(self) -> &'static str {
+        self.row().unit
+    }
+
+    /// The stage that measures it.
+    pub fn stage(self) -> Stage {
+        self.row().stage
+    }
+
+    /// Which of several measurements on one molecule counts.
+    pub fn counts(self) -> Counts {
+        self.row().counts
+    }
+
+    /// Whether the control is asked for it.
+    pub fn is_asked_of_control(self) -> bool {
+        self.row().control == Control::Asked
+    }
+}
+
+impl fmt::Display for GateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for GateId {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = GateId::ALL.iter().copied().find(|id| id.name() == name);
+        found.ok_or_else(|| format!("there is no gate '{name}': a newer mdproof may have written it"))
+    }
+}
+
+impl TryFrom<String> for GateId {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<GateId> for String {
+    fn from(id: GateId) -> Self {
+        id.name().to_owned()
+    }
+}
+
+/// A property of the energy surface, measured on one molecule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Which.
+    pub id: GateId,
+    /// Model.
+    pub model: String,
+    /// Molecule; [`ELEMENT_PAIRS`](crate::ELEMENT_PAIRS) for what is a property of the model alone.
+    pub molecule: String,
+    /// Measured value; absent when it was not finite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Error of the measurement itself, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
+    /// Unit.
+    pub unit: String,
+    /// Where the value was found: a frame, a pair of elements, a distance.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Why there is nothing to measure, where that is so: a model with one implementation has no other to be compared
+    /// with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_applicable: Option<String>,
+}
+
+impl Gate {
+    /// A measurement, with its own error (NaN where unknown) in the unit of the gate. A value that is not finite is the
+    /// worst there is.
+    pub fn new(id: GateId, model: &str, molecule: &str, value: f64, error: f64, detail: &str) -> Self {
+        Gate {
+            id,
+            model: model.to_owned(),
+            molecule: molecule.to_owned(),
+            value: Some(value).filter(|v| v.is_finite()),
+            standard_error: Some(error).filter(|e| e.is_finite()),
+            unit: id.unit().to_owned(),
+            detail: detail.to_owned(),
+            not_applicable: None,
+        }
+    }
+
+    /// That there is nothing to measure, and why.
+    pub fn not_applicable(id: GateId, model: &str, molecule: &str, reason: &str) -> Self {
+        let nothing = Gate::new(id, model, molecule, f64::NAN, f64::NAN, "");
+        Gate { not_applicable: Some(reason.to_owned()), ..nothing }
+    }
+
+    /// Of two measurements of one gate on one molecule the one that counts.
+    ///
+    /// The largest of values that are known to an error each is at least the largest lower bound, and at most the largest
+    /// upper one: where these are of two measurements, it is known to that interval alone.
+    #[must_use]
+    pub fn worse(self, other: Gate) -> Gate {
+        if other.not_applicable.is_some() {
+            return self;
+        }
+        if self.not_applicable.is_some() {
+            return other;
+        }
+        // No value means that it was not finite, which is the worst.
+        let (Some(value), Some(new)) = (self.value, other.value) else {
+            return if self.value.is_none() { self } else { other };
+        };
+        if self.id.counts() == Counts::Smallest {
+            return if new < value { other } else { self };
+        }
+        let (error, new_error) = (self.standard_error.unwrap_or(0.0), other.standard_error.unwrap_or(0.0));
+        let (low, high) = (value - error, value + error);
+        let (new_low, new_high) = (new - new_error, new + new_error);
+        if low >= new_low && high >= new_high {
+            return self;
+        }
+        if new_low >= low && new_high >= high {
+            return other;
+        }
+        let (low, high) = (low.max(new_low), high.max(new_high));
+        let detail = if new > value { other.detail } else { self.detail.clone() };
+        Gate { value: Some(0.5 * (low + high)), standard_error: Some(0.5 * (high - low)), detail, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(id: GateId, value: f64, error: f64, detail: &str) -> Gate {
+        Gate::new(id, "m", "water", value, error, detail)
+    }
+
+    #[test]
+    fn worse_keeps_the_interval_that_holds_the_largest() {
+        let mut known = gate(GateId::Kink, 2.0, 0.5, "a");
+        let mut add = |value: f64, error: f64, detail: &str| {
+            known = known.clone().worse(gate(GateId::Kink, value, error, detail));
+            (known.value, known.standard_error, known.detail.clone())
+        };
+        assert_eq!(add(1.0, 0.25, "b"), (Some(2.0), Some(0.5), "a".to_owned()));
+        assert_eq!(add(4.0, 0.5, "c"), (Some(4.0), Some(0.5), "c".to_owned()));
+        // Another one may be as large as 9, and the largest is 3.5 at least.
+        assert_eq!(add(3.0, 6.0, "d"), (Some(6.25), Some(2.75), "c".to_owned()));
+        assert_eq!(add(7.0, f64::NAN, "e"), (Some(8.0), Some(1.0), "e".to_owned()));
+        assert_eq!(add(f64::NAN, 1.0, "f"), (None, Some(1.0), "f".to_owned()));
+        assert_eq!(add(9.0, 1.0, "g"), (None, Some(1.0), "f".to_owned()));
+    }
+
+    #[test]
+    fn worse_keeps_the_smallest_where_that_counts() {
+        let of = |values: [f64; 3]| {
+            values
+                .map(|v| gate(GateId::DimerWall, v, f64::NAN, ""))
+                .into_iter()
+                .reduce(Gate::worse)
+                .unwrap()
+                .value
+        };
+        assert_eq!(of([3.0, 1.0, 2.0]), Some(1.0));
+        assert_eq!(of([3.0, f64::NAN, 2.0]), None);
+    }
+
+    #[test]
+    fn worse_prefers_a_measurement_to_none() {
+        let none = Gate::not_applicable(GateId::EquivalenceForce, "m", "water", "one implementation");
+        let measured = gate(GateId::EquivalenceForce, f64::NAN, f64::NAN, "");
+        assert_eq!(none.clone().worse(measured.clone()), measured);
+        assert_eq!(measured.clone().worse(none), measured);
+    }
+
+    #[test]
+    fn ids_are_read_by_their_names_and_no_other() {
+        for id in GateId::ALL {
+            assert_eq!(id.name().parse(), Ok(*id));
+        }
+        let unknown = serde_json::from_str::<GateId>("\"spin\"").unwrap_err().to_string();
+        assert!(unknown.contains("there is no gate 'spin'"), "{unknown}");
+    }
+}
