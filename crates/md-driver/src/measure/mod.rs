@@ -1,6 +1,6 @@
-//! What is measured of a model beside its runs: one [`Stage`] per file.
+//! What is measured of a model beside its runs: one `Stage` per file.
 //!
-//! To add a stage, write its file and name it in [`STAGES`]. The scheduler (`campaign::runner`) then shows its progress,
+//! To add a stage, write its file and name it in `STAGES`. The scheduler (`campaign::runner`) then shows its progress,
 //! stores what it finds, isolates its panics, falls back to the CPU, leaves to a shard what is the shard's and tells
 //! `--dry-run` what it costs.
 
