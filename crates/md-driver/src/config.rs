@@ -3,6 +3,7 @@
 mod code;
 mod criteria;
 mod file;
+mod names;
 mod own;
 mod reader;
 mod runs;
@@ -20,8 +21,9 @@ use md_model::Precision;
 use md_results::{CriteriaSet, Verdict};
 use serde::{Deserialize, Serialize};
 
+use names::is_name;
 pub use own::{MakeIntegrator, MakePotential, Own, OwnIntegrator, OwnPotential};
-use reader::{Reader, is_name};
+use reader::Reader;
 
 /// What is wrong with a campaign file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,12 +2,22 @@
 
 use std::error::Error;
 
-use crate::campaign::Halt;
 use crate::config::ConfigError;
 use crate::plan::PlanError;
 
 /// An error with its causes.
 type Source = Box<dyn Error + Send + Sync>;
+
+/// Why a campaign stops before its end. What it has measured is kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Halt {
+    /// The user or the system asked for it.
+    #[error("interrupted")]
+    Interrupted,
+    /// What was measured cannot be kept.
+    #[error("{0:#}")]
+    Storage(anyhow::Error),
+}
 
 /// Why a campaign cannot be opened, run or joined.
 #[derive(Debug, thiserror::Error)]

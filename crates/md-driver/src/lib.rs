@@ -19,6 +19,7 @@ pub mod plan;
 pub mod progress;
 pub mod provenance;
 pub mod record;
+mod start;
 
 pub use error::CampaignError;
 

@@ -262,6 +262,22 @@ pub fn shard_of<'a>(
     Ok(groups.iter().map(kept).filter(|g| !g.runs.is_empty()).collect())
 }
 
+/// The plan as far as `filters` ask for it, and the shard of it that is run, where it is not the whole. `atoms` are those of
+/// each molecule.
+///
+/// # Errors
+/// As [`plan`], [`only`] and [`shard_of`].
+pub fn in_shard<'c>(
+    config: &'c Config,
+    atoms: &[usize],
+    filters: &[Filter],
+    shard: Option<Shard>,
+) -> Result<(Vec<Group<'c>>, Option<Vec<Group<'c>>>), PlanError> {
+    let groups = only(config, plan(config)?, filters)?;
+    let own = shard.map(|shard| shard_of(&groups, atoms, shard)).transpose()?;
+    Ok((groups, own))
+}
+
 /// One run of a grid. `replica` may lie beyond those that the grid asks for.
 pub fn planned(
     config: &Config,

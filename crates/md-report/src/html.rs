@@ -12,6 +12,7 @@ mod criteria;
 mod figure;
 mod findings;
 mod forces;
+mod items;
 mod panels;
 mod runs;
 mod scans;

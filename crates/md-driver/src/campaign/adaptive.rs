@@ -2,21 +2,13 @@
 
 use md_results::{DecidableBy, Results};
 
-use super::dynamics::RelaxedMolecules;
+use super::ran::Cut;
 use super::runner::Runner;
-use super::store::Halt;
 use crate::config::Ensemble;
+use crate::error::Halt;
 use crate::frames::VisitedRun;
 use crate::plan::{Group, planned};
-
-/// How long runs are allowed to be, and why not as long as planned.
-#[derive(Debug, Clone)]
-pub(super) struct Cut {
-    /// At most so long, ps.
-    pub(super) duration_ps: f64,
-    /// Why.
-    pub(super) reason: String,
-}
+use crate::start::RelaxedMolecules;
 
 impl Runner<'_> {
     /// How long runs may be: a model that no dynamics can save has short ones.

@@ -2,36 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use md_core::{Fate, Integrator, Limits, Observer, Potential, State, System};
-use md_dynamics::{Course, RunError, RunOptions, Scheme, advance};
+use anyhow::Result;
+use md_core::{Fate, Limits, Observer, Potential, System};
+use md_dynamics::{Course, RunError, RunOptions, advance};
 use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
-use md_results::{Run, RunFate, Series};
+use md_results::RunFate;
 use serde::{Deserialize, Serialize};
 
-use super::adaptive::Cut;
-use super::dynamics::{Start, integrator, start_systems};
+use super::ran::{Cut, Ran, TRAJECTORIES};
 use super::runner::Runner;
-use super::store::Halt;
 use super::watch::StageTicker;
 use crate::config::{self, RunConfig};
-use crate::frames::{Visited, VisitedFrame};
+use crate::error::Halt;
+use crate::frames::Visited;
 use crate::plan::PlannedRun;
 use crate::record::Recorder;
+use crate::start::{Motion, Moving, Start, integrator, start_systems};
 
 /// Steps are made for about so long before anybody asks whether to stop: an interrupt is noticed within it.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Folder of trajectories in the output folder.
-pub(super) const TRAJECTORIES: &str = "trajectories";
-
-/// What came of one run.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Ran {
-    pub(super) run: Run,
-    pub(super) frames: Vec<VisitedFrame>,
-    pub(super) series: Vec<Series>,
-}
 
 /// Runs in progress, with all that there is to know to continue with them.
 #[derive(Serialize, Deserialize)]
@@ -46,36 +35,6 @@ enum Phase {
     /// With the thermostat that prepares them.
     Preparing(Box<Moving>),
     Running(Box<Running>),
-}
-
-/// Systems that move.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Moving {
-    pub(super) state: State,
-    pub(super) integrator: Motion,
-    pub(super) course: Course,
-}
-
-/// An integrator, with what can be stored of it.
-#[derive(Serialize, Deserialize)]
-pub(super) enum Motion {
-    /// One of `md_dynamics`, with all that it holds.
-    Stored(Scheme),
-    /// One that the program brings: it has no state beyond its time step, and is made again.
-    Own(#[serde(skip)] Option<Box<dyn Integrator>>),
-}
-
-impl Motion {
-    /// The integrator.
-    ///
-    /// # Errors
-    /// One of the program's own that was read back and not made again.
-    pub(super) fn get(&mut self) -> Result<&mut dyn Integrator> {
-        match self {
-            Motion::Stored(scheme) => Ok(scheme),
-            Motion::Own(own) => Ok(own.as_mut().context("the integrator was not made again")?.as_mut()),
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,24 +7,18 @@ use std::time::Duration;
 
 use md_core::{Integrator, Potential, PotentialError, StepError};
 
-use super::options::{CampaignOptions, Session};
-use super::{Begin, Campaign, Forecast, forecast};
+use super::forecast::{Forecast, forecast};
+use super::options::{CampaignOptions, Output, Session};
+use super::whole::Campaign;
 use crate::config::{Config, Own, OwnIntegrator, OwnPotential};
 use crate::error::CampaignError;
 use crate::progress::{Progress, Quiet};
 
-/// Where a campaign writes what it measures.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Nowhere: [`Campaign::run`] returns it.
-    Memory,
-    /// A folder: `results.json`, frames, trajectories, and all that is needed to resume.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What may be there.
-        begin: Begin,
-    },
+impl<'p> Campaign<'p> {
+    /// A campaign from its parts.
+    pub fn builder() -> CampaignBuilder<'p> {
+        CampaignBuilder::default()
+    }
 }
 
 /// Builds a [`Campaign`].
@@ -139,12 +133,17 @@ impl<'p> CampaignBuilder<'p> {
     /// Bad input, and what the potentials return.
     pub fn forecast(self) -> Result<Forecast, CampaignError> {
         let config = self.checked_config()?;
-        Ok(forecast::forecast(&config, &self.options, self.progress)?)
+        Ok(forecast(&config, &self.options, self.progress)?)
     }
 
     fn checked_config(&self) -> Result<Config, CampaignError> {
         let mut config = match &self.config {
             Some(config) => config.clone().with_own(&self.own)?,
+            None if self.options.config.as_os_str().is_empty() => {
+                return Err(Config::new("none", 0)
+                    .error("no campaign: give CampaignBuilder::config or options")
+                    .into());
+            }
             None => self.options.load_config(&self.own)?,
         };
         config.use_device(self.options.device);

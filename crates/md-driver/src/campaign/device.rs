@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::runner::Runner;
-use super::store::{Halt, Panicked, isolated};
+use super::store::{Panicked, isolated};
 use crate::config::{Device, ModelConfig};
+use crate::error::Halt;
 use crate::in_full;
 use crate::models::{self, LoadedModel};
 

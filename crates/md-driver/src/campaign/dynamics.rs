@@ -1,56 +1,17 @@
 //! The runs of one model.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use md_core::units::FS_PER_PS;
-use md_core::{Limits, Potential, State, System, mechanics};
-use md_dynamics::{
-    Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
-};
-use md_results::{Results, Run, RunFate};
+use md_results::{Run, RunFate};
 
-use super::adaptive::Cut;
-use super::batch::{Motion, Moving, Ran};
+use super::ran::{Cut, Ran, RanGroup};
 use super::runner::Runner;
-use super::store::{Halt, Panicked, isolated};
-use crate::config::{Config, Ensemble, Integrator, RunConfig};
-use crate::frames::VisitedRun;
+use super::store::{Panicked, isolated};
+use crate::config::RunConfig;
+use crate::error::Halt;
 use crate::in_full;
-pub(super) use crate::measure::RelaxedMolecules;
-use crate::measure::View;
-use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun};
-
-/// Friction of the thermostat that prepares an NVE run, 1/ps: it forgets the start within half a picosecond.
-const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
-
-/// Where a run starts: the geometry, and the limits that end it.
-pub(super) struct Start<'a> {
-    pub(super) system: System,
-    pub(super) structure: &'a System,
-    pub(super) limits: Limits,
-}
-
-/// Why a run cannot start: what it is, and why.
-pub(super) type NotStarted = (RunFate, String);
-
-/// What came of a group of runs, in the order of its plan.
-pub(super) struct RanGroup(Vec<Ran>);
-
-impl RanGroup {
-    /// Adds it to what there is.
-    pub(super) fn enter(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
-        for Ran { run, frames, series } in self.0 {
-            visited.push(VisitedRun {
-                run: run.id.clone(),
-                molecule: run.molecule.clone(),
-                temperature_k: run.temperature_k,
-                frames,
-            });
-            results.runs.push(run);
-            results.series.extend(series);
-        }
-    }
-}
+use crate::start::{NotStarted, RelaxedMolecules, Start, start};
 
 impl Runner<'_> {
     /// Makes the runs of one group, those in lock step that are not made yet, and keeps some of the frames they visit.
@@ -184,108 +145,4 @@ impl Runner<'_> {
 /// Name of a run as a part of the campaign.
 fn part(run: &PlannedRun, steps: u64) -> String {
     format!("{}, {steps} steps", run.id)
-}
-
-/// Where a run starts, or why it cannot: its molecule came apart in the relaxation, or could not be relaxed.
-fn start<'a>(
-    config: &Config,
-    molecules: &'a [LoadedMolecule],
-    grid: &RunConfig,
-    planned: &PlannedRun,
-    relaxed: &RelaxedMolecules,
-) -> Result<Start<'a>, NotStarted> {
-    let structure = &molecules[planned.molecule].system;
-    let system = match relaxed.get(&planned.molecule) {
-        _ if !grid.relax => structure.clone(),
-        Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) => {
-            return Err((RunFate::Diverged, format!("during relaxation: {reason}")));
-        }
-        Some(relaxed) => relaxed.system.clone(),
-        None => return Err((RunFate::Failed, "the molecule could not be relaxed".to_owned())),
-    };
-    let hottest_k = grid.ramp_to_k.unwrap_or(planned.temperature_k).max(planned.temperature_k);
-    let degrees_of_freedom = mechanics::internal_degrees_of_freedom(system.masses_amu(), system.positions());
-    let max_temperature_k = config.limits.max_temperature_k(hottest_k, degrees_of_freedom);
-    let limits = Limits::for_molecule(structure, config.limits.bond_ratio, max_temperature_k);
-    Ok(Start { system, structure, limits })
-}
-
-/// The systems with their initial velocities, and the thermostat that prepares them.
-pub(super) fn start_systems(
-    grid: &RunConfig,
-    planned: &[&PlannedRun],
-    starts: &[&Start<'_>],
-    potential: &mut dyn Potential,
-) -> Result<Moving> {
-    let systems: Vec<System> = starts.iter().map(|s| s.system.clone()).collect();
-    let mut state = State::at_rest(&systems, potential)?;
-    let temperatures: Vec<f64> = planned.iter().map(|r| r.temperature_k).collect();
-    let seeds: Vec<u64> = planned.iter().map(|r| r.seed).collect();
-    let options = VelocityOptions { exact_temperature: grid.exact_temperature };
-    md_dynamics::thermalise(&mut state, &temperatures, &seeds, &options)?;
-    let kind = ThermostatKind::Langevin { friction_per_ps: PREPARATION_FRICTION_PER_PS };
-    let scheme = thermostat(kind, None, grid, planned, &state)?;
-    let course = Course::new(&state);
-    Ok(Moving { state, integrator: Motion::Stored(scheme), course })
-}
-
-/// The state that a run of the model begins with, and its limits; `None` where it does not begin.
-///
-/// # Errors
-/// What the potential returns.
-pub(crate) fn begin(
-    cx: &View<'_>,
-    group: &Group<'_>,
-    run: &PlannedRun,
-    potential: &mut dyn Potential,
-) -> Result<Option<(State, Limits)>> {
-    let Ok(start) = start(cx.config, cx.molecules, group.config, run, cx.relaxed) else { return Ok(None) };
-    let state = prepare(group.config, run, &start, potential)?;
-    Ok(state.map(|state| (state, start.limits)))
-}
-
-/// The state that a run begins with; `None` where it diverges while it is prepared.
-fn prepare(
-    grid: &RunConfig,
-    planned: &PlannedRun,
-    start: &Start<'_>,
-    potential: &mut dyn Potential,
-) -> Result<Option<State>> {
-    let Moving { mut state, mut integrator, .. } = start_systems(grid, &[planned], &[start], potential)?;
-    if grid.equilibration_steps > 0 {
-        let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
-        md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
-        state.reset_clock();
-    }
-    Ok((state.batch().n_systems() == 1).then_some(state))
-}
-
-/// The integrator of a grid.
-pub(super) fn integrator(grid: &RunConfig, planned: &[&PlannedRun], state: &State) -> Result<Motion> {
-    match (grid.ensemble, &grid.integrator) {
-        (Ensemble::Nve, Integrator::Kind(kind)) => Ok(Motion::Stored(kind.build(grid.timestep_fs)?)),
-        (Ensemble::Nve, Integrator::Own(own)) => Ok(Motion::Own(Some((own.make)(grid.timestep_fs)?))),
-        (Ensemble::Thermostat(kind), _) => {
-            Ok(Motion::Stored(thermostat(kind, grid.ramp_to_k, grid, planned, state)?))
-        }
-    }
-}
-
-fn thermostat(
-    kind: ThermostatKind,
-    ramp_to_k: Option<f64>,
-    grid: &RunConfig,
-    planned: &[&PlannedRun],
-    state: &State,
-) -> Result<Scheme> {
-    let duration_fs = grid.steps as f64 * grid.timestep_fs;
-    let targets: Vec<Target> = planned
-        .iter()
-        .map(|run| match ramp_to_k {
-            Some(to_k) => Target::Ramp { from_k: run.temperature_k, to_k, duration_fs },
-            None => Target::Constant(run.temperature_k),
-        })
-        .collect();
-    let seeds: Vec<u64> = planned.iter().map(|r| r.thermostat_seed).collect();
-    kind.build(grid.timestep_fs, &targets, &seeds, state).context("the thermostat cannot be set up")
 }

@@ -20,18 +20,18 @@ use md_model::Precision;
 use md_probe::analytic::LennardJones;
 use md_results::{Stage as StageId, Verdict};
 
-use super::batch::Moving;
-use super::dynamics::{Start, integrator, start_systems};
+use super::blank::nothing_yet;
+use super::inputs::Inputs;
 use super::options::CampaignOptions;
-use super::{Inputs, in_shard, nothing_yet};
 use crate::config::{Config, Device, Implementation, ModelConfig, ModelSource, RunConfig};
 use crate::frames::{VisitedFrame, VisitedRun};
-use crate::measure::{Cost, Needs, Output, RelaxedMolecules, STAGES, Stage, Subject, View, speed};
+use crate::measure::{Cost, Needs, Output, STAGES, Stage, Subject, View, speed};
 use crate::models::{self, LoadedModel};
 use crate::molecule::LoadedMolecule;
-use crate::plan::{Group, PlannedRun, groups_of, molecules_of};
+use crate::plan::{Group, PlannedRun, groups_of, in_shard, molecules_of};
 use crate::progress::Progress;
 use crate::record::Recorder;
+use crate::start::{Moving, RelaxedMolecules, Start, integrator, start_systems};
 
 /// Time that one measurement takes, at least.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -107,7 +107,8 @@ pub(super) fn forecast(
     let Inputs { config, molecules, models: mut loaded, labels, .. } = Inputs::read(config, options)?;
     let config = &config;
     let results = nothing_yet(config, options, &molecules);
-    let (groups, own) = in_shard(config, &molecules, options)?;
+    let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
+    let (groups, own) = in_shard(config, &atoms, &options.only, options.shard)?;
     let planned = own.as_ref().unwrap_or(&groups);
     let mut rehearsals = Rehearsals::default();
     let mut models = Vec::new();

@@ -7,13 +7,13 @@ use md_core::System;
 use md_results::{Failure, Role, Stage};
 
 use super::options::CampaignOptions;
-use super::{in_shard, store};
+use super::store;
 use crate::config::Config;
 use crate::frames::Labels;
 use crate::labels::Sample;
 use crate::models::LoadedModel;
 use crate::molecule::{LoadedMolecule, load_molecule};
-use crate::plan::{Group, molecules_of, plan};
+use crate::plan::{Group, in_shard, molecules_of, plan};
 use crate::{frames, in_full, models};
 
 /// All that a campaign reads.
@@ -94,7 +94,8 @@ impl Inputs {
                 Err(error) => return Err(error),
             }
         }
-        let (groups, _) = in_shard(&config, &molecules, options)?;
+        let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
+        let (groups, _) = in_shard(&config, &atoms, &options.only, options.shard)?;
         let read = |file| load_labels(&config, &molecules, file);
         let labels = options.labels.as_deref().map(read).transpose()?.unwrap_or_default();
         for (index, model) in loaded.iter_mut().enumerate() {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use md_results::Results;
 
-use super::batch::TRAJECTORIES;
 use super::identity::Identity;
-use super::options::{CampaignOptions, Session};
+use super::options::{Begin, CampaignOptions, Output, Session};
+use super::ran::TRAJECTORIES;
 use super::store::{self, FOLDER, Store};
-use super::{Begin, Campaign, Output};
+use super::whole::Campaign;
 use crate::config::Own;
 use crate::error::CampaignError;
 use crate::progress::Progress;

@@ -68,6 +68,31 @@ impl CampaignOptions {
     }
 }
 
+/// How a campaign begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// In a folder that holds no results yet.
+    New,
+    /// Where it stands, if it has begun in that folder.
+    Resume,
+    /// Anew, beside what the folder may hold.
+    Beside,
+}
+
+/// Where a campaign writes what it measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Nowhere: `Campaign::run` returns it.
+    Memory,
+    /// A folder: `results.json`, frames, trajectories, and all that is needed to resume.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What may be there.
+        begin: Begin,
+    },
+}
+
 /// How a process runs a campaign. Nothing that is measured depends on it.
 #[derive(Debug, Clone)]
 pub struct Session {

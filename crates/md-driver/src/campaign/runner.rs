@@ -7,16 +7,17 @@ use md_core::System;
 use md_dynamics::{RelaxOptions, Relaxed};
 use md_results::{Failure, Results, Run, Stage as StageId};
 
-use super::dynamics::RelaxedMolecules;
-use super::store::{Halt, Store, isolated};
+use super::store::{Store, isolated};
 use super::watch::Watch;
 use crate::config::Config;
+use crate::error::Halt;
 use crate::frames::{self, Labels, VisitedRun};
 use crate::in_full;
 use crate::measure::{Needs, Output, STAGES, Stage, View};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, molecules_of};
+use crate::start::RelaxedMolecules;
 
 /// One model going through the campaign.
 pub(super) struct Runner<'a> {

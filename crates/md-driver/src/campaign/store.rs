@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::options::Session;
+use crate::error::Halt;
 use crate::provenance;
 
 /// Folder of a campaign's state in its output folder.
@@ -27,17 +28,6 @@ pub const FOLDER: &str = "resume";
 const PARTS: &str = "parts.journal";
 const RUNS: &str = "runs.state";
 const LOCK: &str = "lock";
-
-/// Why a campaign stops before its end. What it has measured is kept.
-#[derive(Debug, thiserror::Error)]
-pub enum Halt {
-    /// The user or the system asked for it.
-    #[error("interrupted")]
-    Interrupted,
-    /// What was measured cannot be kept.
-    #[error("{0:#}")]
-    Storage(anyhow::Error),
-}
 
 /// The state of a campaign: in its output folder, which belongs to this process alone while it lives, or in memory, where
 /// nothing needs to be kept, since nobody asks twice.

@@ -8,9 +8,18 @@ use md_probe::analytic::Control;
 use md_results::{Failure, RunFate, Stage, Verdict};
 use tempfile::TempDir;
 
+use std::path::{Path, PathBuf};
+
+use md_results::Results;
+
+use super::blank::nothing_yet;
+use super::runner::{Part, Runner};
+use super::watch::Watch;
 use super::*;
-use crate::config::Own;
-use crate::progress::Quiet;
+use crate::config::{Config, Own};
+use crate::error::CampaignError;
+use crate::plan::plan;
+use crate::progress::{Progress, Quiet};
 
 /// How a potential fails.
 #[derive(Clone, Copy, PartialEq)]

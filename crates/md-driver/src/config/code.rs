@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use md_core::units::FS_PER_PS;
 use md_io::trajectory::Compression;
-use md_model::Precision;
-use md_results::{CriteriaSet, PRODUCTION, Verdict};
+use md_results::{CriteriaSet, PRODUCTION};
 
 use super::criteria::defaults;
-use super::reader::{DEFAULT_FRAMES_PER_RUN, NAME_RULE, is_name};
+use super::names::{NAME_RULE, is_name};
+use super::own::add_own;
+use super::reader::DEFAULT_FRAMES_PER_RUN;
 use super::{
-    AdaptiveConfig, Config, ConfigError, Device, Ensemble, Implementation, Integrator, LimitsConfig,
-    ModelConfig, ModelSource, MoleculeConfig, Own, OwnPotential, RunConfig,
+    AdaptiveConfig, Config, ConfigError, Ensemble, Integrator, LimitsConfig, MoleculeConfig, Own, RunConfig,
 };
 
 /// Stands for the file in messages about a campaign that has none.
@@ -133,22 +133,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-/// Gives the model of that name its potential; adds it, where there is none.
-pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
-    let source = ModelSource::Own(potential.clone());
-    match models.iter_mut().find(|m| m.name == potential.name) {
-        Some(model) => (model.source, model.precision) = (source, Precision::F64),
-        None => models.push(ModelConfig {
-            name: potential.name.clone(),
-            source,
-            precision: Precision::F64,
-            implementation: Implementation::default(),
-            device: Device::default(),
-            expect: Verdict::Approved,
-        }),
     }
 }
 

@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
-use super::reader::{Reader, unknown};
+use super::names::unknown;
+use super::reader::Reader;
 
 /// Most uses: each has all criteria, for every model and molecule.
 const MOST_USES: usize = 100;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use md_core::{Integrator, Potential, PotentialError, StepError};
 use md_dynamics::IntegratorKind;
+use md_model::Precision;
+use md_results::Verdict;
 
-use super::reader::{NAME_RULE, is_name};
+use super::names::{NAME_RULE, is_name};
+use super::{Device, Implementation, ModelConfig, ModelSource};
 
 /// What a program brings to a campaign beside its file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,3 +81,19 @@ macro_rules! known_by_name {
 }
 
 known_by_name!(OwnPotential, OwnIntegrator);
+
+/// Gives the model of that name its potential; adds it, where there is none.
+pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
+    let source = ModelSource::Own(potential.clone());
+    match models.iter_mut().find(|m| m.name == potential.name) {
+        Some(model) => (model.source, model.precision) = (source, Precision::F64),
+        None => models.push(ModelConfig {
+            name: potential.name.clone(),
+            source,
+            precision: Precision::F64,
+            implementation: Implementation::default(),
+            device: Device::default(),
+            expect: Verdict::Approved,
+        }),
+    }
+}

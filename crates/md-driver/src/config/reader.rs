@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use md_results::Verdict;
 use toml::Spanned;
 
-use super::code::add_own;
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
+use super::names::{NAME_RULE, is_name, shown, unknown};
+use super::own::add_own;
 use super::{
     AdaptiveConfig, Config, ConfigError, Device, Implementation, LimitsConfig, ModelArgument, ModelConfig,
     ModelSource, MoleculeConfig, Own,
@@ -23,9 +24,8 @@ const MOST_FRAMES_PER_RUN: usize = 10_000;
 /// Most replicas added while a check is undecided.
 const MOST_EXTRA_REPLICAS: u32 = 10_000;
 
-/// Characters of the longest message, and of the longest piece of the file in one.
+/// Characters of the longest message.
 const MOST_MESSAGE: usize = 2000;
-const MOST_SHOWN: usize = 80;
 
 /// The text of a campaign file and where it came from.
 pub(super) struct Reader<'a> {
@@ -267,52 +267,6 @@ impl Reader<'_> {
     fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
-}
-
-pub(super) const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', begins with a letter or digit and has at most \
-                         64 characters: it becomes part of file names";
-
-/// Whether `name` can be part of a file name anywhere.
-pub(super) fn is_name(name: &str) -> bool {
-    name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
-}
-
-/// The first `most` characters of `text`, in one line. Characters that could steer a terminal are replaced.
-fn shown(text: &str, most: usize) -> String {
-    let mut chars = text.chars().map(|c| match c {
-        '\n' => ' ',
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
-        c => c,
-    });
-    let mut start: String = chars.by_ref().take(most).collect();
-    start.extend(chars.next().map(|_| '…'));
-    start
-}
-
-pub(super) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let found = shown(found, MOST_SHOWN);
-    let list = known.join(", ");
-    match nearest(&found, known) {
-        Some(near) => format!("unknown {what} '{found}': did you mean '{near}'? (known: {list})"),
-        None => format!("unknown {what} '{found}' (known: {list})"),
-    }
-}
-
-fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|k| (similarity(&found.to_lowercase(), &k.to_lowercase()), *k))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, k)| k)
-}
-
-/// From 0 to 1. A part of a longer name, such as `verlet`, means that name.
-fn similarity(found: &str, known: &str) -> f64 {
-    let part = if found.len() >= 4 && known.contains(found) { 0.9 } else { 0.0 };
-    strsim::jaro_winkler(found, known).max(part)
 }
 
 /// What the parser says, as a person wants it. Of "unknown field `x`, expected one of `a`, `b`" that is the nearest one.

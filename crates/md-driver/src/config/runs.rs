@@ -8,7 +8,8 @@ use md_io::trajectory::Compression;
 use toml::Spanned;
 
 use super::file::{ListOfNames, RunTable};
-use super::reader::{Reader, unknown};
+use super::names::unknown;
+use super::reader::Reader;
 use super::{ConfigError, Ensemble, Integrator, ModelConfig, MoleculeConfig, RunConfig};
 
 /// Most runs of a campaign: each has its record in the results.

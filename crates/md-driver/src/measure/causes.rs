@@ -9,7 +9,6 @@ use md_probe::analytic::Control;
 use md_results::{Cause, EnergyPart, Experiment, PRODUCTION, Role, Run, RunFate, Status};
 
 use super::{Cost, Needs, Output, Stage, Subject, View};
-use crate::campaign::begin;
 use crate::models::LoadedModel;
 use crate::plan::planned;
 
@@ -55,7 +54,7 @@ impl Stage for Causes {
     ) -> Result<()> {
         let Subject::Run { group, planned, molecule } = subject else { return Ok(()) };
         let Some(run) = cx.results.runs.iter().find(|run| run.id == planned.id) else { return Ok(()) };
-        let Some((state, limits)) = begin(cx, group, planned, model.potential.as_mut())? else {
+        let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
             return Ok(());
         };
         let timestep_fs = group.config.timestep_fs;

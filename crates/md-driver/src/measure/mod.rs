@@ -15,11 +15,8 @@ pub mod speed;
 mod surface;
 mod timesteps;
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
-use md_core::{Element, System, Vec3};
-use md_dynamics::Relaxed;
+use md_core::{Element, Limits, Potential, State, System, Vec3};
 use md_results::{
     Attribution, Comparison, ELEMENT_PAIRS, Evaluation, Relaxation, Results, Role, Series, Shift, Speed,
     TimestepLadder,
@@ -31,6 +28,7 @@ use crate::frames::{Labels, VisitedRun};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun};
+use crate::start::{self, RelaxedMolecules};
 use gates::Gates;
 
 /// All stages, in the order in which they are measured.
@@ -47,9 +45,6 @@ pub(crate) const STAGES: [&dyn Stage; 11] = [
     &reference_dynamics::ReferenceDynamics,
     &speed::SpeedOfModel,
 ];
-
-/// Relaxed molecules by their index in the campaign.
-pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
 
 /// What a stage needs before it can be measured, which says when that is, and by which shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +122,19 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The state that a run of the model begins with, and its limits; `None` where it does not begin.
+    ///
+    /// # Errors
+    /// What the potential returns.
+    fn begin(
+        &self,
+        group: &Group<'_>,
+        run: &PlannedRun,
+        potential: &mut dyn Potential,
+    ) -> Result<Option<(State, Limits)>> {
+        start::begin(self.config, self.molecules, self.relaxed, (group.config, run), potential)
+    }
+
     /// The molecules that the model runs, in the order of the campaign.
     pub(crate) fn molecules_run(&self) -> Vec<usize> {
         crate::plan::molecules_of(self.groups.iter())

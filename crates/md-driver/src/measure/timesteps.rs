@@ -5,7 +5,6 @@ use md_attribution::{LadderOptions, timestep_ladder};
 use md_results::{TimestepLadder, TimestepRung};
 
 use super::{Cost, Needs, Output, Stage, Subject, View};
-use crate::campaign::begin;
 use crate::config::Ensemble;
 use crate::models::LoadedModel;
 use crate::plan::PlannedRun;
@@ -52,7 +51,7 @@ impl Stage for Timesteps {
         out: &mut Output,
     ) -> Result<()> {
         let Subject::Run { group, planned, .. } = subject else { return Ok(()) };
-        let Some((state, limits)) = begin(cx, group, planned, model.potential.as_mut())? else {
+        let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
             return Ok(());
         };
         let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };

@@ -4,7 +4,7 @@ use md_results::{Attribution, Stage, TimestepLadder, number, with_unit};
 use serde_json::json;
 
 use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
-use super::panels::{Item, Pair, Table};
+use super::items::{Item, Pair, Table};
 
 const DRIFT: &str = "meV/atom/ps";
 

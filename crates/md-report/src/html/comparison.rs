@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::figure::{Axis, Figure, Figures, colour, points, with};
 use super::file_name;
-use super::panels::{Item, Table};
+use super::items::{Item, Table};
 use crate::side_by_side::{SideBySide, candidates, side_by_side, speed, timed_on};
 
 /// The table of models, and the molecule that its speeds are of.

@@ -3,7 +3,7 @@
 use md_results::{Envelope, FailureMode, Model, Results, Role, Verdict, number, with_unit};
 use serde::Serialize;
 
-use super::panels::Table;
+use super::items::Table;
 use crate::words::stage;
 
 /// The verdict on a model.

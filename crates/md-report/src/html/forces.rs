@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, colour, line, points, with};
 use super::file_name;
-use super::panels::{Item, Pair, Table};
+use super::items::{Item, Pair, Table};
 
 const FORCE: &str = "eV/Å";
 const STAGES: [Stage; 1] = [Stage::Evaluation];

@@ -6,7 +6,7 @@ use md_results::{PRODUCTION, Run, RunFate, Series, Stage, number, series_id, wit
 use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
-use super::panels::{Item, Pair, Table};
+use super::items::{Item, Pair, Table};
 use super::trajectories::{broke, ended};
 
 /// Criterion with the bound on a drift.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
 use super::file_name;
-use super::panels::{Item, Pair, Records, Table};
+use super::items::{Item, Pair, Records, Table};
 
 /// Energies beyond this are the wall, or the hole behind it: far from what two atoms meet.
 const DIMER_RANGE_EV: f64 = 20.0;

@@ -1,0 +1,264 @@
+//! A campaign from its first model to its last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use md_results::{LeftOut, Performance, Results};
+
+use super::blank::nothing_yet;
+use super::identity::Identity;
+use super::inputs::Inputs;
+use super::options::{Begin, CampaignOptions, Output, Session};
+use super::runner::{Part, Runner};
+use super::store::{self, Store};
+use super::watch::Watch;
+use crate::config::Config;
+use crate::error::{CampaignError, Halt};
+use crate::measure::speed;
+use crate::plan::{Group, groups_of, in_shard, plan};
+use crate::progress::Progress;
+use crate::{frames, models, provenance};
+
+/// A campaign with all that it reads, ready to run.
+///
+/// ```no_run
+/// use md_driver::campaign::{Begin, Campaign, CampaignOptions, Output};
+///
+/// let campaign = Campaign::builder()
+///     .options(CampaignOptions::new("campaign.toml"))
+///     .output(Output::Folder { path: "out".into(), begin: Begin::New })
+///     .open()?;
+/// let results = campaign.run()?;
+/// println!("{}", results.models[0].summary);
+/// # Ok::<(), md_driver::CampaignError>(())
+/// ```
+pub struct Campaign<'p> {
+    out: Option<PathBuf>,
+    options: CampaignOptions,
+    pub(super) store: Store,
+    pub(super) identity: Identity,
+    pub(super) inputs: Inputs,
+    progress: &'p dyn Progress,
+}
+
+impl<'p> Campaign<'p> {
+    /// The folder it writes to, where it does: the one that was asked for, or one beside it ([`Begin::Beside`]).
+    pub fn folder(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    pub(super) fn open(
+        config: &Config,
+        options: &CampaignOptions,
+        output: &Output,
+        session: &Session,
+        progress: &'p dyn Progress,
+    ) -> Result<Self> {
+        let now = Identity::new(config, options)?;
+        let options = options.clone();
+        let (out, begin) = match output {
+            Output::Memory => {
+                let inputs = Inputs::read(config, &options)?;
+                let store = Store::in_memory(session);
+                return Ok(Campaign { out: None, options, store, identity: now, inputs, progress });
+            }
+            Output::Folder { path, begin } => (path, *begin),
+        };
+        let begun = Identity::read(&out.join(store::FOLDER))?;
+        let holds_results = begun.is_some() || out.join(md_results::FILE).exists();
+        let place = out.display();
+        match (begin, begun) {
+            (Begin::Resume, Some(begun)) => {
+                let differences = begun.differences(&now);
+                if !differences.is_empty() {
+                    bail!(
+                        "{place}: its results were begun with other inputs:\n  {}\nrestore these inputs to resume, or start over beside it \
+                         with --force-new",
+                        differences.join("\n  ")
+                    );
+                }
+                let inputs = Inputs::read(config, &options)?;
+                let store = Store::resume(out, session)?;
+                tracing::info!("resuming in {place}: {} stage results are stored", store.n_results());
+                if begun.cpu != now.cpu {
+                    let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
+                    tracing::warn!(
+                        "the campaign began on a CPU called {}, this is {}: last digits may differ",
+                        name(&begun.cpu),
+                        name(&now.cpu)
+                    );
+                }
+                Ok(Campaign { out: Some(out.clone()), options, store, identity: begun, inputs, progress })
+            }
+            (Begin::Resume, None) if holds_results => bail!(
+                "{place} holds results, but no state to resume from: choose another --out, or start over beside them with --force-new"
+            ),
+            (Begin::New, _) if holds_results => bail!(
+                "{place} already holds results: resume with --resume, start over beside them with --force-new, or choose another \
+                 --out"
+            ),
+            _ => {
+                let out = if holds_results { beside(out) } else { out.clone() };
+                let inputs = Inputs::read(config, &options)?;
+                let store = Store::create(&out, &now, session)?;
+                Ok(Campaign { out: Some(out), options, store, identity: now, inputs, progress })
+            }
+        }
+    }
+
+    /// Runs the campaign and judges its models. What it measures is written to its folder, where it has one, as it comes:
+    /// `results.json`, `md_performance_results.json`, frames and, where it asks for them, `trajectories/`.
+    ///
+    /// A model that fails in one run does not stop the others.
+    ///
+    /// # Errors
+    /// [`CampaignError::Interrupted`] when it was asked to stop; [`CampaignError::Storage`] when what it measures cannot be
+    /// stored; a plan of which nothing is left.
+    pub fn run(self) -> Result<Results, CampaignError> {
+        Ok(self.run_inner()?)
+    }
+
+    pub(super) fn run_inner(self) -> Result<Results> {
+        let Campaign { out, options, store, mut identity, inputs, progress } = self;
+        let out = out.as_deref();
+        let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
+        let config = &config;
+        let atoms: Vec<usize> = molecules.iter().map(|m| m.record.atoms).collect();
+        let (groups, own) = in_shard(config, &atoms, &options.only, options.shard)?;
+        let mine = own.as_ref().unwrap_or(&groups);
+        let is_run = |index: usize| mine.iter().any(|g| g.model == index);
+        let named: Vec<usize> = (0..config.models.len()).filter(|&index| is_run(index)).collect();
+        let names: Vec<String> = named.iter().map(|&index| config.models[index].name.clone()).collect();
+        let mut results = nothing_yet(config, &options, &molecules);
+        results.campaign.started.clone_from(&identity.started);
+        results.campaign.left_out = left_out(config, mine)?;
+        results.failures = failures;
+        results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
+        // All of them from the start, so that a campaign that is killed says what it has not looked at.
+        results.models = named
+            .iter()
+            .map(|&index| md_results::Model {
+                molecules: asked[index].clone(),
+                ..loaded[index]
+                    .as_ref()
+                    .map_or_else(|| models::unloaded(&config.models[index]), |m| m.record.clone())
+            })
+            .collect();
+        if let Some(out) = out {
+            // What a campaign that is resumed has visited is stored elsewhere.
+            frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?;
+        }
+        save(&mut results, out)?;
+        let watch = Watch::new(progress, &results, &names, out);
+        for (place, index) in named.into_iter().enumerate() {
+            if let Some(loaded) = &mut loaded[index] {
+                let groups = groups_of(index, &groups);
+                let shard = own.as_ref().map(|own| groups_of(index, own));
+                let mut runner = Runner {
+                    config,
+                    index,
+                    loaded_for: &loaded_for[index],
+                    molecules: &molecules,
+                    labels: &labels,
+                    model: loaded,
+                    store: &store,
+                    out,
+                    watch: &watch,
+                };
+                runner.measure(Part { groups: &groups, shard: shard.as_deref() }, &mut results)?;
+                let record = &mut results.models[place];
+                // A device may have failed on the way.
+                record.device.clone_from(&loaded.record.device);
+                record.device_note.clone_from(&loaded.record.device_note);
+            }
+            save(&mut results, out)?;
+            watch.model_is_done(&results.models[place]);
+        }
+        results.machine = store.get_or_compute("machine", || Ok(speed::machine()))??;
+        speed::relate_to_machine(&mut results.speed, &results.machine);
+        results.campaign.finished = provenance::now();
+        save(&mut results, out)?;
+        if let Some(out) = out {
+            identity.finished = true;
+            identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
+        }
+        watch.finish();
+        store.finish();
+        Ok(results)
+    }
+
+    /// Whether a process runs a campaign in the folder `out` now.
+    pub fn is_running(out: &Path) -> bool {
+        store::is_locked(out)
+    }
+
+    /// The folder of the campaign called `name` that began last in `parent`; `None` where there is none.
+    pub fn latest(parent: &Path, name: &str) -> Option<PathBuf> {
+        let folders = std::fs::read_dir(parent).ok()?.flatten().map(|entry| entry.path());
+        let begun = folders.filter_map(|folder| {
+            let identity = Identity::read(&folder.join(store::FOLDER)).ok()??;
+            (identity.campaign == name).then_some((identity.started, folder))
+        });
+        begun.max().map(|(_, folder)| folder)
+    }
+}
+
+/// The first of `out-2`, `out-3`, ... that does not exist.
+fn beside(out: &Path) -> PathBuf {
+    let name = |n: usize| {
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-{n}"));
+        out.with_file_name(name)
+    };
+    let mut n = 2;
+    while name(n).exists() {
+        n += 1;
+    }
+    name(n)
+}
+
+/// The runs of the whole plan that are not among `mine`, of the models that are.
+fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
+    let made: BTreeSet<&str> = mine.iter().flat_map(|g| &g.runs).map(|run| run.id.as_str()).collect();
+    let models: BTreeSet<usize> = mine.iter().map(|g| g.model).collect();
+    let whole = plan(config)?;
+    let mut replicas: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+    for group in whole.iter().filter(|g| models.contains(&g.model)) {
+        for run in group.runs.iter().filter(|run| !made.contains(run.id.as_str())) {
+            // Kelvins are ordered by their bits, since they are positive.
+            let condition =
+                (run.model, run.molecule, group.config.ensemble.name(), run.temperature_k.to_bits());
+            replicas.entry(condition).or_default().insert(run.replica);
+        }
+    }
+    let named =
+        |((model, molecule, ensemble, kelvins), replicas): ((usize, usize, &str, u64), BTreeSet<u32>)| {
+            LeftOut {
+                model: config.models[model].name.clone(),
+                molecule: config.molecules[molecule].name.clone(),
+                ensemble: ensemble.to_owned(),
+                temperature_k: f64::from_bits(kelvins),
+                replicas: replicas.into_iter().collect(),
+            }
+        };
+    Ok(replicas.into_iter().map(named).collect())
+}
+
+/// Judges what has been measured so far and writes it where there is a folder, so that a later failure loses nothing.
+fn save(results: &mut Results, out: Option<&Path>) -> Result<(), Halt> {
+    let devices = |of: fn(&md_results::Model) -> Option<&String>| {
+        let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();
+        if named.is_empty() { "cpu".to_owned() } else { named.into_iter().collect::<Vec<_>>().join(", ") }
+    };
+    results.provenance.device_requested = devices(|m| m.device_requested.as_ref());
+    results.provenance.device_used = devices(|m| m.device.as_ref());
+    speed::relate_to_first(results);
+    md_criteria::judge(results);
+    let Some(out) = out else { return Ok(()) };
+    let performance = Performance::of(results);
+    results
+        .write(&out.join(md_results::FILE))
+        .and_then(|()| md_results::write_json(&out.join("md_performance_results.json"), &performance))
+        .map_err(|error| Halt::Storage(error.into()))
+}

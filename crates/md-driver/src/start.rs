@@ -1,0 +1,166 @@
+//! How runs start: from which geometry, with which velocities, by which integrator.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use md_core::{Limits, Potential, State, System, mechanics};
+use md_dynamics::{
+    Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
+};
+use md_results::RunFate;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Ensemble, Integrator, RunConfig};
+use crate::molecule::LoadedMolecule;
+use crate::plan::PlannedRun;
+
+/// Relaxed molecules by their index in the campaign.
+pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
+
+/// Friction of the thermostat that prepares an NVE run, 1/ps: it forgets the start within half a picosecond.
+const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
+
+/// Where a run starts: the geometry, and the limits that end it.
+pub(crate) struct Start<'a> {
+    pub(crate) system: System,
+    pub(crate) structure: &'a System,
+    pub(crate) limits: Limits,
+}
+
+/// Why a run cannot start: what it is, and why.
+pub(crate) type NotStarted = (RunFate, String);
+
+/// Systems that move.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Moving {
+    pub(crate) state: State,
+    pub(crate) integrator: Motion,
+    pub(crate) course: Course,
+}
+
+/// An integrator, with what can be stored of it.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Motion {
+    /// One of `md_dynamics`, with all that it holds.
+    Stored(Scheme),
+    /// One that the program brings: it has no state beyond its time step, and is made again.
+    Own(#[serde(skip)] Option<Box<dyn md_core::Integrator>>),
+}
+
+impl Motion {
+    /// The integrator.
+    ///
+    /// # Errors
+    /// One of the program's own that was read back and not made again.
+    pub(crate) fn get(&mut self) -> Result<&mut dyn md_core::Integrator> {
+        match self {
+            Motion::Stored(scheme) => Ok(scheme),
+            Motion::Own(own) => Ok(own.as_mut().context("the integrator was not made again")?.as_mut()),
+        }
+    }
+}
+
+/// Where a run starts, or why it cannot: its molecule came apart in the relaxation, or could not be relaxed.
+pub(crate) fn start<'a>(
+    config: &Config,
+    molecules: &'a [LoadedMolecule],
+    grid: &RunConfig,
+    planned: &PlannedRun,
+    relaxed: &RelaxedMolecules,
+) -> Result<Start<'a>, NotStarted> {
+    let structure = &molecules[planned.molecule].system;
+    let system = match relaxed.get(&planned.molecule) {
+        _ if !grid.relax => structure.clone(),
+        Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) => {
+            return Err((RunFate::Diverged, format!("during relaxation: {reason}")));
+        }
+        Some(relaxed) => relaxed.system.clone(),
+        None => return Err((RunFate::Failed, "the molecule could not be relaxed".to_owned())),
+    };
+    let hottest_k = grid.ramp_to_k.unwrap_or(planned.temperature_k).max(planned.temperature_k);
+    let degrees_of_freedom = mechanics::internal_degrees_of_freedom(system.masses_amu(), system.positions());
+    let max_temperature_k = config.limits.max_temperature_k(hottest_k, degrees_of_freedom);
+    let limits = Limits::for_molecule(structure, config.limits.bond_ratio, max_temperature_k);
+    Ok(Start { system, structure, limits })
+}
+
+/// The systems with their initial velocities, and the thermostat that prepares them.
+pub(crate) fn start_systems(
+    grid: &RunConfig,
+    planned: &[&PlannedRun],
+    starts: &[&Start<'_>],
+    potential: &mut dyn Potential,
+) -> Result<Moving> {
+    let systems: Vec<System> = starts.iter().map(|s| s.system.clone()).collect();
+    let mut state = State::at_rest(&systems, potential)?;
+    let temperatures: Vec<f64> = planned.iter().map(|r| r.temperature_k).collect();
+    let seeds: Vec<u64> = planned.iter().map(|r| r.seed).collect();
+    let options = VelocityOptions { exact_temperature: grid.exact_temperature };
+    md_dynamics::thermalise(&mut state, &temperatures, &seeds, &options)?;
+    let kind = ThermostatKind::Langevin { friction_per_ps: PREPARATION_FRICTION_PER_PS };
+    let scheme = thermostat(kind, None, grid, planned, &state)?;
+    let course = Course::new(&state);
+    Ok(Moving { state, integrator: Motion::Stored(scheme), course })
+}
+
+/// The state that a run of the model begins with, and its limits; `None` where it does not begin.
+///
+/// # Errors
+/// What the potential returns.
+pub(crate) fn begin(
+    config: &Config,
+    molecules: &[LoadedMolecule],
+    relaxed: &RelaxedMolecules,
+    (grid, run): (&RunConfig, &PlannedRun),
+    potential: &mut dyn Potential,
+) -> Result<Option<(State, Limits)>> {
+    let Ok(start) = start(config, molecules, grid, run, relaxed) else { return Ok(None) };
+    let state = prepare(grid, run, &start, potential)?;
+    Ok(state.map(|state| (state, start.limits)))
+}
+
+/// The state that a run begins with; `None` where it diverges while it is prepared.
+fn prepare(
+    grid: &RunConfig,
+    planned: &PlannedRun,
+    start: &Start<'_>,
+    potential: &mut dyn Potential,
+) -> Result<Option<State>> {
+    let Moving { mut state, mut integrator, .. } = start_systems(grid, &[planned], &[start], potential)?;
+    if grid.equilibration_steps > 0 {
+        let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
+        md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
+        state.reset_clock();
+    }
+    Ok((state.batch().n_systems() == 1).then_some(state))
+}
+
+/// The integrator of a grid.
+pub(crate) fn integrator(grid: &RunConfig, planned: &[&PlannedRun], state: &State) -> Result<Motion> {
+    match (grid.ensemble, &grid.integrator) {
+        (Ensemble::Nve, Integrator::Kind(kind)) => Ok(Motion::Stored(kind.build(grid.timestep_fs)?)),
+        (Ensemble::Nve, Integrator::Own(own)) => Ok(Motion::Own(Some((own.make)(grid.timestep_fs)?))),
+        (Ensemble::Thermostat(kind), _) => {
+            Ok(Motion::Stored(thermostat(kind, grid.ramp_to_k, grid, planned, state)?))
+        }
+    }
+}
+
+fn thermostat(
+    kind: ThermostatKind,
+    ramp_to_k: Option<f64>,
+    grid: &RunConfig,
+    planned: &[&PlannedRun],
+    state: &State,
+) -> Result<Scheme> {
+    let duration_fs = grid.steps as f64 * grid.timestep_fs;
+    let targets: Vec<Target> = planned
+        .iter()
+        .map(|run| match ramp_to_k {
+            Some(to_k) => Target::Ramp { from_k: run.temperature_k, to_k, duration_fs },
+            None => Target::Constant(run.temperature_k),
+        })
+        .collect();
+    let seeds: Vec<u64> = planned.iter().map(|r| r.thermostat_seed).collect();
+    kind.build(grid.timestep_fs, &targets, &seeds, state).context("the thermostat cannot be set up")
+}
