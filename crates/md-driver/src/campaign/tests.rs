@@ -225,6 +225,20 @@ fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
 }
 
 #[test]
+fn watch_calls_a_stage_over_that_came_to_its_end_and_no_other() {
+    let folder = folder();
+    let (options, config, _) = opened(&folder);
+    let results = nothing_yet(&config, &options, &[]);
+    let watch = Watch::new(&Quiet, &results, &["m".to_owned()], Some(folder.path()));
+    drop(watch.stage("m", "broken off", 2));
+    watch.stage("m", "finished", 1).finish();
+    let file = folder.path().join(md_results::progress::FILE);
+    let progress = md_results::progress::CampaignProgress::read(&file).unwrap();
+    let over: Vec<bool> = progress.models[0].stages.iter().map(|stage| stage.over).collect();
+    assert_eq!(over, [false, true]);
+}
+
+#[test]
 fn is_running_asks_the_lock_of_the_folder() {
     let folder = folder();
     let (options, _, out) = opened(&folder);
