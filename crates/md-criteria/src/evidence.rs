@@ -370,7 +370,8 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
         };
         return missing(s, id.stage(), || usual.to_owned());
     };
-    if let Some(reason) = &gate.not_applicable {
+    // A value speaks for itself, whatever stands beside it.
+    if let (Some(reason), None) = (&gate.not_applicable, gate.value) {
         return Finding::NotApplicable(reason.clone());
     }
     Finding::Value {

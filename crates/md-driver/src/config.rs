@@ -281,7 +281,7 @@ impl Ensemble {
     }
 
     /// Name of the ensemble at constant energy.
-    pub const NVE: &str = "nve";
+    pub const NVE: &str = md_results::Run::NVE;
 }
 
 /// How runs at constant energy move.

@@ -383,7 +383,9 @@ fn one_sided(model: &Model, other: &Model) -> OneSided {
 
 /// Whether the second check has no measurement any more. What is not finite has no value, and fails.
 fn is_lost(before: &Check, after: &Check) -> bool {
-    let ended = |check: &Check| check.value.is_some() || check.status == Status::Fail;
+    let ended = |check: &Check| {
+        check.status != Status::NotApplicable && (check.value.is_some() || check.status == Status::Fail)
+    };
     let was_skipped = before.status == Status::Skipped;
     !ended(after) && (ended(before) || !was_skipped && after.status == Status::Skipped)
 }

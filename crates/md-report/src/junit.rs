@@ -118,7 +118,9 @@ mod tests {
             fixtures::check("rmse", "undecided", Some(0.21), 0.2),
             fixtures::check("rmse", "skipped", None, 0.2),
             fixtures::check("rmse", "pass", Some(0.1), 0.2),
+            fixtures::check("equivalence", "not_applicable", None, 0.2),
         ];
+        checks[5]["reason"] = json!("one implementation");
         checks[1]["molecule"] = json!("<methane> & \"co\"");
         checks[2]["to_decide"] = json!("about 3 more replicas would decide");
         checks[3]["reason"] = json!("no reference");
@@ -129,12 +131,12 @@ mod tests {
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];
 
         let report = Report::deserialize_from_str(&junit(&results, &definitions).unwrap()).unwrap();
-        assert_eq!((report.tests, report.failures, report.errors), (7, 2, 0));
+        assert_eq!((report.tests, report.failures, report.errors), (8, 2, 0));
         let counts: Vec<_> =
             report.test_suites.iter().map(|s| (s.name.as_str(), s.tests, s.failures, s.skipped)).collect();
         let expected = [
             ("tiny.verdict", 1, 0, 0),
-            ("tiny.production", 4, 2, 1),
+            ("tiny.production", 5, 2, 2),
             ("tiny.screening", 1, 0, 0),
             ("empty.verdict", 1, 0, 0),
         ];
@@ -157,6 +159,7 @@ mod tests {
             ("threshold", "kink of the energy = 2 (limit: <= 0.001 eV), <methane> & \"co\": the structure"),
             ("undecided", "rmse = 0.21 (limit: <= 0.2 eV), water: about 3 more replicas would decide"),
             ("", "no reference"),
+            ("not_applicable", "one implementation"),
         ]
         .map(|(kind, message)| (kind.to_owned(), message.to_owned()));
         assert_eq!(pairs, expected);

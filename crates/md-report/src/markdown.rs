@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_says_what_is_not_applicable_and_why() {
+        let mut check = fixtures::check("equivalence", "not_applicable", None, 0.2);
+        check["reason"] = json!("one implementation");
+        let results = fixtures::results(vec![fixtures::model("own", json!([check]))]);
+        let text = markdown(&results, &[]).unwrap();
+        for line in [
+            "- own: equivalence NOT APPLICABLE: one implementation",
+            "Checks of all models and uses: 0 PASS, 0 FAIL, 0 UNDECIDED, 0 SKIPPED, 1 NOT APPLICABLE.",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
     fn a_report_has_what_decides_and_what_is_missing() {
         let definitions =
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];

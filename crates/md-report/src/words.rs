@@ -194,11 +194,21 @@ mod tests {
                 check("rmse", "skipped", "no reference"),
                 check("drift", "skipped", "no run"),
                 check("kink", "pass", ""),
+                check("equivalence", "not_applicable", "one implementation"),
+                check("noise", "not_applicable", "no run"),
             ]),
         );
         let title = |key| if key == "mae" { "mean error" } else { key };
         let lines = skipped(model.checks.iter(), title);
-        assert_eq!(lines, ["rmse, mean error SKIPPED: no reference", "drift SKIPPED: no run"]);
+        assert_eq!(
+            lines,
+            [
+                "rmse, mean error SKIPPED: no reference",
+                "drift SKIPPED: no run",
+                "equivalence NOT APPLICABLE: one implementation",
+                "noise NOT APPLICABLE: no run",
+            ]
+        );
     }
 
     #[test]

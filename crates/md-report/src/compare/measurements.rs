@@ -37,7 +37,7 @@ impl Flip {
     /// Whether it passed and what is measured now does not decide.
     pub(super) fn is_open(&self) -> bool {
         self.before.status == Status::Pass
-            && matches!(self.after.status, Status::Undecided | Status::Skipped | Status::NotApplicable)
+            && matches!(self.after.status, Status::Undecided | Status::Skipped)
             && !is_lost(&self.before, &self.after)
     }
 }
@@ -88,7 +88,10 @@ pub(super) fn compare(before: &Model, after: &Model) -> Found {
     let mut measurements: BTreeMap<(&str, &str), Vec<Measurement<'_>>> = BTreeMap::new();
     for x in &before.checks {
         let Some(&y) = theirs.get(&question(x)) else { continue };
-        if let Some(direction) = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status)) {
+        // What is not applicable is neither better nor worse than what was measured: `one_sided` names it.
+        let both_apply = ![x.status, y.status].contains(&Status::NotApplicable);
+        let direction = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status));
+        if let Some(direction) = direction.filter(|_| both_apply) {
             found.flips.push(Flip { key: CheckKey::of(x), before: x.clone(), after: y.clone(), direction });
         }
         if x.value.is_none() || y.value.is_none() {

@@ -196,6 +196,28 @@ fn a_check_that_is_not_decided_any_more_is_not_comparable() {
 }
 
 #[test]
+fn what_is_not_applicable_any_more_is_neither_better_nor_worse_but_not_comparable() {
+    let not_applicable = |r: &mut Results| {
+        let check = &mut r.models[1].checks[4];
+        (check.status, check.value, check.interval, check.standard_error) =
+            (Status::NotApplicable, None, None, None);
+    };
+    for before in [Status::Pass, Status::Fail] {
+        let [mut a, mut b] = [campaign(), campaign()];
+        a.models[1].checks[4].status = before;
+        not_applicable(&mut b);
+        let changes = compare(&a, &b);
+        assert_eq!(changes.outcome, Outcome::NotComparable, "{before:?}: {:?}", changes.reasons);
+        assert!(tiny(&changes).flips.is_empty(), "{before:?}");
+        assert_eq!(tiny(&changes).only_before.checks.len(), 1, "{before:?}");
+        assert!(tiny(&compare(&b, &a)).flips.is_empty(), "the other way round");
+    }
+    let mut both = campaign();
+    not_applicable(&mut both);
+    assert!(tiny(&compare(&both, &both)).only_before.checks.is_empty());
+}
+
+#[test]
 fn a_measurement_must_differ_by_more_than_both_uncertainties() {
     let rmse = |value: f64| {
         move |r: &mut Results| {
@@ -387,7 +409,13 @@ fn a_check_that_fails_and_measures_worse_is_told_once() {
 }
 
 fn status() -> impl Strategy<Value = Status> {
-    prop::sample::select(vec![Status::Pass, Status::Fail, Status::Undecided, Status::Skipped])
+    prop::sample::select(vec![
+        Status::Pass,
+        Status::Fail,
+        Status::Undecided,
+        Status::Skipped,
+        Status::NotApplicable,
+    ])
 }
 
 /// The campaign with other values, errors, outcomes and speeds; some checks without a value, some left out.
