@@ -300,7 +300,7 @@ fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
         results.runs[0]
     );
     assert!(
-        output.stdout.contains("fails every use before its runs, which end after 0.02 ps"),
+        output.stdout.contains("had failed every use before its runs, which end after 0.02 ps"),
         "{}",
         output.stdout
     );

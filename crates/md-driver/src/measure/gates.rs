@@ -289,11 +289,12 @@ impl Gates {
                     (GateId::DimerTortuosity, scan.tortuosity, place),
                     (GateId::DimerEnergyJump, energy.size_ev, &at(energy.at_angstrom)),
                     (GateId::DimerForceJump, force.size_ev_per_angstrom, &at(force.at_angstrom)),
-                    (GateId::DimerWall, scan.wall_ev, place),
                 ] {
                     self.record(id, &pair, value, detail);
                     self.record(id, ELEMENT_PAIRS, value, detail);
                 }
+                self.record(GateId::DimerWall, &pair, scan.wall_ev, "");
+                self.record(GateId::DimerWall, ELEMENT_PAIRS, scan.wall_ev, place);
             }
         }
         Ok(())
