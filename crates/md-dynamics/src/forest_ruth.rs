@@ -1,5 +1,7 @@
 use md_core::{Integrator, Potential, State, StepError};
 
+use crate::verlet::{checked_timestep_fs, total_energies_ev};
+
 /// Coefficients ξ, λ and χ of the velocity version, from the paper.
 const XI: f64 = 0.164_498_651_557_576;
 const LAMBDA: f64 = -0.020_943_339_103_989_89;
@@ -31,11 +33,7 @@ impl ForestRuth {
     /// # Errors
     /// [`StepError::TimeStep`] unless the time step is positive and finite.
     pub fn new(timestep_fs: f64) -> Result<Self, StepError> {
-        if timestep_fs.is_finite() && timestep_fs > 0.0 {
-            Ok(ForestRuth { timestep_fs })
-        } else {
-            Err(StepError::TimeStep(timestep_fs))
-        }
+        Ok(ForestRuth { timestep_fs: checked_timestep_fs(timestep_fs)? })
     }
 }
 
@@ -63,9 +61,7 @@ impl Integrator for ForestRuth {
 
     /// The total energy, potential plus kinetic, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
-        (0..state.batch().n_systems())
-            .map(|s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s))
-            .collect()
+        total_energies_ev(state)
     }
 
     fn retain_systems(&mut self, _keep: &[usize]) {} // nothing is held per system

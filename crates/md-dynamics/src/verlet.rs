@@ -22,12 +22,20 @@ impl VelocityVerlet {
     /// # Errors
     /// [`StepError::TimeStep`] unless the time step is positive and finite.
     pub fn new(timestep_fs: f64) -> Result<Self, StepError> {
-        if timestep_fs.is_finite() && timestep_fs > 0.0 {
-            Ok(VelocityVerlet { timestep_fs })
-        } else {
-            Err(StepError::TimeStep(timestep_fs))
-        }
+        Ok(VelocityVerlet { timestep_fs: checked_timestep_fs(timestep_fs)? })
     }
+}
+
+/// A time step, if it is positive and finite, fs.
+pub(crate) fn checked_timestep_fs(timestep_fs: f64) -> Result<f64, StepError> {
+    let is_sensible = timestep_fs.is_finite() && timestep_fs > 0.0;
+    if is_sensible { Ok(timestep_fs) } else { Err(StepError::TimeStep(timestep_fs)) }
+}
+
+/// Potential plus kinetic energy of every system, eV: what a scheme in NVE conserves.
+pub(crate) fn total_energies_ev(state: &State) -> Vec<f64> {
+    let total = |s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s);
+    (0..state.batch().n_systems()).map(total).collect()
 }
 
 impl Integrator for VelocityVerlet {
@@ -67,9 +75,7 @@ impl Integrator for VelocityVerlet {
 
     /// The total energy, potential plus kinetic, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
-        (0..state.batch().n_systems())
-            .map(|s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s))
-            .collect()
+        total_energies_ev(state)
     }
 
     fn retain_systems(&mut self, _keep: &[usize]) {} // nothing is held per system

@@ -24,6 +24,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::Scheme;
 use crate::velocities::stream;
+use crate::verlet::checked_timestep_fs;
 
 /// The temperature that a thermostat holds a system at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -213,9 +214,7 @@ fn baths(
     state: &State,
 ) -> Result<Vec<Bath>, ThermostatError> {
     let positive = |x: f64| x.is_finite() && x > 0.0;
-    if !positive(timestep_fs) {
-        return Err(StepError::TimeStep(timestep_fs).into());
-    }
+    checked_timestep_fs(timestep_fs)?;
     let (what, value) = parameter;
     if !positive(value) {
         return Err(ThermostatError::Parameter { what, value });
