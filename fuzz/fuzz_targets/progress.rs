@@ -1,14 +1,9 @@
-//! Any text as `progress.json`, and what `mdproof status` says of it.
+//! See `bodies/progress.rs`, which the tests run on damaged files, too.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use md_results::progress::CampaignProgress;
+#[path = "../bodies/progress.rs"]
+mod body;
 
-fuzz_target!(|text: &str| {
-    let Ok(progress) = serde_json::from_str::<CampaignProgress>(text) else { return };
-    for alive in [false, true] {
-        let status = md_report::status(Some(&progress), None, &[], "2026-01-01T00:00:00Z", alive);
-        let _ = md_report::status::text(&status);
-        let _ = md_report::status::standup(&status);
-    }
-});
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| body::check(text));

@@ -52,7 +52,7 @@ fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
     let summary = &results.models.iter().find(|m| m.name == "random").unwrap().summary;
     assert!(texts[1].contains(summary.split(',').next().unwrap()), "{}", texts[1]);
     for id in ["energy", "temperature", "dimer", "rotation_scan", "cutoff_scan"] {
-        assert!(results.series.iter().any(|s| s.id == id && s.model == "random"), "{id}");
+        assert!(results.series.iter().any(|s| s.id.name() == id && s.model == "random"), "{id}");
     }
     files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
     let again = mdproof(["report".as_ref(), out.as_os_str()]);

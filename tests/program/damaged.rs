@@ -1,4 +1,10 @@
-//! Campaign and training files with a few faults: each is read, or refused with one message in no time.
+//! Campaign and training files with a few faults: each is read, or refused with one message in no time. Results and
+//! progress with a few faults: each that is read is judged and reported.
+
+#[path = "../../fuzz/bodies/progress.rs"]
+mod progress;
+#[path = "../../fuzz/bodies/results.rs"]
+mod results;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,6 +29,13 @@ const CAMPAIGNS: [&[u8]; 3] = [
 
 const TRAINING: [&[u8]; 2] =
     [include_bytes!("../../configs/train/demo.toml"), include_bytes!("../../configs/train/original.toml")];
+
+const RESULTS: [&[u8]; 2] = [
+    include_bytes!("../../fuzz/seeds/results/few.json"),
+    include_bytes!("../../fuzz/seeds/results/smoke.json"),
+];
+
+const PROGRESS: &[u8] = include_bytes!("../../fuzz/seeds/progress/two.json");
 
 /// Reads and plans. `path` is where its relative paths begin.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
@@ -57,6 +70,30 @@ proptest! {
             prop_assert!(error.to_string().starts_with("train.toml"), "{}", error);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(many_cases(1))]
+
+    #[test]
+    fn damaged_results_are_judged_and_reported(file in 0..RESULTS.len(), edits in edits(0..5)) {
+        results::check(&text(RESULTS[file], &edits));
+    }
+
+    #[test]
+    fn damaged_progress_is_reported(edits in edits(0..5)) {
+        progress::check(&text(PROGRESS, &edits));
+    }
+}
+
+/// The seeds themselves are read: with less nothing above would be judged or reported.
+#[test]
+fn seeds_of_results_and_progress_are_sound() {
+    for seed in RESULTS {
+        let text = std::str::from_utf8(seed).unwrap();
+        assert!(md_results::Results::parse(text, "results.json".as_ref()).is_ok(), "{text}");
+    }
+    assert!(serde_json::from_slice::<md_results::progress::CampaignProgress>(PROGRESS).is_ok());
 }
 
 /// A megabyte of one kind.

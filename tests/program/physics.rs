@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use md_model::{Checkpoint, Weights};
-use md_results::{Model, Results, RunFate, Status, Verdict};
+use md_results::{CauseKind, Model, Results, RunFate, Status, Verdict};
 
 use crate::support::{Output, mdproof, repository};
 
@@ -239,7 +239,7 @@ fn thermostats_ramps_and_preparation_are_run_and_judged() {
         ramp_survival_K = 900
     "#;
     let (_, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), runs);
-    let run = |ensemble: &str| results.runs.iter().find(|r| r.ensemble == ensemble).unwrap();
+    let run = |ensemble: &str| results.runs.iter().find(|r| r.ensemble.name() == ensemble).unwrap();
     let thermal = run("langevin").thermal.as_ref().unwrap();
     let error = thermal.temperature_standard_error_percent.unwrap();
     assert!(thermal.temperature_error_percent.abs() < 4.0 * error + 1.0, "{thermal:?}");
@@ -353,6 +353,6 @@ fn known_defects_of_public_checkpoints_are_found() {
             }
         }
         let broken = results.attributions.iter().find(|a| a.molecule == "water").unwrap();
-        assert_eq!(broken.causes[0].kind, "broken_bond", "{broken:?}");
+        assert_eq!(broken.causes[0].kind, CauseKind::BrokenBond, "{broken:?}");
     }
 }

@@ -45,9 +45,9 @@ fn main() -> ExitCode {
         Task::Snapshots => step(
             "snapshots",
             cargo()
-                .args(["test", "--package", "md-tests", "--package", "md-driver"])
+                .args(["test", "--package", "md-tests", "--package", "md-driver", "--package", "mdproof"])
                 .args(FEATURES)
-                .args(["--", "snapshots::", "numbers::"])
+                .args(["--", "snapshot", "numbers::", "campaign::tests::own::"])
                 .env("INSTA_UPDATE", "always"),
         ),
         Task::Cards => cards::write(&root()),

@@ -117,19 +117,6 @@ pub enum CauseKind {
 }
 
 impl CauseKind {
-    /// A name for files.
-    pub fn id(self) -> &'static str {
-        match self {
-            CauseKind::TimeStep => "time_step",
-            CauseKind::Precision => "precision",
-            CauseKind::Discontinuity => "discontinuity",
-            CauseKind::NotAGradient => "not_a_gradient",
-            CauseKind::Noise => "noise",
-            CauseKind::BrokenBond => "broken_bond",
-            CauseKind::Engine => "engine",
-        }
-    }
-
     /// What would fix it.
     pub fn remedy(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! From recorded evidence to one number per criterion.
 
-use md_results::{DecidableBy, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage};
+use md_results::{
+    DecidableBy, DistanceId, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage,
+};
 
 use super::{Finding, Subject, Uncertainty};
 use crate::statistics;
@@ -218,7 +220,7 @@ pub(super) fn thermostat(
     }
 }
 
-pub(super) fn comparison(s: &Subject<'_>, id: &str) -> Finding {
+pub(super) fn comparison(s: &Subject<'_>, id: DistanceId) -> Finding {
     let found = s
         .results
         .comparisons

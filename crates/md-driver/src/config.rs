@@ -70,6 +70,8 @@ pub struct Config {
     pub frames_per_run: usize,
     /// Criteria by use, defaults filled in.
     pub criteria: Vec<CriteriaSet>,
+    /// SHA-256 of all of it as the file was read; empty where it is built in code.
+    as_read: String,
 }
 
 impl Config {
@@ -275,13 +277,15 @@ impl Ensemble {
     /// Its name in the campaign file and in the results.
     pub fn name(self) -> &'static str {
         match self {
-            Ensemble::Nve => Ensemble::NVE,
+            Ensemble::Nve => "nve",
             Ensemble::Thermostat(kind) => kind.name(),
         }
     }
 
-    /// Name of the ensemble at constant energy.
-    pub const NVE: &str = md_results::Run::NVE;
+    /// As results have it.
+    pub(crate) fn record(self) -> md_results::Ensemble {
+        self.name().to_owned().into()
+    }
 }
 
 /// How runs at constant energy move.

@@ -5,7 +5,7 @@ use md_core::units::MEV_PER_EV;
 use md_core::{Element, Potential, System, mechanics};
 use md_metrics::{DecimatedSeries, Spectrum, histogram};
 use md_probe::DimerScan;
-use md_results::{Column, Series, series_id};
+use md_results::{Column, Series, SeriesId};
 use serde::{Deserialize, Serialize};
 
 /// Samples of a run, at most.
@@ -65,11 +65,11 @@ impl EnergyTrace {
         let [conserved, kinetic, potential] =
             [&self.conserved_ev, &self.kinetic_ev, &self.potential_ev].map(values);
         let Some(&first) = conserved.first() else { return Vec::new() };
-        let one = |id: &str, y: Vec<Column>| Series {
-            id: id.to_owned(),
+        let one = |id: SeriesId, y: Vec<Column>| Series {
+            id,
             model: model.to_owned(),
             molecule: molecule.to_owned(),
-            of: Some(run.to_owned()),
+            subject: Some(run.to_owned()),
             x: Column::new("time", "ps", times()),
             y,
         };
@@ -77,14 +77,14 @@ impl EnergyTrace {
         let unit = "meV/atom";
         [
             one(
-                series_id::ENERGY,
+                SeriesId::Energy,
                 vec![
                     Column::new("conserved energy, change", unit, from(&conserved, first)),
                     Column::new("kinetic energy, from its mean", unit, from(&kinetic, mean(&kinetic))),
                     Column::new("potential energy, from its mean", unit, from(&potential, mean(&potential))),
                 ],
             ),
-            one(series_id::TEMPERATURE, vec![Column::new("kinetic temperature", "K", temperature)]),
+            one(SeriesId::Temperature, vec![Column::new("kinetic temperature", "K", temperature)]),
         ]
         .into_iter()
         .filter(is_finite)
@@ -105,22 +105,22 @@ pub fn force_errors([model, molecule, file]: [&str; 3], pairs: &[[f64; 2]]) -> V
     let inside = errors.iter().map(|e| e.clamp(-reach + 0.5 * width, reach - 0.5 * width));
     let counts = histogram(inside, (-reach, reach), BINS);
     let sample = || pairs.iter().step_by(pairs.len().div_ceil(POINTS));
-    let one = |id: &str, x: Column, y: Column| Series {
-        id: id.to_owned(),
+    let one = |id: SeriesId, x: Column, y: Column| Series {
+        id,
         model: model.to_owned(),
         molecule: molecule.to_owned(),
-        of: Some(file.to_owned()),
+        subject: Some(file.to_owned()),
         x,
         y: vec![y],
     };
     vec![
         one(
-            series_id::FORCE_PARITY,
+            SeriesId::ForceParity,
             Column::new("reference force component", "eV/Å", sample().map(|p| p[1])),
             Column::new("predicted force component", "eV/Å", sample().map(|p| p[0])),
         ),
         one(
-            series_id::FORCE_ERROR_HISTOGRAM,
+            SeriesId::ForceErrorHistogram,
             Column::new("error of a force component", "eV/Å", middles((-reach, reach), BINS)),
             Column::new("force components", "", counts.into_iter().map(|n| n as f64)),
         ),
@@ -140,10 +140,10 @@ pub fn bond_lengths([model, molecule]: [&str; 2], of_model: &[f64], of_reference
         histogram(lengths.iter().copied(), range, BINS).into_iter().map(move |n| n as f64 * per_count)
     };
     Some(Series {
-        id: series_id::BOND_LENGTHS.to_owned(),
+        id: SeriesId::BondLengths,
         model: model.to_owned(),
         molecule: molecule.to_owned(),
-        of: None,
+        subject: None,
         x: Column::new("bond length", "Å", middles(range, BINS)),
         y: vec![
             Column::new("model", "1/Å", density(of_model)),
@@ -166,10 +166,10 @@ pub fn spectra([model, molecule]: [&str; 2], of_model: &Spectrum, of_reference: 
         sums
     };
     Series {
-        id: series_id::SPECTRUM.to_owned(),
+        id: SeriesId::Spectrum,
         model: model.to_owned(),
         molecule: molecule.to_owned(),
-        of: None,
+        subject: None,
         x: Column::new("wavenumber", "1/cm", middles((0.0, SPECTRUM_TO_PER_CM), bins)),
         y: vec![
             Column::new("model", "cm", density(of_model)),
@@ -182,10 +182,10 @@ pub fn spectra([model, molecule]: [&str; 2], of_model: &Spectrum, of_reference: 
 pub fn dimer(model: &str, [a, b]: [Element; 2], scan: &DimerScan) -> Option<Series> {
     let apart_ev = scan.points.last()?[1];
     let series = Series {
-        id: series_id::DIMER.to_owned(),
+        id: SeriesId::Dimer,
         model: model.to_owned(),
         molecule: format!("{}-{}", a.symbol(), b.symbol()),
-        of: None,
+        subject: None,
         x: Column::new("distance", "Å", scan.points.iter().map(|p| p[0])),
         y: vec![Column::new("energy", "eV", scan.points.iter().map(|p| p[1] - apart_ev))],
     };
@@ -202,20 +202,20 @@ pub fn scans(
     system: &System,
     reach_angstrom: f64,
 ) -> Result<Vec<Series>> {
-    let one = |id: &str, x: (&str, &str), y: &str, points: &[[f64; 2]]| Series {
-        id: id.to_owned(),
+    let one = |id: SeriesId, x: (&str, &str), y: &str, points: &[[f64; 2]]| Series {
+        id,
         model: model.to_owned(),
         molecule: molecule.to_owned(),
-        of: None,
+        subject: None,
         x: Column::new(x.0, x.1, points.iter().map(|p| p[0])),
         y: vec![Column::new(y, "eV", points.iter().map(|p| p[1]))],
     };
     let turn = md_probe::rotation_scan(potential, system, TURN_POINTS)?;
     let leaving = md_probe::leaving_scan(potential, system, reach_angstrom, LEAVING_POINTS)?;
     let series = [
-        one(series_id::ROTATION_SCAN, ("angle", "°"), "change of energy", &turn),
+        one(SeriesId::RotationScan, ("angle", "°"), "change of energy", &turn),
         one(
-            series_id::CUTOFF_SCAN,
+            SeriesId::CutoffScan,
             ("way of the atom", "Å"),
             "energy, from that of the atom far away",
             &leaving,
@@ -246,7 +246,7 @@ mod tests {
             trace.push(x, -5.0 + 0.01 * x, 0.3, -5.3 + 0.01 * x);
         }
         let series = trace.series(["m", "water", "r0"], 2, 3);
-        assert_eq!(series.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["energy", "temperature"]);
+        assert_eq!(series.iter().map(|s| s.id.name()).collect::<Vec<_>>(), ["energy", "temperature"]);
         let energy = &series[0];
         let n = energy.x.values.len();
         assert!((120..=SAMPLES_OF_RUN + 1).contains(&n), "{n}");

@@ -208,7 +208,11 @@ pub(crate) struct Labels {
 
 impl Labels {
     /// Those of the runs of a model on a molecule.
-    pub(crate) fn of<'a>(&'a self, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Label> {
+    pub(crate) fn of_molecule<'a>(
+        &'a self,
+        model: &'a str,
+        molecule: &'a str,
+    ) -> impl Iterator<Item = &'a Label> {
         self.labels.iter().filter(move |l| l.model == model && l.molecule == molecule)
     }
 }

@@ -22,7 +22,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// That of a system.
-    pub fn of(system: &System) -> Self {
+    pub fn from_system(system: &System) -> Self {
         let (elements, positions) = (system.elements(), system.positions());
         let weights: Vec<f64> = elements.iter().map(|e| f64::from(e.atomic_number())).collect();
         let mut by_atom = Vec::with_capacity(2 * elements.len());
@@ -82,7 +82,7 @@ mod tests {
 
     fn water(positions: [[f64; 3]; 3], elements: [Element; 3]) -> Geometry {
         let positions = positions.map(Vec3::from).to_vec();
-        Geometry::of(&System::new(elements.to_vec(), positions).unwrap())
+        Geometry::from_system(&System::new(elements.to_vec(), positions).unwrap())
     }
 
     #[test]

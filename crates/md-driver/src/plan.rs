@@ -95,7 +95,7 @@ pub struct Shard {
     /// Which shard, from 1.
     pub index: usize,
     /// How many there are.
-    pub of: usize,
+    pub count: usize,
 }
 
 impl FromStr for Shard {
@@ -104,7 +104,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match numbers {
-            Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
+            Some((index, count)) if (1..=count).contains(&index) => Ok(Shard { index, count }),
             _ => Err(format!("'{text}': expected I/N with I from 1 to N, such as 1/4")),
         }
     }
@@ -112,7 +112,7 @@ impl FromStr for Shard {
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
+        write!(f, "{}/{}", self.index, self.count)
     }
 }
 
@@ -234,7 +234,7 @@ pub fn shard_of<'a>(
     shard: Shard,
 ) -> Result<Vec<Group<'a>>, PlanError> {
     let runs: usize = groups.iter().map(|g| g.runs.len()).sum();
-    if shard.of > runs {
+    if shard.count > runs {
         return Err(PlanError::TooManyShards { shard, runs });
     }
     let cost = |group: &Group<'_>, run: &PlannedRun| {
@@ -248,8 +248,8 @@ pub fn shard_of<'a>(
     for group in by_model {
         for run in &group.runs {
             let cost = cost(group, run);
-            let index = ((before + 0.5 * cost) / total * shard.of as f64) as usize;
-            if index.min(shard.of - 1) == shard.index - 1 {
+            let index = ((before + 0.5 * cost) / total * shard.count as f64) as usize;
+            if index.min(shard.count - 1) == shard.index - 1 {
                 mine.insert(run.id.as_str());
             }
             before += cost;

@@ -30,14 +30,14 @@ impl LineFit {
     /// The line through `(x, y)`.
     ///
     /// ```
-    /// let line = md_metrics::LineFit::of(&[0.0, 1.0, 2.0, 3.0], &[1.0, 3.0, 5.0, 7.0]).unwrap();
+    /// let line = md_metrics::LineFit::from_points(&[0.0, 1.0, 2.0, 3.0], &[1.0, 3.0, 5.0, 7.0]).unwrap();
     /// assert_eq!((line.slope, line.intercept, line.r_squared), (2.0, 1.0, 1.0));
     /// ```
     ///
     /// # Errors
     /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TooFew`] below three points, or
     /// [`MetricError::ZeroReference`] when all x are equal.
-    pub fn of(x: &[f64], y: &[f64]) -> Result<Self, MetricError> {
+    pub fn from_points(x: &[f64], y: &[f64]) -> Result<Self, MetricError> {
         require_length("values of y", x.len(), y.len())?;
         require_all_finite("x", x)?;
         require_all_finite("y", y)?;
@@ -108,7 +108,7 @@ impl DriftRate {
     /// # Errors
     /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TimeNotIncreasing`],
     /// [`MetricError::TooFew`] below three samples, [`MetricError::OutOfRange`] for no atoms.
-    pub fn of(times_ps: &[f64], energies_ev: &[f64], n_atoms: usize) -> Result<Self, MetricError> {
+    pub fn from_energies(times_ps: &[f64], energies_ev: &[f64], n_atoms: usize) -> Result<Self, MetricError> {
         require_length("energies", times_ps.len(), energies_ev.len())?;
         let mut moments = PairMoments::default();
         let mut previous = None;
@@ -213,7 +213,7 @@ mod tests {
         ) {
             let x: Vec<f64> = (0..y.len()).map(|i| 0.1 * i as f64).collect();
             let y: Vec<f64> = x.iter().zip(&y).map(|(x, y)| offset + slope * x + y).collect();
-            let fit = LineFit::of(&x, &y).unwrap();
+            let fit = LineFit::from_points(&x, &y).unwrap();
             let residuals: Vec<f64> = x.iter().zip(&y).map(|(x, y)| y - fit.slope * x - fit.intercept).collect();
             prop_assert!(residuals.iter().sum::<f64>().abs() < 1e-9);
             prop_assert!(residuals.iter().zip(&x).map(|(r, x)| r * x).sum::<f64>().abs() < 1e-9);
@@ -225,13 +225,13 @@ mod tests {
     #[test]
     fn a_constant_has_no_drift_and_an_exact_line_no_error() {
         let times: Vec<f64> = (0..50).map(|i| 0.01 * f64::from(i)).collect();
-        let constant = DriftRate::of(&times, &[-1234.567; 50], 3).unwrap();
+        let constant = DriftRate::from_energies(&times, &[-1234.567; 50], 3).unwrap();
         assert_eq!(
             (constant.rate.value, constant.rate.standard_error, constant.r_squared),
             (0.0, Some(0.0), 1.0)
         );
         let line: Vec<f64> = times.iter().map(|t| 0.25 + 0.5 * t).collect();
-        let drift = DriftRate::of(&times, &line, 2).unwrap();
+        let drift = DriftRate::from_energies(&times, &line, 2).unwrap();
         assert!((drift.rate.value - 250.0).abs() < 1e-11, "0.5 eV/ps over 2 atoms");
         assert!(drift.rate.standard_error.unwrap() < 1e-5);
         assert!((drift.intercept_ev - 0.25).abs() < 1e-14);
@@ -239,16 +239,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fitted_is_a_typed_error() {
-        let short = DriftRate::of(&[0.0, 1.0], &[1.0, 2.0], 1).unwrap_err();
+        let short = DriftRate::from_energies(&[0.0, 1.0], &[1.0, 2.0], 1).unwrap_err();
         assert_eq!(short, MetricError::TooFew { what: "points of a line", needed: 3, found: 2 });
-        let back = DriftRate::of(&[0.0, 1.0, 1.0], &[0.0; 3], 1).unwrap_err();
+        let back = DriftRate::from_energies(&[0.0, 1.0, 1.0], &[0.0; 3], 1).unwrap_err();
         assert_eq!(back, MetricError::TimeNotIncreasing { index: 2, time_ps: 1.0, previous_ps: 1.0 });
-        let nan = DriftRate::of(&[0.0, 1.0, 2.0], &[0.0, f64::INFINITY, 0.0], 1).unwrap_err();
+        let nan = DriftRate::from_energies(&[0.0, 1.0, 2.0], &[0.0, f64::INFINITY, 0.0], 1).unwrap_err();
         assert_eq!(nan, MetricError::NonFinite { what: "energy", index: 1, value: f64::INFINITY });
-        let length = DriftRate::of(&[0.0, 1.0, 2.0], &[0.0; 2], 1).unwrap_err();
+        let length = DriftRate::from_energies(&[0.0, 1.0, 2.0], &[0.0; 2], 1).unwrap_err();
         assert_eq!(length, MetricError::Length { what: "energies", expected: 3, found: 2 });
-        assert!(matches!(DriftRate::of(&[0.0, 1.0, 2.0], &[0.0; 3], 0), Err(MetricError::OutOfRange { .. })));
-        assert!(matches!(LineFit::of(&[1.0; 4], &[0.0; 4]), Err(MetricError::ZeroReference { .. })));
+        assert!(matches!(
+            DriftRate::from_energies(&[0.0, 1.0, 2.0], &[0.0; 3], 0),
+            Err(MetricError::OutOfRange { .. })
+        ));
+        assert!(matches!(LineFit::from_points(&[1.0; 4], &[0.0; 4]), Err(MetricError::ZeroReference { .. })));
     }
 
     #[test]
@@ -256,7 +259,7 @@ mod tests {
         let drift_of = |n: usize| {
             let times: Vec<f64> = (0..n).map(|i| i as f64).collect();
             let slow: Vec<f64> = times.iter().map(|t| (t * std::f64::consts::TAU / n as f64).cos()).collect();
-            DriftRate::of(&times, &slow, 1).unwrap()
+            DriftRate::from_energies(&times, &slow, 1).unwrap()
         };
         assert_eq!(drift_of(9).rate.standard_error, None);
         let drift = drift_of(40);

@@ -18,11 +18,11 @@ const SERIES_CAPACITY: usize = 2048;
 /// A series of energies in a few numbers.
 ///
 /// ```
-/// let summary = md_metrics::EnergySummary::of(&[-10.0, -10.2, -9.9]).unwrap();
+/// let summary = md_metrics::EnergySummary::from_energies(&[-10.0, -10.2, -9.9]).unwrap();
 /// assert!((summary.drift_percent().unwrap() - 1.0).abs() < 1e-12); // up by 0.1 eV of 10 eV
 /// assert!((summary.max_deviation_ev() - 0.2).abs() < 1e-12);
 /// // From 0 eV to 1 eV is no percentage at all, least of all 0 %.
-/// assert!(md_metrics::EnergySummary::of(&[0.0, 0.5, 1.0]).unwrap().drift_percent().is_err());
+/// assert!(md_metrics::EnergySummary::from_energies(&[0.0, 0.5, 1.0]).unwrap().drift_percent().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EnergySummary {
@@ -47,9 +47,9 @@ impl EnergySummary {
     ///
     /// # Errors
     /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
-    pub fn of(energies_ev: &[f64]) -> Result<Self, MetricError> {
+    pub fn from_energies(energies_ev: &[f64]) -> Result<Self, MetricError> {
         require_all_finite("energy", energies_ev)?;
-        Self::from_stats(&RunningStats::of(energies_ev)?)
+        Self::from_stats(&RunningStats::from_values(energies_ev)?)
     }
 
     fn from_stats(stats: &RunningStats) -> Result<Self, MetricError> {
@@ -91,11 +91,6 @@ impl EnergySummary {
         Ok(100.0 * self.max_deviation_ev() / self.first_magnitude_ev()?)
     }
 
-    /// Highest energy less the lowest, eV.
-    pub fn range_ev(&self) -> f64 {
-        self.max_ev - self.min_ev
-    }
-
     /// `std / |mean|`.
     ///
     /// # Errors
@@ -123,49 +118,6 @@ pub(crate) fn magnitude(what: &'static str, reference: f64) -> Result<f64, Metri
     } else {
         Err(MetricError::ZeroReference { what, reference })
     }
-}
-
-/// Mean of [`EnergySummary::conservation_ratio`] over all windows of `window` neighbouring samples; of the whole
-/// series when that is not longer. Windows of mean zero are left out. Blind to slow drift, by construction.
-///
-/// # Errors
-/// [`MetricError::Empty`], [`MetricError::NonFinite`], [`MetricError::OutOfRange`] for a window below 2, or
-/// [`MetricError::ZeroReference`] when every window has mean zero.
-pub fn windowed_conservation_ratio(energies_ev: &[f64], window: usize) -> Result<f64, MetricError> {
-    if window < 2 {
-        return Err(MetricError::OutOfRange {
-            what: "the window",
-            value: window as f64,
-            expected: "at least 2 samples",
-        });
-    }
-    let whole = EnergySummary::of(energies_ev)?;
-    if window >= energies_ev.len() {
-        return whole.conservation_ratio();
-    }
-    let (mut sum, mut count) = (0.0, 0.0);
-    for samples in energies_ev.windows(window) {
-        if let Ok(ratio) = EnergySummary::of(samples)?.conservation_ratio() {
-            sum += ratio;
-            count += 1.0;
-        }
-    }
-    if count == 0.0 {
-        return Err(MetricError::ZeroReference {
-            what: "mean energy (eV) of every window",
-            reference: whole.mean_ev,
-        });
-    }
-    Ok(sum / count)
-}
-
-/// `mean |E - mean E|`, eV.
-///
-/// # Errors
-/// [`MetricError::Empty`] or [`MetricError::NonFinite`].
-pub fn mean_absolute_deviation_ev(energies_ev: &[f64]) -> Result<f64, MetricError> {
-    let mean = EnergySummary::of(energies_ev)?.mean_ev;
-    Ok(energies_ev.iter().map(|e| (e - mean).abs()).sum::<f64>() / energies_ev.len() as f64)
 }
 
 /// Follows the conserved energy of one system through a run of any length, in bounded memory: its extremes, its
@@ -289,7 +241,7 @@ mod tests {
             prop_assert!((line.slope - s_te / s_tt).abs() * time_spread < rounding);
             prop_assert!((line.intercept - (mean - s_te / s_tt * mean_t)).abs() < 4.0 * rounding);
             prop_assert!((line.residual_sum_of_squares - residual).abs() < rounding * n * (std + rounding));
-            prop_assert_eq!(accumulator.drift_rate(2).unwrap(), DriftRate::of(&times, &energies, 2).unwrap());
+            prop_assert_eq!(accumulator.drift_rate(2).unwrap(), DriftRate::from_energies(&times, &energies, 2).unwrap());
         }
     }
 
@@ -305,7 +257,7 @@ mod tests {
         }
         assert!(accumulator.series().samples().len() <= SERIES_CAPACITY);
         let (thin, whole) =
-            (accumulator.drift_rate(5).unwrap(), DriftRate::of(&times, &energies, 5).unwrap());
+            (accumulator.drift_rate(5).unwrap(), DriftRate::from_energies(&times, &energies, 5).unwrap());
         assert_eq!(thin.rate.value, whole.rate.value);
         let ratio = thin.rate.standard_error.unwrap() / whole.rate.standard_error.unwrap();
         assert!((0.8..1.25).contains(&ratio), "error from 1 in 128 samples against all: {ratio}");
@@ -314,35 +266,23 @@ mod tests {
 
     #[test]
     fn a_reference_of_zero_is_an_error_and_never_a_percentage() {
-        let summary = EnergySummary::of(&[0.0, 0.5, 1.0]).unwrap();
+        let summary = EnergySummary::from_energies(&[0.0, 0.5, 1.0]).unwrap();
         let expected = MetricError::ZeroReference { what: "first energy (eV)", reference: 0.0 };
         assert_eq!(summary.drift_percent(), Err(expected.clone()));
         assert_eq!(summary.max_deviation_percent(), Err(expected));
-        let centred = EnergySummary::of(&[-1.0, 1.0]).unwrap();
+        let centred = EnergySummary::from_energies(&[-1.0, 1.0]).unwrap();
         assert!(matches!(centred.conservation_ratio(), Err(MetricError::ZeroReference { .. })));
-        assert!(matches!(
-            windowed_conservation_ratio(&[-1.0, 1.0, -1.0, 1.0], 2),
-            Err(MetricError::ZeroReference { .. })
-        ));
-    }
-
-    #[test]
-    fn windows_see_fluctuation_but_not_drift() {
-        // Of windows (1, 1), (1, 3), (3, 3) only the middle one varies: std 1, mean 2.
-        let ratio = windowed_conservation_ratio(&[1.0, 1.0, 3.0, 3.0], 2).unwrap();
-        assert!((ratio - (1.0 + 0.5 + 1.0) / 3.0).abs() < 1e-15);
-        // The window (-1, 1) has no ratio and is left out.
-        let ratio = windowed_conservation_ratio(&[-1.0, 1.0, 1.0], 2).unwrap();
-        assert_eq!(ratio, 1.0);
-        assert!(matches!(windowed_conservation_ratio(&[1.0; 3], 1), Err(MetricError::OutOfRange { .. })));
-        assert_eq!(windowed_conservation_ratio(&[2.0; 3], 100), Ok(1.0));
-        assert_eq!(EnergySummary::of(&[1e-9, -3e-9]).unwrap().conservation_ratio(), Ok(0.0), "clamped at 0");
+        assert_eq!(
+            EnergySummary::from_energies(&[1e-9, -3e-9]).unwrap().conservation_ratio(),
+            Ok(0.0),
+            "clamped at 0"
+        );
     }
 
     #[test]
     fn energies_that_cannot_be_measured_are_typed_errors() {
-        assert!(matches!(EnergySummary::of(&[]), Err(MetricError::Empty { .. })));
-        let nan = EnergySummary::of(&[1.0, f64::NEG_INFINITY]).unwrap_err();
+        assert!(matches!(EnergySummary::from_energies(&[]), Err(MetricError::Empty { .. })));
+        let nan = EnergySummary::from_energies(&[1.0, f64::NEG_INFINITY]).unwrap_err();
         assert_eq!(nan, MetricError::NonFinite { what: "energy", index: 1, value: f64::NEG_INFINITY });
         let mut accumulator = EnergyAccumulator::default();
         accumulator.push(0.0, 1.0).unwrap();

@@ -87,7 +87,7 @@ pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricErr
         if n_atoms == 0 {
             return Err(MetricError::Empty { what: "atoms in a composition" });
         }
-        let shift = RunningStats::of(&differences)?.summary()?.mean;
+        let shift = RunningStats::from_values(&differences)?.summary()?.mean;
         for difference in differences {
             let error = (difference - shift) * MEV_PER_EV / n_atoms as f64;
             absolute.push(error.abs())?;

@@ -100,7 +100,7 @@ mod tests {
                 let noise = series(&mut noise, phi, n, oscillation);
                 let energies: Vec<f64> =
                     times.iter().zip(noise).map(|(t, x)| -500.0 + slope_ev_per_ps * t + 0.1 * x).collect();
-                DriftRate::of(&times, &energies, 1).unwrap().estimate().unwrap()
+                DriftRate::from_energies(&times, &energies, 1).unwrap().estimate().unwrap()
             });
             assert!(
                 (0.93..=0.97).contains(&covered),

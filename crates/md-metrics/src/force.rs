@@ -80,19 +80,6 @@ pub struct AngleErrors {
     pub cosine_mean: f64,
 }
 
-/// Errors of one atom.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AtomForceError {
-    /// `√(|P - R|² / 3)`, eV/Å.
-    pub rmse_ev_per_angstrom: f64,
-    /// Mean absolute component, eV/Å.
-    pub mae_ev_per_angstrom: f64,
-    /// `||P| - |R||`, eV/Å.
-    pub magnitude_error_ev_per_angstrom: f64,
-    /// Angle, degrees; `None` where P or R has no direction.
-    pub angle_deg: Option<f64>,
-}
-
 /// Errors of one set of forces, all in eV/Å. Frames may be concatenated; to keep them apart, for an error of the
 /// RMSE and by element, see [`ForceErrorAccumulator`].
 ///
@@ -114,24 +101,6 @@ pub fn force_errors(predicted: &[Vec3], reference: &[Vec3]) -> Result<ForceError
     sums.begin_frame();
     predicted.iter().zip(reference).for_each(|(p, r)| sums.push(p, r));
     sums.errors()
-}
-
-/// Errors of each atom of one frame, forces in eV/Å.
-///
-/// # Errors
-/// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
-pub fn force_errors_per_atom(
-    predicted: &[Vec3],
-    reference: &[Vec3],
-) -> Result<Vec<AtomForceError>, MetricError> {
-    require_pairs("predicted forces", predicted, "reference forces", reference)?;
-    let errors = predicted.iter().zip(reference).map(|(p, r)| AtomForceError {
-        rmse_ev_per_angstrom: ((p - r).norm_squared() / 3.0).sqrt(),
-        mae_ev_per_angstrom: (p - r).abs().mean(),
-        magnitude_error_ev_per_angstrom: (p.norm() - r.norm()).abs(),
-        angle_deg: (has_direction(p) && has_direction(r)).then(|| angle_deg(p, r)),
-    });
-    Ok(errors.collect())
 }
 
 /// Errors over many frames, pushed one by one, of all atoms and by element.
@@ -382,8 +351,7 @@ mod tests {
                 .sum();
             let expected = p.len() as f64 * whole.rmse_ev_per_angstrom.powi(2);
             prop_assert!((squared - expected).abs() < 1e-11 * expected);
-            let per_atom = force_errors_per_atom(&p, &r).unwrap();
-            let mae = per_atom.iter().map(|e| e.mae_ev_per_angstrom).sum::<f64>() / p.len() as f64;
+            let mae = p.iter().zip(&r).map(|(p, r)| (p - r).abs().mean()).sum::<f64>() / p.len() as f64;
             prop_assert!((mae - whole.mae_ev_per_angstrom).abs() < 1e-12);
         }
 
@@ -419,7 +387,6 @@ mod tests {
         assert_eq!((errors.angle, errors.n_without_direction, errors.n_missed_direction), (None, 3, 2));
         assert_eq!(errors.magnitude.relative_percent, Some(100.0));
         assert_eq!(errors.pearson_r, None);
-        assert_eq!(force_errors_per_atom(&[Vec3::zeros(); 3], &reference).unwrap()[0].angle_deg, None);
         let flat = force_errors(&reference, &[Vec3::zeros(); 3]).unwrap();
         assert_eq!(
             (flat.r_squared, flat.magnitude.relative_percent, flat.n_missed_direction),

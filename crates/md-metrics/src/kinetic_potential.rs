@@ -27,7 +27,7 @@ impl KineticPotential {
     ///
     /// # Errors
     /// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
-    pub fn of(kinetic_ev: &[f64], potential_ev: &[f64]) -> Result<Self, MetricError> {
+    pub fn from_energies(kinetic_ev: &[f64], potential_ev: &[f64]) -> Result<Self, MetricError> {
         require_some("kinetic energies", kinetic_ev)?;
         require_length("potential energies", kinetic_ev.len(), potential_ev.len())?;
         let mut accumulator = KineticPotentialAccumulator::default();
@@ -87,16 +87,16 @@ mod tests {
     fn kinetic_and_potential_energy_of_a_conserved_sum_are_anticorrelated() {
         let kinetic: Vec<f64> = (0..100).map(|i| 0.5 + 0.1 * (0.3 * f64::from(i)).sin()).collect();
         let potential: Vec<f64> = kinetic.iter().map(|k| -75.0 - k).collect();
-        let shared = KineticPotential::of(&kinetic, &potential).unwrap();
+        let shared = KineticPotential::from_energies(&kinetic, &potential).unwrap();
         assert!((shared.correlation.unwrap() + 1.0).abs() < 1e-10);
-        let still = KineticPotential::of(&[0.1; 5], &[0.0; 5]).unwrap();
+        let still = KineticPotential::from_energies(&[0.1; 5], &[0.0; 5]).unwrap();
         assert_eq!((still.correlation, still.kinetic_to_potential_ratio), (None, None));
     }
 
     #[test]
     fn energies_that_do_not_pair_up_are_typed_errors() {
-        assert!(matches!(KineticPotential::of(&[1.0], &[]), Err(MetricError::Length { .. })));
-        assert!(matches!(KineticPotential::of(&[], &[]), Err(MetricError::Empty { .. })));
+        assert!(matches!(KineticPotential::from_energies(&[1.0], &[]), Err(MetricError::Length { .. })));
+        assert!(matches!(KineticPotential::from_energies(&[], &[]), Err(MetricError::Empty { .. })));
         let mut accumulator = KineticPotentialAccumulator::default();
         let error = accumulator.push(1.0, f64::INFINITY).unwrap_err();
         assert_eq!(

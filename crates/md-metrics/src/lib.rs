@@ -13,7 +13,7 @@
 //! |---|---|
 //! | is the energy conserved? | [`EnergyAccumulator`], [`EnergySummary`] |
 //! | how fast does it drift, and is that more than noise? | [`DriftRate`] |
-//! | are forces right? | [`ForceErrorAccumulator`], [`force_errors`], [`force_errors_per_atom`] |
+//! | are forces right? | [`ForceErrorAccumulator`], [`force_errors`] |
 //! | are energies right? | [`energy_errors`] |
 //! | did the molecule hold together? | [`BondTracker`], [`DisplacementTracker`], [`rmsd_aligned_angstrom`] |
 //! | did the temperature stay? | [`TemperatureStatistics`] |
@@ -51,16 +51,13 @@ pub use anomaly::{Anomaly, AnomalyKind, AnomalyOptions, find_anomalies};
 pub use bonds::{BondRecord, BondTracker, BrokenBond, bond_lengths_angstrom};
 pub use distribution::{PairDistances, histogram, wasserstein, wasserstein_weighted};
 pub use drift::{DriftRate, LineFit};
-pub use energy::{
-    EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV, mean_absolute_deviation_ev,
-    windowed_conservation_ratio,
-};
+pub use energy::{EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV};
 pub use energy_error::{Composition, EnergyErrors, FrameEnergies, composition, energy_errors};
 pub use error::MetricError;
 pub use estimate::{Estimate, mean_of_replicas};
 pub use force::{
-    AngleErrors, AtomForceError, ForceErrorAccumulator, ForceErrors, MagnitudeErrors,
-    NO_DIRECTION_EV_PER_ANGSTROM, force_errors, force_errors_per_atom,
+    AngleErrors, ForceErrorAccumulator, ForceErrors, MagnitudeErrors, NO_DIRECTION_EV_PER_ANGSTROM,
+    force_errors,
 };
 pub use geometry::{
     Alignment, Displacement, DisplacementTracker, align, displacements_angstrom, rmsd_aligned_angstrom,

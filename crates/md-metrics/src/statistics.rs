@@ -54,7 +54,7 @@ impl RunningStats {
     ///
     /// # Errors
     /// [`MetricError::NonFinite`].
-    pub fn of(values: &[f64]) -> Result<Self, MetricError> {
+    pub fn from_values(values: &[f64]) -> Result<Self, MetricError> {
         let mut stats = RunningStats::default();
         values.iter().try_for_each(|&x| stats.push(x))?;
         Ok(stats)
@@ -239,7 +239,7 @@ pub(crate) fn block_means(values: &[f64], blocks: usize) -> Vec<f64> {
 /// [`MetricError::TooFew`] below four samples, [`MetricError::NonFinite`].
 pub fn mean_of_series(values: &[f64]) -> Result<Estimate, MetricError> {
     let blocks = block_means(values, independent_blocks(values)?);
-    Ok(Estimate { value: RunningStats::of(values)?.summary()?.mean, ..mean_of_replicas(&blocks)? })
+    Ok(Estimate { value: RunningStats::from_values(values)?.summary()?.mean, ..mean_of_replicas(&blocks)? })
 }
 
 #[cfg(test)]
@@ -298,7 +298,7 @@ pub(crate) mod tests {
             // Counted from the offset, so that the sums of this check are as accurate as what they check.
             let mean = offset + values.iter().map(|x| x - offset).sum::<f64>() / n;
             let std = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-            let summary = RunningStats::of(&values).unwrap().summary().unwrap();
+            let summary = RunningStats::from_values(&values).unwrap().summary().unwrap();
             prop_assert!((summary.mean - mean).abs() <= 1e-15 * offset.abs() + 1e-14);
             prop_assert!((summary.std - std).abs() <= 1e-13, "{} {}", summary.std, std);
             prop_assert_eq!(summary.min, values.iter().copied().fold(f64::INFINITY, f64::min));

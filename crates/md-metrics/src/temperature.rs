@@ -4,7 +4,7 @@ use crate::{MetricError, RunningStats};
 ///
 /// ```
 /// use md_metrics::{RunningStats, TemperatureStatistics};
-/// let stats = RunningStats::of(&[290.0, 310.0, 303.0])?;
+/// let stats = RunningStats::from_values(&[290.0, 310.0, 303.0])?;
 /// let t = TemperatureStatistics::new(&stats, 300.0)?;
 /// assert!((t.mean_k - 301.0).abs() < 1e-12 && (t.deviation_from_target_percent - 1.0 / 3.0).abs() < 1e-12);
 /// # Ok::<(), md_metrics::MetricError>(())
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn no_target_and_no_temperatures_are_errors() {
-        let stats = RunningStats::of(&[300.0]).unwrap();
+        let stats = RunningStats::from_values(&[300.0]).unwrap();
         for target in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(
                 TemperatureStatistics::new(&stats, target),

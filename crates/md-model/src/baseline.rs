@@ -40,7 +40,7 @@ impl BaselineTerms {
     }
 
     pub(crate) fn basis(&self, pairs: &Pairs) -> BasisOnPairs {
-        self.basis.on(pairs)
+        self.basis.evaluate(pairs)
     }
 
     /// The energy (eV) of one system that does not come from the network; its forces (eV/Å) are added to `forces`.

@@ -240,7 +240,7 @@ impl BesselBasis {
         BesselBasis { cutoff, n }
     }
 
-    pub(crate) fn on(&self, pairs: &Pairs) -> BasisOnPairs {
+    pub(crate) fn evaluate(&self, pairs: &Pairs) -> BasisOnPairs {
         let mut all = BasisOnPairs {
             values: Vec::with_capacity(pairs.len() * (self.n + 1)),
             slopes: Vec::with_capacity(pairs.len() * (self.n + 1)),
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn slopes_of_the_basis_are_its_derivatives() {
         let basis = BesselBasis::new(5.0, 8);
-        let on = |d: f64| basis.on(&Pairs::within(5.0, &[Vec3::zeros(), Vec3::new(d, 0.0, 0.0)]));
+        let on = |d: f64| basis.evaluate(&Pairs::within(5.0, &[Vec3::zeros(), Vec3::new(d, 0.0, 0.0)]));
         // The smallest are where sin(x)/x is a series.
         for d in [2e-3, 5e-3, 0.7, 1.5, 3.1, 4.9] {
             let h = 1e-5;

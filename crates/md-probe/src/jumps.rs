@@ -63,7 +63,7 @@ const NO_FORCE_JUMP_EV_PER_ANGSTROM: f64 = 1e-6;
 /// A point of the path.
 #[derive(Clone)]
 struct Point {
-    at: f64,
+    position_angstrom: f64,
     positions: Vec<Vec3>,
     energy_ev: f64,
     forces: Vec<Vec3>,
@@ -115,7 +115,12 @@ pub fn largest_jumps(
         .into_iter()
         .zip(positions)
         .zip(answers)
-        .map(|((at, positions), (energy_ev, forces))| Point { at, positions, energy_ev, forces })
+        .map(|((at, positions), (energy_ev, forces))| Point {
+            position_angstrom: at,
+            positions,
+            energy_ev,
+            forces,
+        })
         .collect();
     let pairs = || points.windows(2).map(|w| (&w[0], &w[1]));
     if points.iter().any(|p| !p.energy_ev.is_finite()) {
@@ -186,14 +191,15 @@ fn narrow(
 ) -> Result<(f64, f64), ProbeError> {
     let (mut low, mut high) = (ends[0].clone(), ends[1].clone());
     loop {
-        let at = 0.5 * (low.at + high.at);
+        let at = 0.5 * (low.position_angstrom + high.position_angstrom);
         let positions = path(at);
         let mut answers =
             evaluate_path(potential, system, std::slice::from_ref(&positions), Request::FORCES)?;
         let Some((energy_ev, forces)) = answers.pop() else { return Ok((f64::NAN, at)) };
-        let middle = Point { at, positions, energy_ev, forces };
+        let middle = Point { position_angstrom: at, positions, energy_ev, forces };
         let (size, negligible, in_first) = halves(&low, &middle, &high);
-        if size < negligible || high.at - low.at < GAP_ANGSTROM || size.is_nan() {
+        if size < negligible || high.position_angstrom - low.position_angstrom < GAP_ANGSTROM || size.is_nan()
+        {
             return Ok((size, at));
         }
         if in_first {

@@ -10,7 +10,7 @@ pub struct CriterionLine<'a> {
     /// The most telling of its checks.
     pub check: &'a Check,
     /// Of how many.
-    pub of: usize,
+    pub n_molecules: usize,
 }
 
 /// What a model's checks for one use say, a line per criterion: in the order of the definitions, then those without.
@@ -29,7 +29,7 @@ pub fn criterion_lines<'a>(
     let tell = |key: &'a str| {
         let of_criterion = || of_use().filter(|c| c.id == key);
         let check = most_telling(of_criterion())?;
-        Some(CriterionLine { title: title(definitions, key), check, of: of_criterion().count() })
+        Some(CriterionLine { title: title(definitions, key), check, n_molecules: of_criterion().count() })
     };
     keys.into_iter().filter_map(tell).collect()
 }
@@ -50,12 +50,12 @@ pub fn threshold(check: &Check) -> String {
 }
 
 /// Where a check was made, of how many it is the worst, and why it ended so or what would decide it.
-pub fn place(check: &Check, of: usize) -> String {
+pub fn place(check: &Check, n_molecules: usize) -> String {
     if let Some(to_decide) = &check.to_decide {
         return format!("{}: {to_decide}", check.molecule);
     }
-    let shown = if check.status == Status::Pass && of > 1 {
-        format!("{} (worst of {of})", check.molecule)
+    let shown = if check.status == Status::Pass && n_molecules > 1 {
+        format!("{} (worst of {n_molecules})", check.molecule)
     } else {
         check.molecule.clone()
     };
@@ -117,8 +117,10 @@ mod tests {
         ["unknown", "b", "a", "a"].into_iter().for_each(&mut with_id);
         let define = |key, title| Definition { key, title, definition: "", unit: "", source: "" };
         let definitions = [define("a", "first"), define("b", "second"), define("c", "never checked")];
-        let titles: Vec<_> =
-            criterion_lines(&definitions, &model, "production").iter().map(|t| (t.title, t.of)).collect();
+        let titles: Vec<_> = criterion_lines(&definitions, &model, "production")
+            .iter()
+            .map(|t| (t.title, t.n_molecules))
+            .collect();
         assert_eq!(titles, [("first", 2), ("second", 1), ("unknown", 1)]);
         assert!(criterion_lines(&definitions, &model, "screening").is_empty());
     }

@@ -205,7 +205,7 @@ pub struct CheckKey {
 }
 
 impl CheckKey {
-    fn of(check: &Check) -> Self {
+    fn from_check(check: &Check) -> Self {
         CheckKey { id: check.id.clone(), use_name: check.use_name.clone(), molecule: check.molecule.clone() }
     }
 }
@@ -375,7 +375,7 @@ fn one_sided(model: &Model, other: &Model) -> OneSided {
                 alone.uses.push(check.use_name.clone());
             }
         } else if counterpart.is_none_or(|c| is_lost(check, c)) {
-            alone.checks.push(CheckKey::of(check));
+            alone.checks.push(CheckKey::from_check(check));
         }
     }
     alone

@@ -118,7 +118,7 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
                 value(check).into(),
                 threshold(check).into(),
                 check.status.into(),
-                place(check, line.of).into(),
+                place(check, line.n_molecules).into(),
             ]
         }),
     );

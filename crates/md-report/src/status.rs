@@ -265,7 +265,7 @@ fn measured_criteria(model: &Model, definitions: &[Definition]) -> Vec<Criterion
         target: Some(threshold(line.check)),
         value: Some(value(line.check)),
         status: Some(line.check.status),
-        place: Some(place(line.check, line.of)),
+        place: Some(place(line.check, line.n_molecules)),
     };
     lines.iter().map(criterion).collect()
 }

@@ -6,7 +6,7 @@ mod fixture;
 
 use fixture::{DEFINITIONS, GOOD, ODD};
 use md_report::{ReportError, html, trajectories};
-use md_results::Results;
+use md_results::{Results, SeriesId};
 
 fn page(results: &Results) -> String {
     html(results, &DEFINITIONS, &fixture::moving()).unwrap()
@@ -143,6 +143,21 @@ fn every_run_has_a_name_of_its_own() {
     assert!(has(&longer, "300 K, 1 ps, replica 0") && has(&longer, "300 K, 2 ps, replica 0"), "{longer:?}");
     let alike = names(|_| {});
     assert!(has(&alike, "300 K, replica 0 (good&#x2f;water&#x2f;r1)"), "{alike:?}");
+}
+
+#[test]
+fn series_of_an_unknown_kind_is_drawn_from_its_columns() {
+    let mut results = fixture::full();
+    assert!(!text(&results).contains("Other curves"));
+    let mut other = results.series[0].clone();
+    other.id = SeriesId::Other("mean_square_displacement".to_owned());
+    (other.y[0].name, other.y[0].unit) = ("displacement".to_owned(), "Å²".to_owned());
+    other.y.truncate(1);
+    results.series.push(other);
+    assert!(text(&results).contains("Other curves"));
+    let page = page(&results);
+    assert!(page.contains("\"title\":\"mean square displacement\""));
+    assert!(page.contains("displacement (Å²)"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn is_zero(n: &usize) -> bool {
 
 impl Performance {
     /// What a campaign measured of it.
-    pub fn of(results: &crate::Results) -> Self {
+    pub fn from_results(results: &crate::Results) -> Self {
         Performance { machine: results.machine.clone(), speed: results.speed.clone() }
     }
 }

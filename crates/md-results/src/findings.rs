@@ -42,11 +42,42 @@ pub struct Comparison {
     pub distances: Vec<Distance>,
 }
 
+/// Distributions of a trajectory that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DistanceId {
+    /// Lengths of bonds, Å.
+    BondLength,
+    /// Distances of all pairs of atoms, Å.
+    PairDistance,
+    /// The velocity power spectrum over the wavenumber, 1/cm.
+    Spectrum,
+}
+
+impl DistanceId {
+    /// Its name in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            DistanceId::BondLength => "bond length",
+            DistanceId::PairDistance => "pair distance",
+            DistanceId::Spectrum => "spectrum",
+        }
+    }
+
+    /// Unit of the distance.
+    pub fn unit(self) -> &'static str {
+        match self {
+            DistanceId::BondLength | DistanceId::PairDistance => "Å",
+            DistanceId::Spectrum => "1/cm",
+        }
+    }
+}
+
 /// A Wasserstein distance between two distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distance {
-    /// Of what: `bond_length`, `pair_distance` or `spectrum`.
-    pub id: String,
+    /// The distributions.
+    pub id: DistanceId,
     /// The distance, in `unit`.
     pub value: f64,
     /// Distance between halves of the reference itself: what finite sampling alone makes.
@@ -103,11 +134,46 @@ pub struct Attribution {
     pub jump_events: Vec<[f64; 2]>,
 }
 
+/// The causes of a loss of energy conservation that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    /// The time step is too long for the integrator.
+    TimeStep,
+    /// The floating-point format of the run is too coarse.
+    Precision,
+    /// The energy or its slope jumps, as at a cutoff that is not smooth.
+    Discontinuity,
+    /// The force is not the gradient of the energy.
+    NotAGradient,
+    /// Energy and forces at the same positions differ from call to call.
+    Noise,
+    /// A bond broke or the geometry became invalid: the rest of the run does not simulate the molecule.
+    BrokenBond,
+    /// The integrator is wrong.
+    Engine,
+}
+
+impl CauseKind {
+    /// Its name in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            CauseKind::TimeStep => "time step",
+            CauseKind::Precision => "precision",
+            CauseKind::Discontinuity => "discontinuity",
+            CauseKind::NotAGradient => "not a gradient",
+            CauseKind::Noise => "noise",
+            CauseKind::BrokenBond => "broken bond",
+            CauseKind::Engine => "engine",
+        }
+    }
+}
+
 /// One cause of a loss of energy conservation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `time_step`, `precision`, `discontinuity`, `not_a_gradient`, `noise`, `broken_bond` or `engine`.
-    pub kind: String,
+    /// Which.
+    pub kind: CauseKind,
     /// Its share, 0 to 1; absent where there is nothing to share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,

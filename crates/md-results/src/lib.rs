@@ -23,14 +23,14 @@ mod series;
 pub use checks::{Definition, ENGINE, PRODUCTION, first_use, most_telling, title, worst};
 pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Machine, Performance, Speed, TimeBin, frames};
 pub use findings::{
-    Attribution, Cause, Comparison, Distance, EnergyPart, Experiment, Shift, Survival, TimestepLadder,
-    TimestepRung,
+    Attribution, Cause, CauseKind, Comparison, Distance, DistanceId, EnergyPart, Experiment, Shift, Survival,
+    TimestepLadder, TimestepRung,
 };
 pub use gate::{Counts, Gate, GateId};
 pub use model::{Check, DecidableBy, Envelope, FailureMode, Model, Role, Status, Verdict};
 pub use number::{number, with_unit};
-pub use run::{Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
-pub use series::{Column, Series, series_id};
+pub use run::{Ensemble, Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
+pub use series::{Column, Series, SeriesId};
 
 /// Name of the file in the output folder of a campaign.
 pub const FILE: &str = "results.json";
@@ -183,8 +183,8 @@ pub struct LeftOut {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// As [`Run::ensemble`].
-    pub ensemble: String,
+    /// Ensemble.
+    pub ensemble: Ensemble,
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
@@ -272,6 +272,29 @@ pub struct Molecule {
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
+/// How a relaxation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelaxationOutcome {
+    /// The largest force is below the limit.
+    Converged,
+    /// The steps ran out.
+    NotConverged,
+    /// Energy, forces or geometry became invalid.
+    Diverged,
+}
+
+impl RelaxationOutcome {
+    /// Its name in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            RelaxationOutcome::Converged => "converged",
+            RelaxationOutcome::NotConverged => "not converged",
+            RelaxationOutcome::Diverged => "diverged",
+        }
+    }
+}
+
 /// The relaxation of one molecule with one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relaxation {
@@ -279,8 +302,8 @@ pub struct Relaxation {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// `converged`, `not_converged` or `diverged`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: RelaxationOutcome,
     /// Why, unless it converged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -398,7 +421,7 @@ impl Results {
         // In which order things were measured is no measurement.
         results.gates.sort_by(|a, b| (&a.model, &a.molecule, a.id).cmp(&(&b.model, &b.molecule, b.id)));
         results.series.sort_by(|a, b| {
-            (&a.model, &a.molecule, &a.id, &a.of).cmp(&(&b.model, &b.molecule, &b.id, &b.of))
+            (&a.model, &a.molecule, &a.id, &a.subject).cmp(&(&b.model, &b.molecule, &b.id, &b.subject))
         });
         for model in &mut results.models {
             model.verdict = None;

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How a run ended.
@@ -14,6 +16,44 @@ pub enum RunFate {
     Failed,
 }
 
+/// What the dynamics of a run samples, by its name in the campaign file and in `results.json`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Ensemble {
+    /// `nve`: constant energy.
+    Nve,
+    /// Constant temperature by the thermostat of this name, such as `langevin`.
+    Thermostat(String),
+}
+
+impl Ensemble {
+    /// Its name in `results.json`.
+    pub fn name(&self) -> &str {
+        match self {
+            Ensemble::Nve => "nve",
+            Ensemble::Thermostat(name) => name,
+        }
+    }
+}
+
+impl From<String> for Ensemble {
+    fn from(name: String) -> Self {
+        if name == Ensemble::Nve.name() { Ensemble::Nve } else { Ensemble::Thermostat(name) }
+    }
+}
+
+impl From<Ensemble> for String {
+    fn from(ensemble: Ensemble) -> Self {
+        ensemble.name().to_owned()
+    }
+}
+
+impl fmt::Display for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -23,8 +63,8 @@ pub struct Run {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// `nve`, `langevin`, `bussi` or `nose_hoover`.
-    pub ensemble: String,
+    /// Ensemble that the dynamics samples.
+    pub ensemble: Ensemble,
     /// Target of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
@@ -84,11 +124,8 @@ fn yes() -> bool {
 impl Run {
     /// Whether it is at constant energy.
     pub fn is_nve(&self) -> bool {
-        self.ensemble == Run::NVE
+        self.ensemble == Ensemble::Nve
     }
-
-    /// `ensemble` of a run at constant energy.
-    pub const NVE: &str = "nve";
 
     /// Time simulated, ps.
     pub fn done_ps(&self) -> f64 {

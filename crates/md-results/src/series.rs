@@ -1,17 +1,19 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Numbers to be drawn: columns over one axis. No verdict rests on them; they show what one rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// What it is of: one of [`series_id`].
-    pub id: String,
+    /// What it shows.
+    pub id: SeriesId,
     /// Model.
     pub model: String,
-    /// Molecule; a pair of elements such as `C-H` for [`series_id::DIMER`].
+    /// Molecule; a pair of elements such as `C-H` for [`SeriesId::Dimer`].
     pub molecule: String,
     /// Which of several: the id of a run, the name of a file of frames; absent where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
+    pub subject: Option<String>,
     /// What the columns are plotted against.
     pub x: Column,
     /// The columns, each as long as `x`.
@@ -29,27 +31,66 @@ pub struct Column {
     pub values: Vec<f64>,
 }
 
-/// The kinds of [`Series`].
-pub mod series_id {
-    /// Energies of a run (change of the conserved energy, and of kinetic and potential energy from their means, meV/atom)
-    /// against time (ps).
-    pub const ENERGY: &str = "energy";
-    /// Kinetic temperature of a run (K) against time (ps).
-    pub const TEMPERATURE: &str = "temperature";
-    /// Predicted against reference force components (eV/Å), a sample of them.
-    pub const FORCE_PARITY: &str = "force_parity";
-    /// Number of force components by their error (eV/Å): `x` is the middle of each bin.
-    pub const FORCE_ERROR_HISTOGRAM: &str = "force_error_histogram";
-    /// Probability density (1/Å) of bond lengths (Å), model and reference.
-    pub const BOND_LENGTHS: &str = "bond_lengths";
-    /// Velocity power spectrum (normalised to an area of 1) against wave number (1/cm), model and reference.
-    pub const SPECTRUM: &str = "spectrum";
-    /// Energy of two atoms alone (eV) against their distance (Å).
-    pub const DIMER: &str = "dimer";
-    /// Energy (eV) of a molecule as one atom leaves it, against how far it moved (Å): shows jumps at a cutoff.
-    pub const CUTOFF_SCAN: &str = "cutoff_scan";
-    /// Change of energy (eV) of a molecule against the angle it is turned by (degrees).
-    pub const ROTATION_SCAN: &str = "rotation_scan";
+/// The kinds of series: identifier, name in `results.json`, what it is.
+macro_rules! series {
+    ($($id:ident, $name:literal, $doc:literal;)*) => {
+        /// A kind of [`Series`].
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub enum SeriesId {
+            $(#[doc = $doc] $id,)*
+            /// Any other, by its name in `results.json`. Reports draw it as lines, with the names and units of its
+            /// columns: one more kind of curve needs no more than this.
+            Other(String),
+        }
+
+        impl SeriesId {
+            /// Its name in `results.json`.
+            pub fn name(&self) -> &str {
+                match self {
+                    $(SeriesId::$id => $name,)*
+                    SeriesId::Other(name) => name,
+                }
+            }
+        }
+
+        impl From<String> for SeriesId {
+            fn from(name: String) -> Self {
+                match name.as_str() {
+                    $($name => SeriesId::$id,)*
+                    _ => SeriesId::Other(name),
+                }
+            }
+        }
+    };
+}
+
+series! {
+    Energy, "energy", "Energies of a run (change of the conserved energy, and of kinetic and potential energy from their \
+        means, meV/atom) against time (ps).";
+    Temperature, "temperature", "Kinetic temperature of a run (K) against time (ps).";
+    ForceParity, "force_parity", "Predicted against reference force components (eV/Å), a sample of them.";
+    ForceErrorHistogram, "force_error_histogram", "Number of force components by their error (eV/Å): `x` is the middle of \
+        each bin.";
+    BondLengths, "bond_lengths", "Probability density (1/Å) of bond lengths (Å), model and reference.";
+    Spectrum, "spectrum", "Velocity power spectrum (normalised to an area of 1) against wavenumber (1/cm), model and \
+        reference.";
+    Dimer, "dimer", "Energy of two atoms alone (eV) against their distance (Å).";
+    CutoffScan, "cutoff_scan", "Energy (eV) of a molecule as one atom leaves it, against how far it moved (Å): shows jumps \
+        at a cutoff.";
+    RotationScan, "rotation_scan", "Change of energy (eV) of a molecule against the angle it is turned by (degrees).";
+}
+
+impl From<SeriesId> for String {
+    fn from(id: SeriesId) -> Self {
+        id.name().to_owned()
+    }
+}
+
+impl fmt::Display for SeriesId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Column {

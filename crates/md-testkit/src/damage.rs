@@ -11,17 +11,17 @@ pub struct Edit {
     /// Which thing.
     pub kind: u8,
     /// Where.
-    pub at: u32,
+    pub offset: u32,
     /// How much of it.
     pub length: u16,
     /// From where, or with what.
-    pub with: u32,
+    pub operand: u32,
 }
 
 /// As many edits of any kind as `n` allows.
 pub fn edits(n: Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
     let edit = any::<(u8, u32, u16, u32)>();
-    let edit = edit.prop_map(|(kind, at, length, with)| Edit { kind, at, length, with });
+    let edit = edit.prop_map(|(kind, offset, length, operand)| Edit { kind, offset, length, operand });
     prop::collection::vec(edit, n)
 }
 
@@ -93,7 +93,7 @@ const EXTREMES: [[u8; 8]; 4] =
 ///
 /// ```
 /// use md_testkit::damage::{Edit, damaged};
-/// let number = Edit { kind: 6, at: 2, length: 0, with: 1 };
+/// let number = Edit { kind: 6, offset: 2, length: 0, operand: 1 };
 /// assert_eq!(damaged(b"n = 30\n", &[number]), b"n = -1\n");
 /// ```
 pub fn damaged(file: &[u8], edits: &[Edit]) -> Vec<u8> {
@@ -106,7 +106,7 @@ pub fn damaged(file: &[u8], edits: &[Edit]) -> Vec<u8> {
 
 fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
     let places = bytes.len() + 1;
-    let (at, with) = (edit.at as usize % places, edit.with as usize);
+    let (at, with) = (edit.offset as usize % places, edit.operand as usize);
     let length = usize::from(edit.length);
     let end = (at + length % 64).min(bytes.len());
     let insert = |bytes: &mut Vec<u8>, piece: Vec<u8>| drop(bytes.splice(at..at, piece));

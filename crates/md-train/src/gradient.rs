@@ -102,7 +102,7 @@ mod tests {
         let config =
             LossConfig { energy_weight: 0.5, huber_ev_per_angstrom: Some(2.0), ..LossConfig::default() };
         let checkpoint = Checkpoint::untrained(&Architecture::Painn(h.clone()), 5).unwrap();
-        let layout = Layout::of(checkpoint.weights());
+        let layout = Layout::from_weights(checkpoint.weights());
         let weights = flatten(checkpoint.weights());
         let [found, by_tape] = [TrainingDevice::Cpu, TrainingDevice::BurnCpu].map(|device| {
             let student = TrainableStudent::new(&h, checkpoint.weights(), device, Precision::F64).unwrap();

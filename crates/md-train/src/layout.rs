@@ -5,7 +5,7 @@ use md_model::{WeightTensor, Weights};
 pub(crate) struct Layout(Vec<(String, Vec<usize>)>);
 
 impl Layout {
-    pub(crate) fn of(weights: &Weights) -> Self {
+    pub(crate) fn from_weights(weights: &Weights) -> Self {
         Layout(weights.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect())
     }
 
@@ -64,7 +64,7 @@ mod tests {
             ("readout.bias".to_owned(), tensor(&[3], 10.0)),
             ("readout.weight".to_owned(), tensor(&[3, 1], 20.0)),
         ]);
-        let layout = Layout::of(&weights);
+        let layout = Layout::from_weights(&weights);
         let values = flatten(&weights);
         assert_eq!(values[4..7], [10.0, 11.0, 12.0]);
         assert_eq!(layout.weights(&values), weights);

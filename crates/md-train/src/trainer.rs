@@ -128,7 +128,7 @@ impl Trainer {
             Some(network) => network.clone(),
             None => Network::untrained(file.hyperparameters().clone(), config.seed)?,
         };
-        let state = file.state(&Layout::of(network.checkpoint.weights()))?;
+        let state = file.state(&Layout::from_weights(network.checkpoint.weights()))?;
         truncate_log(folder, state.progress.step)?;
         Self::assemble(config, folder, device, inputs, network, state)
     }
@@ -141,7 +141,7 @@ impl Trainer {
         network: Network,
         state: State,
     ) -> Result<Self, TrainError> {
-        let layout = Layout::of(network.checkpoint.weights());
+        let layout = Layout::from_weights(network.checkpoint.weights());
         let weights = layout.weights(&state.weights);
         Ok(Trainer {
             order: Order::new(

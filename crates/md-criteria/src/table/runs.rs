@@ -1,5 +1,7 @@
 //! Dynamics, accuracy and speed.
 
+use md_results::DistanceId;
+
 use super::row;
 use crate::{Criterion, Theme, evidence};
 
@@ -175,7 +177,7 @@ pub(super) const ROWS: &[Criterion] = &[
         None,
         Theme::Accuracy,
         "the campaign's own",
-        |s| evidence::comparison(s, "bond_length"),
+        |s| evidence::comparison(s, DistanceId::BondLength),
     ),
     row(
         "pair_distance_wasserstein_A",
@@ -186,7 +188,7 @@ pub(super) const ROWS: &[Criterion] = &[
         None,
         Theme::Accuracy,
         "the campaign's own",
-        |s| evidence::comparison(s, "pair_distance"),
+        |s| evidence::comparison(s, DistanceId::PairDistance),
     ),
     row(
         "spectrum_wasserstein_per_cm",
@@ -197,7 +199,7 @@ pub(super) const ROWS: &[Criterion] = &[
         None,
         Theme::Accuracy,
         "the campaign's own",
-        |s| evidence::comparison(s, "spectrum"),
+        |s| evidence::comparison(s, DistanceId::Spectrum),
     ),
     row(
         "force_rmse_ev_per_angstrom",

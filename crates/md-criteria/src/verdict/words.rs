@@ -2,8 +2,8 @@
 
 use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_results::{
-    Cause, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict, most_telling, number, with_unit,
-    worst,
+    Cause, CauseKind, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict, most_telling, number,
+    with_unit, worst,
 };
 
 use crate::{Criterion, Scope, Theme};
@@ -103,14 +103,14 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
         let mut remedies = vec![remedy.to_owned()];
         if matches!(theme, Theme::Conservation | Theme::Stability) {
             for attribution in results.attributions.iter().filter(|a| a.model == model.name) {
-                let of_theme = |c: &&Cause| (c.kind == "broken_bond") == (theme == Theme::Stability);
+                let of_theme = |c: &&Cause| (c.kind == CauseKind::BrokenBond) == (theme == Theme::Stability);
                 for cause in attribution.causes.iter().filter(of_theme) {
                     let share = cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
                     findings.push(format!(
                         "on {} at {} K because of {}{share}: {}",
                         attribution.molecule,
                         attribution.temperature_k,
-                        cause.kind.replace('_', " "),
+                        cause.kind.words(),
                         cause.evidence
                     ));
                     if !remedies.contains(&cause.remedy) {

@@ -52,7 +52,7 @@ impl<'p> CampaignBuilder<'p> {
         self
     }
 
-    /// A campaign that is built in code, instead of a file.
+    /// A campaign that is built in code, or has been read from its file.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);

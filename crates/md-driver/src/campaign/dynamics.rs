@@ -117,7 +117,7 @@ impl Runner<'_> {
             id: planned.id.clone(),
             model: self.model.record.name.clone(),
             molecule: self.molecules[planned.molecule].record.name.clone(),
-            ensemble: grid.ensemble.name().to_owned(),
+            ensemble: grid.ensemble.record(),
             temperature_k: planned.temperature_k,
             ramp_to_k: grid.ramp_to_k,
             relaxed: grid.relax,

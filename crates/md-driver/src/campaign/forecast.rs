@@ -255,7 +255,7 @@ fn stages_s(
 ) -> Result<()> {
     let mut per_atom: BTreeMap<String, [f64; 3]> = BTreeMap::new();
     let role = model.record.role;
-    for stage in STAGES.iter().filter(|stage| stage.applies_to(role)) {
+    for stage in STAGES.iter().filter(|stage| stage.about().applies_to(role)) {
         for subject in stage.subjects(cx, model) {
             let Some(system) = subject.system()? else { continue };
             let place = subject.place().to_owned();
@@ -272,7 +272,7 @@ fn stages_s(
             if cost.timed_calls {
                 cost_s += speed::seconds(potential_s * system.n_atoms() as f64);
             }
-            match stage.id() {
+            match stage.about().id {
                 StageId::Gates | StageId::Minimum => seconds.gates += cost_s,
                 _ => seconds.rest += cost_s,
             }
@@ -300,11 +300,11 @@ impl Rehearsals {
     /// What a stage asks of potentials that cost nothing.
     fn cost(&mut self, stage: &dyn Stage, cx: &View<'_>, subject: &Subject<'_>) -> Result<Cost> {
         // Frames of one molecule cost the same.
-        let key = match stage.needs() {
+        let key = match stage.about().needs {
             Needs::Runs => subject.place().to_owned(),
             _ => subject.key(),
         };
-        let key = (stage.title(), key);
+        let key = (stage.about().title, key);
         if let Some(known) = self.0.get(&key) {
             return Ok(*known);
         }

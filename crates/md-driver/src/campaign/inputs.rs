@@ -105,7 +105,7 @@ impl Inputs {
             for m in molecules_of(groups.iter().filter(|g| g.model == index)) {
                 let mut of_runs = Sample::default();
                 labels
-                    .of(&model.record.name, &molecules[m].record.name)
+                    .of_molecule(&model.record.name, &molecules[m].record.name)
                     .for_each(|label| of_runs.push(label.frame.clone()));
                 match check_labels(model, &molecules[m], [(labels.file.as_path(), &of_runs)]) {
                     Ok(()) => {}

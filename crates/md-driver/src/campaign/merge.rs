@@ -93,7 +93,7 @@ fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
             Some(shard) => shard,
             None => bail!("{} holds a whole campaign, not a shard of one", folder.display()),
         };
-        if *of.get_or_insert(shard.of) != shard.of {
+        if *of.get_or_insert(shard.count) != shard.count {
             bail!(
                 "{} holds shard {shard}, the folders before it shards of {}",
                 folder.display(),

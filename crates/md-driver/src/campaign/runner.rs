@@ -98,7 +98,7 @@ impl Runner<'_> {
             frames::append(&file, &self.model.record.name, &so_far.visited).map_err(Halt::Storage)?;
         }
         // In the order of the list: those that need the runs, and those that were put off.
-        for stage in STAGES.iter().filter(|s| matches!(s.needs(), Needs::Runs | Needs::Nothing)) {
+        for stage in STAGES.iter().filter(|s| matches!(s.about().needs, Needs::Runs | Needs::Nothing)) {
             self.stage(*stage, part, &so_far, results)?;
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Runner<'_> {
         so_far: &SoFar,
         results: &mut Results,
     ) -> Result<(), Halt> {
-        for stage in STAGES.iter().filter(|stage| stage.needs() == needs) {
+        for stage in STAGES.iter().filter(|stage| stage.about().needs == needs) {
             self.stage(*stage, part, so_far, results)?;
         }
         Ok(())
@@ -126,7 +126,8 @@ impl Runner<'_> {
         so_far: &SoFar,
         results: &mut Results,
     ) -> Result<(), Halt> {
-        if !stage.applies_to(self.model.record.role) {
+        let about = stage.about();
+        if !about.applies_to(self.model.record.role) {
             return Ok(());
         }
         let cx = View {
@@ -141,15 +142,15 @@ impl Runner<'_> {
             results,
         };
         let mut subjects = stage.subjects(&cx, self.model);
-        subjects.retain(|subject| part.owns(stage.needs(), cx.index_of(subject)));
+        subjects.retain(|subject| part.owns(about.needs, cx.index_of(subject)));
         if subjects.is_empty() {
             return Ok(());
         }
-        let mut ticker = self.watch.stage(&self.model.record.name, stage.title(), subjects.len() as u64);
+        let mut ticker = self.watch.stage(&self.model.record.name, about.title, subjects.len() as u64);
         let nothing = Output::new(&self.model.record.name);
         let mut found = Vec::new();
         for subject in &subjects {
-            let name = self.part(stage.title(), &subject.key());
+            let name = self.part(about.title, &subject.key());
             let mut output = nothing.clone();
             let measured = self.attempt(&name, |runner| {
                 output = nothing.clone();
@@ -158,7 +159,7 @@ impl Runner<'_> {
             })?;
             found.push(match measured {
                 Ok(output) => (output, None),
-                Err(error) => (output, Some(self.failure(stage.id(), Some(subject.place()), &error))),
+                Err(error) => (output, Some(self.failure(about.id, Some(subject.place()), &error))),
             });
             ticker.tick();
         }

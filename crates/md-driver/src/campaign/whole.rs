@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use md_results::{LeftOut, Performance, Results};
+use md_results::{Ensemble, LeftOut, Performance, Results};
 
 use super::blank::nothing_yet;
 use super::identity::Identity;
@@ -228,16 +228,16 @@ fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
         for run in group.runs.iter().filter(|run| !made.contains(run.id.as_str())) {
             // Kelvins are ordered by their bits, since they are positive.
             let condition =
-                (run.model, run.molecule, group.config.ensemble.name(), run.temperature_k.to_bits());
+                (run.model, run.molecule, group.config.ensemble.record(), run.temperature_k.to_bits());
             replicas.entry(condition).or_default().insert(run.replica);
         }
     }
     let named =
-        |((model, molecule, ensemble, kelvins), replicas): ((usize, usize, &str, u64), BTreeSet<u32>)| {
+        |((model, molecule, ensemble, kelvins), replicas): ((usize, usize, Ensemble, u64), BTreeSet<u32>)| {
             LeftOut {
                 model: config.models[model].name.clone(),
                 molecule: config.molecules[molecule].name.clone(),
-                ensemble: ensemble.to_owned(),
+                ensemble,
                 temperature_k: f64::from_bits(kelvins),
                 replicas: replicas.into_iter().collect(),
             }
@@ -256,7 +256,7 @@ fn save(results: &mut Results, out: Option<&Path>) -> Result<(), Halt> {
     speed::relate_to_first(results);
     md_criteria::judge(results);
     let Some(out) = out else { return Ok(()) };
-    let performance = Performance::of(results);
+    let performance = Performance::from_results(results);
     results
         .write(&out.join(md_results::FILE))
         .and_then(|()| md_results::write_json(&out.join("md_performance_results.json"), &performance))

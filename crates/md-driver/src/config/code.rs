@@ -34,6 +34,7 @@ impl Config {
             adaptive: AdaptiveConfig::default(),
             frames_per_run: DEFAULT_FRAMES_PER_RUN,
             criteria: vec![production],
+            as_read: String::new(),
         }
     }
 
@@ -42,11 +43,20 @@ impl Config {
         ConfigError { file: PathBuf::from(IN_CODE), line: None, message: message.into() }
     }
 
-    /// The campaign with the models and integrators of a program, checked as the reader checks a file.
+    /// The SHA-256 of everything but the text of the file.
+    pub(super) fn content_sha256(&self) -> String {
+        let content =
+            Config { text: String::new(), sha256: String::new(), as_read: String::new(), ..self.clone() };
+        md_io::files::sha256(format!("{content:?}").as_bytes())
+    }
+
+    /// The campaign with the models and integrators of a program, checked as the reader checks a file. One that was
+    /// read from a file keeps its text, unless the program has changed something else.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub(crate) fn with_own(mut self, own: &Own) -> Result<Self, ConfigError> {
+        let is_as_read = self.as_read == self.content_sha256();
         own.check().map_err(|message| self.error(message))?;
         for potential in &own.potentials {
             add_own(&mut self.models, potential);
@@ -60,9 +70,21 @@ impl Config {
             }
         }
         self.check()?;
-        // What tells this campaign from others, when it is resumed.
-        self.text = format!("{self:#?}");
-        self.sha256 = md_io::files::sha256(self.text.as_bytes());
+        for potential in &own.potentials {
+            let index = self.models.iter().position(|m| m.name == potential.name);
+            if !self.runs.iter().flat_map(|run| &run.models).any(|&m| Some(m) == index) {
+                return Err(self.error(format!(
+                    "the model '{}' is in no run: name it in a RunConfig, or give the file by CampaignBuilder::options",
+                    potential.name
+                )));
+            }
+        }
+        if !is_as_read {
+            // The text tells this campaign from others, when it is resumed.
+            (self.text, self.sha256, self.as_read) = (String::new(), String::new(), String::new());
+            self.text = format!("{self:#?}");
+            self.sha256 = md_io::files::sha256(self.text.as_bytes());
+        }
         Ok(self)
     }
 

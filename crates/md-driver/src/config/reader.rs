@@ -56,7 +56,7 @@ impl Reader<'_> {
         }
         let models = self.models(&file.models, extra)?;
         let molecules = self.molecules(&file.molecules)?;
-        Ok(Config {
+        let mut config = Config {
             name: name.clone(),
             seed: file.campaign.seed,
             text: self.text.to_owned(),
@@ -68,7 +68,10 @@ impl Reader<'_> {
             criteria: self.criteria(&file.criteria)?,
             models,
             molecules,
-        })
+            as_read: String::new(),
+        };
+        config.as_read = config.content_sha256();
+        Ok(config)
     }
 
     fn frames_per_run(&self, frames: Option<&Spanned<usize>>) -> Result<usize, ConfigError> {

@@ -186,7 +186,7 @@ impl Reader<'_> {
     fn ensemble(&self, table: &RunTable) -> Result<Ensemble, ConfigError> {
         let name = table.ensemble.get_ref().as_str();
         let thermostat = ThermostatKind::find(name);
-        if thermostat.is_none() && name != Ensemble::NVE {
+        if thermostat.is_none() && name != Ensemble::Nve.name() {
             return Err(self.error(Some(table.ensemble.span()), unknown_ensemble(name)));
         }
         let mut ensemble = thermostat.map_or(Ensemble::Nve, Ensemble::Thermostat);
@@ -270,7 +270,7 @@ fn unknown_ensemble(name: &str) -> String {
             thermostats.join(", ")
         ),
         _ => {
-            let known: Vec<&str> = [Ensemble::NVE].into_iter().chain(thermostats).collect();
+            let known: Vec<&str> = [Ensemble::Nve.name()].into_iter().chain(thermostats).collect();
             unknown("ensemble", name, &known)
         }
     }

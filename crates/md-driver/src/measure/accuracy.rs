@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use md_io::extxyz::{self, LabelKeys};
-use md_results::{Evaluation, Role, Series};
+use md_results::{Evaluation, Series};
 
 use super::evaluate::{self, Source};
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::frames::{self, Label};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
@@ -16,20 +16,13 @@ use crate::molecule::LoadedMolecule;
 pub(super) struct References;
 
 impl Stage for References {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Evaluation
-    }
-
-    fn title(&self) -> &'static str {
-        "forces"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Structures
-    }
-
-    fn applies_to(&self, role: Role) -> bool {
-        role == Role::Candidate
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Evaluation,
+            title: "forces",
+            needs: Needs::Structures,
+            of_control: false,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -43,7 +36,7 @@ impl Stage for References {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         let errors = |frames: &PathBuf| {
             let source = source(&model.record.name, molecule, frames);
             let found = evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())?;
@@ -68,25 +61,18 @@ impl Stage for References {
 pub(super) struct OwnFrames;
 
 impl Stage for OwnFrames {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Evaluation
-    }
-
-    fn title(&self) -> &'static str {
-        "labels"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Structures
-    }
-
-    fn applies_to(&self, role: Role) -> bool {
-        role == Role::Candidate
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Evaluation,
+            title: "labels",
+            needs: Needs::Structures,
+            of_control: false,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>> {
         let name = &model.record.name;
-        cx.molecules_where(|molecule| cx.labels.of(name, &molecule.record.name).next().is_some())
+        cx.molecules_where(|molecule| cx.labels.of_molecule(name, &molecule.record.name).next().is_some())
     }
 
     fn measure(
@@ -96,9 +82,9 @@ impl Stage for OwnFrames {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         let name = &model.record.name;
-        let own: Vec<&Label> = cx.labels.of(name, &molecule.record.name).collect();
+        let own: Vec<&Label> = cx.labels.of_molecule(name, &molecule.record.name).collect();
         let source = source(name, molecule, &cx.labels.file);
         enter(out, [frames::evaluate(source, &own, model.potential.as_mut())?]);
         Ok(())
@@ -106,7 +92,7 @@ impl Stage for OwnFrames {
 
     fn cost(&self, cx: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
         let model = &cx.config.models[cx.model].name;
-        let frames = cx.labels.of(model, subject.place()).count();
+        let frames = cx.labels.of_molecule(model, subject.place()).count();
         Ok(Some(Cost::calls(frames as f64, subject)))
     }
 }

@@ -1,14 +1,14 @@
 //! Why a model does not conserve energy.
 
 use anyhow::Result;
-use md_attribution::{Attribution, Case, PartKind, diagnose};
+use md_attribution::{Attribution, Case, diagnose};
 use md_core::units::FS_PER_PS;
 use md_criteria::Theme;
 use md_dynamics::VelocityVerlet;
 use md_probe::analytic::Control;
-use md_results::{Cause, EnergyPart, Experiment, PRODUCTION, Role, Run, RunFate, Status};
+use md_results::{Cause, CauseKind, EnergyPart, Experiment, PRODUCTION, Role, Run, RunFate, Status};
 
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
 use crate::plan::planned;
 
@@ -22,16 +22,8 @@ const MOST_MOLECULES: usize = 3;
 pub(super) struct Causes;
 
 impl Stage for Causes {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Attribution
-    }
-
-    fn title(&self) -> &'static str {
-        "causes"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Runs
+    fn about(&self) -> About {
+        About { id: md_results::Stage::Attribution, title: "causes", needs: Needs::Runs, of_control: true }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>> {
@@ -52,7 +44,7 @@ impl Stage for Causes {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Run { group, planned, molecule } = subject else { return Ok(()) };
+        let (group, planned, molecule) = subject.as_run()?;
         let Some(run) = cx.results.runs.iter().find(|run| run.id == planned.id) else { return Ok(()) };
         let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
             return Ok(());
@@ -130,6 +122,21 @@ fn find<'a>(cx: &View<'a>, run: &Run) -> Option<Subject<'a>> {
     })
 }
 
+/// The kind of a cause, as results have it.
+fn kind(kind: md_attribution::CauseKind) -> CauseKind {
+    use md_attribution::CauseKind as Kind;
+
+    match kind {
+        Kind::TimeStep => CauseKind::TimeStep,
+        Kind::Precision => CauseKind::Precision,
+        Kind::Discontinuity => CauseKind::Discontinuity,
+        Kind::NotAGradient => CauseKind::NotAGradient,
+        Kind::Noise => CauseKind::Noise,
+        Kind::BrokenBond => CauseKind::BrokenBond,
+        Kind::Engine => CauseKind::Engine,
+    }
+}
+
 /// How bad a run is: one that diverged early is worst, then the largest excursion of the energy.
 fn badness(run: &Run) -> f64 {
     let excursion = run.energy.as_ref().map_or(0.0, |e| e.max_deviation_mev_per_atom);
@@ -151,7 +158,7 @@ fn record(run: &Run, trigger: &str, found: &Attribution) -> md_results::Attribut
             .causes
             .iter()
             .map(|cause| Cause {
-                kind: cause.kind.id().to_owned(),
+                kind: kind(cause.kind),
                 share: cause.share,
                 evidence: cause.evidence.clone(),
                 remedy: cause.kind.remedy().to_owned(),
@@ -162,7 +169,7 @@ fn record(run: &Run, trigger: &str, found: &Attribution) -> md_results::Attribut
             .parts
             .iter()
             .map(|part| EnergyPart {
-                name: PartKind::id(part.kind).to_owned(),
+                name: part.kind.id().to_owned(),
                 net_ev: finite(part.net_ev),
                 slope_mev_per_atom_per_ps: finite(part.slope_mev_per_atom_per_ps),
                 rms_mev_per_atom: finite(part.rms_mev_per_atom),

@@ -86,7 +86,7 @@ impl Errors {
     pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<bool> {
         self.n_frames += 1;
         self.n_without_forces += usize::from(frame.forces.is_none());
-        let geometry = Geometry::of(&frame.system);
+        let geometry = Geometry::from_system(&frame.system);
         let energy_ev = frame.energy_ev.filter(|_| self.with_energies.insert(&geometry));
         let forces = frame.forces.as_ref().filter(|_| self.with_forces.insert(&geometry));
         if energy_ev.is_none() && forces.is_none() {

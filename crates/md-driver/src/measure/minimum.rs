@@ -1,12 +1,12 @@
 //! Whether a model's minimum is the molecule: bond lengths and vibrations.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use md_core::bonds;
 use md_dynamics::{RelaxOptions, RelaxOutcome, Relaxed};
-use md_results::{GateId, Relaxation};
+use md_results::{GateId, Relaxation, RelaxationOutcome};
 
 use super::gates::Gates;
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
 
@@ -24,20 +24,12 @@ const RELAXATION_CALLS: f64 = 150.0;
 pub(super) struct Minimum;
 
 impl Stage for Minimum {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Minimum
-    }
-
-    fn title(&self) -> &'static str {
-        "minima"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Minima
+    fn about(&self) -> About {
+        About { id: md_results::Stage::Minimum, title: "minima", needs: Needs::Minima, of_control: true }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
-        let subject = |&index: &usize| Subject::Molecule { index, molecule: &cx.molecules[index] };
+        let subject = |&index: &usize| Subject::Molecule(&cx.molecules[index]);
         cx.relaxed.keys().map(subject).collect()
     }
 
@@ -48,8 +40,9 @@ impl Stage for Minimum {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { index, molecule } = subject else { return Ok(()) };
-        let Some(relaxed) = cx.relaxed.get(index) else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
+        let relaxed = cx.index_of(subject).and_then(|index| cx.relaxed.get(&index));
+        let relaxed = relaxed.context("the molecule was not relaxed")?;
         let record = relaxation(model, molecule, relaxed, &mut out.gates)?;
         out.relaxations.push(record);
         Ok(())
@@ -74,14 +67,14 @@ fn relaxation(
     let given = &molecule.system;
     let name = molecule.record.name.as_str();
     let (outcome, reason) = match &relaxed.outcome {
-        RelaxOutcome::Converged => ("converged", None),
-        RelaxOutcome::NotConverged => ("not_converged", Some("the steps ran out".to_owned())),
-        RelaxOutcome::Diverged(reason) => ("diverged", Some(reason.to_string())),
+        RelaxOutcome::Converged => (RelaxationOutcome::Converged, None),
+        RelaxOutcome::NotConverged => (RelaxationOutcome::NotConverged, Some("the steps ran out".to_owned())),
+        RelaxOutcome::Diverged(reason) => (RelaxationOutcome::Diverged, Some(reason.to_string())),
     };
     let mut record = Relaxation {
         model: model.record.name.clone(),
         molecule: name.to_owned(),
-        outcome: outcome.to_owned(),
+        outcome,
         reason,
         steps: relaxed.steps,
         max_force_ev_per_angstrom: Some(relaxed.max_force_ev_per_angstrom).filter(|f| f.is_finite()),
@@ -129,7 +122,7 @@ fn vibrations(
     let name = molecule.record.name.as_str();
     let options = RelaxOptions { fmax_ev_per_angstrom: FMAX_EV_PER_ANGSTROM, ..RelaxOptions::default() };
     let minima = md_dynamics::relax(std::slice::from_ref(&relaxed.system), model.oracle.as_mut(), &options)?;
-    let Some(minimum) = minima.first() else { return Ok(()) };
+    let minimum = minima.first().context("the relaxation returned nothing")?;
     let hessian = md_probe::hessian(model.oracle.as_mut(), &minimum.system, STEP_ANGSTROM)?;
     gates.record_resolved(
         GateId::HessianAsymmetry,

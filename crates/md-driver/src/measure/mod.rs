@@ -15,7 +15,7 @@ pub mod speed;
 mod surface;
 mod timesteps;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use md_core::{Element, Limits, Potential, State, System, Vec3};
 use md_results::{
     Attribution, Comparison, ELEMENT_PAIRS, Evaluation, Relaxation, Results, Role, Series, Shift, Speed,
@@ -60,23 +60,32 @@ pub(crate) enum Needs {
     Nothing,
 }
 
+/// What a stage is called and when it is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// The id under which its failures are recorded.
+    pub(crate) id: md_results::Stage,
+    /// Names its progress and its results in the store: a few words, unlike those of any other stage.
+    pub(crate) title: &'static str,
+    /// When it is measured, and by which shard.
+    pub(crate) needs: Needs,
+    /// Whether the analytic control is measured, too.
+    pub(crate) of_control: bool,
+}
+
+impl About {
+    /// Whether a model of this role is measured.
+    pub(crate) fn applies_to(&self, role: Role) -> bool {
+        role == Role::Candidate || self.of_control
+    }
+}
+
 /// One kind of measurement.
 pub(crate) trait Stage {
-    /// Under which its failures are recorded.
-    fn id(&self) -> md_results::Stage;
+    /// Its name, and when it is measured.
+    fn about(&self) -> About;
 
-    /// Names its progress and its results in the store: a few words, unlike those of any other stage.
-    fn title(&self) -> &'static str;
-
-    /// When it is measured, and by whom.
-    fn needs(&self) -> Needs;
-
-    /// Whether it is measured of a model of this role.
-    fn applies_to(&self, _role: Role) -> bool {
-        true
-    }
-
-    /// What it is measured on, in order.
+    /// The subjects that it is measured on, in order.
     fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>>;
 
     /// Measures one subject. What is in `out` when it fails is kept.
@@ -149,19 +158,14 @@ impl<'a> View<'a> {
     /// One subject for each molecule that the model runs and that `is_wanted`.
     fn molecules_where(&self, is_wanted: impl Fn(&LoadedMolecule) -> bool) -> Vec<Subject<'a>> {
         let wanted = self.molecules_run().into_iter().filter(|&m| is_wanted(&self.molecules[m]));
-        wanted.map(|index| Subject::Molecule { index, molecule: &self.molecules[index] }).collect()
+        wanted.map(|index| Subject::Molecule(&self.molecules[index])).collect()
     }
 }
 
 /// What a stage is measured on.
 pub(crate) enum Subject<'a> {
     /// A molecule.
-    Molecule {
-        /// Its index in the campaign.
-        index: usize,
-        /// The molecule.
-        molecule: &'a LoadedMolecule,
-    },
+    Molecule(&'a LoadedMolecule),
     /// All pairs of some elements.
     ElementPairs(Vec<Element>),
     /// A run from its start.
@@ -182,11 +186,47 @@ pub(crate) enum Subject<'a> {
     },
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// The molecule.
+    ///
+    /// # Errors
+    /// The subject is of another kind, as in the other functions of this name.
+    pub(crate) fn as_molecule(&self) -> Result<&'a LoadedMolecule> {
+        match self {
+            Subject::Molecule(molecule) => Ok(molecule),
+            _ => self.unexpected("a molecule"),
+        }
+    }
+
+    pub(crate) fn as_element_pairs(&self) -> Result<&[Element]> {
+        match self {
+            Subject::ElementPairs(elements) => Ok(elements),
+            _ => self.unexpected("pairs of elements"),
+        }
+    }
+
+    pub(crate) fn as_run(&self) -> Result<(&'a Group<'a>, &PlannedRun, &'a LoadedMolecule)> {
+        match self {
+            Subject::Run { group, planned, molecule } => Ok((group, planned, molecule)),
+            _ => self.unexpected("a run"),
+        }
+    }
+
+    pub(crate) fn as_frame(&self) -> Result<(&'a VisitedRun, &'a LoadedMolecule)> {
+        match self {
+            Subject::Frame { run, molecule } => Ok((run, molecule)),
+            _ => self.unexpected("a frame"),
+        }
+    }
+
+    fn unexpected<T>(&self, expected: &str) -> Result<T> {
+        bail!("the stage measures {expected}, and was given '{}'", self.key())
+    }
+
     /// Tells it from other subjects of the same stage and model.
     pub(crate) fn key(&self) -> String {
         match self {
-            Subject::Molecule { molecule, .. } => molecule.record.name.clone(),
+            Subject::Molecule(molecule) => molecule.record.name.clone(),
             Subject::ElementPairs(elements) => {
                 elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join("-")
             }
@@ -198,9 +238,9 @@ impl Subject<'_> {
     /// The molecule it is of, where it is of one.
     pub(crate) fn molecule(&self) -> Option<&LoadedMolecule> {
         match self {
-            Subject::Molecule { molecule, .. }
-            | Subject::Run { molecule, .. }
-            | Subject::Frame { molecule, .. } => Some(molecule),
+            Subject::Molecule(molecule) | Subject::Run { molecule, .. } | Subject::Frame { molecule, .. } => {
+                Some(molecule)
+            }
             Subject::ElementPairs(_) => None,
         }
     }
@@ -302,7 +342,7 @@ mod tests {
 
     #[test]
     fn stages_have_titles_of_their_own() {
-        let titles: BTreeSet<&str> = STAGES.iter().map(|stage| stage.title()).collect();
+        let titles: BTreeSet<&str> = STAGES.iter().map(|stage| stage.about().title).collect();
         assert_eq!(titles.len(), STAGES.len());
     }
 }

@@ -10,9 +10,9 @@ use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechan
 use md_dynamics::{RunOptions, VelocityVerlet};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
-use md_results::{Comparison, Distance, Role, Series};
+use md_results::{Comparison, Distance, DistanceId, Series};
 
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::LimitsConfig;
 use crate::curves;
 use crate::models::LoadedModel;
@@ -25,20 +25,13 @@ const TIMESTEP_FS: f64 = 0.5;
 pub(super) struct ReferenceDynamics;
 
 impl Stage for ReferenceDynamics {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Comparison
-    }
-
-    fn title(&self) -> &'static str {
-        "reference dynamics"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Nothing
-    }
-
-    fn applies_to(&self, role: Role) -> bool {
-        role == Role::Candidate
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Comparison,
+            title: "reference dynamics",
+            needs: Needs::Nothing,
+            of_control: false,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -52,7 +45,7 @@ impl Stage for ReferenceDynamics {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         let (comparison, series) = comparison(model, molecule, &cx.config.limits)?;
         out.comparisons.push(comparison);
         out.series.extend(series);
@@ -89,8 +82,8 @@ fn comparison(
     }
     let reference: Vec<Record> = trajectories.iter().map(Trajectory::record).collect();
     let duration_ps = reference.iter().map(|r| r.duration_ps).sum();
-    let whole_reference = Gathered::of(&reference)?;
-    let whole_follower = Gathered::of(&follower)?;
+    let whole_reference = Gathered::from_records(&reference)?;
+    let whole_follower = Gathered::from_records(&follower)?;
     // What sampling alone makes: the first halves of the reference against the second.
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for record in &reference {
@@ -98,14 +91,14 @@ fn comparison(
         first.push(a);
         second.push(b);
     }
-    let (first, second) = (Gathered::of(&first)?, Gathered::of(&second)?);
+    let (first, second) = (Gathered::from_records(&first)?, Gathered::from_records(&second)?);
     let found = whole_follower.distances(&whole_reference)?;
     let floors = first.distances(&second)?;
     let distances = found
         .into_iter()
         .zip(floors)
-        .filter_map(|((id, unit, value), (_, _, floor))| {
-            Some(Distance { id: id.to_owned(), value: value?, floor: floor?, unit: unit.to_owned() })
+        .filter_map(|((id, value), (_, floor))| {
+            Some(Distance { id, value: value?, floor: floor?, unit: id.unit().to_owned() })
         })
         .collect();
     let names = [model.record.name.as_str(), &molecule.record.name];
@@ -268,7 +261,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn of(records: &[Record]) -> Result<Self> {
+    fn from_records(records: &[Record]) -> Result<Self> {
         let first = records.first().context("no trajectory")?;
         let n = first.system.n_atoms();
         let bonded = bonds::find(&first.system, bonds::DEFAULT_SCALE).iter().map(|b| (b.i, b.j)).collect();
@@ -293,8 +286,8 @@ impl Gathered {
         bonds.into_iter().chain(spectra.map(|(a, b)| curves::spectra(names, a, b))).collect()
     }
 
-    /// Id, unit and distance of everything; `None` for what has no value (bonds of an atom).
-    fn distances(&self, other: &Self) -> Result<[(&'static str, &'static str, Option<f64>); 3]> {
+    /// All distances; `None` for what has no value (bonds of an atom).
+    fn distances(&self, other: &Self) -> Result<[(DistanceId, Option<f64>); 3]> {
         let or_none = |distance: Result<f64, MetricError>| match distance {
             Ok(distance) => Ok(Some(distance)),
             Err(MetricError::Empty { .. }) => Ok(None),
@@ -305,9 +298,9 @@ impl Gathered {
             _ => None,
         };
         Ok([
-            ("bond_length", "Å", or_none(self.bonds.wasserstein_angstrom(&other.bonds))?),
-            ("pair_distance", "Å", or_none(self.pairs.wasserstein_angstrom(&other.pairs))?),
-            ("spectrum", "1/cm", spectrum),
+            (DistanceId::BondLength, or_none(self.bonds.wasserstein_angstrom(&other.bonds))?),
+            (DistanceId::PairDistance, or_none(self.pairs.wasserstein_angstrom(&other.pairs))?),
+            (DistanceId::Spectrum, spectrum),
         ])
     }
 }

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use md_io::extxyz::{self, LabelKeys};
 use md_metrics::{descriptor, distribution_shift};
-use md_results::{Role, Shift};
+use md_results::Shift;
 
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::frames::VisitedRun;
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
@@ -17,20 +17,13 @@ const MOST_REFERENCE_FRAMES: usize = 600;
 pub(super) struct DistributionShift;
 
 impl Stage for DistributionShift {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Shift
-    }
-
-    fn title(&self) -> &'static str {
-        "distribution shift"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Runs
-    }
-
-    fn applies_to(&self, role: Role) -> bool {
-        role == Role::Candidate
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Shift,
+            title: "distribution shift",
+            needs: Needs::Runs,
+            of_control: false,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -44,7 +37,7 @@ impl Stage for DistributionShift {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         out.shifts.extend(shift(&model.record.name, molecule, cx.visited)?);
         Ok(())
     }

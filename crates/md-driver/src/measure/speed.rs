@@ -9,7 +9,7 @@ use md_core::{Integrator, State, System, neighbours};
 use md_dynamics::VelocityVerlet;
 use md_results::{Machine, Results, Speed};
 
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
 
 /// Steps of the cold start.
@@ -25,16 +25,8 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 pub(super) struct SpeedOfModel;
 
 impl Stage for SpeedOfModel {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Speed
-    }
-
-    fn title(&self) -> &'static str {
-        "speed"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Nothing
+    fn about(&self) -> About {
+        About { id: md_results::Stage::Speed, title: "speed", needs: Needs::Nothing, of_control: true }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -48,7 +40,7 @@ impl Stage for SpeedOfModel {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         out.speed.push(measure(model, &molecule.record.name, &molecule.system, 1)?);
         Ok(())
     }

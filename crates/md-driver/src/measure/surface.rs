@@ -1,9 +1,9 @@
 //! The physics gates as stages: at structures, on pairs of elements, and where the runs of a model went.
 
 use anyhow::Result;
-use md_results::{ELEMENT_PAIRS, Role, number};
+use md_results::{ELEMENT_PAIRS, number};
 
-use super::{Needs, Output, Stage, Subject, View};
+use super::{About, Needs, Output, Stage, Subject, View};
 use crate::frames::VisitedRun;
 use crate::models::LoadedModel;
 
@@ -14,16 +14,13 @@ const FRAMES_PER_MOLECULE: usize = 3;
 pub(super) struct StructureGates;
 
 impl Stage for StructureGates {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Gates
-    }
-
-    fn title(&self) -> &'static str {
-        "physics gates"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Structures
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Gates,
+            title: "physics gates",
+            needs: Needs::Structures,
+            of_control: true,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -37,7 +34,7 @@ impl Stage for StructureGates {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Molecule { molecule, .. } = subject else { return Ok(()) };
+        let molecule = subject.as_molecule()?;
         out.gates.of_structure(model, &molecule.record.name, &molecule.system)
     }
 }
@@ -46,21 +43,14 @@ impl Stage for StructureGates {
 pub(super) struct ElementPairs;
 
 impl Stage for ElementPairs {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Gates
-    }
-
-    fn title(&self) -> &'static str {
-        ELEMENT_PAIRS
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Structures
-    }
-
-    /// A control is built from whole molecules and refuses pairs.
-    fn applies_to(&self, role: Role) -> bool {
-        role == Role::Candidate
+    fn about(&self) -> About {
+        // A control is built from whole molecules and refuses pairs.
+        About {
+            id: md_results::Stage::Gates,
+            title: ELEMENT_PAIRS,
+            needs: Needs::Structures,
+            of_control: false,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, model: &LoadedModel) -> Vec<Subject<'a>> {
@@ -75,8 +65,7 @@ impl Stage for ElementPairs {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::ElementPairs(elements) = subject else { return Ok(()) };
-        out.gates.of_element_pairs(model, elements)
+        out.gates.of_element_pairs(model, subject.as_element_pairs()?)
     }
 }
 
@@ -84,16 +73,13 @@ impl Stage for ElementPairs {
 pub(super) struct FrameGates;
 
 impl Stage for FrameGates {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Gates
-    }
-
-    fn title(&self) -> &'static str {
-        "gates on its frames"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Runs
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Gates,
+            title: "gates on its frames",
+            needs: Needs::Runs,
+            of_control: true,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -113,7 +99,7 @@ impl Stage for FrameGates {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Frame { run, molecule } = subject else { return Ok(()) };
+        let (run, molecule) = subject.as_frame()?;
         let Some(frame) = run.frames.last() else { return Ok(()) };
         let label = format!("its own frame at {} K, {} ps", run.temperature_k, number(frame.time_ps));
         out.gates.of_frame(model, &molecule.record.name, &label, &frame.system)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use md_attribution::{LadderOptions, timestep_ladder};
 use md_results::{TimestepLadder, TimestepRung};
 
-use super::{Cost, Needs, Output, Stage, Subject, View};
+use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::Ensemble;
 use crate::models::LoadedModel;
 use crate::plan::PlannedRun;
@@ -16,16 +16,13 @@ const RUNG_FS: f64 = 250.0;
 pub(super) struct Timesteps;
 
 impl Stage for Timesteps {
-    fn id(&self) -> md_results::Stage {
-        md_results::Stage::Timesteps
-    }
-
-    fn title(&self) -> &'static str {
-        "time steps"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Nothing
+    fn about(&self) -> About {
+        About {
+            id: md_results::Stage::Timesteps,
+            title: "time steps",
+            needs: Needs::Nothing,
+            of_control: true,
+        }
     }
 
     fn subjects<'a>(&self, cx: &View<'a>, _: &LoadedModel) -> Vec<Subject<'a>> {
@@ -50,7 +47,7 @@ impl Stage for Timesteps {
         model: &mut LoadedModel,
         out: &mut Output,
     ) -> Result<()> {
-        let Subject::Run { group, planned, .. } = subject else { return Ok(()) };
+        let (group, planned, _) = subject.as_run()?;
         let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
             return Ok(());
         };

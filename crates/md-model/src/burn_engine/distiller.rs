@@ -145,8 +145,8 @@ impl<B: Backend> Distiller<B> {
             traces.push(trace);
         }
         let [head0, head1, head2] = &self.head;
-        let hidden0 = Silu::of(head0.apply(features.s));
-        let hidden1 = Silu::of(head1.apply(hidden0.value.clone()));
+        let hidden0 = Silu::new(head0.apply(features.s));
+        let hidden1 = Silu::new(head1.apply(hidden0.value.clone()));
         systems.sum_per_system(&ops::read(head2.apply(hidden1.value.clone()))?, energies);
 
         if let (Some(forces), Some(environment)) = (forces, environment) {
@@ -170,7 +170,7 @@ impl<B: Backend> Distiller<B> {
     fn environment(&self, pairs: &Pairs, n_atoms: usize) -> Environment<B> {
         let basis = self.basis.values(pairs);
         let basis = self.format.matrix(&basis, [pairs.len(), basis.len() / pairs.len()]);
-        let hidden = Silu::of(self.filter_in.apply(basis));
+        let hidden = Silu::new(self.filter_in.apply(basis));
         let filters = self.interactions.iter().enumerate().map(|(l, interaction)| {
             let own = hidden.value.clone().narrow(1, l * self.width, self.width);
             interaction.filter_out.each_ref().map(|layer| layer.apply(own.clone()))
@@ -228,7 +228,7 @@ impl<B: Backend> Interaction<B> {
         };
 
         let norm = sum_blocks(v.clone() * v.clone(), 3).sqrt();
-        let hidden = Silu::of(self.update_in.apply(Tensor::cat(vec![s.clone(), norm.clone()], 1)));
+        let hidden = Silu::new(self.update_in.apply(Tensor::cat(vec![s.clone(), norm.clone()], 1)));
         let [out0, out1, out2] = &self.update_out;
         let s_out = s + out0.apply(hidden.value.clone());
         let (gate, v_out) = if is_last {

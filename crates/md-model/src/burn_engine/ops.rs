@@ -157,7 +157,7 @@ pub(super) struct Silu<B: Backend> {
 }
 
 impl<B: Backend> Silu<B> {
-    pub(super) fn of(z: Tensor<B, 2>) -> Self {
+    pub(super) fn new(z: Tensor<B, 2>) -> Self {
         let sigmoid = activation::sigmoid(z.clone());
         Silu { value: z * sigmoid.clone(), sigmoid }
     }

@@ -54,7 +54,7 @@ struct Parts<B: Backend> {
 
 impl<B: Backend> Parts<B> {
     /// The blocks of `f` outputs of a layer that has 2 or 3 of them.
-    fn of(layer: &Linear<B>, blocks: usize, f: usize) -> Self {
+    fn split(layer: &Linear<B>, blocks: usize, f: usize) -> Self {
         Parts {
             scalar: layer.rows(0, f),
             direction: layer.rows(f, f),
@@ -177,8 +177,8 @@ impl<B: Backend> Painn<B> {
             let update = linear(&name("update.1"), f, updated * f)?;
             Ok(Interaction {
                 message_hidden: linear(&name("message.0"), f, f)?,
-                message: Parts::of(&message, sent, f),
-                filter: Parts::of(&filter, sent, f),
+                message: Parts::split(&message, sent, f),
+                filter: Parts::split(&filter, sent, f),
                 u: mix.rows(0, f),
                 v: mix.rows(f, f),
                 update_hidden: linear(&name("update.0"), 2 * f, f)?,
@@ -207,7 +207,7 @@ impl<B: Backend> Painn<B> {
             traces.push(trace);
         }
         let [hidden_layer, energy_layer] = &self.readout;
-        let hidden = Silu::of(hidden_layer.apply(s));
+        let hidden = Silu::new(hidden_layer.apply(s));
         let energies = energy_layer.apply(hidden.value.clone());
 
         let by_geometry = match &graph.edges {
@@ -256,7 +256,7 @@ impl<B: Backend> Interaction<B> {
         graph: &Graph<B>,
     ) -> (Tensor<B, 2>, Option<Tensor<B, 2>>, Option<MessageTrace<B>>) {
         let Some(edges) = &graph.edges else { return (s, v, None) };
-        let hidden = Silu::of(self.message_hidden.apply(s.clone()));
+        let hidden = Silu::new(self.message_hidden.apply(s.clone()));
         let sent = |layer: &Linear<B>| layer.apply(hidden.value.clone()).select(0, edges.senders.clone());
         let sent_scalar = sent(&self.message.scalar);
         let filter_scalar = self.filter.scalar.apply(edges.basis.clone());
@@ -343,7 +343,7 @@ impl<B: Backend> Interaction<B> {
         let v = v.unwrap_or_else(|| zero_vectors(&s));
         let (uv, vv) = (self.u.apply(v.clone()), self.v.apply(v.clone()));
         let norm = (sum_blocks(vv.clone() * vv.clone(), 3) + NORM_EPSILON * NORM_EPSILON).sqrt();
-        let hidden = Silu::of(self.update_hidden.apply(Tensor::cat(vec![s.clone(), norm.clone()], 1)));
+        let hidden = Silu::new(self.update_hidden.apply(Tensor::cat(vec![s.clone(), norm.clone()], 1)));
         let product = sum_blocks(uv.clone() * vv.clone(), 3);
         let a_product = self.product.apply(hidden.value.clone());
         let s = s + self.scalar.apply(hidden.value.clone()) + a_product.clone() * product.clone();

@@ -2,7 +2,7 @@
 //!
 //! In dual numbers (D = 2) the gradient is itself dual; see [`super`].
 
-use super::matrix::{Matrix, Real, add, add_at, at, dot, mul, set};
+use super::matrix::{Matrix, Real, add, add_at, dot, jet_at, mul, set};
 
 /// Which pairs there are and where they point.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl<T: Real> PairList<T> {
         let [i, j] = self.atoms[p];
         let r = self.directions[p];
         let direction = |sign: T| std::array::from_fn(|c| std::array::from_fn(|d| sign * r[d][c]));
-        [(i, j, direction(T::of(1.0))), (j, i, direction(T::of(-1.0)))]
+        [(i, j, direction(T::from_f64(1.0))), (j, i, direction(T::from_f64(-1.0)))]
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn message_forward<T: Real, const D: usize>(
                     let (m0, m2) = (m.row(sender, 0, f), m.row(sender, f, f));
                     let mut out = s.row_mut(receiver, 0, f);
                     for k in 0..f {
-                        add_at(&mut out, k, mul(at(&m0, k), at(&w0, k)));
+                        add_at(&mut out, k, mul(jet_at(&m0, k), jet_at(&w0, k)));
                     }
                     match u {
                         Some(u) => {
@@ -55,8 +55,8 @@ pub(super) fn message_forward<T: Real, const D: usize>(
                                 let u = u.row(sender, c * f, f);
                                 let mut out = v.row_mut(receiver, c * f, f);
                                 for k in 0..f {
-                                    let along = mul(r[c], mul(at(&m2, k), at(&w2, k)));
-                                    add_at(&mut out, k, add(along, mul(at(&u, k), at(&w1, k))));
+                                    let along = mul(r[c], mul(jet_at(&m2, k), jet_at(&w2, k)));
+                                    add_at(&mut out, k, add(along, mul(jet_at(&u, k), jet_at(&w1, k))));
                                 }
                             }
                         }
@@ -64,7 +64,7 @@ pub(super) fn message_forward<T: Real, const D: usize>(
                             for c in 0..3 {
                                 let mut out = v.row_mut(receiver, c * f, f);
                                 for k in 0..f {
-                                    add_at(&mut out, k, mul(r[c], mul(at(&m2, k), at(&w2, k))));
+                                    add_at(&mut out, k, mul(r[c], mul(jet_at(&m2, k), jet_at(&w2, k))));
                                 }
                             }
                         }
@@ -110,11 +110,11 @@ pub(super) fn message_backward<T: Real, const D: usize>(
                     let m0 = m.row(sender, 0, f);
                     let mut by_w0 = by.filters.row_mut(p, 0, f);
                     for k in 0..f {
-                        add_at(&mut by_w0, k, mul(at(&g, k), at(&m0, k)));
+                        add_at(&mut by_w0, k, mul(jet_at(&g, k), jet_at(&m0, k)));
                     }
                     let mut by_m0 = by.m.row_mut(sender, 0, f);
                     for k in 0..f {
-                        add_at(&mut by_m0, k, mul(at(&g, k), at(&w0, k)));
+                        add_at(&mut by_m0, k, mul(jet_at(&g, k), jet_at(&w0, k)));
                     }
 
                     let [gx, gy, gz] = [0, 1, 2].map(|c| by_v.row(receiver, c * f, f));
@@ -122,9 +122,12 @@ pub(super) fn message_backward<T: Real, const D: usize>(
                     let mut by_w2 = by.filters.row_mut(p, f, f);
                     let mut by_m2 = by.m.row_mut(sender, f, f);
                     for k in 0..f {
-                        let t = add(add(mul(r[0], at(&gx, k)), mul(r[1], at(&gy, k))), mul(r[2], at(&gz, k)));
-                        add_at(&mut by_w2, k, mul(t, at(&m2, k)));
-                        add_at(&mut by_m2, k, mul(t, at(&w2, k)));
+                        let t = add(
+                            add(mul(r[0], jet_at(&gx, k)), mul(r[1], jet_at(&gy, k))),
+                            mul(r[2], jet_at(&gz, k)),
+                        );
+                        add_at(&mut by_w2, k, mul(t, jet_at(&m2, k)));
+                        add_at(&mut by_m2, k, mul(t, jet_at(&w2, k)));
                     }
                     if let Some(directions) = &mut by.directions {
                         for k in 0..f {
@@ -141,15 +144,15 @@ pub(super) fn message_backward<T: Real, const D: usize>(
                         let [ux, uy, uz] = [0, 1, 2].map(|c| u.row(sender, c * f, f));
                         let mut by_w1 = by.filters.row_mut(p, 2 * f, f);
                         for k in 0..f {
-                            let x = mul(at(&gx, k), at(&ux, k));
-                            let y = mul(at(&gy, k), at(&uy, k));
-                            let z = mul(at(&gz, k), at(&uz, k));
+                            let x = mul(jet_at(&gx, k), jet_at(&ux, k));
+                            let y = mul(jet_at(&gy, k), jet_at(&uy, k));
+                            let z = mul(jet_at(&gz, k), jet_at(&uz, k));
                             add_at(&mut by_w1, k, add(add(x, y), z));
                         }
                         for (c, g) in [gx, gy, gz].iter().enumerate() {
                             let mut by_u = by_u.row_mut(sender, c * f, f);
                             for k in 0..f {
-                                add_at(&mut by_u, k, mul(at(g, k), at(&w1, k)));
+                                add_at(&mut by_u, k, mul(jet_at(g, k), jet_at(&w1, k)));
                             }
                         }
                     }
@@ -176,7 +179,7 @@ pub(super) fn scale<T: Real, const D: usize>(
                     let v = v.row(atom, c * f, f);
                     let mut u = u.row_mut(atom, c * f, f);
                     for k in 0..f {
-                        set(&mut u, k, mul(at(&v, k), at(&m, k)));
+                        set(&mut u, k, mul(jet_at(&v, k), jet_at(&m, k)));
                     }
                 }
             }
@@ -204,11 +207,11 @@ pub(super) fn scale_back<T: Real, const D: usize>(
                     let (g, v) = (by_u.row(atom, c * f, f), v.row(atom, c * f, f));
                     let mut by_m = by_m.row_mut(atom, from, f);
                     for k in 0..f {
-                        add_at(&mut by_m, k, mul(at(&g, k), at(&v, k)));
+                        add_at(&mut by_m, k, mul(jet_at(&g, k), jet_at(&v, k)));
                     }
                     let mut by_v = by_v.row_mut(atom, c * f, f);
                     for k in 0..f {
-                        add_at(&mut by_v, k, mul(at(&g, k), at(&m, k)));
+                        add_at(&mut by_v, k, mul(jet_at(&g, k), jet_at(&m, k)));
                     }
                 }
             }
@@ -223,7 +226,7 @@ pub(super) fn silu<T: Real, const D: usize>(z: &mut Matrix<T, D>) -> Matrix<T, D
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            let one = T::of(1.0);
+            let one = T::from_f64(1.0);
             for row in 0..z.rows() {
                 let z = z.row_mut(row, 0, n);
                 let slope = slope.row_mut(row, 0, n);
@@ -234,7 +237,7 @@ pub(super) fn silu<T: Real, const D: usize>(z: &mut Matrix<T, D>) -> Matrix<T, D
                     z[0][k] = x * sigma;
                     slope[0][k] = first;
                     if D == 2 {
-                        let second = sigma * (one - sigma) * (T::of(2.0) + x * (one - sigma - sigma));
+                        let second = sigma * (one - sigma) * (T::from_f64(2.0) + x * (one - sigma - sigma));
                         let tangent = z[1][k];
                         z[1][k] = first * tangent;
                         slope[1][k] = second * tangent;
@@ -256,7 +259,7 @@ pub(super) fn multiply_by<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Mat
                 let mut x = x.row_mut(row, 0, n);
                 let y = y.row(row, 0, n);
                 for k in 0..n {
-                    let product = mul(std::array::from_fn(|d| x[d][k]), at(&y, k));
+                    let product = mul(std::array::from_fn(|d| x[d][k]), jet_at(&y, k));
                     set(&mut x, k, product);
                 }
             }
@@ -285,7 +288,7 @@ pub(super) fn invariants<T: Real, const D: usize>(
     let (n, f) = (s.rows(), s.columns());
     let mut arguments = Matrix::zeros(n, 2 * f);
     let mut product = Matrix::zeros(n, f);
-    let epsilon_squared = T::of(epsilon * epsilon);
+    let epsilon_squared = T::from_f64(epsilon * epsilon);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
@@ -293,7 +296,7 @@ pub(super) fn invariants<T: Real, const D: usize>(
                 let own = s.row(atom, 0, f);
                 let mut copy = arguments.row_mut(atom, 0, f);
                 for k in 0..f {
-                    set(&mut copy, k, at(&own, k));
+                    set(&mut copy, k, jet_at(&own, k));
                 }
                 let norm = arguments.row_mut(atom, f, f);
                 let mut product = product.row_mut(atom, 0, f);
@@ -302,8 +305,8 @@ pub(super) fn invariants<T: Real, const D: usize>(
                 for k in 0..f {
                     let (mut square, mut dot) = ([T::default(); D], [T::default(); D]);
                     for c in 0..3 {
-                        square = add(square, mul(at(&v[c], k), at(&v[c], k)));
-                        dot = add(dot, mul(at(&u[c], k), at(&v[c], k)));
+                        square = add(square, mul(jet_at(&v[c], k), jet_at(&v[c], k)));
+                        dot = add(dot, mul(jet_at(&u[c], k), jet_at(&v[c], k)));
                     }
                     let root = (square[0] + epsilon_squared).sqrt();
                     norm[0][k] = root;
@@ -334,7 +337,7 @@ pub(super) fn apply_update<T: Real, const D: usize>(
                 let (a0, a1, product) = (a.row(atom, 0, f), a.row(atom, f, f), product.row(atom, 0, f));
                 let mut s = s.row_mut(atom, 0, f);
                 for k in 0..f {
-                    add_at(&mut s, k, add(at(&a0, k), mul(at(&a1, k), at(&product, k))));
+                    add_at(&mut s, k, add(jet_at(&a0, k), mul(jet_at(&a1, k), jet_at(&product, k))));
                 }
                 if a.columns() > 2 * f {
                     let a2 = a.row(atom, 2 * f, f);
@@ -342,7 +345,7 @@ pub(super) fn apply_update<T: Real, const D: usize>(
                         let u = uv.row(3 * atom + c, 0, f);
                         let mut v = v.row_mut(atom, c * f, f);
                         for k in 0..f {
-                            add_at(&mut v, k, mul(at(&a2, k), at(&u, k)));
+                            add_at(&mut v, k, mul(jet_at(&a2, k), jet_at(&u, k)));
                         }
                     }
                 }
@@ -368,18 +371,18 @@ pub(super) fn update_back_to_a<T: Real, const D: usize>(
                 let (g, product) = (by_s.row(atom, 0, f), product.row(atom, 0, f));
                 let mut by_a0 = by_a.row_mut(atom, 0, f);
                 for k in 0..f {
-                    set(&mut by_a0, k, at(&g, k));
+                    set(&mut by_a0, k, jet_at(&g, k));
                 }
                 let mut by_a1 = by_a.row_mut(atom, f, f);
                 for k in 0..f {
-                    set(&mut by_a1, k, mul(at(&g, k), at(&product, k)));
+                    set(&mut by_a1, k, mul(jet_at(&g, k), jet_at(&product, k)));
                 }
                 if a.columns() > 2 * f {
                     let mut by_a2 = by_a.row_mut(atom, 2 * f, f);
                     for c in 0..3 {
                         let (u, g) = (uv.row(3 * atom + c, 0, f), by_v.row(atom, c * f, f));
                         for k in 0..f {
-                            add_at(&mut by_a2, k, mul(at(&g, k), at(&u, k)));
+                            add_at(&mut by_a2, k, mul(jet_at(&g, k), jet_at(&u, k)));
                         }
                     }
                 }
@@ -415,18 +418,18 @@ pub(super) fn update_back_to_uv<T: Real, const D: usize>(
                     let g_v = by_v.row(atom, c * f, f);
                     let mut by_u = by_uv.row_mut(3 * atom + c, 0, f);
                     for k in 0..f {
-                        let by_product = mul(at(&g, k), at(&a1, k));
-                        let mut x = mul(by_product, at(&v, k));
+                        let by_product = mul(jet_at(&g, k), jet_at(&a1, k));
+                        let mut x = mul(by_product, jet_at(&v, k));
                         if has_vector {
-                            x = add(x, mul(at(&g_v, k), at(&a2, k)));
+                            x = add(x, mul(jet_at(&g_v, k), jet_at(&a2, k)));
                         }
                         set(&mut by_u, k, x);
                     }
                     let mut by_v = by_uv.row_mut(3 * atom + c, f, f);
                     for k in 0..f {
-                        let by_product = mul(at(&g, k), at(&a1, k));
-                        let along = mul(mul(at(&by_norm, k), inverse(at(&norm, k))), at(&v, k));
-                        set(&mut by_v, k, add(mul(by_product, at(&u, k)), along));
+                        let by_product = mul(jet_at(&g, k), jet_at(&a1, k));
+                        let along = mul(mul(jet_at(&by_norm, k), inverse(jet_at(&norm, k))), jet_at(&v, k));
+                        set(&mut by_v, k, add(mul(by_product, jet_at(&u, k)), along));
                     }
                 }
             }
@@ -439,7 +442,7 @@ pub(super) fn update_back_to_uv<T: Real, const D: usize>(
 #[inline(always)]
 fn inverse<T: Real, const D: usize>(x: [T; D]) -> [T; D] {
     let mut y = x;
-    y[0] = T::of(1.0) / x[0];
+    y[0] = T::from_f64(1.0) / x[0];
     if D == 2 {
         y[1] = -x[1] * y[0] * y[0];
     }

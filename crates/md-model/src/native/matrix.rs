@@ -25,7 +25,7 @@ pub(crate) trait Real:
     + PartialOrd
     + Registers
 {
-    fn of(x: f64) -> Self;
+    fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
     /// exp(self), to rounding for f64 and to 2e-7 of itself for f32.
@@ -34,7 +34,7 @@ pub(crate) trait Real:
 
 impl Real for f32 {
     #[inline(always)]
-    fn of(x: f64) -> Self {
+    fn from_f64(x: f64) -> Self {
         x as f32
     }
     #[inline(always)]
@@ -67,7 +67,7 @@ impl Real for f32 {
 
 impl Real for f64 {
     #[inline(always)]
-    fn of(x: f64) -> Self {
+    fn from_f64(x: f64) -> Self {
         x
     }
     #[inline(always)]
@@ -106,7 +106,7 @@ pub(super) fn add<T: Real, const D: usize>(a: Jet<T, D>, b: Jet<T, D>) -> Jet<T,
 
 /// Element `f` of each part of a row.
 #[inline(always)]
-pub(super) fn at<T: Real, const D: usize>(row: &[&[T]; D], f: usize) -> Jet<T, D> {
+pub(super) fn jet_at<T: Real, const D: usize>(row: &[&[T]; D], f: usize) -> Jet<T, D> {
     array::from_fn(|d| row[d][f])
 }
 
@@ -140,7 +140,7 @@ impl<T: Real, const D: usize> Matrix<T, D> {
     }
 
     /// `data` is row-major, derivatives after values.
-    pub(super) fn of(data: Vec<T>, rows: usize, columns: usize) -> Self {
+    pub(super) fn from_row_major(data: Vec<T>, rows: usize, columns: usize) -> Self {
         debug_assert_eq!(data.len(), D * rows * columns);
         Matrix { data, rows, columns }
     }
@@ -291,8 +291,8 @@ fn by_gemm<T: Real>(
             b.as_ptr(),
             b_column,
             b_row,
-            T::of(1.0),
-            T::of(1.0),
+            T::from_f64(1.0),
+            T::from_f64(1.0),
             false,
             false,
             false,
@@ -342,11 +342,11 @@ mod tests {
     fn a_layer_its_pull_back_and_its_gradient_by_hand() {
         // y = (x₀ + 2x₁ + 5, 3x₀ + 4x₁ + 6)
         let layer = Layer { weight: vec![1.0, 2.0, 3.0, 4.0], bias: vec![5.0, 6.0], n_in: 2, n_out: 2 };
-        let x = Matrix::<f64, 2>::of(vec![1.0, 1.0, 0.5, 0.0], 1, 2);
+        let x = Matrix::<f64, 2>::from_row_major(vec![1.0, 1.0, 0.5, 0.0], 1, 2);
         assert_eq!(x.linear(&layer).data(), [8.0, 13.0, 0.5, 1.5]);
         assert_eq!(x.pull_back(&layer).data(), [4.0, 6.0, 0.5, 1.0]);
         // From the gradient (1 + 10ε, 0) by y: W₀₀ gets ε(1 · 0.5 + 10 · 1), W₀₁ ε(10 · 1), b₀ 10ε.
-        let by_y = Matrix::<f64, 2>::of(vec![1.0, 0.0, 10.0, 0.0], 1, 2);
+        let by_y = Matrix::<f64, 2>::from_row_major(vec![1.0, 0.0, 10.0, 0.0], 1, 2);
         let mut gradient = Layer { weight: vec![0.0; 4], bias: vec![0.0; 2], n_in: 2, n_out: 2 };
         by_y.weight_gradient(&x, &mut gradient);
         assert_eq!((gradient.weight, gradient.bias), (vec![10.5, 10.0, 0.0, 0.0], vec![10.0, 0.0]));

@@ -86,7 +86,11 @@ impl<T: Real> Native<T> {
         let graph = Graph {
             species,
             pairs: pair_list(pairs, None),
-            basis: Matrix::of(basis.values.iter().map(|&x| T::of(x)).collect(), pairs.len(), basis.width),
+            basis: Matrix::from_row_major(
+                basis.values.iter().map(|&x| T::from_f64(x)).collect(),
+                pairs.len(),
+                basis.width,
+            ),
         };
         let trace = self.network.forward(&graph);
         let energies = trace.energies.data().iter().map(|e| e.to_f64()).collect();
@@ -119,26 +123,31 @@ impl<T: Real> GradientEngine for Native<T> {
 
         let by = loss(&predicted);
         let moved = pairs.derivatives_against(&by.forces);
-        let dual_basis =
-            basis.values.iter().copied().chain(basis.derivatives(&moved.distances)).map(T::of).collect();
+        let dual_basis = basis
+            .values
+            .iter()
+            .copied()
+            .chain(basis.derivatives(&moved.distances))
+            .map(T::from_f64)
+            .collect();
         let graph = Graph::<T, 2> {
             species,
             pairs: pair_list(&pairs, Some(&moved.directions)),
-            basis: Matrix::of(dual_basis, pairs.len(), basis.width),
+            basis: Matrix::from_row_major(dual_basis, pairs.len(), basis.width),
         };
         let by_energies = c.batch.ranges().zip(&by.energies).flat_map(|(atoms, &e)| atoms.map(move |_| e));
         let n = c.batch.n_atoms();
-        let seeds = std::iter::repeat_n(1.0, n).chain(by_energies).map(T::of).collect();
+        let seeds = std::iter::repeat_n(1.0, n).chain(by_energies).map(T::from_f64).collect();
         let trace = self.network.forward(&graph);
         let mut gradient = Painn::zeros(&self.h);
-        self.network.by_weights(&graph, trace, &Matrix::of(seeds, n, 1), &mut gradient);
+        self.network.by_weights(&graph, trace, &Matrix::from_row_major(seeds, n, 1), &mut gradient);
         Ok(gradient.into_weights(&self.h))
     }
 }
 
 /// `moved`: derivatives of the directions.
 fn pair_list<T: Real>(pairs: &Pairs, moved: Option<&[Vec3]>) -> PairList<T> {
-    let of = |x: Vec3| [T::of(x.x), T::of(x.y), T::of(x.z)];
+    let of = |x: Vec3| [T::from_f64(x.x), T::from_f64(x.y), T::from_f64(x.z)];
     PairList {
         atoms: pairs.i.iter().zip(&pairs.j).map(|(&i, &j)| [i, j]).collect(),
         directions: (0..pairs.len())

@@ -36,7 +36,7 @@ impl<T: Real> Painn<T> {
     pub(super) fn new(h: &PainnHyperparameters, weights: &Weights) -> Result<Self, CheckpointError> {
         h.check(weights)?;
         Self::assemble(h, |name, shape| {
-            Ok(tensors::get(weights, name, shape)?.values.iter().map(|&x| T::of(x)).collect())
+            Ok(tensors::get(weights, name, shape)?.values.iter().map(|&x| T::from_f64(x)).collect())
         })
     }
 
@@ -154,7 +154,7 @@ struct InteractionTrace<T, const D: usize> {
 }
 
 /// The gradient with respect to s and v.
-struct ByFeatures<T, const D: usize> {
+struct FeatureGrads<T, const D: usize> {
     s: Matrix<T, D>,
     v: Matrix<T, D>,
 }
@@ -192,9 +192,10 @@ impl<T: Real> Painn<T> {
     /// The gradient of the sum of all energies with respect to the geometry.
     pub(super) fn by_geometry(&self, graph: &Graph<T, 1>, trace: Trace<T, 1>) -> ByGeometry<T> {
         let n = graph.species.len();
-        let mut by_energies = Matrix::<T, 1>::of(vec![T::of(1.0); n], n, 1).pull_back(&self.readout[1]);
+        let mut by_energies =
+            Matrix::<T, 1>::from_row_major(vec![T::from_f64(1.0); n], n, 1).pull_back(&self.readout[1]);
         multiply_by(&mut by_energies, &trace.hidden_slope);
-        let mut by = ByFeatures {
+        let mut grads = FeatureGrads {
             s: by_energies.pull_back(&self.readout[0]),
             v: Matrix::zeros(n, 3 * self.embedding.n_in),
         };
@@ -203,9 +204,10 @@ impl<T: Real> Painn<T> {
             directions: vec![[0.0; 3]; graph.pairs.atoms.len()],
         };
         for (interaction, trace) in self.interactions.iter().zip(trace.interactions).rev() {
-            let (by_uv, _) = interaction.update_back(&trace, &mut by);
-            by.v.add(&by_uv.pull_back(&interaction.mix));
-            let by_message = interaction.receive_back(graph, &trace, &mut by, Some(&mut geometry.directions));
+            let (by_uv, _) = interaction.update_back(&trace, &mut grads);
+            grads.v.add(&by_uv.pull_back(&interaction.mix));
+            let by_message =
+                interaction.receive_back(graph, &trace, &mut grads, Some(&mut geometry.directions));
             geometry.basis.add(&by_message.filters.pull_back(&interaction.filter));
         }
         geometry
@@ -226,25 +228,25 @@ impl<T: Real> Painn<T> {
         let mut by_hidden = by_energies.pull_back(&self.readout[1]);
         multiply_by(&mut by_hidden, &trace.hidden_slope);
         by_hidden.weight_gradient(&trace.s, hidden_gradient);
-        let mut by = ByFeatures {
+        let mut grads = FeatureGrads {
             s: by_hidden.pull_back(&self.readout[0]),
             v: Matrix::zeros(graph.species.len(), 3 * f),
         };
         for ((interaction, trace), gradient) in
             self.interactions.iter().zip(trace.interactions).zip(&mut gradient.interactions).rev()
         {
-            let (by_uv, by_update) = interaction.update_back(&trace, &mut by);
+            let (by_uv, by_update) = interaction.update_back(&trace, &mut grads);
             by_update.a.weight_gradient(&trace.update_hidden, &mut gradient.update);
             by_update.hidden.weight_gradient(&trace.arguments, &mut gradient.update_hidden);
             by_uv.weight_gradient(&trace.v_received, &mut gradient.mix);
-            by.v.add(&by_uv.pull_back(&interaction.mix));
-            let by_message = interaction.receive_back(graph, &trace, &mut by, None);
+            grads.v.add(&by_uv.pull_back(&interaction.mix));
+            let by_message = interaction.receive_back(graph, &trace, &mut grads, None);
             by_message.m.weight_gradient(&trace.hidden, &mut gradient.message);
             by_message.hidden.weight_gradient(&trace.s, &mut gradient.message_hidden);
             by_message.filters.weight_gradient(&graph.basis, &mut gradient.filter);
         }
         for (atom, &row) in graph.species.iter().enumerate() {
-            let [_, derivative] = by.s.row(atom, 0, f);
+            let [_, derivative] = grads.s.row(atom, 0, f);
             let sum = &mut gradient.embedding.weight[row * f..(row + 1) * f];
             sum.iter_mut().zip(derivative).for_each(|(sum, &x)| *sum += x);
         }
@@ -312,14 +314,15 @@ impl<T: Real> Interaction<T> {
     fn update_back<const D: usize>(
         &self,
         trace: &InteractionTrace<T, D>,
-        by: &mut ByFeatures<T, D>,
+        grads: &mut FeatureGrads<T, D>,
     ) -> (Matrix<T, D>, ByUpdate<T, D>) {
-        let a = update_back_to_a(&trace.a, &trace.product, &trace.uv, &by.s, &by.v);
+        let a = update_back_to_a(&trace.a, &trace.product, &trace.uv, &grads.s, &grads.v);
         let mut hidden = a.pull_back(&self.update);
         multiply_by(&mut hidden, &trace.update_slope);
         let by_arguments = hidden.pull_back(&self.update_hidden);
-        let by_uv = update_back_to_uv(&trace.a, &trace.uv, &trace.arguments, &by_arguments, &by.s, &by.v);
-        add_columns(&mut by.s, &by_arguments, 0);
+        let by_uv =
+            update_back_to_uv(&trace.a, &trace.uv, &trace.arguments, &by_arguments, &grads.s, &grads.v);
+        add_columns(&mut grads.s, &by_arguments, 0);
         (by_uv, ByUpdate { a, hidden })
     }
 
@@ -329,10 +332,10 @@ impl<T: Real> Interaction<T> {
         &self,
         graph: &Graph<T, D>,
         trace: &InteractionTrace<T, D>,
-        by: &mut ByFeatures<T, D>,
+        grads: &mut FeatureGrads<T, D>,
         directions: Option<&mut Vec<[f64; 3]>>,
     ) -> ByLayers<T, D> {
-        let f = by.s.columns();
+        let f = grads.s.columns();
         let mut filters = Matrix::zeros(trace.filters.rows(), trace.filters.columns());
         let mut m = Matrix::zeros(trace.m.rows(), trace.m.columns());
         let mut u = trace.u.as_ref().map(|u| Matrix::zeros(u.rows(), u.columns()));
@@ -342,13 +345,21 @@ impl<T: Real> Interaction<T> {
             u: u.as_mut(),
             directions: directions.map(Vec::as_mut_slice),
         };
-        message_backward(&graph.pairs, &trace.filters, &trace.m, trace.u.as_ref(), &by.s, &by.v, by_message);
+        message_backward(
+            &graph.pairs,
+            &trace.filters,
+            &trace.m,
+            trace.u.as_ref(),
+            &grads.s,
+            &grads.v,
+            by_message,
+        );
         if let (Some(by_u), Some(v)) = (&u, &trace.v) {
-            scale_back(by_u, v, &trace.m, 2 * f, &mut m, &mut by.v);
+            scale_back(by_u, v, &trace.m, 2 * f, &mut m, &mut grads.v);
         }
         let mut hidden = m.pull_back(&self.message);
         multiply_by(&mut hidden, &trace.hidden_slope);
-        by.s.add(&hidden.pull_back(&self.message_hidden));
+        grads.s.add(&hidden.pull_back(&self.message_hidden));
         ByLayers { m, hidden, filters }
     }
 }

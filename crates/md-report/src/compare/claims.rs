@@ -26,12 +26,12 @@ fn of_model(which: &str, stored: &Model, judged: &Model) -> Vec<String> {
             claimed.label()
         ));
     }
-    let follows: BTreeMap<_, &Check> = judged.checks.iter().map(|c| (CheckKey::of(c), c)).collect();
+    let follows: BTreeMap<_, &Check> = judged.checks.iter().map(|c| (CheckKey::from_check(c), c)).collect();
     let differing: Vec<String> = stored
         .checks
         .iter()
         .filter_map(|claimed| {
-            let key = CheckKey::of(claimed);
+            let key = CheckKey::from_check(claimed);
             let words = match follows.get(&key) {
                 Some(check) if is_same(claimed, check) => return None,
                 Some(check) => format!("{}, not {}", ended(check), ended(claimed)),

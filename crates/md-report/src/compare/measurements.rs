@@ -92,7 +92,12 @@ pub(super) fn compare(before: &Model, after: &Model) -> Found {
         let both_apply = ![x.status, y.status].contains(&Status::NotApplicable);
         let direction = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status));
         if let Some(direction) = direction.filter(|_| both_apply) {
-            found.flips.push(Flip { key: CheckKey::of(x), before: x.clone(), after: y.clone(), direction });
+            found.flips.push(Flip {
+                key: CheckKey::from_check(x),
+                before: x.clone(),
+                after: y.clone(),
+                direction,
+            });
         }
         if x.value.is_none() || y.value.is_none() {
             continue;

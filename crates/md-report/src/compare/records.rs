@@ -19,7 +19,8 @@ pub struct Difference {
     /// Of what kind, such as `gates`.
     pub kind: String,
     /// Records that both have.
-    pub of: usize,
+    #[serde(rename = "of")]
+    pub n_compared: usize,
     /// Those of them that differ.
     pub differing: usize,
     /// Records of the first alone.
@@ -126,7 +127,7 @@ fn evaluation(evaluation: &Evaluation) -> String {
 
 /// Without the name of the model, which runs begin with.
 fn series(series: &Series) -> String {
-    let of = series.of.as_deref().unwrap_or_default();
+    let of = series.subject.as_deref().unwrap_or_default();
     format!("{} of {} {}", series.id, series.molecule, of.strip_prefix(&series.model).unwrap_or(of))
 }
 
@@ -198,7 +199,7 @@ impl Found {
         }
         let mut difference = Difference {
             kind: kind.to_owned(),
-            of: both.len(),
+            n_compared: both.len(),
             differing: 0,
             only_before: alone.len(),
             only_after: theirs.values().map(VecDeque::len).sum(),

@@ -91,10 +91,10 @@ fn headline(changes: &Changes) -> String {
 }
 
 fn difference_line(difference: &Difference) -> String {
-    let Difference { kind, of, differing, only_before, only_after, largest } = difference;
+    let Difference { kind, n_compared, differing, only_before, only_after, largest } = difference;
     let mut parts = Vec::new();
     if *differing > 0 {
-        parts.push(format!("{differing} of {of} {kind} differ"));
+        parts.push(format!("{differing} of {n_compared} {kind} differ"));
         parts.extend(largest.iter().map(|words| format!("largest: {words}")));
     }
     for (n, which) in [(only_before, "first"), (only_after, "second")] {

@@ -33,7 +33,7 @@ fn one(pair: Pair<'_>, a: &Attribution, figures: &mut Figures) -> Vec<Item> {
     let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
     let causes = a.causes.iter().map(|c| {
         let share = c.share.map_or_else(|| "-".to_owned(), |s| format!("{} %", number(100.0 * s)));
-        vec![c.kind.clone(), share, c.evidence.clone(), c.remedy.clone()]
+        vec![c.kind.words().to_owned(), share, c.evidence.clone(), c.remedy.clone()]
     });
     let parts = a.parts.iter().map(|p| {
         let numbers = [p.net_ev, p.slope_mev_per_atom_per_ps, p.rms_mev_per_atom];

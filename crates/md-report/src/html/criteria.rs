@@ -30,7 +30,8 @@ pub(super) struct CriteriaTable<'a> {
     status: &'static str,
     /// How many checks do not pass, and of how many.
     bad: usize,
-    of: usize,
+    #[serde(rename = "of")]
+    n_checks: usize,
     max_temperature: Option<String>,
     rows: Vec<Row<'a>>,
 }
@@ -118,7 +119,7 @@ fn table<'a>(
         selected,
         status: worst(checks.iter().copied()).label(),
         bad: checks.iter().filter(|c| c.status.is_open_or_bad()).count(),
-        of: checks.len(),
+        n_checks: checks.len(),
         max_temperature: set.and_then(|s| s.max_temperature_k).map(|k| with_unit(k, "K")),
         rows,
     }
@@ -151,7 +152,7 @@ fn row<'a>(
     })
 }
 
-fn line(check: &Check, of: usize) -> Line<'_> {
+fn line(check: &Check, n_molecules: usize) -> Line<'_> {
     Line {
         molecule: &check.molecule,
         value: value(check),
@@ -159,6 +160,6 @@ fn line(check: &Check, of: usize) -> Line<'_> {
         threshold: threshold(check),
         limit: check.threshold,
         status: check.status.label(),
-        place: place(check, of),
+        place: place(check, n_molecules),
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn colour(n: usize) -> &'static str {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Figure {
     /// Of which model or molecule.
-    pub of: String,
+    #[serde(rename = "of")]
+    pub subject: String,
     /// What it shows.
     pub title: String,
     /// Traces.
@@ -63,7 +64,7 @@ impl Figure {
     /// Without traces yet.
     pub(super) fn new(of: &str, title: &str, x: Axis<'_>, y: Axis<'_>) -> Self {
         let layout = json!({ "xaxis": x.layout(), "yaxis": y.layout(), "shapes": [] });
-        Figure { of: of.to_owned(), title: title.to_owned(), data: Vec::new(), layout }
+        Figure { subject: of.to_owned(), title: title.to_owned(), data: Vec::new(), layout }
     }
 
     /// One more trace.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{Evaluation, Series, Stage, TimeBin, number, series_id, with_unit};
+use md_results::{Evaluation, Series, SeriesId, Stage, TimeBin, number, with_unit};
 use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, colour, line, points, with};
@@ -39,7 +39,7 @@ fn parity(pair: Pair<'_>, figures: &mut Figures) -> Item {
     let mut figure =
         Figure::new(&pair.name(), title, Axis::linear("reference", FORCE), Axis::linear("predicted", FORCE));
     let mut range = [f64::INFINITY, f64::NEG_INFINITY];
-    for (n, series) in pair.series(series_id::FORCE_PARITY).enumerate() {
+    for (n, series) in pair.series(SeriesId::ForceParity).enumerate() {
         for y in &series.y {
             figure.push(points(&of(series), &series.x.values, &y.values, colour(n)));
         }
@@ -61,7 +61,7 @@ fn histogram(pair: Pair<'_>, figures: &mut Figures) -> Item {
     let title = "force errors";
     let mut figure =
         Figure::new(&pair.name(), title, Axis::linear("error", FORCE), Axis::log("force components", ""));
-    for (n, series) in pair.series(series_id::FORCE_ERROR_HISTOGRAM).enumerate() {
+    for (n, series) in pair.series(SeriesId::ForceErrorHistogram).enumerate() {
         for y in &series.y {
             figure.push(bins(&of(series), &series.x.values, &y.values, colour(n)));
         }
@@ -139,5 +139,5 @@ fn table(pair: Pair<'_>) -> Option<Table> {
 }
 
 fn of(series: &Series) -> String {
-    series.of.as_deref().map_or_else(|| "all frames".to_owned(), |of| file_name(of).to_owned())
+    series.subject.as_deref().map_or_else(|| "all frames".to_owned(), |of| file_name(of).to_owned())
 }

@@ -1,6 +1,6 @@
 //! What panels are made of: figures, tables, and the records of a model on a molecule.
 
-use md_results::{Model, Results, Run, Series, Stage};
+use md_results::{Model, Results, Run, Series, SeriesId, Stage};
 use serde::Serialize;
 
 use super::figure::{Figure, Figures};
@@ -89,7 +89,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Series of one kind.
-    pub(super) fn series(self, id: &'a str) -> impl Iterator<Item = &'a Series> + Clone {
+    pub(super) fn series(self, id: SeriesId) -> impl Iterator<Item = &'a Series> + Clone {
         self.records.series.iter().copied().filter(move |s| s.id == id)
     }
 

@@ -70,12 +70,17 @@ pub(super) fn of_models<'a>(results: &'a Results, figures: &mut Figures) -> Vec<
 }
 
 fn groups(pair: Pair<'_>, figures: &mut Figures) -> Vec<Group> {
-    vec![
+    let mut groups = vec![
         Group { title: "Runs", items: runs::items(pair, figures) },
         Group { title: "Forces", items: forces::items(pair, figures) },
         Group { title: "Against reference dynamics", items: scans::reference(pair, figures) },
         Group { title: "The energy surface", items: scans::surface(pair, figures) },
         Group { title: "Why energy was lost", items: causes::attribution(pair, figures) },
         Group { title: "Time steps", items: causes::timesteps(pair, figures) },
-    ]
+    ];
+    let others = scans::others(pair, figures);
+    if !others.is_empty() {
+        groups.push(Group { title: "Other curves", items: others });
+    }
+    groups
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{PRODUCTION, Run, RunFate, Series, Stage, number, series_id, with_unit};
+use md_results::{PRODUCTION, Run, RunFate, Series, SeriesId, Stage, number, with_unit};
 use serde_json::{Value, json};
 
 use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
@@ -34,8 +34,8 @@ pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let mut items = vec![
         energy(pair, &drawn, figures),
         drift(pair, &labelled, figures),
-        of_runs(pair, &drawn, figures, series_id::TEMPERATURE, "kinetic temperature", "K", temperature),
-        of_runs(pair, &drawn, figures, series_id::ENERGY, "kinetic and potential energy", ENERGY, balance),
+        of_runs(pair, &drawn, figures, SeriesId::Temperature, "kinetic temperature", "K", temperature),
+        of_runs(pair, &drawn, figures, SeriesId::Energy, "kinetic and potential energy", ENERGY, balance),
         survival(pair, figures),
     ];
     items.push(Item::table("every run", table(&labelled), &pair.why(&BEFORE, "no runs")));
@@ -75,7 +75,7 @@ fn words(run: &Run, differing: (bool, bool)) -> String {
     }];
     words.extend(run.integrator.clone());
     if !run.is_nve() {
-        words.push(run.ensemble.clone());
+        words.push(run.ensemble.to_string());
     }
     if differing.0 {
         words.push(format!("steps of {}", with_unit(run.timestep_fs, "fs")));
@@ -134,7 +134,7 @@ fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
     let mut figure = new(pair, title, "change of energy", ENERGY);
     let mut longest = 0.0_f64;
     let mut range = [0.0_f64; 2];
-    for (n, (Labelled { run, label }, series)) in with_series(pair, drawn, series_id::ENERGY).enumerate() {
+    for (n, (Labelled { run, label }, series)) in with_series(pair, drawn, SeriesId::Energy).enumerate() {
         let (x, Some(y)) = (&series.x.values, series.y.first()) else { continue };
         figure.push(group(line(label, x, &y.values, colour(n)), n));
         range = y.values.iter().fold(range, |[low, high], e| [low.min(*e), high.max(*e)]);
@@ -212,7 +212,7 @@ fn of_runs(
     pair: Pair<'_>,
     drawn: &Drawn<'_>,
     figures: &mut Figures,
-    id: &'static str,
+    id: SeriesId,
     title: &str,
     unit: &str,
     traces: impl Fn(&str, usize, &Series) -> Vec<Value>,
@@ -328,10 +328,10 @@ fn anomalies(run: &Run) -> String {
 fn with_series<'a>(
     pair: Pair<'a>,
     drawn: &'a Drawn<'_>,
-    id: &'a str,
+    id: SeriesId,
 ) -> impl Iterator<Item = (&'a Labelled<'a>, &'a Series)> {
     let by_run: BTreeMap<&str, &Series> =
-        pair.series(id).filter_map(|s| Some((s.of.as_deref()?, s))).collect();
+        pair.series(id).filter_map(|s| Some((s.subject.as_deref()?, s))).collect();
     drawn.runs.iter().filter_map(move |l| Some((*l, *by_run.get(l.run.id.as_str())?)))
 }
 
@@ -368,10 +368,10 @@ mod tests {
             let fate = if replica + 1 == n { "diverged" } else { "finished" };
             let run = fixtures::run("tiny", replica, fate, None);
             results.series.push(Series {
-                id: series_id::ENERGY.to_owned(),
+                id: SeriesId::Energy,
                 model: "tiny".to_owned(),
                 molecule: "water".to_owned(),
-                of: Some(run.id.clone()),
+                subject: Some(run.id.clone()),
                 x: Column::new("time", "ps", [0.0, 1.0]),
                 y: vec![Column::new("change", ENERGY, [0.0, f64::from(replica)])],
             });

@@ -1,7 +1,9 @@
 //! Curves as the records hold them.
 
+use std::collections::BTreeSet;
+
 use md_results::{
-    ELEMENT_PAIRS, Model, Relaxation, Results, Series, Shift, Stage, number, series_id, with_unit,
+    DistanceId, ELEMENT_PAIRS, Model, Relaxation, Results, Series, SeriesId, Shift, Stage, number, with_unit,
 };
 use serde_json::json;
 
@@ -17,8 +19,8 @@ pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let comparison =
         pair.results.comparisons.iter().find(|c| c.model == pair.model.name && c.molecule == pair.molecule);
     let kinds = [
-        (series_id::BOND_LENGTHS, "bond lengths", "bond_length"),
-        (series_id::SPECTRUM, "velocity spectrum", "spectrum"),
+        (SeriesId::BondLengths, "bond lengths", DistanceId::BondLength),
+        (SeriesId::Spectrum, "velocity spectrum", DistanceId::Spectrum),
     ];
     let items = kinds.map(|(id, title, distance)| {
         let distance = comparison.and_then(|c| c.distances.iter().find(|d| d.id == distance));
@@ -37,7 +39,7 @@ pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let rows = comparison
         .iter()
         .flat_map(|c| &c.distances)
-        .map(|d| vec![d.id.replace('_', " "), number(d.value), number(d.floor), d.unit.clone()]);
+        .map(|d| vec![d.id.words().to_owned(), number(d.value), number(d.floor), d.unit.clone()]);
     let reason = pair.why(&[Stage::Comparison], "no reference trajectories");
     let note = comparison.map_or_else(String::new, |c| {
         let n = c.trajectories.len();
@@ -67,8 +69,8 @@ fn shift(pair: Pair<'_>) -> Item {
 /// Scans of the energy surface.
 pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let kinds = [
-        (series_id::CUTOFF_SCAN, "energy as an atom leaves"),
-        (series_id::ROTATION_SCAN, "energy as the molecule is turned"),
+        (SeriesId::CutoffScan, "energy as an atom leaves"),
+        (SeriesId::RotationScan, "energy as the molecule is turned"),
     ];
     let measured =
         pair.results.gates.iter().any(|g| g.model == pair.model.name && g.molecule == pair.molecule);
@@ -90,7 +92,10 @@ fn minimum(pair: Pair<'_>) -> Item {
             values => values.iter().map(|x| format!("{x:.0}")).collect::<Vec<_>>().join(" "),
         };
         vec![
-            r.reason.as_ref().map_or_else(|| r.outcome.clone(), |reason| format!("{}: {reason}", r.outcome)),
+            match &r.reason {
+                Some(reason) => format!("{}: {reason}", r.outcome.words()),
+                None => r.outcome.words().to_owned(),
+            },
             r.steps.to_string(),
             or_none(r.max_force_ev_per_angstrom),
             or_none(r.rmsd_angstrom),
@@ -122,8 +127,20 @@ pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) ->
         true => pair.no_curve(&[Stage::Gates]),
         false => pair.why(&[Stage::Gates], "pairs of elements were not measured"),
     };
-    let series = results.series.iter().filter(|s| s.id == series_id::DIMER && s.model == model.name);
+    let series = results.series.iter().filter(|s| s.id == SeriesId::Dimer && s.model == model.name);
     curves(&model.name, title, series, figures, &reason)
+}
+
+/// Curves of the kinds that no other group draws.
+pub(super) fn others(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
+    let ids = pair.records.series.iter().map(|s| &s.id).filter(|id| matches!(id, SeriesId::Other(_)));
+    let ids: BTreeSet<&SeriesId> = ids.collect();
+    ids.into_iter()
+        .map(|id| {
+            let title = id.name().replace('_', " ");
+            curves(&pair.name(), &title, pair.series(id.clone()), figures, "")
+        })
+        .collect()
 }
 
 /// All columns of some series in one figure.
@@ -143,8 +160,8 @@ fn curves<'a>(
         Figure::new(of, title, Axis::linear(&first.x.name, &first.x.unit), Axis::linear(y_name, &y.unit));
     for s in series.clone() {
         for y in &s.y {
-            let of = s.of.as_deref().map(file_name);
-            let of = of.or_else(|| Some(s.molecule.as_str()).filter(|_| s.id == series_id::DIMER));
+            let of = s.subject.as_deref().map(file_name);
+            let of = of.or_else(|| Some(s.molecule.as_str()).filter(|_| s.id == SeriesId::Dimer));
             let name = match of {
                 Some(of) if several_columns => format!("{of}: {}", y.name),
                 Some(of) => of.to_owned(),
@@ -164,7 +181,7 @@ fn curves<'a>(
     let range = series
         .flat_map(|s| s.y.iter().flat_map(|y| &y.values))
         .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], e| [low.min(*e), high.max(*e)]);
-    if first.id == series_id::DIMER && range.iter().any(|e| e.abs() > DIMER_RANGE_EV) {
+    if first.id == SeriesId::Dimer && range.iter().any(|e| e.abs() > DIMER_RANGE_EV) {
         let [low, high] = range.map(|e| e.clamp(-DIMER_RANGE_EV, DIMER_RANGE_EV));
         figure.range("yaxis", [low - 0.5, high + 0.5]);
         let note = format!("the axis ends at {}: there is more beyond", with_unit(DIMER_RANGE_EV, "eV"));

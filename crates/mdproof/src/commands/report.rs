@@ -40,7 +40,7 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
     }
     let plots = folder.join("plots");
     std::fs::create_dir_all(&plots).with_context(|| format!("cannot create {}", plots.display()))?;
-    for plot in md_report::performance(&Performance::of(results))? {
+    for plot in md_report::performance(&Performance::from_results(results))? {
         save(&plots.join(plot.name), &plot.svg)?;
     }
     Ok(())

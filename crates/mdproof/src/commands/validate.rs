@@ -85,7 +85,7 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         Path::new(OUTPUT).join(format!("{}-{}", config.name, provenance::now().replace(':', "")))
     });
     let bars = bars.unless(a.quiet);
-    let builder = Campaign::builder().options(options).progress(&bars);
+    let builder = Campaign::builder().options(options).config(config).progress(&bars);
     if a.dry_run {
         let free_mib = doctor::free_mib(&folder);
         write!(

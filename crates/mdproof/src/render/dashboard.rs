@@ -72,7 +72,7 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
             Cell::new(value(line.check)),
             Cell::new(threshold(line.check)),
             status_cell(line.check.status),
-            Cell::new(place(line.check, line.of)),
+            Cell::new(place(line.check, line.n_molecules)),
         ]);
     }
     let parameters = model.parameters.map_or(String::new(), |n| format!(", {n} parameters"));

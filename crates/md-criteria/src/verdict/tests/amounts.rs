@@ -29,7 +29,7 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
     let short = |r: &mut Results| r.runs[1].steps_planned = 2000;
     assert_too_little("replicas", short, "1 run at 300 K");
     // A run with a thermostat is no run at constant energy.
-    assert_too_little("replicas", |r| r.runs[0].ensemble = "langevin".into(), "1 run at 300 K");
+    assert_too_little("replicas", |r| r.runs[0].ensemble = thermostat("langevin"), "1 run at 300 K");
     // A use of one's own may ask for less.
     let (.., uses, _, _) = judged(|r| {
         r.runs.truncate(1);
@@ -86,7 +86,7 @@ fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
             r.campaign.left_out = vec![LeftOut {
                 model: "m".into(),
                 molecule: "water".into(),
-                ensemble: "nve".into(),
+                ensemble: Ensemble::Nve,
                 temperature_k: kelvins,
                 replicas: vec![0, 2],
             }];
@@ -165,4 +165,21 @@ fn forces_that_are_too_soft_by_one_factor_fail_whatever_their_rmse() {
     let (verdict, _, summary, _) = judged(with(0.87, Some(0.01)));
     assert_eq!(verdict, Verdict::Rejected);
     assert!(summary.contains("forces are 0.87 times those of 100 frames of water.extxyz"), "{summary}");
+}
+
+#[test]
+fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
+    let (verdict, ..) = judged(|r| {
+        let reason = Some("the bond 0-1 stretched".to_owned());
+        let hot =
+            Run { ensemble: thermostat("langevin"), fate: RunFate::Diverged, fate_reason: reason, ..run() };
+        r.runs.push(Run { steps_done: 100, ..hot });
+    });
+    assert_eq!(verdict, Verdict::Rejected);
+    // A ramp is there to break.
+    let (verdict, ..) = judged(|r| {
+        let ramp = Run { ensemble: thermostat("bussi"), ramp_to_k: Some(2000.0), ..run() };
+        r.runs.push(Run { fate: RunFate::Diverged, steps_done: 100, ..ramp });
+    });
+    assert_eq!(verdict, Verdict::Approved);
 }

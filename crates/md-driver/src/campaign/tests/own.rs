@@ -3,40 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use md_core::{Integrator, State, StepError};
+use md_core::{Integrator, StepError};
+use md_dynamics::VelocityVerlet;
 
 use super::*;
 use crate::progress::Ticker;
 
-/// Velocity Verlet by another name.
-struct Verlet {
-    timestep_fs: f64,
-}
-
-impl Integrator for Verlet {
-    fn name(&self) -> &str {
-        "verlet"
-    }
-
-    fn timestep_fs(&self) -> f64 {
-        self.timestep_fs
-    }
-
-    fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError> {
-        state.kick(0.5 * self.timestep_fs);
-        state.drift(self.timestep_fs);
-        state.evaluate(potential)?;
-        state.kick(0.5 * self.timestep_fs);
-        state.advance(self.timestep_fs);
-        Ok(())
-    }
-
-    fn conserved_ev(&self, state: &State) -> Vec<f64> {
-        let total = |s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s);
-        (0..state.batch().n_systems()).map(total).collect()
-    }
-
-    fn retain_systems(&mut self, _keep: &[usize]) {}
+/// Makes velocity Verlet, which the campaigns below know by a name of their own.
+fn verlet(timestep_fs: f64) -> Result<Box<dyn Integrator>, StepError> {
+    Ok(Box::new(VelocityVerlet::new(timestep_fs)?))
 }
 
 /// The campaign of `folder()` with this integrator, on a potential that the test brings.
@@ -49,15 +24,16 @@ fn by_file(folder: &TempDir, integrator: &str) -> CampaignBuilder<'static> {
     builder_of(&file)
 }
 
+/// The potential that the test brings.
+fn control() -> Control {
+    let molecules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules");
+    let system = |name: &str| md_io::extxyz::read_system(&molecules.join(name)).unwrap();
+    Control::new(&["water.xyz", "methane.xyz"].map(system)).unwrap()
+}
+
 /// The campaign of a file, with what the test brings.
 fn builder_of(file: &Path) -> CampaignBuilder<'static> {
-    let molecules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules");
-    let systems =
-        ["water.xyz", "methane.xyz"].map(|name| md_io::extxyz::read_system(&molecules.join(name)).unwrap());
-    Campaign::builder()
-        .options(CampaignOptions::new(file))
-        .model("m", Control::new(&systems).unwrap())
-        .integrator("verlet", |timestep_fs| Ok(Box::new(Verlet { timestep_fs })))
+    Campaign::builder().options(CampaignOptions::new(file)).model("m", control()).integrator("verlet", verlet)
 }
 
 #[test]
@@ -147,8 +123,7 @@ fn a_run_with_an_integrator_of_ones_own_is_resumed_as_if_nothing_had_happened() 
 fn a_campaign_built_in_code_says_what_is_wrong_with_it() {
     use crate::config::{Config, MoleculeConfig, RunConfig};
 
-    let own =
-        |name: &str| crate::config::Integrator::own(name, |timestep_fs| Ok(Box::new(Verlet { timestep_fs })));
+    let own = |name: &str| crate::config::Integrator::own(name, verlet);
     let water = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules/water.xyz");
     let sound = || {
         let mut config = Config::new("c", 1);
@@ -190,6 +165,30 @@ fn a_campaign_built_in_code_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn config_from_file_keeps_its_text_until_it_is_changed() {
+    let folder = folder();
+    by_file(&folder, "velocity_verlet");
+    let file = folder.path().join("c.toml");
+    let config = CampaignOptions::new(&file).load_config(&Own::default()).unwrap();
+    let given = |config: &Config, name: &str| {
+        let control = control();
+        let make = Arc::new(move || Ok(Box::new(control.clone()) as Box<dyn Potential>));
+        let own = crate::config::OwnPotential { name: name.to_owned(), make };
+        config.clone().with_own(&Own { potentials: vec![own], ..Own::default() })
+    };
+    let unchanged = given(&config, "m").unwrap();
+    assert_eq!(unchanged.text, std::fs::read_to_string(&file).unwrap());
+    assert_eq!(unchanged.sha256, md_io::files::sha256_file(&file).unwrap());
+    let mut more = config.clone();
+    more.runs[0].replicas += 1;
+    let changed = given(&more, "m").unwrap();
+    assert_ne!(changed.sha256, unchanged.sha256);
+    assert_eq!(changed.sha256, given(&more, "m").unwrap().sha256);
+    let error = given(&config, "other").unwrap_err().to_string();
+    assert!(error.contains("the model 'other' is in no run"), "{error}");
+}
+
+#[test]
 fn names_of_integrators_are_told_with_what_was_meant() {
     let message = |run: &str| {
         let text = format!(
@@ -200,7 +199,7 @@ fn names_of_integrators_are_told_with_what_was_meant() {
         let own = Own {
             integrators: vec![crate::config::OwnIntegrator {
                 name: "leapfrog".to_owned(),
-                make: Arc::new(|timestep_fs| Ok(Box::new(Verlet { timestep_fs }))),
+                make: Arc::new(verlet),
             }],
             ..Own::default()
         };

@@ -133,14 +133,14 @@ pub(super) fn product<F: Float + CubeElement>(
 pub(super) fn rows<F: Float + CubeElement>(
     ran: &mut Array<u32>,
     table: &Array<F>,
-    of: &Array<u32>,
+    indices: &Array<u32>,
     out: &mut Array<F>,
     width: usize,
     n: usize,
 ) {
     tally(ran);
     if ABSOLUTE_POS < n {
-        let row = of[ABSOLUTE_POS / width] as usize;
+        let row = indices[ABSOLUTE_POS / width] as usize;
         out[ABSOLUTE_POS] = table[row * width + ABSOLUTE_POS % width];
     }
 }

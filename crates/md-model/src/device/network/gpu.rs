@@ -104,7 +104,7 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
     }
 
     pub(super) fn upload_rounded(&self, values: &[f64]) -> Buffer {
-        let values: Vec<T> = values.iter().map(|&x| T::of(x)).collect();
+        let values: Vec<T> = values.iter().map(|&x| T::from_f64(x)).collect();
         self.upload(&values)
     }
 
@@ -151,11 +151,11 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
     }
 
     /// Rows of `width` numbers of a table.
-    pub(super) fn rows(&self, table: &Buffer, of: &Buffer, width: usize) -> Buffer {
-        let n = of.len * width;
+    pub(super) fn rows(&self, table: &Buffer, indices: &Buffer, width: usize) -> Buffer {
+        let n = indices.len * width;
         let out = self.numbers(n);
         let (cubes, units) = over(n);
-        launch!(dense::rows, self, cubes, units, table.arg(), of.arg(), out.arg(), width, n,);
+        launch!(dense::rows, self, cubes, units, table.arg(), indices.arg(), out.arg(), width, n,);
         out
     }
 
@@ -166,12 +166,12 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         b: &Buffer,
         [n, k]: [usize; 2],
         then: Then,
-        with: [&Buffer; 2],
+        operands: [&Buffer; 2],
         out: &Buffer,
     ) {
         let rows = x.len / k;
         let (tall, wide) = if rows < MANY_ROWS { (2 * SIDE, 2 * SIDE) } else { (8 * SIDE, 4 * SIDE) };
-        let [bias, aside] = with;
+        let [bias, aside] = operands;
         launch!(
             dense::product,
             self,

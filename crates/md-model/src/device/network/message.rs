@@ -11,21 +11,21 @@ use super::gpu::{self, Buffer, Gpu, Number, tally};
 const VALUES: usize = 4;
 const SLOPES: usize = VALUES + ORDER;
 
-/// The number at `at` in a table, and at the same place of the next five rows, with the weights of edge data `g` from
+/// The number at `entry` in a table, and at the same place of the next five rows, with the weights of edge data `g` from
 /// `weights` on.
 #[cube]
 fn look_up<F: Float + CubeElement>(
     table: &Array<F>,
     geometry: &Array<F>,
-    at: usize,
+    entry: usize,
     g: usize,
     stride: usize,
     #[comptime] weights: usize,
 ) -> F {
-    let mut sum = geometry[g + weights] * table[at];
+    let mut sum = geometry[g + weights] * table[entry];
     #[unroll]
     for r in 1..ORDER {
-        sum += geometry[g + weights + r] * table[at + r * stride];
+        sum += geometry[g + weights + r] * table[entry + r * stride];
     }
     sum
 }

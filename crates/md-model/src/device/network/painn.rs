@@ -193,7 +193,7 @@ impl Painn {
             uv.arg(),
             arguments.arg(),
             product.arg(),
-            T::of(NORM_EPSILON * NORM_EPSILON),
+            T::from_f64(NORM_EPSILON * NORM_EPSILON),
             f,
             n,
         );

@@ -58,7 +58,7 @@ impl<T: Real> Dense<T> {
         let mut dense = Self::load_matrix(weights, name, from, to, selected)?;
         dense.bias = vec![T::default(); dense.n_out];
         for (place, row) in places(to, selected) {
-            dense.bias[place] = T::of(bias.values[row]);
+            dense.bias[place] = T::from_f64(bias.values[row]);
         }
         Ok(dense)
     }
@@ -79,7 +79,7 @@ impl<T: Real> Dense<T> {
         let mut transposed = weight.clone();
         for (out, row) in places(to, selected) {
             for (at, column) in places(from, &all) {
-                let x = T::of(tensor.values[row * from.numbers() + column]);
+                let x = T::from_f64(tensor.values[row * from.numbers() + column]);
                 weight[out * n_in + at] = x;
                 transposed[at * n_out + out] = x;
             }
@@ -135,7 +135,7 @@ fn places(blocks: Blocks, selected: &[usize]) -> impl Iterator<Item = (usize, us
 pub(super) fn rows<T: Real>(values: &[f64], width: usize) -> Vec<T> {
     let row = |x: &[f64]| {
         let zeros = std::iter::repeat_n(T::default(), padded(width) - width);
-        x.iter().map(|&x| T::of(x)).chain(zeros).collect::<Vec<T>>()
+        x.iter().map(|&x| T::from_f64(x)).chain(zeros).collect::<Vec<T>>()
     };
     values.chunks_exact(width).flat_map(row).collect()
 }
@@ -155,7 +155,7 @@ pub(super) fn silu<T: Real>(z: &mut [T], slope: &mut Vec<T>) {
 vectorised! {
     /// In blocks of a known size, which become vector instructions whatever the compiler thinks of loops.
     fn silu_of_blocks<'a, T>(_simd; z: &'a mut [T], slope: &'a mut [T]) {
-        let one = T::of(1.0);
+        let one = T::from_f64(1.0);
         let ((z, rest), (slope, rest_slope)) = (z.as_chunks_mut::<LANES>(), slope.as_chunks_mut::<LANES>());
         for (z, slope) in z.iter_mut().zip(slope) {
             for l in 0..LANES {

@@ -46,7 +46,7 @@ pub(in crate::native) struct Memory<T> {
     v: Vec<T>,
     hidden: Vec<T>,
     head: [Vec<T>; 5],
-    by: Grads<T>,
+    grads: Grads<T>,
 }
 
 /// What the backward pass of an interaction needs: features before the message, s \[N, F\] and v \[N, 3F\]; v after it; the
@@ -89,7 +89,7 @@ impl<T: Real> Distiller<T> {
                 filters: FilterSource::distiller(h, weights, l, filters)?,
                 update_in: Dense::load(weights, &update(0), two, one, &[0])?,
                 update_out: Dense::load(weights, &update(2), one, three, outputs)?,
-                mixing: std::array::from_fn(|a| std::array::from_fn(|b| T::of(m.values[3 * a + b]))),
+                mixing: std::array::from_fn(|a| std::array::from_fn(|b| T::from_f64(m.values[3 * a + b]))),
             })
         });
         let known = usize::from(h.max_z) + 1;
@@ -150,28 +150,28 @@ impl<T: Real> Form for Distiller<T> {
 
     fn add_forces(&self, memory: &mut Memory<T>, forces: &mut [Vec3]) {
         let f = self.width;
-        let Memory { pairs, traces, s, head, by, .. } = memory;
+        let Memory { pairs, traces, s, head, grads, .. } = memory;
         let [hidden0, slope0, hidden1, slope1, _] = head;
         self.head[2].pull_back_ones(slope1, hidden1);
         self.head[1].pull_back(hidden1, hidden0);
         multiply_by(hidden0, slope0);
-        self.head[0].pull_back(hidden0, &mut by.s);
-        zero(&mut by.v, 3 * s.len());
+        self.head[0].pull_back(hidden0, &mut grads.s);
+        zero(&mut grads.v, 3 * s.len());
         pairs.by_pairs.clear();
         pairs.by_pairs.resize(pairs.pairs.len(), PairGrads::default());
         for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate().rev() {
-            by.a.resize(trace.a.len(), T::default());
-            update_back_to_a(f, &trace.v_received, &interaction.mixing, &by.s, &by.v, &mut by.a);
-            interaction.update_out.pull_back(&by.a, &mut by.hidden);
-            multiply_by(&mut by.hidden, &trace.slope);
-            interaction.update_in.pull_back(&by.hidden, &mut by.arguments);
-            update_back(f, trace, &interaction.mixing, &by.arguments, &mut by.s, &mut by.v);
-            by.sent_s.clone_from(&by.s);
-            by.sent_v.clone_from(&by.v);
-            let mut by_sent = MessageGrads { m: &mut by.sent_s, u: &mut by.sent_v };
-            pairs.message_backward(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
-            std::mem::swap(&mut by.s, &mut by.sent_s);
-            std::mem::swap(&mut by.v, &mut by.sent_v);
+            grads.a.resize(trace.a.len(), T::default());
+            update_back_to_a(f, &trace.v_received, &interaction.mixing, &grads.s, &grads.v, &mut grads.a);
+            interaction.update_out.pull_back(&grads.a, &mut grads.hidden);
+            multiply_by(&mut grads.hidden, &trace.slope);
+            interaction.update_in.pull_back(&grads.hidden, &mut grads.arguments);
+            update_back(f, trace, &interaction.mixing, &grads.arguments, &mut grads.s, &mut grads.v);
+            grads.sent_s.clone_from(&grads.s);
+            grads.sent_v.clone_from(&grads.v);
+            let mut by_sent = MessageGrads { m: &mut grads.sent_s, u: &mut grads.sent_v };
+            pairs.message_backward(&interaction.filters, trace.sent(f, l), &grads.s, &grads.v, &mut by_sent);
+            std::mem::swap(&mut grads.s, &mut grads.sent_s);
+            std::mem::swap(&mut grads.v, &mut grads.sent_v);
         }
         add_forces(&pairs.pairs, &pairs.by_pairs, forces);
     }
@@ -193,7 +193,7 @@ vectorised! {
             let [x, y, z] = components(simd, v, atom, f);
             let mut norm = RowMut::new(simd, norm, x.len());
             for k in 0..x.len() {
-                let v = [x.at(k), y.at(k), z.at(k)];
+                let v = [x.get(k), y.get(k), z.get(k)];
                 norm.set(k, dot(v, v).sqrt());
             }
         }
@@ -218,7 +218,7 @@ vectorised! {
             let n = a0.len();
             let mut s = RowMut::new(simd, s, n);
             for k in 0..n {
-                s.set(k, s.at(k) + a0.at(k));
+                s.set(k, s.get(k) + a0.get(k));
             }
             if blocks == 1 {
                 continue;
@@ -227,9 +227,9 @@ vectorised! {
             let a2 = Row::new(simd, a, (atom * blocks + 2) * f, f).cut(n);
             let mut v = components_mut(simd, v, n);
             for k in 0..n {
-                let old = [v[0].at(k), v[1].at(k), v[2].at(k)];
+                let old = [v[0].get(k), v[1].get(k), v[2].get(k)];
                 for c in 0..3 {
-                    v[c].set(k, old[c].mul_add(a1.at(k), dot(m[c], old) * a2.at(k)));
+                    v[c].set(k, old[c].mul_add(a1.get(k), dot(m[c], old) * a2.get(k)));
                 }
             }
         }
@@ -260,8 +260,8 @@ vectorised! {
             let (by_a1, by_a2) = rest.split_at_mut(f);
             let (mut by_a1, mut by_a2) = (RowMut::new(simd, by_a1, n), RowMut::new(simd, by_a2, n));
             for k in 0..n {
-                let g = [g[0].at(k), g[1].at(k), g[2].at(k)];
-                let v = [v[0].at(k), v[1].at(k), v[2].at(k)];
+                let g = [g[0].get(k), g[1].get(k), g[2].get(k)];
+                let v = [v[0].get(k), v[1].get(k), v[2].get(k)];
                 by_a1.set(k, dot(g, v));
                 by_a2.set(k, dot(g, [dot(m[0], v), dot(m[1], v), dot(m[2], v)]));
             }
@@ -282,7 +282,7 @@ vectorised! {
         by_v: &'a mut [T],
     ) {
         let blocks = trace.a.len() / by_s.len();
-        let smallest = Lanes::splat(simd, T::of(SMALLEST_NORM));
+        let smallest = Lanes::splat(simd, T::from_f64(SMALLEST_NORM));
         let column = |c: usize| [m[0][c], m[1][c], m[2][c]];
         let transposed = splat!(simd, [column(0), column(1), column(2)]);
         for (atom, (by_s, by_v)) in by_s.chunks_exact_mut(f).zip(by_v.chunks_exact_mut(3 * f)).enumerate() {
@@ -293,9 +293,9 @@ vectorised! {
             let v = components(simd, &trace.v_received, atom, f);
             let (mut by_s, mut by_v) = (RowMut::new(simd, by_s, n), components_mut(simd, by_v, n));
             for k in 0..n {
-                by_s.set(k, by_s.at(k) + by_copy.at(k));
-                let scale = by_norm.at(k) / norm.at(k).max(smallest);
-                let along = [v[0].at(k) * scale, v[1].at(k) * scale, v[2].at(k) * scale];
+                by_s.set(k, by_s.get(k) + by_copy.get(k));
+                let scale = by_norm.get(k) / norm.get(k).max(smallest);
+                let along = [v[0].get(k) * scale, v[1].get(k) * scale, v[2].get(k) * scale];
                 if blocks == 1 {
                     // Nobody reads the vectors that the last update could make.
                     for c in 0..3 {
@@ -303,9 +303,9 @@ vectorised! {
                     }
                     continue;
                 }
-                let a1 = Row::new(simd, &trace.a, (3 * atom + 1) * f, f).at(k);
-                let a2 = Row::new(simd, &trace.a, (3 * atom + 2) * f, f).at(k);
-                let g = [by_v[0].at(k), by_v[1].at(k), by_v[2].at(k)];
+                let a1 = Row::new(simd, &trace.a, (3 * atom + 1) * f, f).get(k);
+                let a2 = Row::new(simd, &trace.a, (3 * atom + 2) * f, f).get(k);
+                let g = [by_v[0].get(k), by_v[1].get(k), by_v[2].get(k)];
                 for c in 0..3 {
                     by_v[c].set(k, g[c].mul_add(a1, dot(transposed[c], g).mul_add(a2, along[c])));
                 }

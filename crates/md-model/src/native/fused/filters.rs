@@ -88,7 +88,7 @@ impl<T: Real> FilterSource<T> {
             let mut place = grid.place(pair.distance);
             if *has_envelope {
                 let (factor, slope) = envelope(pair.distance / grid.end);
-                place.multiply(T::of(factor), T::of(slope / grid.end));
+                place.multiply(T::from_f64(factor), T::from_f64(slope / grid.end));
             }
             place
         }));
@@ -101,7 +101,7 @@ impl<T: Real> FilterSource<T> {
         places: &[Place<T>],
         slopes: bool,
         work: &mut Workspace<T>,
-        on: &mut OnPairs<T>,
+        on_pairs: &mut OnPairs<T>,
     ) {
         let Workspace {
             basis: [values, derivatives],
@@ -113,9 +113,9 @@ impl<T: Real> FilterSource<T> {
         match self {
             FilterSource::Table(Tabulated { table, .. }) => {
                 let n = pairs.len() * table.width();
-                on.values.resize(n, T::default());
-                on.slopes.resize(if slopes { n } else { 0 }, T::default());
-                interpolate(table, places, &mut on.values, &mut on.slopes);
+                on_pairs.values.resize(n, T::default());
+                on_pairs.slopes.resize(if slopes { n } else { 0 }, T::default());
+                interpolate(table, places, &mut on_pairs.values, &mut on_pairs.slopes);
             }
             FilterSource::Gaussians { basis, layers } => {
                 let [first, second] = layers.as_ref();
@@ -123,21 +123,21 @@ impl<T: Real> FilterSource<T> {
                 convert(values, x);
                 first.apply(x, hidden);
                 silu(hidden, factors);
-                second.apply(hidden, &mut on.values);
+                second.apply(hidden, &mut on_pairs.values);
                 if slopes {
                     convert(derivatives, dx);
                     first.apply_linear(dx, hidden_slopes);
                     multiply_by(hidden_slopes, factors);
-                    second.apply_linear(hidden_slopes, &mut on.slopes);
+                    second.apply_linear(hidden_slopes, &mut on_pairs.slopes);
                 }
             }
             FilterSource::Bessels { basis, layer } => {
                 pairs.iter().for_each(|pair| basis.with_slopes(pair.distance, values, derivatives));
                 convert(values, x);
-                layer.apply_linear(x, &mut on.values);
+                layer.apply_linear(x, &mut on_pairs.values);
                 if slopes {
                     convert(derivatives, dx);
-                    layer.apply_linear(dx, &mut on.slopes);
+                    layer.apply_linear(dx, &mut on_pairs.slopes);
                 }
             }
         }
@@ -222,7 +222,7 @@ fn clamped(intervals: f64) -> usize {
 
 fn convert<T: Real>(x: &[f64], y: &mut Vec<T>) {
     y.clear();
-    y.extend(x.iter().map(|&x| T::of(x)));
+    y.extend(x.iter().map(|&x| T::from_f64(x)));
 }
 
 vectorised! {

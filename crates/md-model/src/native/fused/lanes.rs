@@ -23,17 +23,17 @@ macro_rules! vectorised {
         $visibility fn $name<$a, $t: crate::native::matrix::Real>($($argument: $type),*) {
             struct Kernel<$a, $t> {
                 $($argument: $type,)*
-                of: std::marker::PhantomData<&$a $t>,
+                data: std::marker::PhantomData<&$a $t>,
             }
             impl<$a, $t: crate::native::matrix::Real> pulp::WithSimd for Kernel<$a, $t> {
                 type Output = ();
                 #[inline(always)]
                 fn with_simd<S: pulp::Simd>(self, $simd: S) {
-                    let Kernel { $($argument,)* of: _ } = self;
+                    let Kernel { $($argument,)* data: _ } = self;
                     $body
                 }
             }
-            pulp::Arch::new().dispatch(Kernel { $($argument,)* of: std::marker::PhantomData });
+            pulp::Arch::new().dispatch(Kernel { $($argument,)* data: std::marker::PhantomData });
         }
     };
 }
@@ -228,7 +228,7 @@ impl<'a, S: Simd, T: Registers> Row<'a, S, T> {
     }
 
     #[inline(always)]
-    pub(super) fn at(self, k: usize) -> Lanes<S, T> {
+    pub(super) fn get(self, k: usize) -> Lanes<S, T> {
         Lanes { simd: self.simd, x: self.x[k] }
     }
 }
@@ -247,7 +247,7 @@ impl<'a, S: Simd, T: Registers> RowMut<'a, S, T> {
     }
 
     #[inline(always)]
-    pub(super) fn at(&self, k: usize) -> Lanes<S, T> {
+    pub(super) fn get(&self, k: usize) -> Lanes<S, T> {
         Lanes { simd: self.simd, x: self.x[k] }
     }
 

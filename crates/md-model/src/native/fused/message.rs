@@ -74,8 +74,8 @@ fn send_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
         let (s_i, s_j) = two_rows(s, i, j, f);
         let (mut s_i, mut s_j) = (RowMut::new(simd, s_i, n), RowMut::new(simd, s_j, n));
         for k in 0..n {
-            s_i.set(k, m0_j.at(k).mul_add(w0.at(k), s_i.at(k)));
-            s_j.set(k, m0_i.at(k).mul_add(w0.at(k), s_j.at(k)));
+            s_i.set(k, m0_j.get(k).mul_add(w0.get(k), s_i.get(k)));
+            s_j.set(k, m0_i.get(k).mul_add(w0.get(k), s_j.get(k)));
         }
         let (v_i, v_j) = two_rows(v, i, j, 3 * f);
         let (mut v_i, mut v_j) = (components_mut(simd, v_i, n), components_mut(simd, v_j, n));
@@ -90,25 +90,25 @@ fn send_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
             for c in 0..3 {
                 let (u_i, u_j) = (u_i[c].cut(n), u_j[c].cut(n));
                 for k in 0..n {
-                    let along = r[c] * w2.at(k);
-                    let (x, y) = (v_i[c].at(k), v_j[c].at(k));
+                    let along = r[c] * w2.get(k);
+                    let (x, y) = (v_i[c].get(k), v_j[c].get(k));
                     if HAS_M2 {
-                        v_i[c].set(k, u_j.at(k).mul_add(w1.at(k), m2_j.at(k).mul_add(along, x)));
-                        v_j[c].set(k, u_i.at(k).mul_add(w1.at(k), y - m2_i.at(k) * along));
+                        v_i[c].set(k, u_j.get(k).mul_add(w1.get(k), m2_j.get(k).mul_add(along, x)));
+                        v_j[c].set(k, u_i.get(k).mul_add(w1.get(k), y - m2_i.get(k) * along));
                     } else {
-                        v_i[c].set(k, u_j.at(k).mul_add(w1.at(k), x + along));
-                        v_j[c].set(k, u_i.at(k).mul_add(w1.at(k), y - along));
+                        v_i[c].set(k, u_j.get(k).mul_add(w1.get(k), x + along));
+                        v_j[c].set(k, u_i.get(k).mul_add(w1.get(k), y - along));
                     }
                 }
             }
         } else {
             for c in 0..3 {
                 for k in 0..n {
-                    let along = r[c] * w2.at(k);
-                    let (x, y) = (v_i[c].at(k), v_j[c].at(k));
+                    let along = r[c] * w2.get(k);
+                    let (x, y) = (v_i[c].get(k), v_j[c].get(k));
                     if HAS_M2 {
-                        v_i[c].set(k, m2_j.at(k).mul_add(along, x));
-                        v_j[c].set(k, y - m2_i.at(k) * along);
+                        v_i[c].set(k, m2_j.get(k).mul_add(along, x));
+                        v_j[c].set(k, y - m2_i.get(k) * along);
                     } else {
                         v_i[c].set(k, x + along);
                         v_j[c].set(k, y - along);
@@ -179,35 +179,35 @@ fn back_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
         let mut by_distance = zero;
         let mut by_direction = [zero; 3];
         for k in 0..n {
-            let by_w0 = g_i.at(k).mul_add(m0_j.at(k), g_j.at(k) * m0_i.at(k));
-            by_distance = by_w0.mul_add(slope0.at(k), by_distance);
+            let by_w0 = g_i.get(k).mul_add(m0_j.get(k), g_j.get(k) * m0_i.get(k));
+            by_distance = by_w0.mul_add(slope0.get(k), by_distance);
             // By r̂ w₂.
             let mut q = [zero; 3];
             for c in 0..3 {
                 q[c] = if HAS_M2 {
-                    h_i[c].at(k) * m2_j.at(k) - h_j[c].at(k) * m2_i.at(k)
+                    h_i[c].get(k) * m2_j.get(k) - h_j[c].get(k) * m2_i.get(k)
                 } else {
-                    h_i[c].at(k) - h_j[c].at(k)
+                    h_i[c].get(k) - h_j[c].get(k)
                 };
-                by_direction[c] = q[c].mul_add(w2.at(k), by_direction[c]);
+                by_direction[c] = q[c].mul_add(w2.get(k), by_direction[c]);
             }
-            by_distance = dot(r, q).mul_add(slope2.at(k), by_distance);
+            by_distance = dot(r, q).mul_add(slope2.get(k), by_distance);
         }
         if HAS_U {
             let (a, b) = two_rows(by_sent.m, i, j, sent.blocks * f);
             let (a, b) = (a.split_at_mut(f), b.split_at_mut(f));
             let (mut by_m0_i, mut by_m0_j) = (RowMut::new(simd, a.0, n), RowMut::new(simd, b.0, n));
             for k in 0..n {
-                by_m0_i.set(k, g_j.at(k).mul_add(w0.at(k), by_m0_i.at(k)));
-                by_m0_j.set(k, g_i.at(k).mul_add(w0.at(k), by_m0_j.at(k)));
+                by_m0_i.set(k, g_j.get(k).mul_add(w0.get(k), by_m0_i.get(k)));
+                by_m0_j.set(k, g_i.get(k).mul_add(w0.get(k), by_m0_j.get(k)));
             }
             if HAS_M2 {
                 let (mut by_m2_i, mut by_m2_j) = (RowMut::new(simd, a.1, n), RowMut::new(simd, b.1, n));
                 for k in 0..n {
-                    let t_i = dot(r, [h_i[0].at(k), h_i[1].at(k), h_i[2].at(k)]);
-                    let t_j = dot(r, [h_j[0].at(k), h_j[1].at(k), h_j[2].at(k)]);
-                    by_m2_j.set(k, t_i.mul_add(w2.at(k), by_m2_j.at(k)));
-                    by_m2_i.set(k, by_m2_i.at(k) - t_j * w2.at(k));
+                    let t_i = dot(r, [h_i[0].get(k), h_i[1].get(k), h_i[2].get(k)]);
+                    let t_j = dot(r, [h_j[0].get(k), h_j[1].get(k), h_j[2].get(k)]);
+                    by_m2_j.set(k, t_i.mul_add(w2.get(k), by_m2_j.get(k)));
+                    by_m2_i.set(k, by_m2_i.get(k) - t_j * w2.get(k));
                 }
             }
             let (w1, slope1) = (Row::new(simd, w, 2 * f, f).cut(n), Row::new(simd, slope, 2 * f, f).cut(n));
@@ -217,11 +217,11 @@ fn back_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
             for c in 0..3 {
                 let (u_i, u_j) = (u_i[c].cut(n), u_j[c].cut(n));
                 for k in 0..n {
-                    let (h_i, h_j) = (h_i[c].at(k), h_j[c].at(k));
-                    let by_w1 = h_i.mul_add(u_j.at(k), h_j * u_i.at(k));
-                    by_distance = by_w1.mul_add(slope1.at(k), by_distance);
-                    by_u_j[c].set(k, h_i.mul_add(w1.at(k), by_u_j[c].at(k)));
-                    by_u_i[c].set(k, h_j.mul_add(w1.at(k), by_u_i[c].at(k)));
+                    let (h_i, h_j) = (h_i[c].get(k), h_j[c].get(k));
+                    let by_w1 = h_i.mul_add(u_j.get(k), h_j * u_i.get(k));
+                    by_distance = by_w1.mul_add(slope1.get(k), by_distance);
+                    by_u_j[c].set(k, h_i.mul_add(w1.get(k), by_u_j[c].get(k)));
+                    by_u_i[c].set(k, h_j.mul_add(w1.get(k), by_u_i[c].get(k)));
                 }
             }
         }

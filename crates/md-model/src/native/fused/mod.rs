@@ -113,7 +113,7 @@ struct PairMemory<T> {
     pairs: Vec<Pair<T>>,
     places: Vec<Place<T>>,
     by_pairs: Vec<PairGrads>,
-    on: OnPairs<T>,
+    on_pairs: OnPairs<T>,
     work: Workspace<T>,
 }
 
@@ -140,8 +140,8 @@ impl<T: Real> PairMemory<T> {
     ) {
         for (n, pairs) in self.pairs.chunks(PAIRS).enumerate() {
             let places = Self::places(&self.places, n);
-            filters.compute(pairs, places, false, &mut self.work, &mut self.on);
-            message::message_forward(pairs, &self.on, sent, s, v);
+            filters.compute(pairs, places, false, &mut self.work, &mut self.on_pairs);
+            message::message_forward(pairs, &self.on_pairs, sent, s, v);
         }
     }
 
@@ -156,9 +156,9 @@ impl<T: Real> PairMemory<T> {
         let blocks = self.pairs.chunks(PAIRS).zip(self.by_pairs.chunks_mut(PAIRS));
         for (n, (pairs, by_pairs)) in blocks.enumerate() {
             let places = Self::places(&self.places, n);
-            filters.compute(pairs, places, true, &mut self.work, &mut self.on);
+            filters.compute(pairs, places, true, &mut self.work, &mut self.on_pairs);
             let mut by_sent = MessageGrads { m: &mut *by_sent.m, u: &mut *by_sent.u };
-            message::message_backward(pairs, &self.on, sent, by_s, by_v, &mut by_sent, by_pairs);
+            message::message_backward(pairs, &self.on_pairs, sent, by_s, by_v, &mut by_sent, by_pairs);
         }
     }
 }

@@ -46,7 +46,7 @@ pub(in crate::native) struct Memory<T> {
     v: Vec<T>,
     hidden: Vec<T>,
     head: [Vec<T>; 3],
-    by: Grads<T>,
+    grads: Grads<T>,
 }
 
 /// What the backward pass of an interaction needs.
@@ -195,31 +195,31 @@ impl<T: Real> Form for Painn<T> {
 
     fn add_forces(&self, memory: &mut Memory<T>, forces: &mut [Vec3]) {
         let f = self.width;
-        let Memory { pairs, traces, s, hidden, head, by, .. } = memory;
+        let Memory { pairs, traces, s, hidden, head, grads, .. } = memory;
         self.readout[1].pull_back_ones(&head[1], hidden);
-        self.readout[0].pull_back(hidden, &mut by.s);
-        zero(&mut by.v, 3 * s.len());
+        self.readout[0].pull_back(hidden, &mut grads.s);
+        zero(&mut grads.v, 3 * s.len());
         for (l, (interaction, trace)) in self.interactions.iter().zip(traces).enumerate().rev() {
-            by.a.resize(trace.a.len(), T::default());
-            update_back_to_a(f, trace, &by.s, &by.v, &mut by.a);
-            interaction.update[1].pull_back(&by.a, &mut by.hidden);
-            multiply_by(&mut by.hidden, &trace.update_slope);
-            interaction.update[0].pull_back(&by.hidden, &mut by.arguments);
-            by.uv.resize(trace.uv.len(), T::default());
-            update_back_to_uv(f, trace, &by.arguments, &by.s, &by.v, &mut by.uv);
-            add_columns(f, &by.arguments, &mut by.s);
-            interaction.mix.pull_back(&by.uv, &mut by.more);
-            add(&by.more, &mut by.v);
-            zero(&mut by.m, trace.m.len());
-            zero(&mut by.u, trace.u.len());
-            let mut by_sent = MessageGrads { m: &mut by.m, u: &mut by.u };
-            pairs.message_backward(&interaction.filters, trace.sent(f, l), &by.s, &by.v, &mut by_sent);
+            grads.a.resize(trace.a.len(), T::default());
+            update_back_to_a(f, trace, &grads.s, &grads.v, &mut grads.a);
+            interaction.update[1].pull_back(&grads.a, &mut grads.hidden);
+            multiply_by(&mut grads.hidden, &trace.update_slope);
+            interaction.update[0].pull_back(&grads.hidden, &mut grads.arguments);
+            grads.uv.resize(trace.uv.len(), T::default());
+            update_back_to_uv(f, trace, &grads.arguments, &grads.s, &grads.v, &mut grads.uv);
+            add_columns(f, &grads.arguments, &mut grads.s);
+            interaction.mix.pull_back(&grads.uv, &mut grads.more);
+            add(&grads.more, &mut grads.v);
+            zero(&mut grads.m, trace.m.len());
+            zero(&mut grads.u, trace.u.len());
+            let mut by_sent = MessageGrads { m: &mut grads.m, u: &mut grads.u };
+            pairs.message_backward(&interaction.filters, trace.sent(f, l), &grads.s, &grads.v, &mut by_sent);
             if l > 0 {
-                scale_back(f, trace, &by.u, &mut by.m, &mut by.v);
-                interaction.message[1].pull_back(&by.m, &mut by.hidden);
-                multiply_by(&mut by.hidden, &trace.message_slope);
-                interaction.message[0].pull_back(&by.hidden, &mut by.more);
-                add(&by.more, &mut by.s);
+                scale_back(f, trace, &grads.u, &mut grads.m, &mut grads.v);
+                interaction.message[1].pull_back(&grads.m, &mut grads.hidden);
+                multiply_by(&mut grads.hidden, &trace.message_slope);
+                interaction.message[0].pull_back(&grads.hidden, &mut grads.more);
+                add(&grads.more, &mut grads.s);
             }
         }
         add_forces(&pairs.pairs, &pairs.by_pairs, forces);
@@ -262,7 +262,7 @@ vectorised! {
             let m1 = Row::new(simd, m, (row / 3 * 3 + 2) * f, f).cut(v.len());
             let mut u = RowMut::new(simd, u, v.len());
             for k in 0..v.len() {
-                u.set(k, v.at(k) * m1.at(k));
+                u.set(k, v.get(k) * m1.get(k));
             }
         }
     }
@@ -279,10 +279,10 @@ vectorised! {
             for k in 0..n {
                 let mut sum = Lanes::splat(simd, T::default());
                 for c in 0..3 {
-                    let g = Row::new(simd, by_u, (3 * atom + c) * f, f).at(k);
-                    let v = Row::new(simd, &trace.v, (3 * atom + c) * f, f).at(k);
+                    let g = Row::new(simd, by_u, (3 * atom + c) * f, f).get(k);
+                    let v = Row::new(simd, &trace.v, (3 * atom + c) * f, f).get(k);
                     sum = g.mul_add(v, sum);
-                    by_v[c].set(k, g.mul_add(m1.at(k), by_v[c].at(k)));
+                    by_v[c].set(k, g.mul_add(m1.get(k), by_v[c].get(k)));
                 }
                 by_m1.set(k, sum);
             }
@@ -301,7 +301,7 @@ macro_rules! mixed {
 vectorised! {
     /// \[s, √(|Vv|² + ε²)\] by rows of 2F, and ⟨Uv, Vv⟩.
     fn invariants<'a, T>(simd; f: usize, s: &'a [T], uv: &'a [T], arguments: &'a mut [T], product: &'a mut [T]) {
-        let epsilon_squared = Lanes::splat(simd, T::of(NORM_EPSILON * NORM_EPSILON));
+        let epsilon_squared = Lanes::splat(simd, T::from_f64(NORM_EPSILON * NORM_EPSILON));
         for (atom, (out, product)) in arguments.chunks_exact_mut(2 * f).zip(product.chunks_exact_mut(f)).enumerate() {
             let (copy, norm) = out.split_at_mut(f);
             copy.copy_from_slice(&s[atom * f..][..f]);
@@ -309,8 +309,8 @@ vectorised! {
             let (u, v) = mixed!(simd, uv, atom, f, n);
             let (mut norm, mut product) = (RowMut::new(simd, norm, n), RowMut::new(simd, product, n));
             for k in 0..n {
-                let u = [u[0].at(k), u[1].at(k), u[2].at(k)];
-                let v = [v[0].at(k), v[1].at(k), v[2].at(k)];
+                let u = [u[0].get(k), u[1].get(k), u[2].get(k)];
+                let v = [v[0].get(k), v[1].get(k), v[2].get(k)];
                 norm.set(k, (dot(v, v) + epsilon_squared).sqrt());
                 product.set(k, dot(u, v));
             }
@@ -329,7 +329,7 @@ vectorised! {
             let a1 = Row::new(simd, &trace.a, (atom * blocks + 1) * f, f).cut(n);
             let mut s = RowMut::new(simd, s, n);
             for k in 0..n {
-                s.set(k, a1.at(k).mul_add(product.at(k), s.at(k) + a0.at(k)));
+                s.set(k, a1.get(k).mul_add(product.get(k), s.get(k) + a0.get(k)));
             }
             if blocks > 2 {
                 let a2 = Row::new(simd, &trace.a, (atom * blocks + 2) * f, f).cut(n);
@@ -337,7 +337,7 @@ vectorised! {
                 let mut v = components_mut(simd, v, n);
                 for c in 0..3 {
                     for k in 0..n {
-                        v[c].set(k, a2.at(k).mul_add(u[c].at(k), v[c].at(k)));
+                        v[c].set(k, a2.get(k).mul_add(u[c].get(k), v[c].get(k)));
                     }
                 }
             }
@@ -358,15 +358,15 @@ vectorised! {
             let g = Row::new(simd, by_s, atom * f, f).cut(n);
             let mut by_a1 = RowMut::new(simd, by_a1, n);
             for k in 0..n {
-                by_a1.set(k, g.at(k) * product.at(k));
+                by_a1.set(k, g.get(k) * product.get(k));
             }
             if blocks > 2 {
                 let g = super::lanes::components(simd, by_v, atom, f);
                 let (u, _) = mixed!(simd, &trace.uv, atom, f, n);
                 let mut by_a2 = RowMut::new(simd, by_a2, n);
                 for k in 0..n {
-                    let g = [g[0].at(k), g[1].at(k), g[2].at(k)];
-                    by_a2.set(k, dot(g, [u[0].at(k), u[1].at(k), u[2].at(k)]));
+                    let g = [g[0].get(k), g[1].get(k), g[2].get(k)];
+                    by_a2.set(k, dot(g, [u[0].get(k), u[1].get(k), u[2].get(k)]));
                 }
             }
         }
@@ -399,14 +399,14 @@ vectorised! {
                 let (by_u, by_v) = out.split_at_mut(f);
                 let (mut by_u, mut by_v) = (RowMut::new(simd, by_u, n), RowMut::new(simd, by_v, n));
                 for k in 0..n {
-                    let by_product = g.at(k) * a1.at(k);
-                    let mut x = by_product * v.at(k);
+                    let by_product = g.get(k) * a1.get(k);
+                    let mut x = by_product * v.get(k);
                     if blocks > 2 {
-                        x = g_v.at(k).mul_add(a2.at(k), x);
+                        x = g_v.get(k).mul_add(a2.get(k), x);
                     }
                     by_u.set(k, x);
-                    let along = by_norm.at(k) / norm.at(k);
-                    by_v.set(k, by_product.mul_add(u.at(k), along * v.at(k)));
+                    let along = by_norm.get(k) / norm.get(k);
+                    by_v.set(k, by_product.mul_add(u.get(k), along * v.get(k)));
                 }
             }
         }

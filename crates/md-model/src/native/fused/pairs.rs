@@ -36,7 +36,7 @@ pub(super) fn find<T: Real>(systems: &Systems<'_>, cutoff: f64, pairs: &mut Vec<
             pairs.push(Pair {
                 i: first + pair.i,
                 j: first + pair.j,
-                direction: [T::of(r.x), T::of(r.y), T::of(r.z)],
+                direction: [T::from_f64(r.x), T::from_f64(r.y), T::from_f64(r.z)],
                 displacement: pair.displacement,
                 distance: pair.distance,
             });

@@ -67,11 +67,11 @@ impl Grid {
         Place {
             row,
             value: array::from_fn(|k| {
-                T::of(POLYNOMIALS[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
+                T::from_f64(POLYNOMIALS[k].iter().rev().fold(0.0, |sum, c| sum * t + c) / 120.0)
             }),
             slope: array::from_fn(|k| {
                 let p = &POLYNOMIALS[k];
-                T::of((1..ORDER).rev().fold(0.0, |sum, n| sum * t + n as f64 * p[n]) * scale / 120.0)
+                T::from_f64((1..ORDER).rev().fold(0.0, |sum, n| sum * t + n as f64 * p[n]) * scale / 120.0)
             }),
         }
     }
@@ -107,7 +107,10 @@ impl<T: Real> Table<T> {
         let from = (MARGIN - 2) * width;
         Table {
             width,
-            coefficients: c[from..from + (intervals + ORDER - 1) * width].iter().map(|&c| T::of(c)).collect(),
+            coefficients: c[from..from + (intervals + ORDER - 1) * width]
+                .iter()
+                .map(|&c| T::from_f64(c))
+                .collect(),
         }
     }
 
@@ -175,7 +178,7 @@ fn splat<S: Simd, T: Real>(simd: S, w: [T; ORDER]) -> [Lanes<S, T>; ORDER] {
 
 #[inline(always)]
 fn lanes<S: Simd, T: Real>(rows: &[Row<'_, S, T>; ORDER], k: usize) -> [Lanes<S, T>; ORDER] {
-    [rows[0].at(k), rows[1].at(k), rows[2].at(k), rows[3].at(k), rows[4].at(k), rows[5].at(k)]
+    [rows[0].get(k), rows[1].get(k), rows[2].get(k), rows[3].get(k), rows[4].get(k), rows[5].get(k)]
 }
 
 #[inline(always)]
@@ -201,7 +204,7 @@ mod tests {
     }
 
     /// Values and slopes.
-    fn at(table: &Table<f64>, intervals: usize, d: f64) -> ([f64; LANES], [f64; LANES]) {
+    fn sample(table: &Table<f64>, intervals: usize, d: f64) -> ([f64; LANES], [f64; LANES]) {
         let place = grid(intervals).place(d);
         let (mut y, mut slope, mut alone) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         table.values_and_slopes(pulp::Scalar, &place, &mut y, &mut slope);
@@ -220,7 +223,7 @@ mod tests {
             let mut worst: f64 = 0.0;
             for n in 0..=5000 {
                 let d = 5.0 * f64::from(n) / 5000.0;
-                let (y, slope) = at(&table, intervals, d);
+                let (y, slope) = sample(&table, intervals, d);
                 let (sin, cos) = (q * d).sin_cos();
                 worst = worst.max((slope[0] / q - cos).abs()).max((slope[1] / q + sin).abs());
                 assert!((y[0] - sin).abs() < bound && (y[1] - cos).abs() < bound, "{d}");
@@ -233,10 +236,13 @@ mod tests {
     #[test]
     fn slopes_are_the_derivatives_of_values_across_intervals() {
         let table = table(3.0, 64);
-        let value = |d: f64| at(&table, 64, d).0[0];
+        let value = |d: f64| sample(&table, 64, d).0[0];
         for d in [0.3, 5.0 / 64.0 * 17.0, 2.5, 4.99] {
             let h = 1e-5;
-            assert!((at(&table, 64, d).1[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9, "{d}");
+            assert!(
+                (sample(&table, 64, d).1[0] - (value(d + h) - value(d - h)) / (2.0 * h)).abs() < 1e-9,
+                "{d}"
+            );
         }
     }
 }

@@ -122,7 +122,8 @@ fn records_that_differ_are_named_though_no_check_shows_it() {
         }
         assert!(!shown.contains("no change") && shown.contains("no regression"), "{shown}");
     }
-    let kinds: Vec<_> = changes.differences.iter().map(|d| (d.kind.as_str(), d.differing, d.of)).collect();
+    let kinds: Vec<_> =
+        changes.differences.iter().map(|d| (d.kind.as_str(), d.differing, d.n_compared)).collect();
     assert_eq!(kinds, [("gates", 2, 6), ("runs", 1, 6)]);
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::commands::doctor::readings::*;
+use crate::commands::doctor::render;
 
 /// A machine with one free GPU and a program built for it, on which nothing is wrong.
 fn sound() -> Readings {
@@ -82,6 +83,24 @@ fn gpu_with(free_mib: f64, processes: Vec<GpuProcess>) -> Vec<Item> {
 
 fn model(outcome: Loading) -> Vec<Item> {
     edit(|r| r.campaign.as_mut().unwrap().models[0].outcome = outcome)
+}
+
+#[test]
+fn snapshot_of_a_sound_machine_and_of_one_with_problems() {
+    let python = GpuProcess { pid: 4711, name: Some("python".to_owned()), memory_mib: Some(480.0) };
+    let faulty = edit(|r| {
+        r.disk = Some(Disk { folder: "out".to_owned(), total_mib: 1e6, free_mib: 20.0 });
+        if let Nvidia::Present { gpus, .. } = &mut r.nvidia {
+            gpus[0].memory = GpuMemory::Known { total_mib: 1000.0, free_mib: 500.0 };
+            gpus[0].processes = vec![python];
+        }
+        let campaign = r.campaign.as_mut().unwrap();
+        campaign.models[0].outcome = Loading::Failed("checkpoint tiny: cannot be read".to_owned());
+        campaign.molecules[0].files[1].frames = Reading::Failed("line 7: 3 atoms expected".to_owned());
+        r.forces.devices[1].outcome = Called::Failed("out of memory".to_owned());
+    });
+    let [sound, faulty] = [judge(&sound()), faulty].map(|items| render::render(&items, false));
+    insta::assert_snapshot!(format!("{sound}\n{faulty}"));
 }
 
 #[test]
