@@ -384,8 +384,8 @@ impl Results {
     }
 
     /// Returns the results that the inputs of a campaign determine: the measurements without times, machine and
-    /// verdicts (which follow from the rest). They are bit-identical for one program on CPUs of one kind, whether or not the
-    /// campaign was interrupted and resumed.
+    /// verdicts (which follow from the rest). They are bit-identical for one program on CPUs of one kind, whether or
+    /// not the campaign was interrupted and resumed.
     #[must_use]
     pub fn reproducible(&self) -> Self {
         let mut results = self.clone();

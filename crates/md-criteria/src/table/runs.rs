@@ -1,4 +1,4 @@
-//! Dynamics, accuracy and speed.
+//! Criteria for dynamics, accuracy and speed.
 
 use super::row;
 use crate::{Criterion, Theme, evidence};
