@@ -17,7 +17,8 @@ use crate::plan::PlannedRun;
 /// Relaxed molecules by their index in the campaign.
 pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
 
-/// Friction of the thermostat that equilibrates before an NVE run, 1/ps: it erases the initial state within 0.5 ps.
+/// Friction of the thermostat that equilibrates before an NVE run, 1/ps: it erases the initial state within half a
+/// picosecond.
 const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
 
 /// Initial geometry of a run, and the limits that end it.
