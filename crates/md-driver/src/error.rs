@@ -23,7 +23,7 @@ pub(crate) enum Halt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// The campaign was asked to stop. Its measurements are in its folder, and
+    /// The campaign was interrupted. Its measurements are in its folder, and
     /// [`Begin::Resume`](crate::campaign::Begin) continues there.
     #[error("interrupted")]
     Interrupted,

@@ -167,7 +167,6 @@ fn is_zero(frame: &LabelledFrame) -> bool {
 ///
 /// # Errors
 /// The file fails one of these checks.
-/// What is wrong with it.
 pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<Sample> {
     let mut sample = Sample::default();
     let (mut first_without, mut all_zero) = (None, true);

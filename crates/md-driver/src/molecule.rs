@@ -28,7 +28,6 @@ pub struct LoadedMolecule {
 ///
 /// # Errors
 /// A file is invalid.
-/// What is wrong with them.
 pub fn load_molecule(
     config: &MoleculeConfig,
     keep_going: bool,

@@ -37,7 +37,7 @@ impl Config {
         }
     }
 
-    /// That this campaign is wrong.
+    /// Creates an error about this campaign.
     pub(crate) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError { file: PathBuf::from(IN_CODE), line: None, message: message.into() }
     }
