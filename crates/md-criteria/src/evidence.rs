@@ -403,7 +403,7 @@ pub(super) fn has_reference_frequencies(s: &Subject<'_>) -> bool {
     s.results.molecules.iter().find(of_molecule).is_some_and(|m| !m.reference_frequencies_per_cm.is_empty())
 }
 
-/// Returns the NVE runs that did not fail to start, by temperature: the longest at each.
+/// Returns the NVE runs by temperature: the longest at each, without those that the program failed to run.
 fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
     let made: Vec<&Run> = s.nve_runs().filter(|run| run.fate != RunFate::Failed).collect();
     statistics::longest_conditions(&made)

@@ -139,7 +139,7 @@ fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
     }
 }
 
-/// Whether the measurements so far fail every use of a model, so that no further measurement can change the result.
+/// Whether the measurements so far fail every use of a model, so that no further measurement can rescue it.
 ///
 /// Checks that depend on missing measurements are SKIPPED and do not count.
 pub fn fails_every_use(results: &Results, model: &Model) -> bool {

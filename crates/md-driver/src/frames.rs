@@ -51,7 +51,8 @@ pub struct Visited {
 }
 
 impl Visited {
-    /// Stores `frames` frames of each system of a run of `steps` steps. `systems` are those of `state`, in order.
+    /// Creates a store for `frames` frames of each system of a run of `steps` steps. `systems` are those of the state,
+    /// in order.
     pub fn new(systems: &[&System], steps: u64, frames: usize) -> Self {
         Visited {
             stride: (steps / frames.max(1) as u64).max(1),

@@ -16,7 +16,7 @@ const SAME_ANGSTROM: f64 = 1e-4;
 #[derive(Debug, Clone)]
 pub struct Geometry {
     composition: Composition,
-    /// Sorted distances, Å.
+    /// Sorted means and root mean squares of distances, Å.
     distances: Vec<f64>,
 }
 
@@ -44,7 +44,8 @@ impl Geometry {
         Geometry { composition: composition(elements), distances }
     }
 
-    /// Returns the mean of all distances in units of the tolerance: those of equal geometries differ by at most one.
+    /// Returns the mean of all values in units of the tolerance, rounded down: for equal geometries it differs by at
+    /// most one.
     fn cell(&self) -> i64 {
         let mean = self.distances.iter().sum::<f64>() / self.distances.len().max(1) as f64;
         (mean / SAME_ANGSTROM).floor() as i64

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::config::Integrator;
 
-    /// Creates a run with a thermostat, which has every accumulator.
+    /// Uses a run with a thermostat, which has every accumulator.
     #[test]
     fn what_is_kept_of_a_run_does_not_grow_with_it() {
         let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];

@@ -305,7 +305,7 @@ fn limits(starts: &[&Start<'_>], of: impl Iterator<Item = usize>) -> Vec<Limits>
     of.map(|k| starts[k].limits.clone()).collect()
 }
 
-/// Returns the indices of the runs that started in their batch, with the names of their files.
+/// Returns the index in the batch and the file name of each run that started.
 fn trajectory_files(planned: &[&PlannedRun], alive: &[usize]) -> Vec<(usize, String)> {
     alive.iter().enumerate().map(|(n, &k)| (n, planned[k].file_name())).collect()
 }

@@ -297,7 +297,7 @@ fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]
 struct Rehearsals(BTreeMap<(&'static str, String), Cost>);
 
 impl Rehearsals {
-    /// Returns the number of evaluations of a stage, counted with potentials that cost nothing.
+    /// Returns the cost of a stage, counted with potentials that cost nothing.
     fn cost(&mut self, stage: &dyn Stage, cx: &View<'_>, subject: &Subject<'_>) -> Result<Cost> {
         // Frames of one molecule cost the same.
         let key = match stage.needs() {
@@ -314,7 +314,7 @@ impl Rehearsals {
     }
 }
 
-/// Counts the evaluations of a measurement with potentials that cost nothing.
+/// Returns the cost of a measurement, counted with potentials that cost nothing.
 fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost> {
     let [potential, oracle, plain] = [(); 3].map(|()| Stand::default());
     let mut model = LoadedModel {

@@ -75,7 +75,7 @@ pub enum Begin {
     New,
     /// Resumes the campaign in the folder, or starts it if there is none.
     Resume,
-    /// Starts over in a new folder beside the existing one.
+    /// Starts over, in a new folder beside one that has results.
     Beside,
 }
 

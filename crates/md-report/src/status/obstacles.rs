@@ -28,7 +28,7 @@ pub enum BlockerKind {
     Checkpoint,
     /// A stage failed.
     Stage,
-    /// Runs diverged or failed to start.
+    /// Runs diverged or could not be performed.
     Runs,
     /// Checks were skipped, for example without a reference.
     Skipped,
