@@ -1,4 +1,4 @@
-//! Campaign and training files with a few faults: each is read, or rejected with one message without delay.
+//! Campaign and training files with a few faults: each is read, or refused with one message in no time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const CAMPAIGNS: [&[u8]; 3] = [
 const TRAINING: [&[u8]; 2] =
     [include_bytes!("../../configs/train/demo.toml"), include_bytes!("../../configs/train/original.toml")];
 
-/// Reads a campaign file and plans its runs. Relative paths start from `path`.
+/// Reads and plans. `path` is where its relative paths begin.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
 fn read(text: &str, path: &Path) -> Result<usize, ConfigError> {
     let start = Instant::now();
@@ -59,7 +59,7 @@ proptest! {
     }
 }
 
-/// Files with a megabyte of repeated content.
+/// A megabyte of one kind.
 #[test]
 fn a_large_campaign_file_is_read_or_refused_in_no_time() {
     let path = repository("configs/large.toml");

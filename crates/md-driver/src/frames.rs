@@ -207,7 +207,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Returns the labels for the runs of a model on a molecule.
+    /// Those of the runs of a model on a molecule.
     pub(crate) fn of<'a>(&'a self, model: &'a str, molecule: &'a str) -> impl Iterator<Item = &'a Label> {
         self.labels.iter().filter(move |l| l.model == model && l.molecule == molecule)
     }

@@ -21,7 +21,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Computes the descriptor of a system.
+    /// That of a system.
     pub fn of(system: &System) -> Self {
         let (elements, positions) = (system.elements(), system.positions());
         let weights: Vec<f64> = elements.iter().map(|e| f64::from(e.atomic_number())).collect();

@@ -95,7 +95,7 @@ impl fmt::Display for Filter {
 pub struct Shard {
     /// Number of the shard, from 1.
     pub index: usize,
-    /// Total number of shards.
+    /// How many there are.
     pub of: usize,
 }
 

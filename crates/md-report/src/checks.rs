@@ -9,7 +9,7 @@ pub struct CriterionLine<'a> {
     pub title: &'a str,
     /// Check that represents the criterion.
     pub check: &'a Check,
-    /// Number of checks of the criterion.
+    /// Of how many.
     pub of: usize,
 }
 
@@ -50,7 +50,7 @@ pub fn threshold(check: &Check) -> String {
     format!("{} {}", check.sign(), with_unit(check.threshold, &check.unit))
 }
 
-/// Describes where a check was made, of how many it is the worst, and its reason or what would decide it.
+/// Where a check was made, of how many it is the worst, and why it ended so or what would decide it.
 pub fn place(check: &Check, of: usize) -> String {
     if let Some(to_decide) = &check.to_decide {
         return format!("{}: {to_decide}", check.molecule);

@@ -38,7 +38,7 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl Performance {
-    /// Returns the performance measurements of a campaign.
+    /// What a campaign measured of it.
     pub fn of(results: &crate::Results) -> Self {
         Performance { machine: results.machine.clone(), speed: results.speed.clone() }
     }

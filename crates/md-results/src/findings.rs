@@ -45,7 +45,7 @@ pub struct Comparison {
 /// A Wasserstein distance between two distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distance {
-    /// Quantity that is distributed: `bond_length`, `pair_distance` or `spectrum`.
+    /// Of what: `bond_length`, `pair_distance` or `spectrum`.
     pub id: String,
     /// The distance, in `unit`.
     pub value: f64,
@@ -103,12 +103,12 @@ pub struct Attribution {
     pub jump_events: Vec<[f64; 2]>,
 }
 
-/// One cause of an energy drift.
+/// One cause of a loss of energy conservation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Kind: `time_step`, `precision`, `discontinuity`, `not_a_gradient`, `noise`, `broken_bond` or `engine`.
+    /// `time_step`, `precision`, `discontinuity`, `not_a_gradient`, `noise`, `broken_bond` or `engine`.
     pub kind: String,
-    /// Fraction of the drift due to this cause, 0 to 1; absent where there is no drift to attribute.
+    /// Its share, 0 to 1; absent where there is nothing to share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
     /// Numbers that support the attribution.

@@ -182,7 +182,7 @@ pub struct LeftOut {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// Ensemble, as [`Run::ensemble`].
+    /// As [`Run::ensemble`].
     pub ensemble: String,
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
@@ -272,7 +272,7 @@ pub struct Molecule {
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
-/// Relaxation of one molecule with one model.
+/// The relaxation of one molecule with one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relaxation {
     /// Model.
@@ -281,7 +281,7 @@ pub struct Relaxation {
     pub molecule: String,
     /// `converged`, `not_converged` or `diverged`.
     pub outcome: String,
-    /// Reason, unless the relaxation converged.
+    /// Why, unless it converged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Number of steps taken.

@@ -14,7 +14,7 @@ pub enum RunFate {
     Failed,
 }
 
-/// One molecular dynamics run.
+/// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Unique name, which also selects the random stream.
@@ -87,10 +87,10 @@ impl Run {
         self.ensemble == Run::NVE
     }
 
-    /// Value of `ensemble` for a run at constant energy.
+    /// `ensemble` of a run at constant energy.
     pub const NVE: &str = "nve";
 
-    /// Returns the simulated time, ps.
+    /// Time simulated, ps.
     pub fn done_ps(&self) -> f64 {
         self.steps_done as f64 * self.timestep_fs / 1000.0
     }

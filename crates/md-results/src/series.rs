@@ -3,16 +3,16 @@ use serde::{Deserialize, Serialize};
 /// Data of a plot: columns over a common axis. The verdict does not depend on them; they illustrate its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// Kind of the series: one of [`series_id`].
+    /// What it is of: one of [`series_id`].
     pub id: String,
     /// Model.
     pub model: String,
     /// Molecule; a pair of elements such as `C-H` for [`series_id::DIMER`].
     pub molecule: String,
-    /// Source among several: the id of a run or the name of a file of frames; absent if there is only one.
+    /// Which of several: the id of a run, the name of a file of frames; absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
-    /// Values of the horizontal axis.
+    /// What the columns are plotted against.
     pub x: Column,
     /// Plotted columns, each as long as `x`.
     pub y: Vec<Column>,
@@ -29,26 +29,26 @@ pub struct Column {
     pub values: Vec<f64>,
 }
 
-/// Kinds of [`Series`].
+/// The kinds of [`Series`].
 pub mod series_id {
     /// Energies of a run (change of the conserved energy, and of kinetic and potential energy from their means, meV/atom)
     /// against time (ps).
     pub const ENERGY: &str = "energy";
     /// Kinetic temperature of a run (K) against time (ps).
     pub const TEMPERATURE: &str = "temperature";
-    /// Predicted against reference force components (eV/Å), for a sample of them.
+    /// Predicted against reference force components (eV/Å), a sample of them.
     pub const FORCE_PARITY: &str = "force_parity";
-    /// Histogram of the errors of force components (eV/Å): `x` is the centre of each bin.
+    /// Number of force components by their error (eV/Å): `x` is the middle of each bin.
     pub const FORCE_ERROR_HISTOGRAM: &str = "force_error_histogram";
-    /// Probability density (1/Å) of bond lengths (Å) of model and reference.
+    /// Probability density (1/Å) of bond lengths (Å), model and reference.
     pub const BOND_LENGTHS: &str = "bond_lengths";
-    /// Velocity power spectrum (normalised to unit area) against wave number (1/cm), of model and reference.
+    /// Velocity power spectrum (normalised to an area of 1) against wave number (1/cm), model and reference.
     pub const SPECTRUM: &str = "spectrum";
-    /// Energy of an isolated pair of atoms (eV) against their distance (Å).
+    /// Energy of two atoms alone (eV) against their distance (Å).
     pub const DIMER: &str = "dimer";
-    /// Energy (eV) of a molecule against the displacement (Å) of one atom that leaves it: shows jumps at a cutoff.
+    /// Energy (eV) of a molecule as one atom leaves it, against how far it moved (Å): shows jumps at a cutoff.
     pub const CUTOFF_SCAN: &str = "cutoff_scan";
-    /// Change of energy (eV) of a molecule against its angle of rotation (degrees).
+    /// Change of energy (eV) of a molecule against the angle it is turned by (degrees).
     pub const ROTATION_SCAN: &str = "rotation_scan";
 }
 

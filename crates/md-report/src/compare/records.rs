@@ -18,9 +18,9 @@ const SHOWN: usize = 60;
 pub struct Difference {
     /// Kind of record, such as `gates`.
     pub kind: String,
-    /// Number of records in both results.
+    /// Records that both have.
     pub of: usize,
-    /// Number of those that differ.
+    /// Those of them that differ.
     pub differing: usize,
     /// Number of records in the first only.
     pub only_before: usize,

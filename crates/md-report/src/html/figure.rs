@@ -15,9 +15,9 @@ pub(super) fn colour(n: usize) -> &'static str {
 /// A figure with its data and axes.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Figure {
-    /// Model or molecule of the figure.
+    /// Of which model or molecule.
     pub of: String,
-    /// Title.
+    /// What it shows.
     pub title: String,
     /// Traces.
     pub data: Vec<Value>,

@@ -88,7 +88,7 @@ impl<'a> Pair<'a> {
         format!("{} / {}", self.model.name, self.molecule)
     }
 
-    /// Returns the series of one kind.
+    /// Series of one kind.
     pub(super) fn series(self, id: &'a str) -> impl Iterator<Item = &'a Series> + Clone {
         self.records.series.iter().copied().filter(move |s| s.id == id)
     }

@@ -126,7 +126,7 @@ pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) ->
     curves(&model.name, title, series, figures, &reason)
 }
 
-/// Draws all columns of some series in one figure.
+/// All columns of some series in one figure.
 fn curves<'a>(
     of: &str,
     title: &str,

@@ -8,7 +8,7 @@ use md_core::{Integrator, State, StepError};
 use super::*;
 use crate::progress::Ticker;
 
-/// Velocity Verlet under another name.
+/// Velocity Verlet by another name.
 struct Verlet {
     timestep_fs: f64,
 }
