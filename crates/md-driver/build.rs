@@ -1,4 +1,4 @@
-//! Records the commit the program is built from, where git knows it.
+//! Records the commit of the build, where git knows it.
 
 use std::process::Command;
 

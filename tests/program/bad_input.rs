@@ -1,5 +1,5 @@
-//! Bad input gets one clear error and exit status 2. Every file of `cases/bad` says in its first line what the
-//! message must contain.
+//! Invalid input gives one clear error and exit status 2. The first line of every file in `cases/bad` contains the
+//! expected message.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ fn bad_arguments_are_explained() {
     }
 }
 
-/// A small untrained network: its physics is random, its files are real.
+/// Creates a small untrained network with valid files.
 pub fn checkpoint(folder: &Path) {
     let sizes = DistillerHyperparameters {
         hidden_dim: 16,
@@ -140,7 +140,7 @@ fn an_element_that_the_model_does_not_know_is_found_before_anything_runs() {
     }
     assert!(!out.exists());
 
-    // Nobody asks it to run water here, so water is no complaint.
+    // The campaign does not run water, so that it causes no error.
     let methane = repository("data/molecules/methane.xyz");
     let water = repository("data/molecules/water.xyz");
     let text = format!(

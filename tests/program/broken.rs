@@ -1,6 +1,6 @@
-//! Broken data files and checkpoints: each gets its one message and exit status 2.
+//! Broken data files and checkpoints: each gives its one message and exit status 2.
 //!
-//! Texts are in `cases/broken`, with the message of each in `MESSAGES`. What is binary is made here of sound files.
+//! Text files are in `cases/broken`, with their messages in `MESSAGES`. Binary files are derived here from valid ones.
 
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use crate::bad_input::checkpoint;
 use crate::support::{mdproof, repository};
 
-/// `mdproof evaluate CHECKPOINT FRAMES` says this one thing, and nothing else.
+/// Asserts that `mdproof evaluate CHECKPOINT FRAMES` prints this message and nothing else.
 fn assert_refused(checkpoint: &Path, frames: &Path, expected: &str) {
     let output = mdproof(["evaluate".as_ref(), checkpoint.as_os_str(), frames.as_os_str()]);
     assert_eq!(output.status, 2, "{expected}: {}{}", output.stdout, output.stderr);
@@ -21,7 +21,7 @@ fn assert_refused(checkpoint: &Path, frames: &Path, expected: &str) {
     assert!(output.stdout.is_empty(), "{}", output.stdout);
 }
 
-/// A folder with a sound checkpoint in it.
+/// Creates a folder with a valid checkpoint.
 fn sound() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
@@ -209,7 +209,7 @@ fn a_device_is_no_checkpoint() {
     );
 }
 
-/// The entries of the PyTorch file of md-model's tests, changed by `change`, in an archive again.
+/// Repacks the entries of the PyTorch file of md-model's tests after `change`.
 fn torch(method: CompressionMethod, change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let file = std::fs::File::open(repository("crates/md-model/tests/data/distiller.pt")).unwrap();
     let mut archive = ZipArchive::new(file).unwrap();

@@ -42,7 +42,7 @@ fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
     assert_eq!((performance.speed.len(), performance.machine), (3, results.machine));
 }
 
-/// `mdproof report`, `status` and `compare` on a campaign of a model that was rejected.
+/// Runs `mdproof report`, `status` and `compare` on a campaign of a rejected model.
 fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
     let files = ["report.html", "report.md", "junit.xml", "plots/time_against_size.svg"].map(|f| out.join(f));
     let texts = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
@@ -76,7 +76,7 @@ fn assert_reports_follow_from_the_records(out: &Path, results: &Results) {
     assert_compare_follows_from_the_measurements(out, results);
 }
 
-/// `mdproof compare`: a claim that contradicts the measurements is found, and measurements that got worse are.
+/// Asserts that `mdproof compare` detects claims that contradict the measurements, and measurements that got worse.
 fn assert_compare_follows_from_the_measurements(out: &Path, results: &Results) {
     let compare = |after: &Path| mdproof(["compare".as_ref(), out.as_os_str(), after.as_os_str()]);
     let edited = |edit: &dyn Fn(&mut Results)| {
@@ -196,8 +196,8 @@ fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
     assert!(refused.stderr.contains("already holds results"), "{}", refused.stderr);
 }
 
-/// Water at its structure and twice displaced, labelled by the network of `folder` with forces that are longer by a
-/// hundredth.
+/// Writes water at its structure and at two displaced geometries, labelled by the network of `folder` with forces
+/// increased by one percent.
 fn labelled_by(folder: &Path, frames: &Path) {
     let checkpoint = Checkpoint::load(folder).unwrap();
     let mut student = Student::new(&checkpoint, Precision::F64).unwrap();
@@ -265,7 +265,7 @@ fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
     let check = results.models[0].checks.iter().find(|c| c.id == "force_rmse_ev_per_angstrom").unwrap();
     assert_eq!((check.status, check.value), (Status::Pass, Some(force.rmse_ev_per_angstrom)));
 
-    // The last step is not among those that were recorded.
+    // The last step was not recorded.
     assert_eq!((results.runs[0].steps_done, results.runs[0].energy.is_some()), (50, true));
 
     let mut files = std::fs::read_dir(out.join("trajectories")).unwrap();
@@ -417,7 +417,7 @@ fn bench_compares_models_with_the_first() {
         ]
     };
     assert_eq!(measured, [of("first"), of("second")].concat());
-    // Each against the first implementation of the first model in the same batch.
+    // Each is relative to the first implementation of the first model in the same batch.
     assert_eq!((rows[0].speedup_vs_first, rows[1].speedup_vs_first), (1.0, 1.0));
     for (row, base) in [(2, 0), (3, 1), (4, 0), (7, 1)] {
         let expected = rows[base].ms_per_step / rows[row].ms_per_step;

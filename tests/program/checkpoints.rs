@@ -1,4 +1,4 @@
-//! The network that is judged is the one that is deployed, or none is.
+//! The judged network is the deployed one; otherwise none is judged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ fn a_student_whose_files_contradict_each_other_is_refused() {
     ));
 }
 
-/// Water, labelled by the network of `checkpoint`.
+/// Writes frames of water labelled by the network of `checkpoint`.
 fn labelled_by(checkpoint: &Path, to: &Path) {
     let mut student = Student::new(&Checkpoint::load(checkpoint).unwrap(), Precision::F64).unwrap();
     let water = extxyz::read_system(&repository("data/molecules/water.xyz")).unwrap();
@@ -80,7 +80,7 @@ fn labelled_by(checkpoint: &Path, to: &Path) {
     fs::write(to, file).unwrap();
 }
 
-/// `averaged.pt` has the weights of the last step and their average (make_torch_fixture.py).
+/// Copies `averaged.pt`, which has the weights of the last step and their average (make_torch_fixture.py).
 fn averaged(folder: &Path) -> [PathBuf; 3] {
     fs::copy(repository("crates/md-model/tests/data/averaged.pt"), folder.join("averaged.pt")).unwrap();
     ["", "#model_state_dict", "#ema_state_dict"].map(|set| folder.join(format!("averaged.pt{set}")))
@@ -142,7 +142,7 @@ fn a_campaign_is_of_the_weights_that_were_named() {
     assert_eq!(results.models[0].checkpoint_sha256.as_ref(), Some(&average_sha256));
     assert_ne!(average_sha256, raw_sha256);
 
-    // Neither other weights of the same file nor another configuration continues with it.
+    // A campaign is resumed neither with other weights of the same file nor with another configuration.
     let model = format!("student={}", raw.display());
     let output = validate(&["--model", &model, "--resume"]);
     assert_eq!(output.status, 2);

@@ -1,4 +1,4 @@
-//! The labelled data of the repository: complete, unchanged, and split as it says.
+//! The labelled data of the repository are complete, unchanged, and split as documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,8 @@ fn every_file_is_as_the_manifest_says() {
     }
 }
 
-/// No trajectory is in training and in a test set, no held-out molecule in training, and every frame has forces.
+/// The training set shares no trajectory with a test set and no molecule with the held-out set, and all frames have
+/// forces.
 #[test]
 fn training_and_test_share_nothing() {
     let mut trajectories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -62,6 +63,6 @@ fn training_and_test_share_nothing() {
     }
     assert!(molecules["train"].is_disjoint(&molecules["held_out"]));
     assert_eq!(molecules["train"], molecules["test"]);
-    // Labels of another level are of frames of the test set.
+    // Labels of another level of theory belong to frames of the test set.
     assert!(trajectories["dft"].is_subset(&trajectories["test"]));
 }

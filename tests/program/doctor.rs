@@ -1,10 +1,10 @@
-//! What this machine can do, and whether a campaign is ready to run.
+//! Tests `mdproof doctor` on this machine and on campaigns.
 
 use std::path::{Path, PathBuf};
 
 use crate::support::{mdproof, repository};
 
-/// A campaign in `folder` of one model and one molecule with a reference.
+/// Creates a campaign in `folder` with one model and one molecule with reference data.
 fn campaign(folder: &Path, checkpoint: &Path, reference: &Path) -> PathBuf {
     let text = format!(
         r#"
@@ -34,7 +34,7 @@ fn campaign(folder: &Path, checkpoint: &Path, reference: &Path) -> PathBuf {
     file
 }
 
-/// Two frames of water with forces, and `rest` of a third.
+/// Writes two frames of water with forces, followed by `rest` of a third.
 fn reference(folder: &Path, rest: &str) -> PathBuf {
     let frame = "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\n\
                  O 0 0 0 0.1 0.1 0\nH 0.96 0 0 -0.1 0 0\nH -0.24 0.93 0 0 -0.1 0\n";

@@ -1,4 +1,4 @@
-//! Reference labels: what is none is refused, what is too little decides nothing.
+//! Reference labels: invalid ones are rejected, and too few decide nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use md_results::{Results, Stage, Status, Verdict};
 
 use crate::support::{Output, mdproof, repository};
 
-/// Frames of water with the labels of a reference program.
+/// Returns frames of water with the labels of a reference program.
 fn water(n: usize) -> Vec<LabelledFrame> {
     let file = repository("data/dft/water.extxyz.gz");
     extxyz::open(&file, LabelKeys::default()).unwrap().take(n).map(Result::unwrap).collect()
@@ -43,7 +43,7 @@ fn checkpoint() -> PathBuf {
     repository("data/checkpoints/ultra-tiny").canonicalize().unwrap()
 }
 
-/// What the network answers.
+/// Returns the forces of the network.
 fn own_forces(precision: Precision) -> impl Fn(&LabelledFrame) -> Option<Vec<Vec3>> {
     let checkpoint = Checkpoint::load(checkpoint()).unwrap();
     move |frame| {
@@ -53,7 +53,7 @@ fn own_forces(precision: Precision) -> impl Fn(&LabelledFrame) -> Option<Vec<Vec
     }
 }
 
-/// A short campaign on water in `folder`, with `water.extxyz` as reference.
+/// Creates a short campaign on water in `folder`, with `water.extxyz` as reference.
 fn campaign(folder: &Path) -> PathBuf {
     let text = format!(
         r#"
@@ -84,7 +84,7 @@ fn validate(config: &Path, out: &Path, more: &[&str]) -> Output {
     mdproof(arguments)
 }
 
-/// The check of the force error, and how many frames the evaluation has had.
+/// Returns status and reason of the check of the force error, the verdict, and the results.
 fn judged(out: &Path) -> (Status, String, Option<Verdict>, Results) {
     let results = Results::read(&out.join("results.json")).unwrap();
     let model = &results.models[0];
@@ -151,7 +151,7 @@ fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
     let [one, two]: [LabelledFrame; 2] = water(2).try_into().unwrap();
     let unlabelled = with_forces(&water(24)[1..], |_| None);
 
-    // Written ten times, and once more shifted, with the hydrogens exchanged.
+    // Ten copies, and one more after a translation and an exchange of the hydrogens.
     let mut moved = one.clone();
     let mut positions: Vec<Vec3> =
         one.system.positions().iter().map(|x| x + Vec3::new(1.0, -2.0, 0.5)).collect();
@@ -172,7 +172,7 @@ fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
     let evaluated = mdproof(["evaluate".into(), checkpoint(), reference.clone()]);
     assert!(evaluated.stdout.contains("11 frames, 10 of them repeat others"), "{}", evaluated.stdout);
 
-    // One labelled frame among 24.
+    // One labelled frame of 24.
     write(&reference, &[vec![one.clone()], unlabelled.clone()].concat());
     let out = folder.path().join("most");
     validate(&config, &out, &[]);
@@ -180,7 +180,7 @@ fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
     assert_eq!(status, Status::Skipped);
     assert!(reason.ends_with("give more; 23 of 24 frames have no forces"), "{reason}");
 
-    // Two that differ count, and so do those behind one without labels; each is said.
+    // Two distinct frames count, even behind one without labels; the message has all numbers.
     write(&reference, &[unlabelled[..1].to_vec(), vec![one.clone(), two, one]].concat());
     let out = folder.path().join("two");
     validate(&config, &out, &[]);

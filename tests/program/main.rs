@@ -1,4 +1,4 @@
-//! Tests of the program as a user meets it: arguments in, text and exit status out.
+//! Tests of the program from the user's view: arguments in, text and exit status out.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Shapes of molecules: what is measured on them is the model's, not the program's.
+//! Molecules of special shapes: the measurements depend on the model, not on limitations of the program.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ const OXYGEN_ATOM: &str = "1\n\nO 0.3 -1.7 2.1\n";
 const TINY: &str = "checkpoint";
 const CONTROL: &str = "analytic = \"control\"";
 
-/// The results of a campaign on these molecules, of a model of that source.
+/// Returns the results of a campaign on these molecules, with a model of that source.
 fn campaign(folder: &Path, source: &str, molecules: &[(&str, &str)], runs: &str) -> Results {
     let source = match source {
         TINY => format!("checkpoint = \"{}\"", repository("data/checkpoints/tiny").display()),
@@ -82,7 +82,7 @@ fn gates_find_no_fault_where_neighbours_stand_in_the_way_and_where_atoms_are_on_
         let rays = check(&results, "energy_jump_ev", molecule);
         assert!(rays.reason.contains(", none nearer to another than "), "{rays:?}");
         let hessian = check(&results, "hessian_asymmetry_ev_per_angstrom2", molecule);
-        // By automatic differentiation it is 6e-14 of carbon dioxide.
+        // Automatic differentiation gives 6e-14 for carbon dioxide.
         assert!(hessian.value.unwrap() < 1e-6 && hessian.standard_error.unwrap() < 1e-3, "{hessian:?}");
     }
     assert!(results.models[0].failure_modes.is_empty(), "{:?}", results.models[0].failure_modes);
@@ -102,7 +102,7 @@ fn one_atom_fails_nothing_that_it_cannot_have() {
     for key in ["relaxed_bond_error_A", "imaginary_mode_per_cm", "hessian_asymmetry_ev_per_angstrom2"] {
         assert!(!open.contains(&key), "{open:?}");
     }
-    // What is open is that the run is short and the only one, and that nobody gave labels.
+    // Open checks: the run is short and the only one, and there are no labels.
     let more = ["stable_ps", "force_rmse_ev_per_angstrom", "force_slope_error", "temperatures", "replicas"];
     assert!(open.iter().all(|key| more.contains(key)), "{open:?}");
     for key in ["max_bond_ratio", "angular_momentum_hbar", "energy_drift_meV_per_atom_per_ps"] {
@@ -124,7 +124,7 @@ fn assert_all_finished(results: &Results, n: usize) {
     }
 }
 
-/// With one degree of freedom the kinetic temperature is above 4000 K with a probability of 3e-4 at 300 K.
+/// With one degree of freedom the kinetic temperature exceeds 4000 K with a probability of 3e-4 at 300 K.
 #[test]
 fn a_diatomic_is_not_too_hot_by_chance() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,8 @@ fn a_diatomic_is_not_too_hot_by_chance() {
     assert!(hottest_k > 4000.0, "what ended such runs must happen: {hottest_k} K");
 }
 
-/// The third run was not finite after 25.7 ps, as long as rotation about the line was removed where there was none.
+/// Regression test: the third run became non-finite after 25.7 ps when rotation about the line was removed from a bent
+/// molecule.
 #[test]
 fn a_bent_molecule_passes_through_a_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,11 @@
-//! Names in a campaign become parts of file names: none leads out of the output folder.
+//! Names in a campaign become parts of file names: none of them leads out of the output folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::support::{mdproof, repository};
 
-/// A campaign of the control on water, with these names.
+/// Creates a campaign of the control on water with these names.
 fn campaign(folder: &Path, [campaign, model, molecule]: [&str; 3]) -> PathBuf {
     let water = repository("data/molecules/water.xyz");
     let text = format!(
@@ -28,7 +28,7 @@ fn campaign(folder: &Path, [campaign, model, molecule]: [&str; 3]) -> PathBuf {
     file
 }
 
-/// Everything below `folder`, relative to it.
+/// Returns all paths below `folder`, relative to it.
 fn tree(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut open = vec![folder.to_owned()];

@@ -1,4 +1,4 @@
-//! What a campaign finds about models that are sound and models that are not.
+//! Findings of a campaign about sound and defective models.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use md_results::{CauseKind, Model, Results, RunFate, Status, Verdict};
 
 use crate::support::{Output, mdproof, repository};
 
-/// A campaign on water and methane: models and runs as given.
+/// Runs a campaign on water and methane with the given models and runs.
 fn campaign(folder: &Path, models: &str, runs: &str) -> (Output, Results) {
     let data = |path: &str| repository("data").join(path).display().to_string();
     let text = format!(
@@ -67,7 +67,7 @@ fn judged<'a>(results: &'a Results, name: &str) -> &'a Model {
 fn no_gate_fires_on_a_sound_student() {
     let folder = tempfile::tempdir().unwrap();
     let (_, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), SHORT);
-    // Of short runs at one temperature these prove nothing.
+    // Short runs at one temperature cannot decide these.
     let gates = |c: &&md_results::Check| {
         !["stable_ps", "energy_drift_meV_per_atom_per_ps", "temperatures"].contains(&c.id.as_str())
     };
@@ -148,7 +148,7 @@ fn frames_go_out_and_come_back_labelled() {
         ]);
         (output, Results::read(&out.join("results.json")).ok())
     };
-    // As they are, they have no labels, and with the model's own there is no evidence.
+    // The frames have no labels as they are, and the model's own labels are no evidence.
     assert_eq!(take(&["--molecule", "water"]).status, 0);
     let labelled = folder.path().join("labelled.extxyz");
     let text = std::fs::read_to_string(&frames).unwrap();
@@ -164,7 +164,7 @@ fn frames_go_out_and_come_back_labelled() {
         assert!(!folder.path().join("own").exists(), "an error before anything is run");
     }
 
-    // Forces that are off by 0.3 eV/Å in x, as another program might say.
+    // Forces with an offset of 0.3 eV/Å in x, as if from another program.
     let shifted: String = own
         .lines()
         .map(|line| {
@@ -191,7 +191,7 @@ fn frames_go_out_and_come_back_labelled() {
     );
     assert!(output.stdout.contains("along its own runs of water: 300 K"), "{}", output.stdout);
 
-    // Labels of nowhere.
+    // Labels of unknown origin.
     let methane = shifted.replace("molecule=water", "molecule=methane");
     let second =
         format!("{own}{}", text.lines().take(5).map(|line| line.to_owned() + "\n").collect::<String>());
@@ -251,7 +251,8 @@ fn thermostats_ramps_and_preparation_are_run_and_judged() {
     assert!(energy.rms_fluctuation_mev_per_atom < 5.0, "the conserved quantity is: {energy:?}");
     assert!(run("bussi").temperature.as_ref().unwrap().max_k > 500.0);
     assert_eq!(run("nve").equilibrated_ps, Some(0.5));
-    // From the minimum, NVE would have half the temperature it was given: the preparation fills both halves.
+    // From the minimum, NVE would have half the given temperature: the equilibration fills kinetic and potential
+    // energy.
     let ramp = judged(&results, "student")
         .checks
         .iter()
@@ -259,7 +260,7 @@ fn thermostats_ramps_and_preparation_are_run_and_judged() {
     assert_eq!((ramp.unwrap().status, ramp.unwrap().value), (Status::Pass, Some(900.0)));
 }
 
-/// The student with its weights rounded to f16.
+/// Writes the student with its weights rounded to f16.
 fn rounded(to: &Path) {
     let checkpoint = Checkpoint::load(ultra_tiny()).unwrap();
     let mut weights: Weights = checkpoint.weights().clone();
@@ -313,7 +314,7 @@ fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
     assert!(output.stdout.contains("replica 2 added for"), "{}", output.stdout);
 }
 
-/// Checkpoints of other people, where they are at hand: every defect that is known of them is found.
+/// Public checkpoints, if available: every known defect is found.
 #[test]
 fn known_defects_of_public_checkpoints_are_found() {
     let shared = repository("../shared/checkpoints");

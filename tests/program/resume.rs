@@ -1,4 +1,4 @@
-//! Nothing is lost: campaigns that are killed, interrupted, shared out, or that run out of disk.
+//! Campaigns that are killed, interrupted, sharded, or run out of disk space lose no measurements.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::bad_input::checkpoint;
 use crate::support::{Output, mdproof, repository};
 
-/// Carries the arguments of [`as_a_process_of_its_own`], one a line.
+/// Environment variable with the arguments of [`as_a_process_of_its_own`], one per line.
 const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
 
-/// Not a test: what the others start as a process that can be killed.
+/// Not a test, but the entry point of a separate process that the other tests start and kill.
 #[test]
 fn as_a_process_of_its_own() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
@@ -23,8 +23,8 @@ fn as_a_process_of_its_own() {
     std::process::exit(status.into());
 }
 
-/// A campaign of a random network and the control on two molecules: a microcanonical grid with trajectories, and one with a
-/// thermostat.
+/// A campaign of a random network and the control on two molecules: a microcanonical grid with trajectories, and a grid
+/// with a thermostat.
 struct Campaign {
     folder: TempDir,
 }
@@ -97,12 +97,12 @@ early_stop_ps = 100.0
         always.iter().chain(more).map(|&text| text.to_owned()).collect()
     }
 
-    /// Runs it in this process.
+    /// Runs the campaign in this process.
     fn run(&self, out: &Path, more: &[&str]) -> Output {
         mdproof(self.arguments(out, more).into_iter().skip(1))
     }
 
-    /// Starts it in a process of its own.
+    /// Returns a command that runs the campaign in a separate process.
     fn start(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -115,7 +115,7 @@ early_stop_ps = 100.0
     }
 }
 
-/// Waits until a process has ended, or so long.
+/// Waits until a process ends, at most for the given time.
 fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let pause = Duration::from_millis(5);
     for _ in 0..patience.as_millis() / pause.as_millis() {
@@ -127,14 +127,14 @@ fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// What must be the same in any number of sessions: the results but for times, the frames, the trajectories.
+/// Returns the output that must not depend on interruptions: the results without times, the frames, the trajectories.
 fn outcome(out: &Path) -> (Results, BTreeMap<String, Vec<u8>>) {
     let results = Results::read(&out.join("results.json")).unwrap().reproducible();
     let mut files =
         BTreeMap::from([("frames.extxyz".to_owned(), std::fs::read(out.join("frames.extxyz")).unwrap())]);
     for entry in std::fs::read_dir(out.join("trajectories")).unwrap() {
         let file = entry.unwrap().path();
-        // Members of gzip end where runs were kept: their content must be the same.
+        // Members of gzip end at checkpoints; the contents must be equal.
         let mut content = Vec::new();
         for frame in md_io::extxyz::read_frames(&file, &md_io::extxyz::LabelKeys::default()).unwrap() {
             content.extend(format!("{frame:?}\n").into_bytes());
@@ -153,7 +153,7 @@ fn assert_same(whole: &Path, other: &Path) {
     }
 }
 
-/// Numbers from 0 to 1, the same in every run of the tests (SplitMix64).
+/// Returns a number from 0 to 1, the same in every run of the tests (SplitMix64).
 fn uniform(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -170,14 +170,14 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
     let output = campaign.start(&whole, &[]).env("RAYON_NUM_THREADS", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
 
-    // By other numbers of threads, too.
+    // Other numbers of threads give the same results.
     let again = campaign.path("again");
     campaign.start(&again, &[]).env("RAYON_NUM_THREADS", "3").output().unwrap();
     assert_same(&whole, &again);
     let compare = mdproof(["compare".as_ref(), whole.as_os_str(), again.as_os_str()]);
     assert!(compare.stdout.contains("the same, bit for bit, but for times"), "{}", compare.stdout);
 
-    // The first time it is killed amid its runs, then anywhere.
+    // The first kill is during the runs, the others are anywhere.
     let mut random = 7;
     let (mut kills, mut went_on) = (0, 0);
     for session in 0..10 {
@@ -189,7 +189,7 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
             while first && !runs.exists() && child.try_wait().unwrap().is_none() {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // The later the longer: it comes to its end at last.
+            // The waiting time increases, so that the campaign finishes eventually.
             let patience = (0.1 + 0.02 * f64::from(kills)) * (0.2 + uniform(&mut random));
             let wait = if first { Duration::from_millis(5) } else { Duration::from_secs_f64(patience) };
             first = false;
@@ -223,7 +223,7 @@ fn resume_survives_damage_to_the_stored_state() {
     let runs = out.join("resume/runs.state");
     let parts = out.join("resume/parts.journal");
 
-    // It is interrupted when it has kept runs in progress.
+    // Interrupts the campaign after its first checkpoint of runs.
     let mut child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
     while !runs.exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
@@ -240,7 +240,7 @@ fn resume_survives_damage_to_the_stored_state() {
     let status = mdproof(["status".as_ref(), out.as_os_str()]);
     assert!(status.stdout.contains("--resume"), "{}", status.stdout);
 
-    // What was written until then knows all models of the plan, and says first that it is not the end.
+    // The unfinished results name all models of the plan, and start with the statement that they are unfinished.
     let unfinished =
         "UNFINISHED: the campaign was stopped before its end, 0 of 2 models measured, not random, control";
     for (command, of) in [("verdict", out.join("results.json")), ("report", out.clone())] {
@@ -273,13 +273,13 @@ fn resume_survives_damage_to_the_stored_state() {
     assert!(!out.join(".unfinished-x").exists());
     assert_same(&whole, &out);
 
-    // What is done is not done again, and the verdict is the same.
+    // Finished work is not repeated, and the verdict is the same.
     let output = campaign.run(&out, &["--resume"]);
     assert_eq!((output.status, output.stderr.as_str()), (1, ""));
     assert_same(&whole, &out);
 }
 
-/// Every file beyond a size cannot be written, as on a disk that is full: of nine sizes, from nothing to nearly all.
+/// Simulates a full disk by a limit on the file size, for nine sizes from zero to almost sufficient.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_loses_nothing() {
@@ -314,7 +314,7 @@ fn resume_refuses_other_inputs_and_never_overwrites_results() {
     let out = campaign.path("out");
     let only = ["--only", "model=control", "--only", "molecule=water"];
     let with = |more: &[&str]| campaign.run(&out, &[only.as_slice(), more].concat());
-    // Nothing to continue with is no error: a job that is queued again runs one command.
+    // Resuming without a previous campaign is no error, so that a requeued job can run the same command.
     assert_eq!(with(&["--resume"]).status, 3);
     let refused = with(&[]);
     assert_eq!(refused.status, 2);
@@ -368,7 +368,7 @@ fn two_processes_do_not_share_a_folder() {
         "{}",
         refused.stderr
     );
-    // The lock of a process that is gone holds nobody.
+    // A process that ended holds no lock.
     assert_eq!(campaign.run(&out, &["--resume"]).status, 1);
 }
 
@@ -469,7 +469,7 @@ fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
     let out = campaign.path("out");
     let output = campaign.run(&out, &["--dry-run"]);
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
-    // Of 2 models, 2 molecules: 8 runs of 100 + 400 steps, 4 of 200.
+    // 2 models and 2 molecules: 8 runs of 100 + 400 steps, 4 of 200.
     assert!(output.stdout.contains("24 runs, 9600 steps\n"), "{}", output.stdout);
     for part in ["time: about ", "memory: about ", "disk: about "] {
         assert!(output.stdout.contains(part), "{}", output.stdout);

@@ -1,7 +1,7 @@
-//! Everything that people read, as it is: `cargo xtask snapshots` writes it anew, and the diff shows what changed.
+//! Snapshots of all text output: `cargo xtask snapshots` rewrites them, and the diff shows the changes.
 //!
-//! What is read of results comes from `cases/campaign`, which a campaign wrote (configs/check.toml with two students, on
-//! two molecules, without curves), so that nothing here depends on the machine.
+//! The outputs derive from `cases/campaign`, written by a campaign (configs/check.toml with two students, on two
+//! molecules, without curves), so that they do not depend on the machine.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -15,7 +15,7 @@ const COMMANDS: [&str; 11] = [
     "doctor",
 ];
 
-/// Exit status and output of the program, paths of this machine left out.
+/// Returns exit status and output of the program, with the paths of this machine replaced.
 fn said(arguments: &[&str], hide: &[(&Path, &str)]) -> String {
     let output = mdproof(arguments.iter().map(OsString::from));
     let mut text = format!("exit status {}\n{}", output.status, output.stdout);
@@ -29,7 +29,7 @@ fn said(arguments: &[&str], hide: &[(&Path, &str)]) -> String {
     text
 }
 
-/// A copy of the campaign whose results `change` has changed.
+/// Copies the campaign and applies `change` to its results.
 fn campaign(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = repository("tests/cases/campaign");
@@ -41,7 +41,7 @@ fn campaign(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
     folder
 }
 
-/// As `mdproof validate` would have left it: judged.
+/// Copies the campaign, applies `change` and judges the results, as `mdproof validate` does.
 fn judged(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
     let folder = campaign(change);
     let file = folder.path().join("results.json");
@@ -133,7 +133,7 @@ fn status() {
     for format in ["text", "standup", "json"] {
         let path = folder.path().to_str().unwrap();
         let text = said(&["status", path, "--format", format], &[(folder.path(), "FOLDER")]);
-        // Since when nothing was written depends on today.
+        // The time since the last update depends on the current time.
         let text = text.lines().filter(|line| !line.contains("\"silent_s\"")).collect::<Vec<_>>().join("\n");
         assert_snapshot!(format!("status.{format}"), text);
     }
@@ -142,7 +142,7 @@ fn status() {
 #[test]
 fn compare() {
     let before = judged(|_| ());
-    // A release that conserves energy and forces worse, on water.
+    // A release with worse energy conservation and forces on water.
     let after = judged(|results| {
         for run in results["runs"].as_array_mut().unwrap() {
             if run["model"] == "tiny" && run["molecule"] == "water" {

@@ -1,4 +1,4 @@
-//! `mdproof train`: from labelled frames to a checkpoint that the other commands take.
+//! Tests `mdproof train`: from labelled frames to a checkpoint for the other commands.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use md_model::Checkpoint;
 
 use crate::support::{Output, mdproof, repository};
 
-/// A run of `steps` steps on the water frames of the repository.
+/// Runs `steps` training steps on the water frames of the repository.
 fn train(folder: &Path, steps: u32, arguments: &[&str]) -> Output {
     let config = folder.join("train.toml");
     let frames = repository("data/train/water.extxyz.gz");
@@ -74,7 +74,7 @@ fn a_run_that_has_begun_is_resumed_only_when_asked() {
     let output = train(folder.path(), 20, &[]);
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("resume it"), "{}", output.stderr);
-    // What is done stays done.
+    // Finished work is not repeated.
     let output = train(folder.path(), 20, &["--resume"]);
     assert_eq!(
         (output.status, output.stdout.contains("finished after 20 steps")),
@@ -82,7 +82,7 @@ fn a_run_that_has_begun_is_resumed_only_when_asked() {
         "{}",
         output.stdout
     );
-    // Another number of steps is another run.
+    // A different number of steps is a different run.
     let output = train(folder.path(), 30, &["--resume"]);
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("optimiser.steps was 20 and is 30"), "{}", output.stderr);

@@ -1,5 +1,5 @@
-//! `cargo xtask cards`: the model card of every student in data/checkpoints, from its files and from what `mdproof evaluate`
-//! finds on every test set.
+//! `cargo xtask cards`: writes the model card of every student in data/checkpoints, from its files and from the results
+//! of `mdproof evaluate` on every test set.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::mdproof;
 
-/// Molecules of the campaign's core, whose test sets stand first.
+/// Molecules of the main campaign, whose test sets are listed first.
 const SMALL: [&str; 3] = ["water", "methane", "alanine"];
 
 pub fn write(root: &Path) -> Result<()> {
@@ -47,7 +47,7 @@ pub fn write(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The labelled frames in a folder, by name.
+/// Returns the labelled frames in a folder, sorted by name.
 fn labelled(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| folder.display().to_string())?
@@ -58,7 +58,7 @@ fn labelled(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Table of errors on `files`, with names as seen from the repository.
+/// Returns the table of errors on `files`, with names relative to the repository.
 fn evaluate(root: &Path, folder: &Path, files: &[PathBuf]) -> Result<String> {
     let relative = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), Path::to_owned);
     let output = mdproof()

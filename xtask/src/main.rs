@@ -62,7 +62,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository `cargo xtask` was called in: checkouts that share a target folder may share this program.
+/// Returns the repository that `cargo xtask` was called in: checkouts with a common target folder may share this
+/// program.
 fn root() -> PathBuf {
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&xtask).join("..")
@@ -84,7 +85,7 @@ fn validate(mut arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// The program in release, built if need be.
+/// Returns a command that runs the program in release mode, built if necessary.
 fn mdproof() -> Command {
     let mut command = cargo();
     command
@@ -94,11 +95,11 @@ fn mdproof() -> Command {
     command
 }
 
-/// Every step builds with these features: with others, most of the dependencies would be built again. `wgpu` of md-model
-/// has the kernels for GPUs, which Vulkan in software runs, too; the program is tested as it is built by default.
+/// Features of every build step: other features would rebuild most of the dependencies. `wgpu` of md-model includes the
+/// kernels for GPUs, which also run on Vulkan in software; the program is tested with its default features.
 const FEATURES: [&str; 2] = ["--features", "md-model/wgpu"];
 
-/// Where this is set, whatever a test needs beside Rust (a browser, a Vulkan driver) must be there.
+/// Environment variable that makes missing requirements of tests other than Rust (a browser, a Vulkan driver) an error.
 const REQUIRE_ALL: &str = "MDPROOF_REQUIRE_ALL";
 
 fn test() -> Result<()> {
@@ -115,7 +116,7 @@ fn test() -> Result<()> {
         )
     };
     let mut tests = cargo();
-    // A snapshot that differs fails and writes nothing: `cargo xtask snapshots` does.
+    // A snapshot that differs fails without being rewritten; `cargo xtask snapshots` rewrites it.
     tests.args(runner).args(FEATURES).env("INSTA_UPDATE", "no");
     if !has_graphics_driver() {
         if std::env::var_os(REQUIRE_ALL).is_some() {
@@ -130,12 +131,12 @@ fn test() -> Result<()> {
     step("doctests", cargo().args(["test", "--workspace", "--doc"]).args(FEATURES))?;
     let docs = ["doc", "--workspace", "--no-deps"];
     step("docs", cargo().args(docs).args(FEATURES).env("RUSTDOCFLAGS", "-D warnings"))?;
-    // Fuzz targets are a workspace of their own; that they build is all that is asked here.
+    // Fuzz targets form their own workspace; only their build is checked here.
     let fuzz = root().join("fuzz/Cargo.toml");
     step("fuzz targets", cargo().args(["check", "--locked", "--manifest-path"]).arg(fuzz))
 }
 
-/// Whether Vulkan has a driver, or the system has another interface that is always there.
+/// Whether Vulkan has a driver, or the system has another graphics interface that is always present.
 fn has_graphics_driver() -> bool {
     let named = |name: &str| std::env::var_os(name).is_some();
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];

@@ -1,4 +1,4 @@
-//! What the compiler cannot check.
+//! Checks that the compiler cannot perform.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::words;
 
-/// A module beyond this many lines holds more than one idea.
+/// Maximum number of lines of a module: a longer one contains more than one idea.
 const MAX_LINES: usize = 650;
 
-/// Runs every check and lists all that fails.
+/// Runs every check and lists all failures.
 pub fn check(root: &Path) -> Result<()> {
     let root = root.canonicalize()?;
     let files = tracked_files(&root)?;
@@ -48,7 +48,7 @@ fn tracked_files(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect())
 }
 
-/// The rows `| `name` | sentence | `dep`, `dep` | `absent`, ... |` of ARCHITECTURE.md against `cargo metadata`.
+/// Checks the rows `| `name` | sentence | `dep`, `dep` | `absent`, ... |` of ARCHITECTURE.md against `cargo metadata`.
 fn crate_table(root: &Path) -> Result<Vec<String>> {
     let metadata = metadata(root)?;
     let packages: BTreeMap<&str, &Value> =
@@ -100,13 +100,13 @@ fn metadata(root: &Path) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Names of the normal (not dev, not build) dependencies of a package.
+/// Returns the names of the normal (not dev, not build) dependencies of a package.
 fn direct(package: &Value) -> impl Iterator<Item = &str> {
     array(&package["dependencies"]).filter(|d| d["kind"].is_null()).map(|d| text(&d["name"]))
 }
 
-/// Names of all packages that `package` needs to be built for use, alone and with its default features: what others ask
-/// of it beyond is theirs.
+/// Returns the names of all packages required to build `package` for use, alone and with its default features. Features
+/// enabled by other packages are not included.
 fn closure(root: &Path, package: &str) -> Result<BTreeSet<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -123,7 +123,7 @@ fn closure(root: &Path, package: &str) -> Result<BTreeSet<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// The rows `| `folder/` | what |` of ARCHITECTURE.md: each exists, and each top-level folder has one.
+/// Checks the rows `| `folder/` | what |` of ARCHITECTURE.md: each folder exists, and each top-level folder has one.
 fn folder_map(root: &Path) -> Result<Vec<String>> {
     let architecture = fs::read_to_string(root.join("ARCHITECTURE.md"))?;
     let named: BTreeSet<&str> = architecture
@@ -175,10 +175,10 @@ fn rust_file(file: &Path, text: &str) -> Vec<String> {
     faults
 }
 
-/// Relative links of a Markdown file lead somewhere.
+/// Checks that relative links of a Markdown file exist.
 fn links(root: &Path, file: &Path, text: &str) -> Vec<String> {
     let folder = root.join(file).parent().map(Path::to_owned).unwrap_or_default();
-    // Between backticks stands code (a SMILES string, say), not a link.
+    // Backticks enclose code (a SMILES string, for example), not a link.
     let prose: String = text.split('`').step_by(2).collect();
     prose
         .split("](")

@@ -1,8 +1,8 @@
-//! Words that are gone, and what stands in their place: one word for one thing.
+//! Rejects obsolete words, so that each thing has one word.
 
 use std::path::Path;
 
-/// Exact phrases and identifiers, and what to write instead. Common words are not among them.
+/// Exact obsolete phrases and identifiers, and their replacements. Common words are not among them.
 const GONE: [(&str, &str); 29] = [
     ("begin anew", "start over"),
     ("go on with", "continue with, or resume"),
@@ -35,7 +35,7 @@ const GONE: [(&str, &str); 29] = [
     ("plain_path", "reference_path"),
 ];
 
-/// Where a phrase may stand: here, where it tells what changed, and where old keys are read.
+/// Files that may contain obsolete phrases: this file, the changelog, and files that read old keys.
 const EXEMPT: [&str; 5] = [
     "xtask/src/words.rs",
     "CHANGELOG.md",
@@ -44,7 +44,7 @@ const EXEMPT: [&str; 5] = [
     "tests/cases/bad/too-many-extra-replicas.toml",
 ];
 
-/// The phrases of a file that are gone, each with its line.
+/// Lists the obsolete phrases in a file with their lines.
 pub fn gone(file: &Path, text: &str) -> Vec<String> {
     if EXEMPT.iter().any(|exempt| file == Path::new(exempt)) {
         return Vec::new();
@@ -58,7 +58,7 @@ pub fn gone(file: &Path, text: &str) -> Vec<String> {
     faults
 }
 
-/// Whether `phrase` stands in `line` as words of its own.
+/// Whether `phrase` occurs in `line` as separate words.
 fn stands_in(line: &str, phrase: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(phrase).any(|(start, _)| {

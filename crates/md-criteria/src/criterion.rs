@@ -1,4 +1,4 @@
-//! What a model is judged by: one [`Criterion`] per row, from recorded evidence to one number.
+//! Criteria for models: each [`Criterion`] is one row that maps recorded evidence to one number.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use md_results::{CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Ru
 
 use crate::{ALL, evidence};
 
-/// Which side of the threshold is good.
+/// Good side of a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// The value must not exceed the threshold.
@@ -16,7 +16,7 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// `<=` or `>=`.
+    /// Returns the relation, `<=` or `>=`.
     pub fn sign(self) -> &'static str {
         match self {
             Bound::AtMost => "<=",
@@ -24,7 +24,7 @@ impl Bound {
         }
     }
 
-    /// `at most` or `at least`.
+    /// Returns `at most` or `at least`.
     pub fn words(self) -> &'static str {
         match self {
             Bound::AtMost => "at most",
@@ -32,7 +32,7 @@ impl Bound {
         }
     }
 
-    /// Whether `value` is on the good side of `threshold`, or equal to it but for rounding; never for NaN.
+    /// Whether `value` is on the good side of `threshold` or equal to it within rounding; false for NaN.
     pub fn holds(self, value: f64, threshold: f64) -> bool {
         let rounding = 1e-12 * threshold.abs();
         match self {
@@ -42,50 +42,50 @@ impl Bound {
     }
 }
 
-/// What the evidence says about one criterion, one model and one molecule.
+/// Evidence about one criterion for one model and one molecule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
-    /// Measured. `detail` says where or on what.
+    /// A measured value; `detail` gives the place or the subject of the measurement.
     Value {
-        /// In the unit of the criterion.
+        /// Value in the unit of the criterion.
         value: f64,
-        /// Its uncertainty, where known.
+        /// Uncertainty, where known.
         uncertainty: Option<Uncertainty>,
-        /// Run or condition it was found in.
+        /// Run or condition with this value.
         detail: String,
     },
-    /// How long several observations went well.
+    /// Survival times of several observations.
     Survived {
-        /// The earliest failure, in the unit of the criterion, and what it was.
+        /// The earliest failure in the unit of the criterion, and its description.
         first_failure: Option<(f64, String)>,
-        /// The shortest observation that ended without failure, and why it ended: the true value is this or more.
+        /// The shortest observation that ended without failure, and why it ended: a lower bound of the true value.
         shortest_survivor: Option<(f64, String)>,
         /// Number of observations.
         n: usize,
     },
-    /// How much a verdict rests on. Too little of it is missing data, no fault of the model.
+    /// Amount of evidence. Too little of it is missing data, not a fault of the model.
     Amount {
-        /// In the unit of the criterion.
+        /// Amount in the unit of the criterion.
         value: f64,
-        /// What there is, and what would be enough.
+        /// Existing amount, and the amount that would suffice.
         detail: String,
     },
-    /// Nothing to measure, and why.
+    /// Nothing to measure, with the reason.
     NotApplicable(String),
-    /// Not measured, and why.
+    /// Not measured, with the reason.
     Missing(String),
 }
 
-/// How well a value is known.
+/// Uncertainty of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Uncertainty {
     /// Standard error, in the unit of the value.
     pub standard_error: f64,
-    /// The true value lies here with a confidence of 95 %.
+    /// 95 % confidence interval of the true value.
     pub interval: [f64; 2],
     /// Number of independent observations behind it.
     pub n: usize,
-    /// What more of would shrink the interval.
+    /// Additional data that would narrow the interval.
     pub decidable_by: DecidableBy,
 }
 
@@ -94,83 +94,83 @@ pub struct Uncertainty {
 pub struct Criterion {
     /// Key in the campaign file and `id` in the results. Ends in the unit.
     pub key: &'static str,
-    /// Words for the dashboard.
+    /// Title on the dashboard.
     pub title: &'static str,
-    /// What is measured, and how: a sentence with the formula.
+    /// Definition of the measured quantity: a sentence with the formula.
     pub definition: &'static str,
     /// Unit of value and threshold.
     pub unit: &'static str,
-    /// Good side.
+    /// Good side of the threshold.
     pub bound: Bound,
-    /// Threshold where the campaign file says nothing; with `None` the criterion is applied only where asked for.
+    /// Default threshold; with `None` the criterion is applied only if the campaign file has a threshold.
     pub default: Option<f64>,
-    /// Whether there is anything to apply the default to: a molecule may come without what it asks about, such as
-    /// reference frequencies. A threshold of the campaign file is applied whatever this says.
+    /// Whether the default applies: a molecule may lack the required data, such as reference frequencies. A threshold
+    /// of the campaign file always applies.
     pub applies: fn(&Subject<'_>) -> bool,
-    /// Why that threshold.
+    /// Justification of the default threshold.
     pub source: &'static str,
-    /// Whether it is applied to every molecule or once to the model.
+    /// Whether the criterion is applied to every molecule or once to the model.
     pub scope: Scope,
-    /// What the model lacks when it fails.
+    /// Defect of a model that fails.
     pub theme: Theme,
-    /// Where its number comes from.
+    /// Source of the value.
     pub evidence: Evidence,
 }
 
-/// What a criterion is applied to.
+/// Subject of a criterion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Every molecule that the campaign asks the model to run.
+    /// Every molecule that the campaign runs with the model.
     Molecule,
-    /// The model, by pairs of elements.
+    /// The model as a whole, by pairs of elements.
     ElementPairs,
 }
 
-/// What a model lacks when a criterion fails: failures of one theme are one failure mode.
+/// Defect of a model that a failed criterion shows: failures of one theme form one failure mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Theme {
-    /// It depends on how the molecule is turned, shifted, mirrored or numbered.
+    /// The results depend on the rotation, translation, reflection or numbering of the molecule.
     Symmetry,
-    /// The same positions do not give the same answer.
+    /// Repeated evaluations of the same positions differ.
     Repeatability,
     /// The force is not the gradient of the energy.
     Gradient,
-    /// The energy jumps or has kinks.
+    /// The energy has jumps or kinks.
     Smoothness,
-    /// Far molecules interact, or energies do not add up.
+    /// Distant molecules interact, or the energy is not size-consistent.
     Locality,
-    /// Atoms that come close are not repelled.
+    /// Atoms at short distance do not repel each other.
     ShortRange,
-    /// It relaxes to a different geometry.
+    /// The model relaxes to a different geometry.
     Minimum,
     /// Molecules break.
     Stability,
     /// Energy or momentum is not conserved.
     Conservation,
-    /// Velocities are not those of the temperature.
+    /// Velocities do not follow the distribution at the temperature.
     Sampling,
     /// Forces or energies differ from the reference.
     Accuracy,
     /// The floating-point format is too coarse.
     Precision,
-    /// The implementation that ran computes something else than the reference implementation.
+    /// The implementation used differs from the reference implementation.
     Implementation,
-    /// It is too slow.
+    /// The model is too slow.
     Speed,
-    /// Nothing: there is too little to judge it by.
+    /// None: there is too little evidence.
     Amount,
 }
 
-/// Where the number of a criterion comes from.
+/// Source of the value of a criterion.
 #[derive(Debug, Clone, Copy)]
 pub enum Evidence {
-    /// The physics gate of this id.
+    /// A physics gate.
     Gate(GateId),
-    /// This function of what is known about a model and a molecule.
+    /// A function of the evidence about a model and a molecule.
     Function(fn(&Subject<'_>) -> Finding),
 }
 
-/// A model on a molecule for a use.
+/// A model and a molecule, evaluated for one use.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// All evidence.
@@ -179,9 +179,9 @@ pub struct Subject<'a> {
     pub model: &'a str,
     /// Name of the molecule.
     pub molecule: &'a str,
-    /// Hotter runs do not count, K.
+    /// Highest temperature considered, K; hotter runs are ignored.
     pub max_temperature_k: f64,
-    /// What there is much of, of this model on this molecule.
+    /// Runs and gates of this model and molecule, which are numerous.
     pub(crate) records: &'a Records<'a>,
 }
 
@@ -192,7 +192,7 @@ pub struct Records<'a> {
     pub(crate) gates: Vec<&'a Gate>,
 }
 
-/// [`Records`] of a model by molecule, gathered in one pass: a campaign may have 100,000 runs and as many checks.
+/// [`Records`] of a model by molecule, collected in one pass: a campaign may have 100,000 runs and as many checks.
 #[derive(Debug)]
 pub struct Index<'a> {
     by_molecule: BTreeMap<&'a str, Records<'a>>,
@@ -200,7 +200,7 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Everything about `model`.
+    /// Collects the records of `model`.
     pub fn new(results: &'a Results, model: &str) -> Self {
         let mut by_molecule: BTreeMap<&str, Records<'_>> = BTreeMap::new();
         for run in results.runs.iter().filter(|run| run.model == model) {
@@ -218,7 +218,7 @@ impl<'a> Index<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// What a use asks about; `index` is that of the model.
+    /// Creates the subject of a use; `index` is that of the model.
     pub fn new(
         results: &'a Results,
         index: &'a Index<'a>,
@@ -230,22 +230,22 @@ impl<'a> Subject<'a> {
         Subject { results, model, molecule, max_temperature_k, records: index.records(molecule) }
     }
 
-    /// The runs at constant energy.
+    /// Returns the runs at constant energy.
     pub fn nve_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         self.runs().filter(|run| run.is_nve())
     }
 
-    /// The runs at a constant temperature.
+    /// Returns the runs at constant temperature.
     pub fn thermostat_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         self.runs().filter(|run| !run.is_nve() && run.ramp_to_k.is_none())
     }
 
-    /// All runs in which a molecule must hold together: those at constant energy and at constant temperature.
+    /// Returns the runs in which the molecule must stay intact: those at constant energy and at constant temperature.
     pub fn steady_runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         self.runs().filter(|run| run.ramp_to_k.is_none())
     }
 
-    /// The runs whose temperature rises.
+    /// Returns the runs with a rising temperature.
     pub fn ramps(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         self.runs().filter(|run| run.ramp_to_k.is_some())
     }
@@ -257,7 +257,7 @@ impl<'a> Subject<'a> {
 }
 
 impl Criterion {
-    /// What it says to people.
+    /// Returns the description for readers.
     pub fn define(&self) -> Definition {
         Definition {
             key: self.key,
@@ -268,7 +268,7 @@ impl Criterion {
         }
     }
 
-    /// The number for one subject.
+    /// Evaluates the criterion for one subject.
     pub fn measure(&self, subject: &Subject<'_>) -> Finding {
         match self.evidence {
             Evidence::Gate(id) => evidence::gate(subject, id),
@@ -277,12 +277,12 @@ impl Criterion {
     }
 }
 
-/// What [`ALL`] says to people.
+/// Returns the descriptions of [`ALL`] criteria.
 pub fn definitions() -> Vec<Definition> {
     ALL.iter().map(Criterion::define).collect()
 }
 
-/// The criterion with this key.
+/// Returns the criterion with the given key.
 pub fn find(key: &str) -> Option<&'static Criterion> {
     ALL.iter().find(|c| c.key == key)
 }

@@ -1,4 +1,4 @@
-//! From recorded evidence to one number per criterion.
+//! Functions that reduce recorded evidence to one number per criterion.
 
 use md_results::{
     DecidableBy, DistanceId, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage,
@@ -11,7 +11,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// Why there is not a number: the failure on record for this stage or before it, or else the usual reason.
+/// Returns a missing finding. Its reason is a recorded failure of the stage or of loading, or else `usual`.
 fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding {
     let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
     let left_out = || match s.results.campaign.only.as_slice() {
@@ -21,7 +21,7 @@ fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding
     Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
 }
 
-/// The failure on record for this stage.
+/// Returns the recorded failure of the stage.
 fn failure<'a>(s: &Subject<'a>, stage: Stage) -> Option<&'a Failure> {
     let own = |f: &&Failure| {
         f.model == s.model && f.molecule.as_deref().is_none_or(|m| m == s.molecule) && f.stage == stage
@@ -33,12 +33,12 @@ fn no_runs(s: &Subject<'_>) -> Finding {
     missing(s, Stage::Relaxation, || "no NVE runs".to_owned())
 }
 
-/// Conditions of a run in words.
+/// Describes the conditions of a run.
 fn place(run: &Run) -> String {
     format!("{} K, replica {}", run.temperature_k, run.replica)
 }
 
-/// How long NVE runs lasted; a molecule that comes apart under a thermostat counts as well.
+/// Returns the survival of the NVE runs; a dissociation under a thermostat counts as a failure as well.
 pub(super) fn stable_ps(s: &Subject<'_>) -> Finding {
     if let Some(run) = s.steady_runs().find(|run| run.fate == RunFate::Failed) {
         let why = run.fate_reason.as_deref().unwrap_or("no reason recorded");
@@ -103,12 +103,12 @@ pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
     }
 }
 
-/// The largest value over the NVE runs; missing when any run lacks it, since the worst might be there.
+/// Returns the largest value over the NVE runs; missing if any run lacks it, since that run might be the worst.
 pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
     worst_of(s, s.nve_runs(), value)
 }
 
-/// The same over the runs with a thermostat, too.
+/// Returns the largest value over the NVE runs and the runs with a thermostat.
 pub(super) fn worst_steady_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
     worst_of(s, s.steady_runs(), value)
 }
@@ -134,7 +134,7 @@ fn worst_of<'a>(
     }
 }
 
-/// Mean drift of the replicas at each temperature; the temperature whose interval reaches farthest from zero decides.
+/// Returns the mean drift of the replicas at the temperature whose interval extends farthest from zero.
 pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
     let runs: Vec<&Run> = s.nve_runs().collect();
     let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
@@ -175,7 +175,7 @@ fn no_thermostat(s: &Subject<'_>) -> Finding {
     })
 }
 
-/// Largest deviation of the mean kinetic temperature from the target.
+/// Returns the largest deviation of the mean kinetic temperature from the target.
 pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
     let mut worst: Option<(f64, Finding)> = None;
     for run in s.thermostat_runs() {
@@ -199,7 +199,7 @@ pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
     worst.map_or_else(|| no_thermostat(s), |(_, finding)| finding)
 }
 
-/// The worst number of the runs with a thermostat; `worse` picks the worse of two.
+/// Returns the worst value over the runs with a thermostat; `worse` selects the worse of two.
 pub(super) fn thermostat(
     s: &Subject<'_>,
     worse: fn(f64, f64) -> f64,
@@ -260,7 +260,7 @@ pub(super) fn shift(s: &Subject<'_>) -> Finding {
     }
 }
 
-/// What labelled frames say; nothing where some of them could not be judged by, since the worst might be there.
+/// Returns the evaluations on labelled frames; none if any set of frames failed, since it might be the worst.
 fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
     let Subject { results, model, molecule, .. } = *s;
     let complete = failure(s, Stage::Evaluation).is_none();
@@ -268,17 +268,17 @@ fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + us
     results.evaluations.iter().filter(own)
 }
 
-/// How many frames of a file count, and what became of the others.
+/// Describes how many frames of a file were used and why others were left out.
 fn counted(n: usize, evaluation: &Evaluation) -> String {
     let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
     format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
 }
 
-/// Of several sets of frames the one with the largest error decides.
+/// Returns the force error; among several sets of frames, the largest.
 pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
     match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
-        // Whatever its error is, that of the next frame may be another.
+        // The scatter between frames is unknown.
         Some((evaluation, force)) if force.n_frames < 2 => Finding::Missing(format!(
             "one labelled frame of {} has no uncertainty: give more{}",
             file_name(&evaluation.frames),
@@ -304,7 +304,7 @@ pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
     }
 }
 
-/// Of several sets of frames the one whose slope is farthest from 1 decides.
+/// Returns the deviation of the force slope from 1; among several sets of frames, the largest.
 pub(super) fn force_slope_error(s: &Subject<'_>) -> Finding {
     let labelled = evaluations(s).filter_map(|e| {
         let force = e.force.as_ref()?;
@@ -372,7 +372,7 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
         };
         return missing(s, id.stage(), || usual.to_owned());
     };
-    // A value speaks for itself, whatever stands beside it.
+    // A measured value takes precedence over a reason not to measure.
     if let (Some(reason), None) = (&gate.not_applicable, gate.value) {
         return Finding::NotApplicable(reason.clone());
     }
@@ -405,16 +405,16 @@ pub(super) fn has_reference_frequencies(s: &Subject<'_>) -> bool {
     s.results.molecules.iter().find(of_molecule).is_some_and(|m| !m.reference_frequencies_per_cm.is_empty())
 }
 
-/// The runs at constant energy that were made, by temperature: at each the longest.
+/// Returns the NVE runs by temperature: the longest at each, without those that the program failed to run.
 fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
     let made: Vec<&Run> = s.nve_runs().filter(|run| run.fate != RunFate::Failed).collect();
     statistics::longest_conditions(&made)
 }
 
-/// Temperatures nearer to each other than by this factor are one: molecules of a few atoms do not tell them apart.
+/// Smallest ratio of distinct temperatures: closer ones are hidden by the fluctuations in molecules of a few atoms.
 const APART: f64 = 1.1;
 
-/// Below this a molecule is all but at rest, K.
+/// Lowest temperature that counts, K: colder molecules are nearly at rest.
 const COLDEST_K: f64 = 50.0;
 
 pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
@@ -453,9 +453,10 @@ pub(super) fn replicas(s: &Subject<'_>) -> Finding {
     }
 }
 
-/// Runs at a longer step than is safe are no evidence about a safe one; the step is the campaign's, not the model's.
+/// Returns the ratio of the time step to the largest safe one. Runs above the safe step are no evidence about safe
+/// steps; the campaign chooses the step, not the model.
 pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
-    // Each integrator has its own safe step; that with the largest ratio decides.
+    // Each integrator has its own safe step; the largest ratio decides.
     let mut integrators: Vec<Option<&str>> = s.nve_runs().map(|run| run.integrator.as_deref()).collect();
     integrators.sort_unstable();
     integrators.dedup();

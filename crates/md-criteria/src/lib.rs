@@ -1,9 +1,9 @@
-//! What a model is judged by, and the verdict: `judge(&mut Results)`, a pure function of the results.
+//! Criteria for models and the verdict: `judge(&mut Results)`, a pure function of the results.
 //!
 //! To add a criterion of your own, add a row to one of the tables behind [`ALL`] (`table/`). It is then a key of every
 //! `[criteria.USE]` table, appears in every report and in `results.json`, and takes part in the verdict.
 //!
-//! Not in this crate: files, dynamics, networks, words for more than one check.
+//! This crate contains no files, dynamics, networks or texts about more than one check.
 
 mod criterion;
 mod evidence;

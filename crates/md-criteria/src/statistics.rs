@@ -1,27 +1,27 @@
-//! From run records to the statistics of md-metrics.
+//! Applies the statistics of md-metrics to run records.
 
 use std::collections::BTreeMap;
 
 use md_metrics::{Estimate, Lifetime, MetricError, mean_of_replicas, survival as survival_of};
 use md_results::{Run, RunFate, Survival};
 
-/// Quantile of the normal distribution for a two-sided interval of 95 %.
+/// Quantile of the normal distribution for a two-sided 95 % interval.
 pub const Z_95: f64 = 1.959964;
 
 /// Confidence of every interval and bound.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The drift of a group of replicas, meV/atom/ps.
+/// Energy drift of a group of replicas, meV/atom/ps.
 pub struct Drift {
     /// Mean over replicas.
     pub mean: f64,
-    /// Its standard error; infinite for a single run too short to have one.
+    /// Standard error of the mean; infinite for a single run too short to have one.
     pub standard_error: f64,
     /// 95 % interval.
     pub interval: [f64; 2],
 }
 
-/// Runs that differ in nothing but their replica number, grouped, in the order of their first runs.
+/// Groups runs that differ only in their replica number, in the order of their first runs.
 pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut groups: Vec<Vec<&Run>> = Vec::new();
     let mut places = BTreeMap::new();
@@ -43,8 +43,8 @@ pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     groups
 }
 
-/// Of the conditions at each temperature the one that was to run longest, with the most replicas: shorter runs
-/// beside it ask other questions.
+/// Returns, for each temperature, the condition with the longest planned duration and, among those, the most replicas.
+/// Shorter runs serve other purposes.
 pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut longest: Vec<Vec<&Run>> = Vec::new();
     let mut places = BTreeMap::new();
@@ -60,10 +60,10 @@ pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     longest
 }
 
-/// Mean drift over replicas: from their scatter or, of a single run, with that run's own error.
+/// Returns the mean drift over replicas, with an error from their scatter or, for a single run, that run's own error.
 ///
 /// # Errors
-/// [`MetricError`] without a drift.
+/// [`MetricError`] if no run has a drift.
 pub fn drift(replicas: &[&Run]) -> Result<Drift, MetricError> {
     let energies = || replicas.iter().filter_map(|r| r.energy.as_ref());
     let slopes: Vec<f64> = energies().filter_map(|e| e.drift_mev_per_atom_per_ps).collect();
@@ -82,8 +82,8 @@ pub fn drift(replicas: &[&Run]) -> Result<Drift, MetricError> {
     })
 }
 
-/// Survival of runs, `None` without any that was made. A run fails when a bond breaks or it diverges. Model and
-/// molecule are left to the caller.
+/// Returns the survival statistics of runs, `None` if no run was made. A run fails when a bond breaks or it diverges.
+/// The caller fills in model and molecule.
 ///
 /// # Errors
 /// [`MetricError`] when nothing was simulated.
@@ -93,7 +93,7 @@ pub fn survival(runs: &[&Run]) -> Result<Option<Survival>, MetricError> {
         .filter(|r| r.fate != RunFate::Failed)
         .map(|run| {
             let broken = run.stability.as_ref().and_then(|s| s.first_broken_bond_ps);
-            // What fails before its first step has lived for half of one: no time at all has no rate.
+            // A run that fails before its first step counts as half a step: a rate needs a positive time.
             let done_ps = run.done_ps().max(0.5e-3 * run.timestep_fs);
             Lifetime {
                 time_ps: broken.map_or(done_ps, |ps| ps.min(done_ps)),

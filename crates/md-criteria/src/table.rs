@@ -5,7 +5,7 @@ use md_results::GateId;
 
 use super::{Bound, Criterion, Evidence, Finding, Scope, Subject, Theme};
 
-/// A criterion of dynamics, accuracy or speed: at most `default`, molecule by molecule.
+/// Creates a criterion of dynamics, accuracy or speed: at most `default`, for each molecule.
 const fn row(
     key: &'static str,
     title: &'static str,
@@ -31,7 +31,7 @@ const fn row(
     }
 }
 
-/// A physics gate: at most `default`, molecule by molecule.
+/// Creates the criterion of a physics gate: at most `default`, for each molecule.
 const fn gate(
     id: GateId,
     key: &'static str,

@@ -1,9 +1,8 @@
-//! From evidence to verdict: a pure function of the results file.
+//! Computes verdicts from evidence, as a pure function of the results file.
 //!
-//! Every criterion of every use is applied to every molecule that the campaign asks the model to run. A check
-//! that could not be made is SKIPPED, one whose uncertainty covers the threshold is UNDECIDED, and neither is
-//! ever a pass. A check is NOT APPLICABLE where there is nothing to measure: it does not count, and a use with no other
-//! checks does not pass:
+//! Every criterion of every use is applied to every molecule that the campaign runs with the model. A check that was
+//! not made is SKIPPED and one whose uncertainty covers the threshold is UNDECIDED; neither is ever a pass. A check
+//! without anything to measure is NOT APPLICABLE: it does not count, and a use that has no other checks does not pass:
 //!
 //! | production | other uses | verdict |
 //! |---|---|---|
@@ -13,7 +12,8 @@
 //! | some check fails | none passes, one has no failure | INCOMPLETE |
 //! | some check fails | every one fails | REJECTED |
 //!
-//! A control is a closed form that tests the engine. It is checked against [`control_criteria`] and gets no verdict.
+//! A control is a closed-form potential that tests the engine. It is checked against [`control_criteria`] and receives
+//! no verdict.
 
 mod check;
 mod envelope;
@@ -28,28 +28,28 @@ use md_results::{
 
 use crate::{Criterion, Evidence, Index, Scope, Subject};
 
-/// Drift allowed to the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: what is
-/// measured is the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
+/// Largest drift of the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: the measured value is
+/// the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
 const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
 
-/// What a campaign came to.
+/// Outcome of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every model met what the campaign expects of it.
+    /// Every model met the expectation of the campaign.
     Met,
-    /// Some model did not.
+    /// Some model did not meet it.
     NotMet,
-    /// Data are missing, no model was judged, or the campaign is not at its end.
+    /// Data are missing, no model was judged, or the campaign is unfinished.
     Incomplete,
 }
 
-/// Fills in checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
+/// Derives checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
 pub fn judge(results: &mut Results) {
     let judged: Vec<Model> = results.models.iter().map(|model| judge_model(results, model)).collect();
     results.models = judged;
 }
 
-/// What the campaign as a whole came to: incomplete where it is not at its end, whatever its models show until then.
+/// Returns the outcome of the whole campaign. An unfinished campaign is incomplete, whatever its models show so far.
 pub fn outcome(results: &Results) -> Outcome {
     if !results.campaign.is_whole() {
         return Outcome::Incomplete;
@@ -60,7 +60,7 @@ pub fn outcome(results: &Results) -> Outcome {
         match (model.role, model.verdict) {
             (Role::Control, _) => match worst(model.checks.iter()) {
                 Status::Pass => {}
-                // Of a control some checks always apply.
+                // Some checks always apply to a control.
                 Status::NotApplicable => incomplete = true,
                 Status::Fail => return Outcome::NotMet,
                 Status::Skipped | Status::Undecided => incomplete = true,
@@ -81,7 +81,7 @@ pub fn outcome(results: &Results) -> Outcome {
     if incomplete || candidates == 0 { Outcome::Incomplete } else { Outcome::Met }
 }
 
-/// What a control must show: that the engine conserves energy and that the gates do not fire on a sound potential.
+/// Returns the criteria of a control: the engine conserves energy, and the gates pass for a sound potential.
 pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     let default = |value| Threshold::new(value, ThresholdSource::Default);
     let planned =
@@ -139,16 +139,17 @@ fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
     }
 }
 
-/// Whether what was measured so far fails every use of a model, so that no further measurement can save it.
+/// Whether the measurements so far fail every use of a model, so that no further measurement can rescue it.
 ///
-/// Checks that need what is still to come are SKIPPED now and do not count.
+/// Checks that depend on missing measurements are SKIPPED and do not count.
 pub fn fails_every_use(results: &Results, model: &Model) -> bool {
     let sets = sets_of(results, model);
     model.role == Role::Candidate
         && sets.iter().all(|set| worst(checks_of(results, model, set).iter()) == Status::Fail)
 }
 
-/// The checks of one use of a model; none of a model that is asked to run nothing, whatever its element pairs show.
+/// Returns the checks of one use of a model. If the campaign runs no molecule with the model there are none, even if
+/// element pairs were measured.
 pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
     let mut checks = Vec::new();
     if model.molecules.is_empty() {

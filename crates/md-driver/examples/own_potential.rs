@@ -1,8 +1,8 @@
-//! A campaign of one's own, in memory: a potential and an integrator that this program brings, its own progress, a stop flag.
+//! Runs a campaign in memory with a potential, an integrator and a progress display of this program, and a stop flag.
 //!
-//! `cargo run -p md-driver --example own_potential` judges a Morse potential of copper, and the same with a planted kink.
-//! The labelled frames in `own_potential/` are by another program: ASE 3.29.0, `MorsePotential(epsilon=0.3429, r0=2.866,
-//! rho0=1.3588 * 2.866)`, every 200 fs of a Langevin run at 400 K.
+//! `cargo run -p md-driver --example own_potential` judges a Morse potential of copper, and one with an artificial
+//! kink. The labelled frames in `own_potential/` were computed independently with ASE 3.29.0,
+//! `MorsePotential(epsilon=0.3429, r0=2.866, rho0=1.3588 * 2.866)`, every 200 fs of a Langevin run at 400 K.
 
 use std::error::Error;
 use std::io::Write;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The whole campaign: a molecule, runs, a potential, an integrator.
+/// Defines and runs the campaign: a molecule, runs, a potential, an integrator.
 fn campaign(morse: Morse) -> Result<Results, Box<dyn Error>> {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/own_potential");
     let mut config = Config::new("copper", 1);
@@ -60,13 +60,13 @@ struct Morse {
 }
 
 impl Morse {
-    /// Copper, near the parameters of L. A. Girifalco and V. G. Weizer, Phys. Rev. 114, 687 (1959).
+    /// Parameters of copper, close to those of L. A. Girifalco and V. G. Weizer, Phys. Rev. 114, 687 (1959).
     const SOUND: Morse =
         Morse { depth_ev: 0.34, a_per_angstrom: 1.37, r0_angstrom: 2.866, kink_ev_per_angstrom: 0.0 };
-    /// The same whose force jumps where atoms are 3.2 Å apart.
+    /// The same potential with a force that jumps at a distance of 3.2 Å.
     const KINKED: Morse = Morse { kink_ev_per_angstrom: 0.01, ..Morse::SOUND };
 
-    /// Energy of a pair and its derivative.
+    /// Returns the energy of a pair and its derivative.
     fn pair(&self, r: f64) -> (f64, f64) {
         const KINK_ANGSTROM: f64 = 3.2;
         let e = (-self.a_per_angstrom * (r - self.r0_angstrom)).exp();
@@ -115,7 +115,7 @@ impl Potential for Morse {
     }
 }
 
-/// Velocity Verlet with its two drifts outside: the position form of leapfrog. It has no state but its time step.
+/// Velocity Verlet with half a drift at both ends: the position form of leapfrog. Its only state is its time step.
 struct Leapfrog {
     timestep_fs: f64,
 }
@@ -147,7 +147,7 @@ impl md_core::Integrator for Leapfrog {
     fn retain_systems(&mut self, _keep: &[usize]) {}
 }
 
-/// A line as each stage starts.
+/// Prints a line at the start of each stage.
 struct Lines;
 
 impl Progress for Lines {

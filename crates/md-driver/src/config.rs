@@ -1,4 +1,4 @@
-//! The campaign file: strict TOML, checked to the last key before anything runs.
+//! The campaign file: strict TOML, checked completely before anything runs.
 
 mod code;
 mod criteria;
@@ -25,14 +25,14 @@ use names::is_name;
 pub use own::{MakeIntegrator, MakePotential, Own, OwnIntegrator, OwnPotential};
 use reader::Reader;
 
-/// What is wrong with a campaign file, and where.
+/// An error in a campaign file, with its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// Line, from 1; `None` when it is about the whole file.
+    /// Line, from 1; `None` if the error concerns the whole file.
     pub line: Option<usize>,
-    /// What was found, what was expected, what to do.
+    /// Value found, expectation and suggested fix.
     pub message: String,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// A checked campaign. Paths are resolved against the folder of the campaign file.
+/// A validated campaign. Paths are resolved against the folder of the campaign file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Name of the campaign.
@@ -54,7 +54,7 @@ pub struct Config {
     pub seed: u64,
     /// Text of the file.
     pub text: String,
-    /// Its SHA-256.
+    /// SHA-256 of the text.
     pub sha256: String,
     /// Models, at least one.
     pub models: Vec<ModelConfig>,
@@ -62,27 +62,27 @@ pub struct Config {
     pub molecules: Vec<MoleculeConfig>,
     /// Grids of runs.
     pub runs: Vec<RunConfig>,
-    /// When a run is stopped.
+    /// Limits at which a run is stopped.
     pub limits: LimitsConfig,
-    /// When less or more than the plan is run.
+    /// Conditions for deviating from the planned amount of work.
     pub adaptive: AdaptiveConfig,
-    /// Frames kept of every run, to look at and to label.
+    /// Number of frames stored of every run, for inspection and labelling.
     pub frames_per_run: usize,
-    /// Criteria by use, defaults filled in.
+    /// Criteria by use, including defaults.
     pub criteria: Vec<CriteriaSet>,
     /// SHA-256 of all of it as the file was read; empty where it is built in code.
     as_read: String,
 }
 
 impl Config {
-    /// Computes all models there, if somewhere.
+    /// Selects the device of all models, if one is given.
     pub fn use_device(&mut self, device: Option<Device>) {
         for model in &mut self.models {
             model.device = device.unwrap_or(model.device);
         }
     }
 
-    /// The same campaign without some of its molecules.
+    /// Returns the campaign without the given molecules.
     #[must_use]
     pub fn without_molecules(&self, without: &[usize]) -> Self {
         let left: Vec<usize> = (0..self.molecules.len()).filter(|m| !without.contains(m)).collect();
@@ -101,38 +101,38 @@ impl Config {
 pub struct ModelConfig {
     /// Name.
     pub name: String,
-    /// Where it comes from.
+    /// Source of the model.
     pub source: ModelSource,
     /// Floating-point format of its runs.
     pub precision: Precision,
-    /// How its runs are computed.
+    /// Implementation used for its runs.
     pub implementation: Implementation,
-    /// Where its runs are computed.
+    /// Device used for its runs.
     pub device: Device,
-    /// The verdict that the campaign expects of it.
+    /// Expected verdict.
     pub expect: Verdict,
 }
 
-/// Where a network is computed, as far as its implementation is [`Implementation::Fast`].
+/// Device of a network, for networks with [`Implementation::Fast`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// On the CPU.
     #[default]
     Cpu,
-    /// On the first CUDA device; on the CPU, with a warning, where there is none.
+    /// The first CUDA device; without one, the CPU with a warning.
     Cuda,
-    /// On what wgpu finds: a GPU through Vulkan, Metal or Direct3D; on the CPU, with a warning, where there is none.
+    /// The device that wgpu finds (a GPU through Vulkan, Metal or Direct3D); without one, the CPU with a warning.
     Wgpu,
-    /// On the first CUDA device if there is one.
+    /// The first CUDA device, if there is one.
     Auto,
 }
 
 impl Device {
-    /// All of them.
+    /// All devices.
     pub const ALL: [Device; 4] = [Device::Cpu, Device::Cuda, Device::Wgpu, Device::Auto];
 
-    /// Its name in the campaign file, on the command line and in the results.
+    /// Returns the name used in the campaign file, on the command line and in the results.
     pub fn name(self) -> &'static str {
         match self {
             Device::Cpu => "cpu",
@@ -142,7 +142,7 @@ impl Device {
         }
     }
 
-    /// What it means, for `--help`.
+    /// Returns the description for `--help`.
     pub fn meaning(self) -> &'static str {
         match self {
             Device::Cpu => "the CPU",
@@ -155,27 +155,27 @@ impl Device {
     }
 }
 
-/// How a network is computed.
+/// Implementation of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Implementation {
-    /// The fastest there is: in f32 filters from splines, in f64 by their networks.
+    /// The fastest available: filters from splines in f32, from their networks in f64.
     #[default]
     Fast,
-    /// The same loops with filters from splines.
+    /// The same loops with filters always from splines.
     Tabulated,
-    /// The same loops with filters by their networks.
+    /// The same loops with filters always from their networks.
     Exact,
-    /// Tensor operations of burn, slow and simple: the reference of the others.
+    /// Tensor operations of burn: slow and simple, the reference for the others.
     Plain,
 }
 
 impl Implementation {
-    /// All of them.
+    /// All implementations.
     pub const ALL: [Implementation; 4] =
         [Implementation::Fast, Implementation::Tabulated, Implementation::Exact, Implementation::Plain];
 
-    /// Its name in the campaign file and on the command line.
+    /// Returns the name used in the campaign file and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Implementation::Fast => "fast",
@@ -185,7 +185,7 @@ impl Implementation {
         }
     }
 
-    /// What it means, for `--help`.
+    /// Returns the description for `--help`.
     pub fn meaning(self) -> &'static str {
         match self {
             Implementation::Fast => {
@@ -200,16 +200,16 @@ impl Implementation {
     }
 }
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
     /// A checkpoint on disk.
     Checkpoint(PathBuf),
-    /// The closed-form control potential: tests the engine, is not judged.
+    /// The closed-form control potential, which tests the engine and is not judged.
     Control,
-    /// A potential that the program brings.
+    /// A potential supplied by the calling program.
     Own(OwnPotential),
-    /// Named in the campaign, to be given with `--model NAME=CHECKPOINT`.
+    /// None: the campaign names the model, and `--model NAME=CHECKPOINT` supplies its checkpoint.
     NotGiven,
 }
 
@@ -218,63 +218,63 @@ pub enum ModelSource {
 pub struct MoleculeConfig {
     /// Name.
     pub name: String,
-    /// Extended XYZ file; its first frame is the start.
+    /// Extended XYZ file; its first frame is the starting structure.
     pub structure: PathBuf,
-    /// Extended XYZ files with energies and forces not seen in training.
+    /// Extended XYZ files with energies and forces that were not used in training.
     pub references: Vec<PathBuf>,
-    /// Extended XYZ files, each one NVE trajectory of the reference with velocities: a model follows them from their
-    /// first frame.
+    /// Extended XYZ files with one NVE trajectory of the reference each, including velocities. The model starts from
+    /// their first frames.
     pub trajectories: Vec<PathBuf>,
-    /// Harmonic frequencies of the reference, 1/cm, ascending; empty when not given.
+    /// Reference harmonic frequencies, 1/cm, ascending; empty if not given.
     pub frequencies_per_cm: Vec<f64>,
 }
 
-/// A grid of runs: models x molecules x temperatures x replicas.
+/// A grid of runs: models × molecules × temperatures × replicas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
-    /// Indices of its models; none for all, in a campaign that is built in code.
+    /// Indices of the models; in a campaign built in code, an empty list selects all.
     pub models: Vec<usize>,
-    /// Indices of its molecules; none for all, in a campaign that is built in code.
+    /// Indices of the molecules; in a campaign built in code, an empty list selects all.
     pub molecules: Vec<usize>,
-    /// What is held constant.
+    /// Ensemble.
     pub ensemble: Ensemble,
-    /// How runs at constant energy move.
+    /// Integrator of runs at constant energy.
     pub integrator: Integrator,
-    /// Temperature that the thermostat rises to, linearly, during the run, K.
+    /// Final temperature of a linear thermostat ramp, K.
     pub ramp_to_k: Option<f64>,
-    /// Steps with a Langevin thermostat before an NVE run; 0 for none.
+    /// Number of steps with a Langevin thermostat before an NVE run; 0 for none.
     pub equilibration_steps: u64,
     /// Time step, fs.
     pub timestep_fs: f64,
-    /// Steps of every run.
+    /// Number of steps of every run.
     pub steps: u64,
     /// Targets of the initial velocities, K.
     pub temperatures_k: Vec<f64>,
-    /// Runs per model, molecule and temperature.
+    /// Number of runs per model, molecule and temperature.
     pub replicas: u32,
     /// Whether each molecule is relaxed with the model first.
     pub relax: bool,
-    /// Whether initial velocities are scaled to the temperature exactly.
+    /// Whether initial velocities are scaled to the exact temperature.
     pub exact_temperature: bool,
-    /// Look at energies, bonds and temperature every so many steps. Limits are watched at every step.
+    /// Number of steps between two records of energies, bonds and temperature. Limits are checked at every step.
     pub record_stride: u64,
-    /// Write a frame every so many steps; `None` writes no trajectory.
+    /// Number of steps between two frames of a trajectory; `None` writes no trajectory.
     pub trajectory_stride: Option<u64>,
-    /// How trajectories are stored.
+    /// Compression of trajectories.
     pub trajectory_compression: Compression,
 }
 
-/// What the dynamics of a run samples.
+/// Ensemble sampled by the dynamics of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ensemble {
-    /// Constant energy, by the [`Integrator`] of the runs.
+    /// Constant energy, with the [`Integrator`] of the runs.
     Nve,
-    /// Constant temperature by a thermostat.
+    /// Constant temperature, with a thermostat.
     Thermostat(ThermostatKind),
 }
 
 impl Ensemble {
-    /// Its name in the campaign file and in the results.
+    /// Returns the name used in the campaign file and in the results.
     pub fn name(self) -> &'static str {
         match self {
             Ensemble::Nve => "nve",
@@ -288,18 +288,18 @@ impl Ensemble {
     }
 }
 
-/// How runs at constant energy move.
+/// Integrator of runs at constant energy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Integrator {
     /// An integrator of `md_dynamics`.
     Kind(IntegratorKind),
-    /// One that the program brings.
+    /// An integrator supplied by the calling program.
     Own(OwnIntegrator),
 }
 
 impl Integrator {
-    /// One that the program brings: `make` makes it for a time step in fs. It must have no state beyond its time step, so
-    /// that a run which is resumed with a new one continues.
+    /// Creates an integrator of the calling program; `make` returns it for a time step in fs. It must have no state
+    /// beyond its time step, so that a resumed run can continue with a new instance.
     pub fn own(
         name: &str,
         make: impl Fn(f64) -> Result<Box<dyn md_core::Integrator>, StepError> + Send + Sync + 'static,
@@ -307,7 +307,7 @@ impl Integrator {
         Integrator::Own(OwnIntegrator { name: name.to_owned(), make: Arc::new(make) })
     }
 
-    /// Its name in the campaign file and in the results.
+    /// Returns the name used in the campaign file and in the results.
     pub fn name(&self) -> &str {
         match self {
             Integrator::Kind(kind) => kind.name(),
@@ -315,20 +315,20 @@ impl Integrator {
         }
     }
 
-    /// Its name as results have it: none for the one that runs have where nobody names one.
+    /// Returns the name for the results, or `None` for the default integrator.
     pub(crate) fn name_unless_default(&self) -> Option<String> {
         (!self.is_default()).then(|| self.name().to_owned())
     }
 
-    /// Whether it is the one that runs have where nobody names one.
+    /// Whether this is the default integrator.
     pub fn is_default(&self) -> bool {
         *self == Integrator::default()
     }
 
-    /// The integrator for a time step in fs.
+    /// Creates the integrator for a time step in fs.
     ///
     /// # Errors
-    /// What it says of the time step.
+    /// The integrator rejects the time step.
     pub fn build(&self, timestep_fs: f64) -> Result<Box<dyn md_core::Integrator>, StepError> {
         match self {
             Integrator::Kind(kind) => Ok(Box::new(kind.build(timestep_fs)?)),
@@ -343,17 +343,17 @@ impl Default for Integrator {
     }
 }
 
-/// When less or more is run than planned.
+/// Conditions for running less or more than planned.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdaptiveConfig {
-    /// A model that has failed every use before its dynamics runs for so long only, ps.
+    /// Duration of the runs of a model that failed every use before its dynamics, ps.
     #[serde(alias = "hopeless_ps")]
     pub early_stop_ps: f64,
-    /// Replicas that may be added to every molecule and temperature while a check is undecided.
+    /// Largest number of replicas added for each molecule and temperature while a check is undecided.
     #[serde(alias = "extra_replicas")]
     pub max_extra_replicas: u32,
-    /// Simulated time of all added replicas of a model, at most, ps.
+    /// Largest total simulated time of the added replicas of a model, ps.
     pub budget_ps: f64,
 }
 
@@ -363,16 +363,16 @@ impl Default for AdaptiveConfig {
     }
 }
 
-/// When a run is stopped as diverged.
+/// Limits beyond which a run counts as diverged.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Longest bond allowed, relative to its length in the structure file.
+    /// Largest bond length relative to that in the structure file.
     pub bond_ratio: f64,
-    /// Highest kinetic temperature allowed is this many times the target plus 1000 K, and for small molecules more:
-    /// [`LimitsConfig::max_temperature_k`].
+    /// The highest allowed kinetic temperature is this factor times the target plus 1000 K, and more for small
+    /// molecules: [`LimitsConfig::max_temperature_k`].
     pub temperature_factor: f64,
-    /// A bond past this ratio counts as broken.
+    /// Relative length beyond which a bond counts as broken.
     pub broken_bond_ratio: f64,
 }
 
@@ -382,18 +382,19 @@ impl Default for LimitsConfig {
     }
 }
 
-/// A limit that a thermal fluctuation passes with this probability ends no sound run: a campaign has 10⁸ samples.
+/// Probability that a thermal fluctuation in a sound run exceeds the limit in one sample; a campaign has 10⁸ samples.
 const NEVER_BY_CHANCE: f64 = 1e-12;
 
 impl LimitsConfig {
-    /// Highest temperature allowed in a run at `target_k` of a molecule with n `degrees_of_freedom`, K: `1000 K + factor T`, or
-    /// `T (2n + 2 √(2n t) + 2t) / n` with `t = ln 10¹²` where that is more.
+    /// Returns the highest temperature allowed in a run at `target_k` of a molecule with n `degrees_of_freedom`, K: the
+    /// larger of `1000 K + factor T` and `T (2n + 2 √(2n t) + 2t) / n` with `t = ln 10¹²`.
     ///
-    /// The second is what a sound molecule does not pass by chance. The energy of n harmonic vibrations, kinetic and potential, is
-    /// `k_B T / 2` times χ² with 2n degrees of freedom, which is above `2n + 2 √(2n t) + 2t` with a probability of `exp(-t)` at most;
-    /// all of it is kinetic for a moment, whose temperature is `2 K / n k_B`. With a factor of 10 at 300 K the first is 4000 K, and
-    /// the second 21,600 K for N₂ (n = 1), 8,700 K for water (3), 3,900 K for methane (9). Each start at constant energy, and each
-    /// independent sample of a thermostat, is one trial.
+    /// The second value is one that a sound molecule does not exceed by chance. The energy of n harmonic vibrations,
+    /// kinetic and potential, is `k_B T / 2` times χ² with 2n degrees of freedom, which exceeds `2n + 2 √(2n t) + 2t`
+    /// with a probability of at most `exp(-t)`; at some moment all of it is kinetic, with a temperature of `2 K / n
+    /// k_B`. With a factor of 10 at 300 K the first value is 4000 K, and the second 21,600 K for N₂ (n = 1), 8,700 K
+    /// for water (3), 3,900 K for methane (9). Each start at constant energy, and each independent sample of a
+    /// thermostat, is one trial.
     ///
     /// Source of the bound: B. Laurent, P. Massart, Ann. Statist. 28, 1302 (2000), lemma 1.
     pub fn max_temperature_k(&self, target_k: f64, degrees_of_freedom: usize) -> f64 {
@@ -407,17 +408,17 @@ impl LimitsConfig {
     }
 }
 
-/// A model given on the command line as `NAME=CHECKPOINT`.
+/// A model given as `NAME=CHECKPOINT` on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelArgument {
-    /// Name: replaces the model of that name, or is added.
+    /// Name of the model, which replaces an existing model of that name or is added.
     pub name: String,
-    /// Its checkpoint, relative to the current folder.
+    /// Checkpoint, relative to the current folder.
     pub checkpoint: PathBuf,
 }
 
 impl ModelArgument {
-    /// The model as a campaign would have it.
+    /// Returns the configuration of the model in a campaign.
     pub fn config(
         &self,
         precision: Precision,
@@ -448,11 +449,11 @@ impl std::str::FromStr for ModelArgument {
     }
 }
 
-/// Reads and checks the campaign file at `path`; `extra` models are added or replace those of their name, and so are the
-/// potentials of `own`.
+/// Reads and validates the campaign file at `path`. `extra` models and the potentials of `own` are added, or replace
+/// the models of the same name.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
+/// The first error, with its line.
 pub fn load(path: &Path, extra: &[ModelArgument], own: &Own) -> Result<Config, ConfigError> {
     let error = |message| ConfigError { file: path.to_owned(), line: None, message };
     let mut bytes = Vec::new();
@@ -467,14 +468,14 @@ pub fn load(path: &Path, extra: &[ModelArgument], own: &Own) -> Result<Config, C
     parse(&text, path, extra, own)
 }
 
-/// Most bytes of a campaign file.
+/// Maximum size of a campaign file, bytes.
 const MOST_BYTES: usize = 1 << 20;
 const TOO_LARGE: &str = "has more than 1 MiB: is this a campaign file?";
 
-/// The campaign `text`, as if it stood in the file `path`; otherwise as [`load`].
+/// Parses the campaign in `text` as if it were the contents of `path`; otherwise as [`load`].
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
+/// The first error, with its line.
 pub fn parse(text: &str, path: &Path, extra: &[ModelArgument], own: &Own) -> Result<Config, ConfigError> {
     let reader = Reader { path, text, own };
     if text.len() > MOST_BYTES { Err(reader.error(None, TOO_LARGE)) } else { reader.read(extra) }
@@ -492,11 +493,11 @@ mod tests {
         for (n, expected_k) in [(1, 21_639.0), (3, 8701.4), (4, 6975.1)] {
             assert!((at(n) - expected_k).abs() < 1.0, "{n}: {} K", at(n));
         }
-        // Energy of n = 1 at constant energy: χ² with 2 degrees is above x with a probability of exp(-x/2).
+        // Energy for n = 1 at constant energy: χ² with 2 degrees exceeds x with a probability of exp(-x/2).
         let passes = (-0.5 * at(1) / 300.0).exp();
         assert!(passes < 1e-12, "{passes:e}");
         assert!((-0.5 * 4000.0 / 300.0_f64).exp() > 1e-3, "which 4000 K is not");
-        // A limit that is asked to be lower is not.
+        // A smaller factor does not lower the limit into the range of thermal fluctuations.
         let strict = LimitsConfig { temperature_factor: 1.0, ..limits };
         assert_eq!(strict.max_temperature_k(300.0, 1), at(1));
         assert_eq!(limits.max_temperature_k(0.0, 1), 1000.0);

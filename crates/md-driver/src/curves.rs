@@ -1,4 +1,4 @@
-//! Series for pictures: what the numbers of a campaign look like.
+//! Series for plots.
 
 use anyhow::Result;
 use md_core::units::MEV_PER_EV;
@@ -8,24 +8,24 @@ use md_probe::DimerScan;
 use md_results::{Column, Series, SeriesId};
 use serde::{Deserialize, Serialize};
 
-/// Samples of a run, at most.
+/// Maximum number of samples of a run.
 const SAMPLES_OF_RUN: usize = 240;
 
-/// Points of a cloud, at most, and bins of a distribution.
+/// Maximum number of points of a scatter plot, and number of bins of a distribution.
 const POINTS: usize = 1200;
 const BINS: usize = 80;
 
-/// A histogram of errors reaches so many of their root mean squares: what is beyond is in the outermost bins.
+/// Range of a histogram of errors in units of their root mean square; the outermost bins include all larger errors.
 const HISTOGRAM_REACH: f64 = 4.0;
 
-/// Points of a turn, and of the way of an atom that leaves its molecule.
+/// Number of points of a rotation, and of the path of an atom that leaves its molecule.
 const TURN_POINTS: usize = 120;
 const LEAVING_POINTS: usize = 240;
 
-/// Wavenumbers of a spectrum, 1/cm: molecules have none beyond.
+/// Largest wave number of a spectrum, 1/cm: molecules have no vibrations beyond.
 const SPECTRUM_TO_PER_CM: f64 = 4500.0;
 
-/// Energies of a run, thinned as it grows.
+/// Energies of a run, thinned out as it grows.
 #[derive(Serialize, Deserialize)]
 pub struct EnergyTrace {
     conserved_ev: DecimatedSeries,
@@ -41,14 +41,14 @@ impl Default for EnergyTrace {
 }
 
 impl EnergyTrace {
-    /// Adds what was seen at a time.
+    /// Adds a sample.
     pub fn push(&mut self, time_ps: f64, conserved_ev: f64, kinetic_ev: f64, potential_ev: f64) {
         self.conserved_ev.push(time_ps, conserved_ev);
         self.kinetic_ev.push(time_ps, kinetic_ev);
         self.potential_ev.push(time_ps, potential_ev);
     }
 
-    /// Energies per atom and temperature of a run of so many atoms and degrees of freedom.
+    /// Returns energies per atom and temperature of a run with the given numbers of atoms and degrees of freedom.
     pub fn series(
         &self,
         [model, molecule, run]: [&str; 3],
@@ -92,7 +92,7 @@ impl EnergyTrace {
     }
 }
 
-/// Predicted beside reference force components (eV/Å), and how large the errors are, on the frames of a file.
+/// Returns predicted against reference force components (eV/Å) and a histogram of the errors on the frames of a file.
 pub fn force_errors([model, molecule, file]: [&str; 3], pairs: &[[f64; 2]]) -> Vec<Series> {
     let errors: Vec<f64> = pairs.iter().map(|[predicted, reference]| predicted - reference).collect();
     let rms = (errors.iter().map(|e| e * e).sum::<f64>() / errors.len().max(1) as f64).sqrt();
@@ -101,7 +101,7 @@ pub fn force_errors([model, molecule, file]: [&str; 3], pairs: &[[f64; 2]]) -> V
     }
     let reach = HISTOGRAM_REACH * rms;
     let width = 2.0 * reach / BINS as f64;
-    // The outermost bins hold what is beyond them, too.
+    // The outermost bins include larger errors.
     let inside = errors.iter().map(|e| e.clamp(-reach + 0.5 * width, reach - 0.5 * width));
     let counts = histogram(inside, (-reach, reach), BINS);
     let sample = || pairs.iter().step_by(pairs.len().div_ceil(POINTS));
@@ -127,7 +127,7 @@ pub fn force_errors([model, molecule, file]: [&str; 3], pairs: &[[f64; 2]]) -> V
     ]
 }
 
-/// Distribution of bond lengths (Å) of a model and of its reference.
+/// Returns the distributions of bond lengths (Å) of a model and of its reference.
 pub fn bond_lengths([model, molecule]: [&str; 2], of_model: &[f64], of_reference: &[f64]) -> Option<Series> {
     let all = || of_model.iter().chain(of_reference).copied();
     let range = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
@@ -152,7 +152,7 @@ pub fn bond_lengths([model, molecule]: [&str; 2], of_model: &[f64], of_reference
     })
 }
 
-/// Vibrational spectra of a model and of its reference, at the same wavenumbers.
+/// Returns the vibrational spectra of a model and of its reference at the same wave numbers.
 pub fn spectra([model, molecule]: [&str; 2], of_model: &Spectrum, of_reference: &Spectrum) -> Series {
     let bins = 3 * BINS;
     let width = SPECTRUM_TO_PER_CM / bins as f64;
@@ -178,7 +178,7 @@ pub fn spectra([model, molecule]: [&str; 2], of_model: &Spectrum, of_reference: 
     }
 }
 
-/// A dimer curve, its zero where the atoms are farthest apart.
+/// Returns a dimer curve whose energy is zero at the largest distance.
 pub fn dimer(model: &str, [a, b]: [Element; 2], scan: &DimerScan) -> Option<Series> {
     let apart_ev = scan.points.last()?[1];
     let series = Series {
@@ -192,10 +192,10 @@ pub fn dimer(model: &str, [a, b]: [Element; 2], scan: &DimerScan) -> Option<Seri
     Some(series).filter(is_finite)
 }
 
-/// The molecule turned about an axis, and one of its atoms on its way out.
+/// Scans a rotation of the molecule about an axis and the removal of one of its atoms.
 ///
 /// # Errors
-/// What the potential returns.
+/// The potential failed.
 pub fn scans(
     potential: &mut dyn Potential,
     [model, molecule]: [&str; 2],
@@ -224,7 +224,7 @@ pub fn scans(
     Ok(series.into_iter().filter(is_finite).collect())
 }
 
-/// JSON has no numbers that are not finite.
+/// Whether all values are finite; JSON cannot represent others.
 fn is_finite(series: &Series) -> bool {
     series.y.iter().chain([&series.x]).flat_map(|c| &c.values).all(|x| x.is_finite())
 }
@@ -251,7 +251,7 @@ mod tests {
         let n = energy.x.values.len();
         assert!((120..=SAMPLES_OF_RUN + 1).contains(&n), "{n}");
         assert_eq!((energy.x.values[0], energy.x.values[n - 1]), (0.0, 10.0));
-        // 0.1 eV of two atoms.
+        // 0.1 eV for two atoms.
         assert!((energy.y[0].values[n - 1] - 50.0).abs() < 1e-3);
         assert!(energy.y[1].values.iter().all(|e| e.abs() < 1e-9));
         // 2 K / (3 k_B)
@@ -275,7 +275,7 @@ mod tests {
     fn distributions_have_an_area_of_one() {
         let lengths: Vec<f64> = (0..1000).map(|n| 1.0 + 1e-4 * f64::from(n)).collect();
         let series = bond_lengths(["m", "water"], &lengths, &lengths[..500]).unwrap();
-        // Of many bins: places are rounded.
+        // Derived from many bins, since positions are rounded.
         let width = (series.x.values[BINS - 1] - series.x.values[0]) / (BINS - 1) as f64;
         for column in &series.y {
             assert!((column.values.iter().sum::<f64>() * width - 1.0).abs() < 1e-3, "{column:?}");

@@ -1,4 +1,4 @@
-//! Why there is no campaign, or no end of one.
+//! Errors of campaigns.
 
 use std::error::Error;
 
@@ -8,35 +8,35 @@ use crate::plan::PlanError;
 /// An error with its causes.
 type Source = Box<dyn Error + Send + Sync>;
 
-/// Why a campaign stops before its end. What it has measured is kept.
+/// Reason why a campaign stops before its end. Its measurements remain stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Halt {
-    /// The user or the system asked for it.
+    /// The user or the system requested it.
     #[error("interrupted")]
     Interrupted,
-    /// What was measured cannot be kept.
+    /// Measurements cannot be stored.
     #[error("{0:#}")]
     Storage(anyhow::Error),
 }
 
-/// Why a campaign cannot be opened, run or joined.
+/// Error of opening, running or joining campaigns.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// The campaign was asked to stop. What was measured is in its folder, and [`Begin::Resume`](crate::campaign::Begin)
-    /// continues there.
+    /// The campaign was interrupted. Its measurements are in its folder, and
+    /// [`Begin::Resume`](crate::campaign::Begin) continues there.
     #[error("interrupted")]
     Interrupted,
-    /// What was measured cannot be stored: the disk is full, say. What was stored until then stays.
+    /// Measurements cannot be stored, for example because the disk is full. Those stored before remain.
     #[error(transparent)]
     Storage(Source),
-    /// The campaign file is wrong.
+    /// The campaign file is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The campaign asks for runs that cannot be planned.
+    /// The runs of the campaign cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A file that the campaign names cannot be read, or is not what it must be; a folder that must not be written to.
+    /// A file of the campaign cannot be read or is invalid, or a folder must not be written to.
     #[error(transparent)]
     Input(Source),
 }
@@ -50,7 +50,7 @@ impl From<Halt> for CampaignError {
     }
 }
 
-/// What it is about is known by its type, wherever it happened.
+/// Selects the variant by the type of the error, wherever it occurred.
 impl From<anyhow::Error> for CampaignError {
     fn from(error: anyhow::Error) -> Self {
         let input = |error: anyhow::Error| CampaignError::Input(error.into());

@@ -1,8 +1,8 @@
-//! Frames that a model visits: kept during its runs, written for any program to label, read back with the labels.
+//! Frames that a model visits in its runs: stored, written for labelling by any program, and read back with the labels.
 //!
-//! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies
-//! and forces (`model_energy`, `model_forces`: no labels) and, in the comment line, where each comes from. `mdproof frames`
-//! picks some of them, a reference program adds its `energy` and `forces`, and `validate --labels` compares.
+//! `validate` writes `frames.extxyz`: a few frames of every run, evenly spaced, with the model's own energies and
+//! forces (`model_energy`, `model_forces`: no labels) and, in the comment line, the origin of each. `mdproof frames`
+//! selects some of them, a reference program adds its `energy` and `forces`, and `validate --labels` compares.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::labels;
 use crate::measure::evaluate::{Errors, Source};
 
-/// Spans of time in which label errors are reported.
+/// Number of time intervals in which label errors are reported.
 const TIME_BINS: usize = 5;
 
-/// Key of the model's own energy, eV: no label.
+/// Key of the model's own energy, eV, which is no label.
 pub const MODEL_ENERGY: &str = "model_energy";
 
-/// Column of its own forces, eV/Å: no labels either.
+/// Column of the model's own forces, eV/Å, which are no labels either.
 const MODEL_FORCES: &str = "model_forces";
 
 /// A frame of a run.
@@ -34,15 +34,15 @@ const MODEL_FORCES: &str = "model_forces";
 pub struct VisitedFrame {
     /// Time since the start of the run, ps.
     pub time_ps: f64,
-    /// The atoms.
+    /// Atoms and positions.
     pub system: System,
-    /// Potential energy by the model, eV.
+    /// Potential energy of the model, eV.
     pub energy_ev: f64,
-    /// Forces by the model, eV/Å.
+    /// Forces of the model, eV/Å.
     pub forces: Vec<Vec3>,
 }
 
-/// Keeps a few frames of every run, evenly spaced, and the last one before a system left the batch.
+/// Stores a few evenly spaced frames of every run, and the last frame before a system is removed from the batch.
 #[derive(Serialize, Deserialize)]
 pub struct Visited {
     stride: u64,
@@ -51,7 +51,8 @@ pub struct Visited {
 }
 
 impl Visited {
-    /// To keep `frames` frames of each system of a run of `steps` steps. `systems` are those of `state`, in order.
+    /// Creates a store for `frames` frames of each system of a run of `steps` steps. `systems` are those of the state,
+    /// in order.
     pub fn new(systems: &[&System], steps: u64, frames: usize) -> Self {
         Visited {
             stride: (steps / frames.max(1) as u64).max(1),
@@ -60,7 +61,7 @@ impl Visited {
         }
     }
 
-    /// The frames of each system, in order of time.
+    /// Returns the frames of each system in order of time.
     pub fn into_frames(self) -> Vec<Vec<VisitedFrame>> {
         self.frames
     }
@@ -73,7 +74,7 @@ impl Observer for Visited {
 
     fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
         for system in frame.systems().filter(|s| s.step() > 0) {
-            // A geometry with two atoms in one place is no system: the run is about to end by itself.
+            // A geometry with two coincident atoms is not a valid system; the run is about to end by itself.
             let Ok(visited) = self.systems[system.id].clone().with_positions(system.positions().to_vec())
             else {
                 continue;
@@ -89,12 +90,12 @@ impl Observer for Visited {
     }
 }
 
-/// The frames of one run.
+/// Frames of one run.
 #[derive(Debug, Clone)]
 pub struct VisitedRun {
     /// Id of the run.
     pub run: String,
-    /// Its molecule.
+    /// Name of the molecule.
     pub molecule: String,
     /// Temperature of the initial velocities, K.
     pub temperature_k: f64,
@@ -102,10 +103,10 @@ pub struct VisitedRun {
     pub frames: Vec<VisitedFrame>,
 }
 
-/// Begins a file without frames.
+/// Creates a file without frames.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub fn begin(path: &Path) -> Result<()> {
     File::create(path).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -113,7 +114,7 @@ pub fn begin(path: &Path) -> Result<()> {
 /// Appends the frames of a model to a file.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
     let file = File::options()
         .append(true)
@@ -144,11 +145,10 @@ pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
     out.flush().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Copies those frames of `from` to `to` that are of `model` and `molecule` (all, where `None`); returns their
-/// number.
+/// Copies the frames of `model` and `molecule` (all where `None`) from `from` to `to`; returns their number.
 ///
 /// # Errors
-/// Files that cannot be read or written; no such frame.
+/// The files cannot be read or written, or there is no such frame.
 pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> Result<usize> {
     if to.exists() {
         bail!("{} exists already: choose another --out", to.display());
@@ -184,22 +184,22 @@ pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str
     Ok(n)
 }
 
-/// A frame with the labels of a reference program.
+/// A frame labelled by a reference program.
 #[derive(Debug, Clone)]
 pub struct Label {
-    /// The model whose run it is of.
+    /// Model of the run.
     pub model: String,
-    /// The molecule.
+    /// Name of the molecule.
     pub molecule: String,
-    /// Temperature of its run, K.
+    /// Temperature of the run, K.
     pub temperature_k: f64,
-    /// Time in its run, ps.
+    /// Time in the run, ps.
     pub time_ps: f64,
-    /// The frame, which has forces.
+    /// Frame with forces.
     pub frame: LabelledFrame,
 }
 
-/// Labelled frames of earlier runs, and the file they come from.
+/// Labelled frames of earlier runs, with their file.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
     pub(crate) file: PathBuf,
@@ -217,10 +217,10 @@ impl Labels {
     }
 }
 
-/// Reads labelled frames and checks that each says where it comes from, is of that molecule and has forces.
+/// Reads labelled frames and checks that each states its origin, belongs to that molecule and has forces.
 ///
 /// # Errors
-/// The first frame that does not, and what is missing; forces of zero in all frames of a molecule.
+/// A frame fails one of these checks, or all forces of a molecule are zero.
 pub fn read_labels(path: &Path, models: &[&str], molecules: &[(&str, &System)]) -> Result<Vec<Label>> {
     let names: Vec<&str> = molecules.iter().map(|(name, _)| *name).collect();
     let mut labels = Vec::new();
@@ -270,10 +270,10 @@ fn label(frame: LabelledFrame, models: &[&str], molecules: &[&str]) -> Result<La
     })
 }
 
-/// Refuses an evaluation on labels that are the model's own answers: they are no evidence.
+/// Rejects an evaluation on labels that are the model's own predictions, which are no evidence.
 ///
 /// # Errors
-/// They are.
+/// The labels are the model's own.
 pub fn refuse_own(evaluation: &Evaluation) -> Result<()> {
     if evaluation.force.as_ref().is_some_and(labels::are_own) {
         bail!("{}: {}", evaluation.frames, labels::OWN);
@@ -281,10 +281,10 @@ pub fn refuse_own(evaluation: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// Errors of a model on labelled frames of its own runs, and its force error by temperature and span of time.
+/// Returns the errors of a model on labelled frames of its own runs, with the force error by temperature and time.
 ///
 /// # Errors
-/// Labels that are the model's own answers, and what the potential returns.
+/// The labels are the model's own predictions, or the potential failed.
 pub fn evaluate(
     source: Source<'_>,
     labels: &[&Label],
@@ -297,7 +297,7 @@ pub fn evaluate(
         _ => 0,
     };
     let mut errors = Errors::default();
-    // Kelvins are ordered by their bits, since they are positive.
+    // Positive numbers have the order of their bits.
     let mut bins: BTreeMap<(u64, usize), (usize, ForceErrorAccumulator)> = BTreeMap::new();
     for label in labels {
         let counts = errors.push(&label.frame, potential)?;

@@ -1,22 +1,22 @@
-//! Which frames have the same geometry.
+//! Detection of repeated geometries.
 
 use std::collections::BTreeMap;
 
 use md_core::System;
 use md_metrics::{Composition, composition};
 
-/// Geometries are the same when no distance between two atoms differs by more than this, Å: an atom at 100 K moves as far
-/// in a tenth of a femtosecond.
+/// Tolerance of interatomic distances of equal geometries, Å: the displacement of an atom at 100 K in a tenth of a
+/// femtosecond.
 const SAME_ANGSTROM: f64 = 1e-4;
 
-/// What tells a geometry from others, however it is shifted, turned, mirrored, or its atoms of one element exchanged.
+/// Descriptor of a geometry, invariant under translation, rotation, reflection and permutation of equal atoms.
 ///
-/// For each atom the mean and the root mean square of its distances from the others, weighted by their atomic numbers,
-/// sorted among the atoms of an element: none of these moves farther than the distance that moves most.
+/// It contains the mean and the root mean square of the distances of each atom to the others, weighted by their atomic
+/// numbers and sorted among the atoms of an element: none of them changes more than the distance that changes most.
 #[derive(Debug, Clone)]
 pub struct Geometry {
     composition: Composition,
-    /// Å.
+    /// Sorted means and root mean squares of distances, Å.
     distances: Vec<f64>,
 }
 
@@ -44,7 +44,8 @@ impl Geometry {
         Geometry { composition: composition(elements), distances }
     }
 
-    /// The mean of all numbers, in units of the tolerance: of two that are the same, the cells differ by one at most.
+    /// Returns the mean of all values in units of the tolerance, rounded down: for equal geometries it differs by at
+    /// most one.
     fn cell(&self) -> i64 {
         let mean = self.distances.iter().sum::<f64>() / self.distances.len().max(1) as f64;
         (mean / SAME_ANGSTROM).floor() as i64
@@ -56,12 +57,12 @@ impl Geometry {
     }
 }
 
-/// Geometries that differ.
+/// A set of distinct geometries.
 #[derive(Debug, Clone, Default)]
 pub struct Geometries(BTreeMap<Composition, BTreeMap<i64, Vec<Vec<f64>>>>);
 
 impl Geometries {
-    /// Adds a geometry; returns whether it was not among them.
+    /// Adds a geometry; returns whether it is new.
     pub fn insert(&mut self, geometry: &Geometry) -> bool {
         let known = self.0.entry(geometry.composition.clone()).or_default();
         let cell = geometry.cell();

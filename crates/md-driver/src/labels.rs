@@ -1,6 +1,6 @@
-//! Whether labels can be what they are said to be: the answers of a reference program.
+//! Checks that labels can be the results of a reference program.
 //!
-//! Looked at before anything is run. A file is read to its end; what a model answers to a sample of its frames tells
+//! The checks precede all runs. A file is read completely; the model's predictions on a sample of its frames reveal
 //! labels that are the model's own, and forces with the wrong sign.
 
 use std::path::Path;
@@ -13,36 +13,36 @@ use md_results::ForceErrors;
 
 use crate::measure::evaluate::formula;
 
-/// Frames of which a model is asked, evenly spread over all.
+/// Number of frames evaluated with the model, evenly spread over all frames.
 const SAMPLE: usize = 16;
 
-/// Forces that agree to this much and this part of their root mean square are the same but for rounding: single and double
-/// precision of one model differ by some 5e-6 eV/Å, what has four decimals in a file by 3e-5.
+/// Forces that agree within this value plus this fraction of their root mean square are equal except for rounding:
+/// single and double precision of one model differ by about 5e-6 eV/Å, four decimals in a file by 3e-5.
 const SAME_EV_PER_ANGSTROM: f64 = 1e-5;
 const SAME_PART: f64 = 1e-4;
 
-/// Labels are a model's own where more than one of so many frames has its forces: no reference agrees by chance.
+/// Labels are a model's own if more than one frame in this number has its forces: no reference agrees by chance.
 const OWN_ONE_OF: usize = 4;
 
-/// Forces with a smaller cosine to the model's than this have the other sign.
+/// Cosine to the model's forces below which forces have the opposite sign.
 const OPPOSITE_COSINE: f64 = -0.9;
 
-/// That labels are the model's own.
+/// Error message for labels that are the model's own.
 pub const OWN: &str =
     "the labels are the model's own forces: label the frames with a reference program first";
 
-/// Some frames with forces of many that pass by, evenly spread.
+/// Evenly spread sample of the frames with forces in a stream of unknown length.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     frames: Vec<LabelledFrame>,
-    /// Frames that passed by.
+    /// Number of frames seen.
     passed: usize,
-    /// One of so many is kept, as a power of two.
+    /// Logarithm to base 2 of the stride between sampled frames.
     stride_log2: u32,
 }
 
 impl Sample {
-    /// A frame with forces passes by.
+    /// Offers the next frame with forces.
     pub fn push(&mut self, frame: LabelledFrame) {
         if self.passed.is_multiple_of(1 << self.stride_log2) {
             if self.frames.len() == SAMPLE {
@@ -50,14 +50,14 @@ impl Sample {
                 self.frames.retain(|_| kept.next().unwrap_or(false));
                 self.stride_log2 += 1;
             }
-            // What is kept is still every 2^n-th, since the length was even.
+            // The sampled frames are still every 2^n-th, since their number was even.
             self.frames.push(frame);
         }
         self.passed += 1;
     }
 
-    /// What speaks against these frames as labels of `potentials`, which are one model: its own forces, or forces of the
-    /// other sign. A potential that does not answer says nothing here.
+    /// Returns an objection to these frames as labels, if any: they are the forces of `potentials`, which are one
+    /// model, or have the opposite sign. Potentials that fail are ignored here.
     pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<String> {
         let sums = potentials.map(|potential| self.sums(potential));
         let answered = || sums.iter().flatten();
@@ -102,23 +102,23 @@ impl Sample {
     }
 }
 
-/// Of the forces of a model against labels, over components.
+/// Sums over the components of a model's forces and the labels.
 #[derive(Default)]
 struct Sums {
     predicted: f64,
     product: f64,
     reference: f64,
-    /// Frames in which they are the same.
+    /// Number of frames with equal forces.
     same: usize,
 }
 
-/// Whether forces that differ by `rmse` are the same, where `rms` is that of the labels, eV/Å. Labels of zero are those of
-/// a lone atom: they tell nothing.
+/// Whether forces that differ by `rmse` are equal, where `rms` is that of the labels, eV/Å. Zero labels belong to
+/// single atoms and give no information.
 fn same(rmse: f64, rms: f64) -> bool {
     rms > 0.0 && rmse < SAME_EV_PER_ANGSTROM + SAME_PART * rms
 }
 
-/// Whether labels with these errors are the model's own answers.
+/// Whether labels with these errors are the model's own predictions.
 pub fn are_own(errors: &ForceErrors) -> bool {
     same(errors.rmse_ev_per_angstrom, errors.reference_rms_ev_per_angstrom)
 }
@@ -126,7 +126,7 @@ pub fn are_own(errors: &ForceErrors) -> bool {
 /// Checks that frame `n` of a file has the atoms of `system`, in any order.
 ///
 /// # Errors
-/// What it is instead.
+/// The frame has other atoms.
 pub fn check_atoms(n: usize, frame: &LabelledFrame, system: &System) -> Result<()> {
     let [found, expected] = [&frame.system, system].map(|s| composition(s.elements()));
     if found != expected {
@@ -135,7 +135,7 @@ pub fn check_atoms(n: usize, frame: &LabelledFrame, system: &System) -> Result<(
     Ok(())
 }
 
-/// That a frame has no forces, and what to do about it.
+/// Returns the error message for a frame without forces, with a suggested fix.
 pub fn no_forces(frame: &LabelledFrame) -> &'static str {
     if frame.info.contains_key(crate::frames::MODEL_ENERGY) {
         "no forces: these frames hold the model's own answers (model_forces): label them with a reference program first"
@@ -144,10 +144,10 @@ pub fn no_forces(frame: &LabelledFrame) -> &'static str {
     }
 }
 
-/// Checks that not all of `frames` have forces of zero, as no molecule at work has.
+/// Checks that not all of `frames` have zero forces, which does not occur in a molecule in motion.
 ///
 /// # Errors
-/// They have.
+/// All forces are zero.
 pub fn check_not_all_zero<'a>(frames: impl IntoIterator<Item = &'a LabelledFrame>) -> Result<()> {
     let mut labelled = frames.into_iter().filter(|f| f.forces.is_some()).peekable();
     if labelled.peek().is_some() && labelled.all(is_zero) {
@@ -156,17 +156,17 @@ pub fn check_not_all_zero<'a>(frames: impl IntoIterator<Item = &'a LabelledFrame
     Ok(())
 }
 
-/// Whether a frame has forces of zero; never for a lone atom, whose force is that.
+/// Whether all forces of a frame are zero; false for a single atom, whose force is always zero.
 fn is_zero(frame: &LabelledFrame) -> bool {
     frame.system.n_atoms() > 1
         && frame.forces.as_ref().is_some_and(|forces| forces.iter().all(|f| f.norm_squared() == 0.0))
 }
 
-/// Reads a file to its end and checks that it has frames, all of the same atoms as `system`, and, `with_forces`, that some
-/// of them have forces, not all zero. Returns a sample of those that have.
+/// Reads a file completely and checks that it has frames with the same atoms as `system` and, if `with_forces`, that
+/// some of them have forces that are not all zero. Returns a sample of the frames with forces.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The file fails one of these checks.
 pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<Sample> {
     let mut sample = Sample::default();
     let (mut first_without, mut all_zero) = (None, true);
@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// Argon dimers of growing length, with forces of `factor` times the potential's.
+    /// Creates argon dimers of increasing length with forces of `factor` times the potential's.
     fn dimers(n: usize, factor: f64) -> Vec<LabelledFrame> {
         let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
         (0..n)

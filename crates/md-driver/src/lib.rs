@@ -1,9 +1,9 @@
-//! A campaign as a library: campaign file to plan to runs to `results.json`.
+//! Runs campaigns as a library: from a campaign file to a plan, runs and `results.json`.
 //!
-//! [`config`] reads the campaign file, [`plan`] makes the list of runs, [`campaign`] runs them and writes
+//! [`config`] reads the campaign file, [`plan`] creates the list of runs, [`campaign`] runs them and writes
 //! `results.json`, which `md_criteria` judges.
 //!
-//! Not in this crate: a command line, progress bars, signals, exit statuses, statics.
+//! This crate contains no command line, progress bars, signals, exit statuses or statics.
 
 pub mod campaign;
 pub mod config;
@@ -23,7 +23,7 @@ mod start;
 
 pub use error::CampaignError;
 
-/// An error with its causes, but for those that it has named already.
+/// Formats an error with its causes, leaving out those that its message contains already.
 pub fn in_full(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

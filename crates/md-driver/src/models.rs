@@ -1,4 +1,4 @@
-//! Models of a campaign, loaded: a potential to run, one in f64 as oracle, and what is known about them.
+//! Loads the models of a campaign: a potential for the runs, one in f64 as the oracle, and the record of the model.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,43 +12,43 @@ use md_results::{Envelope, Role, Verdict};
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource, OwnPotential};
 
-/// A model that is ready to run.
+/// A loaded model.
 pub struct LoadedModel {
-    /// What the results say about it; not judged yet.
+    /// Record for the results, without a verdict.
     pub record: md_results::Model,
-    /// The potential in the precision of the runs.
+    /// Potential in the precision of the runs.
     pub potential: Box<dyn Potential>,
-    /// The same in f64, for the physics gates.
+    /// Potential in f64, for the physics gates.
     pub oracle: Box<dyn Potential>,
-    /// The same, by the reference implementation there is, in f64: what `potential` is compared with. Absent where there is
-    /// only one.
+    /// Potential in the reference implementation and f64, which `potential` is compared with. Absent if there is only
+    /// one implementation.
     pub reference: Option<Box<dyn Potential>>,
-    /// Whether `oracle` is `potential` once more, so that its rounding cannot be told.
+    /// Whether `oracle` has the same format as `potential`, so that its rounding errors cannot be measured.
     pub one_format: bool,
-    /// Implementation and precision of `plain`.
+    /// Implementation and precision of `reference`.
     pub reference_path: String,
     /// Implementation and precision of `potential`, such as `native-f32`.
     pub path: String,
-    /// Elements it has parameters for.
+    /// Elements that the model has parameters for.
     pub elements: Vec<Element>,
-    /// The form and sizes of a network.
+    /// Architecture and sizes of a network.
     pub architecture: Option<Architecture>,
-    /// Time from nothing to a potential that can be called, s.
+    /// Time to load the model until its first call, s.
     pub load_s: f64,
 }
 
-/// Elements of a model beyond which its pairs are those of the campaign's molecules alone: a checkpoint that does not
-/// say what it was trained on has an embedding for every element.
+/// Number of elements above which only the pairs of elements in the campaign's molecules are scanned: a checkpoint
+/// without a list of training elements has an embedding for every element.
 const MOST_ELEMENTS: usize = 12;
 
 impl LoadedModel {
-    /// The elements whose dimers are scanned: those the model says it knows, or those of `systems`.
+    /// Returns the elements whose dimers are scanned: those that the model declares, or those of `systems`.
     pub fn elements_to_pair<'a>(&self, systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
         elements_to_pair(&self.elements, systems)
     }
 }
 
-/// `known` are the elements that a model says it knows; one that says nothing is asked about those of `systems`.
+/// `known` are the elements that a model declares; without any, those of `systems` are used.
 fn elements_to_pair<'a>(known: &[Element], systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
     if (1..=MOST_ELEMENTS).contains(&known.len()) {
         return known.to_vec();
@@ -57,12 +57,12 @@ fn elements_to_pair<'a>(known: &[Element], systems: impl Iterator<Item = &'a Sys
     of_systems.into_iter().collect()
 }
 
-/// Loads a model and checks that it can describe every one of `molecules` (name, structure).
+/// Loads a model and checks that it supports every one of `molecules` (name, structure).
 ///
-/// `Ok(None)` when the campaign names the model but no checkpoint was given.
+/// Returns `Ok(None)` if the campaign names the model but no checkpoint was given.
 ///
 /// # Errors
-/// A checkpoint that cannot be read, or a molecule with an element the model does not know.
+/// The checkpoint cannot be read, or a molecule has an element that the model does not support.
 pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Option<LoadedModel>> {
     let model = match &config.source {
         ModelSource::Checkpoint(path) => {
@@ -83,7 +83,7 @@ pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Optio
     Ok(Some(model))
 }
 
-/// The record of a model nothing is known about.
+/// Creates the record of a model that was not loaded.
 pub fn unloaded(config: &ModelConfig) -> md_results::Model {
     let role = if config.source == ModelSource::Control { Role::Control } else { Role::Candidate };
     md_results::Model {
@@ -117,7 +117,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         Ok((checkpoint, potential))
     });
     let (checkpoint, (potential, device, device_note)) = loaded?;
-    // The function that runs, splines and all, so that the gates ask about it.
+    // The gates examine the function used in the runs, including splines.
     let filters = match config.implementation {
         Implementation::Tabulated => Filters::Tabulated,
         Implementation::Fast if precision == Precision::F32 || device != "cpu" => Filters::Tabulated,
@@ -148,7 +148,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
     })
 }
 
-/// The network that runs, where it is computed, and why not where it was asked to be.
+/// Builds the network, and returns its device and why it differs from the requested one.
 fn build(
     config: &ModelConfig,
     checkpoint: &Checkpoint,
@@ -206,7 +206,7 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
     })
 }
 
-/// A potential of the program's own: in one format and one implementation, so that there is nothing to compare it with.
+/// Loads a potential of the calling program. It has one format and one implementation, so that nothing can be compared.
 fn own(config: &ModelConfig, potential: &OwnPotential) -> Result<LoadedModel> {
     let (made, load_s) = timed(|| (potential.make)());
     let made = made?;

@@ -1,4 +1,4 @@
-//! Molecules of a campaign, loaded: a structure, and the files that say what a reference knows about it.
+//! Loads the molecules of a campaign: structures and reference data.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,24 +10,24 @@ use md_results::Molecule;
 use crate::config::MoleculeConfig;
 use crate::labels::{self, Sample};
 
-/// A molecule of the campaign with its structure.
+/// A loaded molecule with its structure.
 pub struct LoadedMolecule {
-    /// What the results say about it.
+    /// Record for the results.
     pub record: Molecule,
-    /// Its structure.
+    /// Structure.
     pub system: System,
     pub(crate) references: Vec<PathBuf>,
-    /// Of the labelled frames of each.
+    /// Samples of the labelled frames of each file.
     pub(crate) samples: Vec<Sample>,
     pub(crate) trajectories: Vec<PathBuf>,
     pub(crate) frequencies_per_cm: Vec<f64>,
 }
 
-/// Reads the structure of a molecule, and checks that its other files are about the same atoms. With `keep_going` it
-/// goes without those that are not, and says why.
+/// Reads the structure of a molecule, and checks that its other files contain the same atoms. With `keep_going`, files
+/// that do not are ignored with an error.
 ///
 /// # Errors
-/// What is wrong with them.
+/// A file is invalid.
 pub fn load_molecule(
     config: &MoleculeConfig,
     keep_going: bool,

@@ -1,4 +1,4 @@
-//! From a campaign file to the list of runs.
+//! Creates the list of runs of a campaign.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, RunConfig};
 
-/// One run to be made.
+/// One planned run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedRun {
     /// Unique name.
@@ -21,24 +21,25 @@ pub struct PlannedRun {
     pub temperature_k: f64,
     /// Replica, from 0.
     pub replica: u32,
-    /// Seed of the random stream. It depends on campaign seed, molecule, temperature and replica, not on the model:
-    /// all models are started with the same random numbers.
+    /// Seed of the random stream. It depends on campaign seed, molecule, temperature and replica but not on the model,
+    /// so that all models start with the same random numbers.
     pub seed: u64,
-    /// Seed of the random numbers of its thermostat.
+    /// Seed of the random numbers of the thermostat.
     pub thermostat_seed: u64,
 }
 
 impl PlannedRun {
-    /// Name of its trajectory's file, without ending. No name of a model or molecule has a comma: no two runs have one file.
+    /// Returns the name of its trajectory file, without extension. Names of models and molecules contain no comma, so
+    /// that the file names are unique.
     pub fn file_name(&self) -> String {
         self.id.replace('/', ",")
     }
 }
 
-/// Runs that one model makes in lock step.
+/// Runs of one model that are advanced in lock step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group<'a> {
-    /// The grid they come from.
+    /// Grid of the runs.
     pub config: &'a RunConfig,
     /// Index of the model.
     pub model: usize,
@@ -46,17 +47,17 @@ pub struct Group<'a> {
     pub runs: Vec<PlannedRun>,
 }
 
-/// `KEY=VALUE` of `--only`: runs that do not match are left out.
+/// A `KEY=VALUE` of `--only`, which selects runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Filter {
-    /// Only this model.
+    /// Runs of this model.
     Model(String),
-    /// Only this molecule.
+    /// Runs of this molecule.
     Molecule(String),
-    /// Only this temperature, K.
+    /// Runs at this temperature, K.
     TemperatureK(f64),
-    /// Only this replica.
+    /// Runs with this replica number.
     Replica(u32),
 }
 
@@ -88,11 +89,11 @@ impl fmt::Display for Filter {
     }
 }
 
-/// `I/N` of `--shard`: the I-th of N shards of a plan, from 1.
+/// An `I/N` of `--shard`: the I-th of N shards of a plan, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {
-    /// Which shard, from 1.
+    /// Number of the shard, from 1.
     pub index: usize,
     /// How many there are.
     pub count: usize,
@@ -116,7 +117,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Both are stored as they are written on the command line, and checked when they are read back.
+/// Stores a type as it is written on the command line, and validates it when it is read.
 macro_rules! stored_as_text {
     ($($type:ty),*) => {$(
         impl TryFrom<String> for $type {
@@ -137,37 +138,37 @@ macro_rules! stored_as_text {
 
 stored_as_text!(Filter, Shard);
 
-/// Why there is no plan.
+/// Error of creating a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// Two grids ask for the same run.
+    /// Two grids contain the same run.
     #[error("two [[run]] tables ask for the same run {0}: remove it from one of them")]
     Twice(String),
-    /// A model that no grid runs.
+    /// No grid runs the model.
     #[error("no [[run]] is for the model '{0}': name it in one, or add a [[run]] without `models`")]
     Idle(String),
-    /// A run whose trajectory has a name that no file can have.
+    /// The file name of a trajectory would be too long.
     #[error(
         "the run {0} has too long a name for the file of its trajectory: shorten the names of model and molecule"
     )]
     LongName(String),
-    /// Nothing is left.
+    /// The filters leave no run.
     #[error("no run is left by --only {0}")]
     Empty(String),
-    /// More shards than runs.
+    /// There are more shards than runs.
     #[error("--shard {shard}: the plan has {runs} runs, so at most as many shards")]
     TooManyShards {
-        /// What was asked for.
+        /// Requested shard.
         shard: Shard,
-        /// Runs there are.
+        /// Number of runs.
         runs: usize,
     },
 }
 
-/// Longest name of a file without its ending, bytes: most file systems have 255 for both.
+/// Longest file name without its extension, bytes: most file systems allow 255 for both.
 const LONGEST_FILE_NAME: usize = 200;
 
-/// The runs of a campaign, grouped as they are stepped together.
+/// Returns the runs of a campaign, grouped by the runs that are advanced together.
 ///
 /// # Errors
 /// [`PlanError::Twice`], [`PlanError::Idle`] or [`PlanError::LongName`].
@@ -202,7 +203,7 @@ pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     Ok(groups)
 }
 
-/// The part of a plan that matches every filter.
+/// Returns the runs of a plan that match every filter.
 ///
 /// # Errors
 /// [`PlanError::Empty`].
@@ -223,8 +224,8 @@ pub fn only<'a>(
     Ok(groups)
 }
 
-/// A shard of a plan, model by model: runs that follow each other, of about as many steps of as many atoms as any other
-/// shard. `atoms` are those of each molecule. Every run is in exactly one shard.
+/// Returns a shard of a plan, model by model: consecutive runs with about the same number of steps times atoms as any
+/// other shard. `atoms` are the numbers of atoms of the molecules. Every run is in exactly one shard.
 ///
 /// # Errors
 /// [`PlanError::TooManyShards`].
@@ -262,8 +263,8 @@ pub fn shard_of<'a>(
     Ok(groups.iter().map(kept).filter(|g| !g.runs.is_empty()).collect())
 }
 
-/// The plan as far as `filters` ask for it, and the shard of it that is run, where it is not the whole. `atoms` are those of
-/// each molecule.
+/// Returns the runs selected by `filters` and, if a shard is given, those of the shard. `atoms` are the numbers of
+/// atoms of the molecules.
 ///
 /// # Errors
 /// As [`plan`], [`only`] and [`shard_of`].
@@ -278,7 +279,7 @@ pub fn in_shard<'c>(
     Ok((groups, own))
 }
 
-/// One run of a grid. `replica` may lie beyond those that the grid asks for.
+/// Returns one run of a grid. `replica` may exceed the number of replicas of the grid.
 pub fn planned(
     config: &Config,
     grid: &RunConfig,
@@ -315,12 +316,12 @@ pub fn planned(
     }
 }
 
-/// The groups of one model.
+/// Returns the groups of one model.
 pub fn groups_of<'c>(model: usize, groups: &[Group<'c>]) -> Vec<Group<'c>> {
     groups.iter().filter(|g| g.model == model).cloned().collect()
 }
 
-/// The molecules that these groups run, in the order of the campaign.
+/// Returns the molecules of these groups, in the order of the campaign.
 pub fn molecules_of<'g, 'c: 'g>(groups: impl Iterator<Item = &'g Group<'c>>) -> Vec<usize> {
     let molecules: BTreeSet<usize> = groups.flat_map(|g| &g.runs).map(|r| r.molecule).collect();
     molecules.into_iter().collect()

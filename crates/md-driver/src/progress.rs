@@ -1,30 +1,30 @@
-//! Who watches a campaign run: the program with bars, your own program with what it likes, or nobody.
+//! Interface for observers of a running campaign: progress bars, your own program, or none.
 
-/// Is told what a campaign is doing. [`Quiet`] listens to nothing.
+/// Receives the progress of a campaign. [`Quiet`] ignores it.
 pub trait Progress {
-    /// A stage of `length` parts (0: unknown) starts.
+    /// Starts a stage of `length` parts (0: unknown).
     fn stage(&self, name: &str, length: u64) -> Box<dyn Ticker>;
 
-    /// A stage of so many time steps starts.
+    /// Starts a stage of `steps` time steps.
     fn steps(&self, name: &str, steps: u64) -> Box<dyn Ticker>;
 
-    /// A line for a person, such as a verdict.
+    /// Reports a line for the user, such as a verdict.
     fn say(&self, line: &str);
 }
 
-/// The progress of one stage, which is over when this is dropped.
+/// Receives the progress of one stage, which ends when the ticker is dropped.
 pub trait Ticker {
-    /// One more part is done.
+    /// Reports that one more part is finished.
     fn tick(&self);
 
-    /// Whether [`Ticker::show`] would show anything now.
+    /// Whether [`Ticker::show`] would update the display now.
     fn is_due(&self) -> bool;
 
-    /// So many time steps are done; `note` says how the runs are.
+    /// Reports the number of finished time steps; `note` describes the state of the runs.
     fn show(&mut self, done: u64, note: &str);
 }
 
-/// Nobody watches.
+/// An observer that ignores all progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 

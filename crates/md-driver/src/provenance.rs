@@ -1,10 +1,10 @@
-//! The program, the machine and the hour.
+//! Information about the program, the machine and the time.
 
 use std::time::SystemTime;
 
 use md_results::Provenance;
 
-/// What this process runs on.
+/// Returns the provenance of this process.
 pub fn provenance() -> Provenance {
     Provenance {
         mdproof_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -16,13 +16,13 @@ pub fn provenance() -> Provenance {
     }
 }
 
-/// Now, RFC 3339, UTC, to the second.
+/// Returns the current time, RFC 3339, UTC, to the second.
 #[expect(clippy::disallowed_methods, reason = "a results file says when it was made")]
 pub fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// Name of the CPU, where known.
+/// Returns the name of the CPU, where known.
 pub fn cpu_model() -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = info.lines().find(|l| l.starts_with("model name"))?;

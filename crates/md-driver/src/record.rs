@@ -1,4 +1,4 @@
-//! What is measured during a run, in bounded memory.
+//! Measures a run in bounded memory.
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS_IN_HBAR, FS_PER_PS, MEV_PER_EV};
 use md_core::{Fate, Frame, Observer, ObserverError, State, System, SystemFrame, Vec3, bonds, mechanics};
@@ -13,23 +13,23 @@ use crate::config::{Ensemble, RunConfig};
 use crate::curves::EnergyTrace;
 use crate::plan::PlannedRun;
 
-/// Alignment costs more than the rest of a record: it is done every so many steps.
+/// Number of steps between two alignments, which are the most expensive part of a record.
 const RMSD_STRIDE: u64 = 10;
 
-/// Velocities of a run with a thermostat are looked at every so many steps: neighbours are alike.
+/// Number of steps between two samples of velocities in a run with a thermostat: neighbouring samples are correlated.
 const THERMAL_STRIDE: u64 = 4;
 
-/// A step of the recorded total energy below this is never called a jump, eV/atom.
+/// Smallest step of the recorded total energy that can be a jump, eV/atom.
 const ANOMALY_FLOOR_EV_PER_ATOM: f64 = 1e-3;
 
-/// An [`Observer`] that keeps one [`Record`] per system.
+/// An [`Observer`] with one [`Record`] per system.
 #[derive(Serialize, Deserialize)]
 pub struct Recorder {
     stride: u64,
     records: Vec<Record>,
 }
 
-/// The accumulators of one system.
+/// Accumulators of one system.
 #[derive(Serialize, Deserialize)]
 pub struct Record {
     start: Vec<Vec3>,
@@ -48,11 +48,11 @@ pub struct Record {
 }
 
 impl Recorder {
-    /// A recorder for the systems of `state`, which make the runs `planned` of `grid`. Bonds are those of
-    /// `structures`, which are broken beyond `broken_ratio` times their length there.
+    /// Creates a recorder for the systems of `state`, which perform the runs `planned` of `grid`. The bonds are those
+    /// of `structures` and count as broken beyond `broken_ratio` times their length there.
     ///
     /// # Errors
-    /// [`MetricError::OutOfRange`] for a `broken_ratio` that is no ratio.
+    /// [`MetricError::OutOfRange`] if `broken_ratio` is not a valid ratio.
     pub fn new(
         state: &State,
         structures: &[&System],
@@ -91,7 +91,7 @@ impl Recorder {
         Ok(Recorder { stride: grid.record_stride, records })
     }
 
-    /// The records, in the order of the systems the run began with.
+    /// Returns the records, in the initial order of the systems.
     pub fn into_records(self) -> Vec<Record> {
         self.records
     }
@@ -142,11 +142,11 @@ impl Record {
         Ok(())
     }
 
-    /// Fills what was measured into `run`, which was to make `steps` steps. Energies and temperatures are absent when the system diverged before it
-    /// was seen once.
+    /// Writes the measurements to `run`, which was planned with `steps` steps. Energies and temperatures are absent if
+    /// the system diverged before its first sample.
     ///
     /// # Errors
-    /// What the metrics return.
+    /// The metrics failed.
     pub fn fill(&self, run: &mut Run, fate: &Fate, steps: u64) -> Result<(), MetricError> {
         (run.fate, run.fate_reason, run.steps_done) = match fate {
             Fate::Finished => (RunFate::Finished, None, steps),
@@ -185,7 +185,7 @@ impl Record {
         Ok(())
     }
 
-    /// The run for pictures.
+    /// Returns the series for plots.
     pub fn series(&self, run: &Run) -> Vec<Series> {
         let names = [run.model.as_str(), &run.molecule, &run.id];
         self.trace.series(names, self.start.len(), self.degrees_of_freedom)
@@ -211,7 +211,7 @@ impl Record {
         })
     }
 
-    /// A bond whose stretch ended the run counts as broken then, though no observer was shown that step.
+    /// A bond whose stretch ended the run counts as broken at that time, although no observer saw that step.
     fn stability_record(&self, fate: &Fate) -> RunStability {
         let seen = self.bonds.first_broken().map(|b| (b.time_ps, b.bond.i, b.bond.j));
         let (last, last_ratio) = match *fate {
@@ -226,7 +226,7 @@ impl Record {
             _ => (None, None),
         };
         let first = seen.or(last);
-        // One atom has no bond that could be long. Of several without a bond nobody knows what holds them together.
+        // One atom has no bonds. For several atoms without bonds, their cohesion is unknown.
         let no_bond = (self.start.len() == 1).then_some(0.0);
         RunStability {
             first_broken_bond_ps: first.map(|(time_ps, _, _)| time_ps),
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::config::Integrator;
 
-    /// A run with a thermostat has every accumulator there is.
+    /// Uses a run with a thermostat, which has every accumulator.
     #[test]
     fn what_is_kept_of_a_run_does_not_grow_with_it() {
         let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
@@ -317,7 +317,7 @@ mod tests {
             assert_eq!(recorder.records[0].temperature.count(), steps + 1);
             rmp_serde::to_vec_named(&recorder).unwrap().len()
         };
-        // All series are full after 16,384 steps, and half full at least from then on.
+        // All series are full after 16,384 steps and at least half full from then on.
         let (short, long) = (bytes_after(20_000, &mut control), bytes_after(80_000, &mut control));
         assert!(long < short + short / 2, "{short} bytes, then {long}");
     }

@@ -1,4 +1,4 @@
-//! How runs start: from which geometry, with which velocities, by which integrator.
+//! Initial states of runs: geometry, velocities and integrator.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +17,21 @@ use crate::plan::PlannedRun;
 /// Relaxed molecules by their index in the campaign.
 pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
 
-/// Friction of the thermostat that prepares an NVE run, 1/ps: it forgets the start within half a picosecond.
+/// Friction of the thermostat that equilibrates before an NVE run, 1/ps: it erases the initial state within half a
+/// picosecond.
 const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
 
-/// Where a run starts: the geometry, and the limits that end it.
+/// Initial geometry of a run, and the limits that end it.
 pub(crate) struct Start<'a> {
     pub(crate) system: System,
     pub(crate) structure: &'a System,
     pub(crate) limits: Limits,
 }
 
-/// Why a run cannot start: what it is, and why.
+/// Outcome and reason of a run that cannot start.
 pub(crate) type NotStarted = (RunFate, String);
 
-/// Systems that move.
+/// Systems with their integrator.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Moving {
     pub(crate) state: State,
@@ -38,20 +39,20 @@ pub(crate) struct Moving {
     pub(crate) course: Course,
 }
 
-/// An integrator, with what can be stored of it.
+/// An integrator, as far as it can be stored.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Motion {
-    /// One of `md_dynamics`, with all that it holds.
+    /// An integrator of `md_dynamics` with its complete state.
     Stored(Scheme),
-    /// One that the program brings: it has no state beyond its time step, and is made again.
+    /// An integrator of the calling program, which has no state beyond its time step and is created again.
     Own(#[serde(skip)] Option<Box<dyn md_core::Integrator>>),
 }
 
 impl Motion {
-    /// The integrator.
+    /// Returns the integrator.
     ///
     /// # Errors
-    /// One of the program's own that was read back and not made again.
+    /// The integrator of the calling program was read back but not created again.
     pub(crate) fn get(&mut self) -> Result<&mut dyn md_core::Integrator> {
         match self {
             Motion::Stored(scheme) => Ok(scheme),
@@ -60,7 +61,7 @@ impl Motion {
     }
 }
 
-/// Where a run starts, or why it cannot: its molecule came apart in the relaxation, or could not be relaxed.
+/// Returns the start of a run, or why it cannot start: the relaxation of its molecule failed or broke it apart.
 pub(crate) fn start<'a>(
     config: &Config,
     molecules: &'a [LoadedMolecule],
@@ -84,7 +85,7 @@ pub(crate) fn start<'a>(
     Ok(Start { system, structure, limits })
 }
 
-/// The systems with their initial velocities, and the thermostat that prepares them.
+/// Creates the systems with initial velocities, and the thermostat that equilibrates them.
 pub(crate) fn start_systems(
     grid: &RunConfig,
     planned: &[&PlannedRun],
@@ -103,10 +104,10 @@ pub(crate) fn start_systems(
     Ok(Moving { state, integrator: Motion::Stored(scheme), course })
 }
 
-/// The state that a run of the model begins with, and its limits; `None` where it does not begin.
+/// Creates the initial state of a run and its limits; `None` if the run cannot start.
 ///
 /// # Errors
-/// What the potential returns.
+/// The potential failed.
 pub(crate) fn begin(
     config: &Config,
     molecules: &[LoadedMolecule],
@@ -119,7 +120,7 @@ pub(crate) fn begin(
     Ok(state.map(|state| (state, start.limits)))
 }
 
-/// The state that a run begins with; `None` where it diverges while it is prepared.
+/// Creates the initial state of a run; `None` if it diverges during the equilibration.
 fn prepare(
     grid: &RunConfig,
     planned: &PlannedRun,
@@ -135,7 +136,7 @@ fn prepare(
     Ok((state.batch().n_systems() == 1).then_some(state))
 }
 
-/// The integrator of a grid.
+/// Creates the integrator of a grid.
 pub(crate) fn integrator(grid: &RunConfig, planned: &[&PlannedRun], state: &State) -> Result<Motion> {
     match (grid.ensemble, &grid.integrator) {
         (Ensemble::Nve, Integrator::Kind(kind)) => Ok(Motion::Stored(kind.build(grid.timestep_fs)?)),

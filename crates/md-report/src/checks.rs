@@ -1,19 +1,20 @@
-//! Checks in words: one line per criterion.
+//! Formats checks, one line per criterion.
 
 use md_results::{Check, Definition, Model, Status, most_telling, number, title, with_unit};
 
-/// One criterion of a model: the check that speaks for it.
+/// One criterion of a model, represented by one of its checks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CriterionLine<'a> {
-    /// Title of the criterion; its key where no definition is known.
+    /// Title of the criterion, or its key if no definition is known.
     pub title: &'a str,
-    /// The most telling of its checks.
+    /// Check that represents the criterion.
     pub check: &'a Check,
     /// Of how many.
     pub n_molecules: usize,
 }
 
-/// What a model's checks for one use say, a line per criterion: in the order of the definitions, then those without.
+/// Returns one line per criterion for the checks of a model and a use: in the order of the definitions, then the
+/// criteria without a definition.
 pub fn criterion_lines<'a>(
     definitions: &'a [Definition],
     model: &'a Model,
@@ -34,7 +35,7 @@ pub fn criterion_lines<'a>(
     keys.into_iter().filter_map(tell).collect()
 }
 
-/// The value with half the width of its 95 % interval or, where there is none, its standard error; `-` without a value.
+/// Formats the value with half the width of its 95 % interval or, without one, its standard error; `-` without a value.
 pub fn value(check: &Check) -> String {
     let Some(value) = check.value.map(number) else { return "-".to_owned() };
     match (check.interval, check.standard_error) {
@@ -44,7 +45,7 @@ pub fn value(check: &Check) -> String {
     }
 }
 
-/// The threshold with its sign and unit.
+/// Formats the threshold with its relation and unit.
 pub fn threshold(check: &Check) -> String {
     format!("{} {}", check.sign(), with_unit(check.threshold, &check.unit))
 }

@@ -1,23 +1,23 @@
-//! Two results side by side: what changed from one release of a model to the next, and whether the second may take the
-//! place of the first.
+//! Compares the results of two releases of a model and decides whether the second may replace the first.
 //!
-//! - Verdicts and checks in a file are claims. Both results are judged anew, and what follows from their measurements is
-//!   compared; a file that claims something else is not comparable.
-//! - Models are matched by name, or, where each file has one candidate, whatever their names. Checks are matched by
+//! - Verdicts and checks in a file are claims. Both results are judged again, and the verdicts and checks that follow
+//!   from the measurements are compared; a file with other claims is not comparable.
+//! - Models are matched by name or, if each file has one candidate, regardless of name. Checks are matched by
 //!   criterion, use and molecule.
-//! - A measurement changed when it differs by more than the 95 % uncertainty of the difference, the root of the sum of
+//! - A measurement changed if it differs by more than the 95 % uncertainty of the difference, the root of the sum of
 //!   the squares of both 95 % uncertainties: 1.96 standard errors, or the reach of the interval where that is wider,
-//!   as it is for few replicas. Where an uncertainty is not known on both sides, when it differs by more than 10 % of
-//!   the larger, and then the change is marked.
-//! - Values that both pass by a factor of 100 or more are not told apart: most of them are rounding. Every kind of record
-//!   that differs at all is listed beside, with its largest difference.
+//!   as it is for few replicas. If an uncertainty is unknown, it changed if it differs by more than 10 % of the larger
+//!   value, and the change is marked.
+//! - Values that both pass by a factor of 100 or more are considered equal, since most of their differences are
+//!   rounding. Every kind of record that differs at all is listed separately with its largest difference.
 //! - A *regression* is a verdict that got worse because something fails (APPROVED, RESTRICTED, REJECTED, in this order), a
-//!   check that passed and fails, for any use, or a measurement for `production` that got worse by more than a known
-//!   uncertainty. Of 40 measurements that did not change, one seems to get worse by chance.
-//! - Results are *not comparable* where the second lacks something of the first (a model, molecule, use, check, run or
-//!   other measurement), does not decide about something the first decided about, is INCOMPLETE or cut down, where one of
-//!   them is unfinished or has no candidate, and where the campaigns differ: name, seed, structures, looser thresholds.
-//!   A regression is reported as one even then. What the second alone has is listed, and is no obstacle.
+//!   check of any use that passed and now fails, or a measurement for `production` that got worse by more than a known
+//!   uncertainty. Of 40 unchanged measurements, one appears to get worse by chance.
+//! - Results are *not comparable* if the second lacks something that the first has (a model, molecule, use, check, run
+//!   or other measurement), leaves undecided what the first decided, is INCOMPLETE or covers only part of its campaign;
+//!   if either is unfinished or has no candidate; and if the campaigns differ in name, seed or structures, or the
+//!   second has looser thresholds. A regression is reported even then. Anything present only in the second is listed
+//!   and is no obstacle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,52 +42,53 @@ use records::Found;
 pub use render::{html, markdown, text};
 pub use speeds::SpeedChange;
 
-/// What changed between two results.
+/// Changes between two results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
-    /// What it comes to.
+    /// Outcome of the comparison.
     pub outcome: Outcome,
-    /// Why: every regression, then all that makes the two not comparable. Empty where nothing got worse.
+    /// Reasons: every regression, then every obstacle to the comparison. Empty if there is no regression and no
+    /// obstacle.
     pub reasons: Vec<String>,
-    /// The first of them.
+    /// The first results.
     pub before: Release,
-    /// The second.
+    /// The second results.
     pub after: Release,
-    /// Whether something got worse; the module says what counts.
+    /// Whether there is a regression, as defined in the module documentation.
     pub regression: bool,
-    /// Whether both measured the same, bit for bit, times aside ([`Results::reproducible`]).
+    /// Whether both have bit-identical measurements, except times ([`Results::reproducible`]).
     pub identical: bool,
-    /// Every kind of record that differs, whether or not a check shows it; empty where both are the same.
+    /// Every kind of record that differs, whether or not a check depends on it; empty if all are equal.
     pub differences: Vec<Difference>,
-    /// What else differs: thresholds, versions, machines. They are no changes of the model.
+    /// Other differences: thresholds, versions, machines. They are no changes of the model.
     pub conditions: Vec<Condition>,
-    /// The models that are in both.
+    /// Changes of the models that both results have.
     pub models: Vec<ModelChanges>,
-    /// Models of the first alone.
+    /// Models present only in the first.
     pub models_only_before: Vec<String>,
-    /// Models of the second alone.
+    /// Models present only in the second.
     pub models_only_after: Vec<String>,
 }
 
-/// What a comparison comes to.
+/// Outcome of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The second has all of the first, and nothing got worse.
+    /// The second has everything that the first has, without a regression.
     NoRegression,
-    /// Something got worse.
+    /// There is a regression.
     Regression,
-    /// Nothing is known to have got worse, but the second is no full answer to what the first answers.
+    /// No regression is known, but the second does not answer everything that the first answers.
     NotComparable,
 }
 
-/// Names of models of the first, with those of their counterparts in the second.
+/// Maps the models of the first results to their counterparts in the second.
 type Names<'a> = BTreeMap<&'a str, &'a str>;
 
-/// How many of a list are shown.
+/// Number of entries shown of a list.
 const LISTED: usize = 3;
 
-/// The first of a list, and how many more there are.
+/// Formats the first entries of a list and the number of the others.
 fn listed(all: &[String]) -> String {
     let first = all.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
     match all.len().saturating_sub(LISTED) {
@@ -96,16 +97,16 @@ fn listed(all: &[String]) -> String {
     }
 }
 
-/// Which results.
+/// Identity of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Release {
     /// Name of the campaign.
     pub campaign: String,
-    /// When it began, RFC 3339, UTC.
+    /// Start of the campaign, RFC 3339, UTC.
     pub started: String,
 }
 
-/// Better or worse.
+/// Direction of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -116,7 +117,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The word.
+    /// Returns the direction as a word.
     pub fn label(self) -> &'static str {
         match self {
             Direction::Better => "better",
@@ -124,7 +125,8 @@ impl Direction {
         }
     }
 
-    /// From one rank to another, the higher the better; `None` where they are equal or cannot be compared.
+    /// Returns the direction of a change of rank, where higher is better; `None` if the ranks are equal or
+    /// incomparable.
     fn from_to<T: PartialOrd + Copy>(before: T, after: T) -> Option<Self> {
         if after > before {
             Some(Direction::Better)
@@ -136,71 +138,71 @@ impl Direction {
     }
 }
 
-/// What changed about one model.
+/// Changes of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelChanges {
-    /// Its name in the first.
+    /// Its name in the first results.
     pub before: String,
-    /// Its name in the second.
+    /// Its name in the second results.
     pub after: String,
-    /// Whether the weights are the same; absent for closed forms.
+    /// Whether the weights are identical; absent for closed forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_weights: Option<bool>,
-    /// A verdict that changed.
+    /// Change of the verdict, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictChange>,
-    /// Checks that ended otherwise.
+    /// Checks whose status changed.
     pub flips: Vec<Flip>,
     /// Measurements that changed.
     pub measurements: Vec<MeasurementChange>,
-    /// Speeds of every molecule, batch and number of threads that both timed.
+    /// Speeds for every molecule, batch size and number of threads that both measured.
     pub speeds: Vec<SpeedChange>,
-    /// Why speeds cannot be compared.
+    /// Reason why speeds cannot be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speeds_not_comparable: Option<String>,
-    /// What was measured in the first alone.
+    /// Molecules, uses and checks of the first results only.
     pub only_before: OneSided,
-    /// What was measured in the second alone.
+    /// Molecules, uses and checks of the second results only.
     pub only_after: OneSided,
-    /// Measurements that were compared, each once whatever uses it serves.
+    /// Number of measurements compared, each counted once even if several uses depend on it.
     pub compared: usize,
-    /// Those of them whose uncertainty is known on both sides.
+    /// Number of these measurements with a known uncertainty in both results.
     pub compared_with_uncertainty: usize,
 }
 
-/// A verdict that changed.
+/// A change of verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerdictChange {
-    /// In the first.
+    /// Verdict in the first results.
     pub before: Verdict,
-    /// In the second.
+    /// Verdict in the second results.
     pub after: Verdict,
-    /// Better or worse.
+    /// Direction of the change.
     pub direction: Direction,
-    /// The reason of the second.
+    /// Reason of the second verdict.
     pub reason: String,
 }
 
-/// What one of two results has and the other has not.
+/// Molecules, uses and checks that only one of two results has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OneSided {
-    /// Molecules it was asked to run.
+    /// Molecules run with the model.
     pub molecules: Vec<String>,
-    /// Uses it was checked for.
+    /// Uses that the model was checked for.
     pub uses: Vec<String>,
-    /// Checks that were made, of the molecules and uses that both have.
+    /// Checks with a measurement, for the molecules and uses that both have.
     pub checks: Vec<CheckKey>,
 }
 
-/// Which check.
+/// Identity of a check.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CheckKey {
     /// Key of the criterion.
     pub id: String,
-    /// The use.
+    /// Name of the use.
     #[serde(rename = "use")]
     pub use_name: String,
-    /// The molecule.
+    /// Name of the molecule.
     pub molecule: String,
 }
 
@@ -217,14 +219,14 @@ impl fmt::Display for CheckKey {
 }
 
 impl OneSided {
-    /// Whether there is nothing of that kind.
+    /// Whether there are no such molecules, uses and checks.
     pub fn is_empty(&self) -> bool {
         self.molecules.is_empty() && self.uses.is_empty() && self.checks.is_empty()
     }
 }
 
 impl Changes {
-    /// Whether nothing that was measured differs; conditions may.
+    /// Whether all measurements are equal; conditions may differ.
     pub fn is_empty(&self) -> bool {
         self.models_only_before.is_empty()
             && self.models_only_after.is_empty()
@@ -233,7 +235,7 @@ impl Changes {
 }
 
 impl ModelChanges {
-    /// Whether nothing that was measured differs.
+    /// Whether all measurements of the model are equal.
     pub fn is_empty(&self) -> bool {
         self.verdict.is_none()
             && self.flips.is_empty()
@@ -243,7 +245,7 @@ impl ModelChanges {
             && self.only_after.is_empty()
     }
 
-    /// Whether something got worse that counts.
+    /// Whether any of the changes is a regression.
     pub fn is_regression(&self) -> bool {
         self.verdict.as_ref().is_some_and(VerdictChange::is_regression)
             || self.flips.iter().any(Flip::is_regression)
@@ -252,13 +254,13 @@ impl ModelChanges {
 }
 
 impl VerdictChange {
-    /// Whether it got worse because something fails: what is INCOMPLETE now is not known to be worse.
+    /// Whether the verdict got worse because something fails: INCOMPLETE is not known to be worse.
     pub fn is_regression(&self) -> bool {
         self.direction == Direction::Worse && self.after != Verdict::Incomplete
     }
 }
 
-/// What changed from `a` to `b`, each judged anew by `judge`, which fills in verdicts and checks from the measurements.
+/// Compares `a` and `b`, each judged again by `judge`, which derives verdicts and checks from the measurements.
 pub fn compare(a: &Results, b: &Results, judge: impl Fn(&mut Results)) -> Changes {
     let judged = |stored: &Results| {
         let mut results = stored.clone();
@@ -271,8 +273,7 @@ pub fn compare(a: &Results, b: &Results, judge: impl Fn(&mut Results)) -> Change
     compare_judged(&a, &b, contradictions)
 }
 
-/// What changed between results whose verdicts follow from their measurements. `not_comparable` is what is known so far
-/// to make them not comparable.
+/// Compares results that are judged already. `not_comparable` holds the obstacles to the comparison found so far.
 fn compare_judged(a: &Results, b: &Results, mut not_comparable: Vec<String>) -> Changes {
     let pairs = pairs(a, b);
     let names: Names<'_> = pairs.iter().map(|(x, y)| (x.name.as_str(), y.name.as_str())).collect();
@@ -313,7 +314,7 @@ fn compare_judged(a: &Results, b: &Results, mut not_comparable: Vec<String>) -> 
     changes
 }
 
-/// The models of `a` with theirs of `b`, in the order of `a`.
+/// Pairs the models of `a` with their counterparts in `b`, in the order of `a`.
 fn pairs<'a>(a: &'a Results, b: &'a Results) -> Vec<(&'a Model, &'a Model)> {
     let only = |results: &'a Results| {
         let mut candidates = results.models.iter().filter(|m| m.role == Role::Candidate);
@@ -360,7 +361,7 @@ fn compare_models(a: &Results, before: &Model, b: &Results, after: &Model) -> Mo
     }
 }
 
-/// What `model` has and `other` has not.
+/// Returns the molecules, uses and checks that `model` has and `other` lacks.
 fn one_sided(model: &Model, other: &Model) -> OneSided {
     let mut alone = OneSided::default();
     let theirs: BTreeSet<&String> = other.molecules.iter().collect();
@@ -381,7 +382,7 @@ fn one_sided(model: &Model, other: &Model) -> OneSided {
     alone
 }
 
-/// Whether the second check has no measurement any more. What is not finite has no value, and fails.
+/// Whether the second check lost its measurement. A non-finite measurement has no value, and fails.
 fn is_lost(before: &Check, after: &Check) -> bool {
     let ended = |check: &Check| {
         check.status != Status::NotApplicable && (check.value.is_some() || check.status == Status::Fail)
@@ -390,14 +391,14 @@ fn is_lost(before: &Check, after: &Check) -> bool {
     !ended(after) && (ended(before) || !was_skipped && after.status == Status::Skipped)
 }
 
-/// What a check asks, and of what: checks that have it in common are compared.
+/// Criterion, use, molecule, unit and direction of a check: checks that agree in these are compared.
 type Question<'a> = (&'a str, &'a str, &'a str, &'a str, bool);
 
 fn question(check: &Check) -> Question<'_> {
     (&check.id, &check.use_name, &check.molecule, &check.unit, check.at_least)
 }
 
-/// The higher the better.
+/// Ranks a verdict: higher is better.
 fn rank_of_verdict(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Rejected => 0,
@@ -407,11 +408,11 @@ fn rank_of_verdict(verdict: Verdict) -> u8 {
     }
 }
 
-/// The higher the better: the reverse of which check speaks for several.
+/// Ranks a status: higher is better, the reverse of the order that selects a representative check.
 fn rank_of_status(status: Status) -> u8 {
     match status {
         Status::Fail => 0,
-        // Neither is a measurement.
+        // Neither has a measurement.
         Status::Skipped | Status::NotApplicable => 1,
         Status::Undecided => 2,
         Status::Pass => 3,

@@ -1,4 +1,4 @@
-//! Headings, sentences and tables, once for all formats: plain text, Markdown and HTML show the same words.
+//! Headings, sentences and tables, shared by all formats: plain text, Markdown and HTML have the same wording.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use md_results::{Status, Verdict};
@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use crate::ReportError;
 
-/// Columns of the plain text.
+/// Number of columns of the plain text.
 const WIDTH: u16 = 140;
 
-/// A text with a title.
+/// A document with a title.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Document {
-    /// Its first heading.
+    /// Title of the document.
     pub(crate) title: String,
-    /// What follows.
+    /// Contents below the title.
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -24,26 +24,26 @@ pub(crate) struct Document {
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Block {
-    /// Begins a part.
+    /// Heading of a section.
     Heading { text: String },
-    /// Begins a part of a part.
+    /// Heading of a subsection.
     Subheading { text: String },
-    /// Sentences.
+    /// A paragraph.
     Paragraph { text: Words },
-    /// Sentences, one below the other.
+    /// A list of sentences.
     List { items: Vec<Words> },
-    /// Rows as long as the header.
+    /// A table whose rows are as long as the header.
     Rows { header: Vec<String>, rows: Vec<Vec<Words>> },
 }
 
-/// Words, and whether they are good news.
+/// Text with a tone.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Words {
     pub(crate) text: String,
     pub(crate) tone: Tone,
 }
 
-/// How words are coloured, where a format has colours.
+/// Colour of a text, in formats with colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Tone {
@@ -89,27 +89,27 @@ impl From<Verdict> for Words {
 }
 
 impl Document {
-    /// Nothing but a title.
+    /// Creates an empty document with a title.
     pub(crate) fn new(title: impl Into<String>) -> Self {
         Document { title: title.into(), blocks: Vec::new() }
     }
 
-    /// Begins a part.
+    /// Starts a section.
     pub(crate) fn heading(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Heading { text: text.into() });
     }
 
-    /// Begins a part of a part.
+    /// Starts a subsection.
     pub(crate) fn subheading(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Subheading { text: text.into() });
     }
 
-    /// Sentences.
+    /// Appends a paragraph.
     pub(crate) fn paragraph(&mut self, text: impl Into<Words>) {
         self.blocks.push(Block::Paragraph { text: text.into() });
     }
 
-    /// Sentences, one below the other; nothing when there are none.
+    /// Appends a list, unless it is empty.
     pub(crate) fn list(&mut self, items: impl IntoIterator<Item = impl Into<Words>>) {
         let items: Vec<Words> = items.into_iter().map(Into::into).collect();
         if !items.is_empty() {
@@ -117,7 +117,7 @@ impl Document {
         }
     }
 
-    /// A table; nothing when it has no rows.
+    /// Appends a table, unless it has no rows.
     pub(crate) fn table<const N: usize>(
         &mut self,
         header: [&str; N],
@@ -129,7 +129,7 @@ impl Document {
         }
     }
 
-    /// For a terminal, without colours.
+    /// Renders the document for a terminal, without colours.
     pub(crate) fn text(&self) -> String {
         let mut parts = vec![self.title.clone()];
         for block in &self.blocks {
@@ -154,12 +154,12 @@ impl Document {
         parts.join("\n") + "\n"
     }
 
-    /// Markdown as GitHub reads it.
+    /// Renders the document as GitHub-flavoured Markdown.
     pub(crate) fn markdown(&self) -> Result<String, ReportError> {
         self.render("report.md", include_str!("document/report.md.jinja"))
     }
 
-    /// A page that needs nothing else.
+    /// Renders the document as a self-contained page.
     pub(crate) fn html(&self) -> Result<String, ReportError> {
         self.render("report.html", include_str!("document/report.html.jinja"))
     }
@@ -173,7 +173,7 @@ impl Document {
     }
 }
 
-/// The table of a block, with columns that line up; nothing for what is no table.
+/// Renders a table with aligned columns; empty for other blocks.
 fn markdown_table(block: &Block) -> String {
     let Block::Rows { header, rows } = block else { return String::new() };
     let mut table = Table::new();
@@ -189,7 +189,8 @@ fn markdown_table(block: &Block) -> String {
     table.to_string()
 }
 
-/// Text that Markdown shows as it is, on one line. What has no meaning in its place, such as the sign in `<= 1`, stays.
+/// Escapes text for one line of Markdown. Characters without a meaning in their place, such as the sign in `<= 1`,
+/// stay.
 fn escape_markdown(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut escaped = String::with_capacity(line.len());

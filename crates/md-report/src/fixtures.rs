@@ -3,7 +3,7 @@
 use md_results::{Model, Results, Run};
 use serde_json::{Value, json};
 
-/// A candidate with these checks, approved.
+/// Creates an approved candidate with the given checks.
 pub(crate) fn model(name: &str, checks: Value) -> Model {
     let mut model = json!({
         "name": name, "role": "candidate", "architecture": "painn", "precision": "f32", "device": "cpu",
@@ -16,7 +16,7 @@ pub(crate) fn model(name: &str, checks: Value) -> Model {
     serde_json::from_value(model).unwrap()
 }
 
-/// A check for production on water.
+/// Creates a check for production on water.
 pub(crate) fn check(id: &str, status: &str, value: Option<f64>, threshold: f64) -> Value {
     json!({
         "id": id, "use": "production", "status": status, "value": value, "threshold": threshold, "unit": "eV",
@@ -24,7 +24,7 @@ pub(crate) fn check(id: &str, status: &str, value: Option<f64>, threshold: f64) 
     })
 }
 
-/// A campaign of these models.
+/// Creates the results of a campaign with the given models.
 pub(crate) fn results(models: Vec<Model>) -> Results {
     let mut results: Results = serde_json::from_value(json!({
         "schema_version": 1,
@@ -44,7 +44,7 @@ pub(crate) fn results(models: Vec<Model>) -> Results {
     results
 }
 
-/// A run of a model on water at 300 K that ended so.
+/// Creates a run of a model on water at 300 K with the given outcome.
 pub(crate) fn run(model: &str, replica: u32, fate: &str, reason: Option<&str>) -> Run {
     serde_json::from_value(json!({
         "id": format!("{model}/water/{replica}"), "model": model, "molecule": "water", "ensemble": "nve",
@@ -54,7 +54,7 @@ pub(crate) fn run(model: &str, replica: u32, fate: &str, reason: Option<&str>) -
     .unwrap()
 }
 
-/// The speed of a model on a molecule of three atoms.
+/// Creates the speed of a model on a molecule of three atoms.
 pub(crate) fn speed(model: &str, molecule: &str, ms: f64) -> md_results::Speed {
     serde_json::from_value(json!({
         "model": model, "molecule": molecule, "atoms": 3, "batch": 1, "device": "cpu", "threads": 1,

@@ -1,8 +1,8 @@
-//! `report.html`: a campaign in one file that needs nothing else, not even a network.
+//! `report.html`: a campaign in one self-contained file that needs no network.
 //!
-//! Tables are written here, by templates. Curves are embedded as JSON in the form that [Plotly] draws, each in a
-//! `<script>` of its own, and drawn when the section around it is opened: hundreds of them cost nothing until then.
-//! What was not measured is named, with the reason, in the place where it would be.
+//! Templates write the tables. Curves are embedded as JSON in the format of [Plotly], each in its own `<script>`, and
+//! are drawn when the enclosing section is opened, so that hundreds of them do not slow down the page. A missing
+//! measurement is named, with the reason, in its place.
 //!
 //! [Plotly]: https://plotly.com/javascript/
 
@@ -39,8 +39,8 @@ const SCRIPTS: [&str; 4] = [
 ];
 const PLOTLY: &str = include_str!("../assets/vendor/plotly-basic-4.1.1.min.js");
 
-/// The report of `results`, as HTML. `definitions` explains the criteria; their order is that of the tables.
-/// `frames` are shown moving; without any, the report says so.
+/// Returns the report of `results` as HTML. `definitions` explains the criteria and sets the order of the tables.
+/// `frames` are animated; without frames the report says so.
 ///
 /// # Errors
 /// [`ReportError::Template`] and [`ReportError::Data`], which no results should cause.
@@ -97,12 +97,12 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     Ok(environment)
 }
 
-/// JSON for a `<script>`: in JSON a `<` stands in strings alone, where it may be written as an escape.
+/// Serialises JSON for a `<script>`: `<` occurs only in strings, where it may be escaped.
 fn embedded(value: &impl Serialize) -> Result<Value, serde_json::Error> {
     Ok(Value::from_safe_string(serde_json::to_string(value)?.replace('<', "\\u003c")))
 }
 
-/// The last part of a path, which names it for people.
+/// Returns the last component of a path, used as a short name.
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

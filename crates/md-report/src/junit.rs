@@ -1,4 +1,4 @@
-//! Checks as test cases, for CI.
+//! Exports checks as test cases for CI.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::ReportError;
 use crate::checks::{place, threshold, value};
 use crate::words::unfinished;
 
-/// JUnit XML: a suite for every model and use, a case for every check, named by key and molecule; before them one for
-/// each model's verdict, which fails where it is not the one expected (so does a model of which nothing was measured),
-/// and first of all one that fails where the campaign is unfinished.
+/// Returns JUnit XML with a suite for every model and use, and a case for every check, named by key and molecule. They
+/// are preceded by a case for each model's verdict, which fails if it is not the expected one (or nothing was
+/// measured), and by a case that fails if the campaign is unfinished.
 ///
 /// An undecided check is a failure of type `undecided`, since it is no pass; a skipped one is skipped, with the reason.
-/// Cases take no time: what took time is the campaign, whose length is in the reports of the campaign itself.
+/// Cases have no duration: the reports of the campaign contain its duration.
 ///
 /// # Errors
 /// [`ReportError::Junit`].
@@ -55,7 +55,7 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, Re
     Ok(report.to_string()?)
 }
 
-/// A case that is no check; `failure` has its type and message.
+/// Creates a case other than a check; `failure` has its type and message.
 fn plain(name: &str, class: &str, failure: Option<(&str, &str)>) -> TestCase {
     let status = match failure {
         Some((kind, message)) => {

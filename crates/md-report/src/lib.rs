@@ -1,4 +1,4 @@
-//! Results for people, from the records alone. Not in this crate: how results were made, and what decides a verdict.
+//! Reports of results, derived from the records alone. This crate does not make results and does not decide verdicts.
 
 mod checks;
 pub mod compare;

@@ -1,4 +1,4 @@
-//! A report for a pull request or an issue.
+//! Report for a pull request or an issue.
 
 use md_results::{Definition, FailureMode, Model, Results, Role, Status, Verdict, first_use, number, title};
 
@@ -8,9 +8,9 @@ use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
 use crate::words::{envelope, error_against_time, failure, skipped, unfinished, use_lines};
 
-/// `report.md`: verdicts with reasons, the models side by side, every criterion by its worst check, what is wrong and
-/// what would fix it, what could not be measured, and what it all ran on. GitHub-flavoured Markdown whose tables line
-/// up as plain text.
+/// Returns `report.md`: verdicts with reasons, a comparison of the models, every criterion with its worst check,
+/// defects with suggested fixes, missing measurements, and the machine. It is GitHub-flavoured Markdown whose tables
+/// are aligned as plain text.
 ///
 /// # Errors
 /// [`ReportError::Template`], which no records should cause.
@@ -42,7 +42,7 @@ fn verdicts(report: &mut Document, results: &Results) {
     report.list(uses);
 }
 
-/// What is decided about a model, and why.
+/// Describes the verdict on a model and its reason.
 fn verdict(model: &Model) -> String {
     let Some(verdict) = model.verdict else {
         return format!("control potential '{}': {}", model.name, model.summary);
@@ -54,7 +54,7 @@ fn verdict(model: &Model) -> String {
     format!("{}: {}{expected}: {}", model.name, verdict.label(), model.summary)
 }
 
-/// Size, speed and memory beside the verdict.
+/// Appends size, speed, memory and verdict of the models.
 fn models_side_by_side(report: &mut Document, results: &Results) {
     let Some(first) = candidates(results).next() else { return };
     report.heading("Models");
@@ -129,7 +129,7 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
     report.list(model.failure_modes.iter().map(mode));
     let evaluations = results.evaluations.iter().filter(|e| e.model == model.name);
     let mut lines: Vec<String> = evaluations.filter_map(error_against_time).collect();
-    // All molecules together, then each.
+    // All molecules together, then each of them.
     let survival = || results.survival.iter().filter(|s| s.model == model.name);
     lines.extend(survival().filter(|s| s.molecule.is_none()).map(|s| s.statement.clone()));
     lines.extend(
@@ -266,7 +266,7 @@ mod tests {
             "| commit | abc123 |",
             "Checks of all models and uses: 1 PASS, 1 FAIL, 0 UNDECIDED, 1 SKIPPED.",
         ] {
-            // Columns are padded.
+            // The columns are padded.
             let found = text.lines().any(|l| l.split_whitespace().eq(line.split_whitespace()));
             assert!(found, "{line} is not in\n{text}");
         }

@@ -8,22 +8,22 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Width and height, pixels, and the width without the legend.
+/// Width and height, pixels; the width excludes the legend.
 const SIZE: (u32, u32) = (900, 500);
 const PLOT_WIDTH: u32 = 660;
 
-/// Height of a line of the legend, pixels.
+/// Line height of the legend, pixels.
 const LINE: i32 = 20;
 
-/// Where a line of the legend is anchored.
+/// Anchor of the text of the legend.
 const LEFT: Pos = Pos { h_pos: HPos::Left, v_pos: VPos::Center };
 
-/// A picture.
+/// A plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
-    /// Name of its file.
+    /// File name.
     pub name: &'static str,
-    /// The file.
+    /// Contents of the file.
     pub svg: String,
 }
 
@@ -35,13 +35,13 @@ pub struct PlotError {
     message: String,
 }
 
-/// Points of one name, by x.
+/// Points (x, y) by series name.
 type Series = BTreeMap<String, Vec<(f64, f64)>>;
 
-/// Time against size, speed of the models, memory, and throughput of batches. A plot without points is left out.
+/// Plots time against size, speed of the models, memory, and throughput of batches. A plot without points is left out.
 ///
 /// # Errors
-/// What the plotting library finds wrong with numbers.
+/// The plotting library rejects the numbers.
 pub fn performance(performance: &Performance) -> Result<Vec<Plot>, PlotError> {
     let rows = &performance.speed;
     let paths = by_name(rows, |s| s.path.clone()).len();
@@ -80,7 +80,7 @@ pub fn performance(performance: &Performance) -> Result<Vec<Plot>, PlotError> {
     Ok(plots.into_iter().flatten().collect())
 }
 
-/// Every name once, in the order of the rows.
+/// Returns the distinct names in the order of the rows.
 fn by_name(rows: &[Speed], name: impl Fn(&Speed) -> String) -> Vec<String> {
     let mut names = Vec::new();
     for name in rows.iter().map(name) {
@@ -91,7 +91,7 @@ fn by_name(rows: &[Speed], name: impl Fn(&Speed) -> String) -> Vec<String> {
     names
 }
 
-/// Lines over a logarithmic axis of numbers.
+/// Plots lines over a logarithmic axis.
 fn over_numbers(
     name: &'static str,
     title: &str,
@@ -103,7 +103,7 @@ fn over_numbers(
     finish(name, svg)
 }
 
-/// Points over names.
+/// Plots points over names.
 fn over_names(
     name: &'static str,
     title: &str,
@@ -126,7 +126,7 @@ fn finish(name: &'static str, svg: Result<String, String>) -> Result<Option<Plot
     svg.map(|svg| Some(Plot { name, svg })).map_err(|message| PlotError { name, message })
 }
 
-/// What the points span, with a margin by a factor; `None` without points that a logarithm can show.
+/// Returns the ranges of the points with a margin by a factor; `None` without points on a logarithmic axis.
 fn ranges(series: &Series) -> Option<[Range<f64>; 2]> {
     let all = || series.values().flatten();
     let range = |of: fn(&(f64, f64)) -> f64| {
@@ -135,7 +135,7 @@ fn ranges(series: &Series) -> Option<[Range<f64>; 2]> {
         low / 1.5..high * 1.5
     };
     let [x, y] = [range(|p| p.0), range(|p| p.1)];
-    // Without points the range is empty, and its start infinite.
+    // Without points the range is empty and its start infinite.
     (y.start > 0.0 && y.start < y.end && y.end.is_finite()).then_some([x, y])
 }
 
@@ -218,7 +218,7 @@ mod tests {
             vec![row("a", 3, 1, 0.04), row("a", 13, 1, 0.2), row("b", 3, 1, 0.02), row("a", 3, 64, 0.8)];
         let plots = performance(&Performance { machine: Vec::new(), speed }).unwrap();
         let marks: Vec<_> = plots.iter().map(|p| (p.name, p.svg.matches("<circle").count())).collect();
-        // One more for each series in the legend.
+        // The legend has one more for each series.
         let expected = [
             ("time_against_size.svg", 3 + 2),
             ("speed_against_model.svg", 3 + 2),

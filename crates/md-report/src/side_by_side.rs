@@ -1,25 +1,25 @@
-//! The models of a campaign beside each other.
+//! Comparison of the models of a campaign.
 
 use md_results::{Model, Results, Role, Speed};
 
-/// Size and speed of a candidate. What was not measured is absent.
+/// Size and speed of a candidate. Values that were not measured are absent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SideBySide<'a> {
     pub(crate) model: &'a Model,
-    /// Parameters of the first candidate over its own.
+    /// Number of parameters of the first candidate divided by that of this one.
     pub(crate) compression: Option<f64>,
-    /// Its speed on the molecule of [`timed_on`].
+    /// Speed on the molecule of [`timed_on`].
     pub(crate) speed: Option<&'a Speed>,
 }
 
-/// The largest molecule that a candidate was timed on, and its atoms.
+/// Returns the largest molecule that a candidate was timed on, and its number of atoms.
 pub(crate) fn timed_on(results: &Results) -> Option<(&str, usize)> {
     let of_candidate = |s: &&Speed| candidates(results).any(|m| m.name == s.model);
     let timed = results.speed.iter().filter(of_candidate);
     timed.max_by_key(|s| s.atoms).map(|s| (s.molecule.as_str(), s.atoms))
 }
 
-/// A row for each candidate.
+/// Returns a row for each candidate.
 pub(crate) fn side_by_side(results: &Results) -> impl Iterator<Item = SideBySide<'_>> {
     let molecule = timed_on(results);
     let first = candidates(results).next().and_then(|m| m.parameters);
@@ -30,12 +30,12 @@ pub(crate) fn side_by_side(results: &Results) -> impl Iterator<Item = SideBySide
     })
 }
 
-/// The models that are judged.
+/// Returns the models that are judged.
 pub(crate) fn candidates(results: &Results) -> impl Iterator<Item = &Model> {
     results.models.iter().filter(|m| m.role == Role::Candidate)
 }
 
-/// The measurement of the fewest systems by the fewest threads.
+/// Returns the measurement with the fewest systems and threads.
 pub(crate) fn speed<'a>(results: &'a Results, model: &str, molecule: &str) -> Option<&'a Speed> {
     let of_pair = results.speed.iter().filter(|s| s.model == model && s.molecule == molecule);
     of_pair.min_by_key(|s| (s.batch, s.threads))

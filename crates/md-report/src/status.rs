@@ -1,4 +1,4 @@
-//! How far a campaign is, what it has found so far, and what is in its way.
+//! Progress of a campaign, its findings so far, and obstacles to a verdict.
 
 use std::time::Duration;
 
@@ -16,51 +16,51 @@ mod tests;
 pub use obstacles::{Blocker, BlockerKind};
 pub use render::{standup, text};
 
-/// The criteria whose numbers are shown side by side: drift, force error, time of a step.
+/// Criteria that are compared between models: drift, force error, time of a step.
 const METRICS: [&str; 3] =
     ["energy_drift_meV_per_atom_per_ps", "force_rmse_ev_per_angstrom", "inference_ms_per_step"];
 
-/// The state of a campaign.
+/// Status of a campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CampaignStatus {
-    /// Its name; absent where nothing was run.
+    /// Name of the campaign; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
-    /// What it does.
+    /// State of the campaign.
     pub state: State,
-    /// When it began, RFC 3339, UTC.
+    /// Start of the campaign, RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
-    /// From its begin to now, or to its end, s.
+    /// Time from the start until now or the end, s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_s: Option<f64>,
-    /// Since its files were last written, s.
+    /// Time since the files were last written, s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_s: Option<f64>,
-    /// Its models, in the order of the plan.
+    /// Status of the models, in the order of the plan.
     pub models: Vec<ModelStatus>,
-    /// What is in the way of a verdict, or speaks against one.
+    /// Obstacles to a verdict, or findings against one.
     pub blockers: Vec<Blocker>,
-    /// What is to be done.
+    /// Recommended actions.
     pub next: Vec<String>,
 }
 
-/// What a campaign does.
+/// State of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// There is none.
+    /// There is no campaign.
     Absent,
-    /// Its process is alive.
+    /// The process is alive.
     Running,
-    /// It came to its end.
+    /// The campaign is finished.
     Finished,
-    /// Its process is not alive, and it did not come to its end.
+    /// The process is not alive, and the campaign is unfinished.
     Stopped,
 }
 
 impl State {
-    /// The word.
+    /// Returns the state as a word.
     pub fn label(self) -> &'static str {
         match self {
             State::Absent => "not begun",
@@ -71,82 +71,82 @@ impl State {
     }
 }
 
-/// The state of one model.
+/// Status of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelStatus {
-    /// Its name.
+    /// Name of the model.
     pub name: String,
-    /// What is done with it; [`State::Absent`] before it begins.
+    /// State of the model; [`State::Absent`] before it starts.
     pub state: State,
-    /// Its verdict, once it has one.
+    /// Verdict, once there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// The reason of that, or what a control says.
+    /// Reason for the verdict, or the result of a control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// Its stages, as far as they have begun.
+    /// Stages that have started.
     pub stages: Vec<StageStatus>,
-    /// Every criterion of its first use.
+    /// Criteria of its first use.
     pub criteria: Vec<CriterionStatus>,
-    /// Drift, force error and time of a step; those that were measured.
+    /// Drift, force error and time of a step, if measured.
     pub metrics: Vec<Metric>,
 }
 
-/// One stage of a model.
+/// Status of one stage of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageStatus {
-    /// The stage.
+    /// Progress of the stage.
     #[serde(flatten)]
     pub stage: StageProgress,
-    /// Part that is done, 0 to 1; absent where the whole is not known.
+    /// Finished fraction, 0 to 1; absent where the total is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
-    /// Seconds left at the speed so far; absent where nobody knows and where nobody works on it.
+    /// Estimated remaining time, s; absent where it is unknown or the stage is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_s: Option<f64>,
 }
 
-/// One criterion of a model: pending until it is measured.
+/// Status of one criterion of a model: pending until it is measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CriterionStatus {
     /// Key of the criterion.
     pub key: String,
-    /// A few words.
+    /// Short title.
     pub title: String,
-    /// What is asked; absent as long as no results say so.
+    /// Threshold; absent until the results contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The worst value with its uncertainty; absent as long as it is pending.
+    /// Worst value with its uncertainty; absent while pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The outcome; absent as long as it is pending.
+    /// Outcome; absent while pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<md_results::Status>,
-    /// Where it was measured, or why it was not.
+    /// Where the value was measured, or why it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
 }
 
-/// One number of a model: the worst of its molecules.
+/// One value of a model: the worst over its molecules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// Key of the criterion.
     pub key: String,
-    /// A few words.
+    /// Short title.
     pub title: String,
-    /// In `unit`.
+    /// Value in `unit`.
     pub value: f64,
-    /// The value with its uncertainty.
+    /// Formatted value with its uncertainty.
     pub words: String,
     /// Unit.
     pub unit: String,
-    /// The molecule it is worst on.
+    /// Molecule with the worst value.
     pub molecule: String,
 }
 
-/// The state of the campaign that wrote `progress` and `results`, at the time `now` (RFC 3339); `alive` says whether
-/// its process is. Results of another campaign, by their name or because they ended before this one began, are left
-/// aside, and reported.
+/// Returns the status of the campaign that wrote `progress` and `results`, at the time `now` (RFC 3339); `alive` states
+/// whether its process is alive. Results of another campaign (by name, or because they ended before this one started)
+/// are ignored and reported.
 pub fn status(
     progress: Option<&CampaignProgress>,
     results: Option<&Results>,
@@ -195,13 +195,13 @@ pub fn status(
     }
 }
 
-/// When results are known to be of: their end, or the begin of a campaign that has none.
+/// Returns the latest known time of results: the end of the campaign, or its start if it has no end.
 fn last_seen(results: &Results) -> &str {
     let campaign = &results.campaign;
     if campaign.is_finished() { &campaign.finished } else { &campaign.started }
 }
 
-/// The models of the plan, then those that only the results know.
+/// Returns the models of the plan, followed by those that only the results contain.
 fn names(progress: Option<&CampaignProgress>, results: Option<&Results>) -> Vec<String> {
     let mut names: Vec<String> = progress.iter().flat_map(|p| &p.models).map(|m| m.name.clone()).collect();
     for model in results.iter().flat_map(|r| &r.models) {
@@ -212,13 +212,13 @@ fn names(progress: Option<&CampaignProgress>, results: Option<&Results>) -> Vec<
     names
 }
 
-/// `None` where one of the two is no RFC 3339, or the second is the earlier.
+/// Returns the time between two dates; `None` if either is not RFC 3339 or the second is earlier.
 fn seconds_between(earlier: &str, later: &str) -> Option<f64> {
     let [earlier, later] = [earlier, later].map(humantime::parse_rfc3339_weak);
     later.ok()?.duration_since(earlier.ok()?).ok().as_ref().map(Duration::as_secs_f64)
 }
 
-/// Not where one of the two is no RFC 3339.
+/// Whether `a` is before `b`; false if either is not RFC 3339.
 fn is_before(a: &str, b: &str) -> bool {
     let [a, b] = [a, b].map(humantime::parse_rfc3339_weak);
     matches!((a, b), (Ok(a), Ok(b)) if a < b)
@@ -270,13 +270,13 @@ fn measured_criteria(model: &Model, definitions: &[Definition]) -> Vec<Criterion
     lines.iter().map(criterion).collect()
 }
 
-/// What production will ask: all that is defined as long as nothing says what the campaign asks.
+/// Returns the pending criteria of production: all that are defined if the results contain no thresholds.
 fn pending_criteria(results: Option<&Results>, definitions: &[Definition]) -> Vec<CriterionStatus> {
     let asked = results.and_then(|r| r.criteria.iter().find(|s| s.name == PRODUCTION));
     let target = |definition: &Definition| {
         let mut checks = results?.models.iter().flat_map(|m| &m.checks);
         let of_another = checks.find(|c| c.id == definition.key && c.use_name == PRODUCTION).map(threshold);
-        // The side of the threshold is known to checks alone.
+        // Only checks contain the side of the threshold.
         of_another.or_else(|| Some(with_unit(asked?.thresholds.get(definition.key)?.value, definition.unit)))
     };
     let is_asked = |d: &&Definition| asked.is_none_or(|set| set.thresholds.contains_key(d.key));

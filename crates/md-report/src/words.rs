@@ -1,4 +1,4 @@
-//! Numbers and findings as people write them: the same in every format.
+//! Formatting of numbers and findings, identical in all output formats.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use md_results::{
     Check, Evaluation, Failure, Model, PRODUCTION, Results, Role, Stage, Status, number, worst,
 };
 
-/// A time in whole seconds, as `1h 5m 3s`; `unknown` for what is no time.
+/// Formats a time in whole seconds, as `1h 5m 3s`; `unknown` if it is not a valid time.
 pub fn duration(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds.round()) {
         Ok(duration) => humantime::format_duration(duration).to_string(),
@@ -14,7 +14,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// What a stage measures.
+/// Describes the measurement of a stage.
 pub fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Load => "checkpoint",
@@ -30,13 +30,13 @@ pub fn stage(stage: Stage) -> &'static str {
     }
 }
 
-/// A stage that failed, and why.
+/// Describes a failed stage and its reason.
 pub fn failure(failure: &Failure) -> String {
     let molecule = failure.molecule.as_deref().map_or(String::new(), |m| format!(" on {m}"));
     format!("{}: {}{molecule}: {}", failure.model, stage(failure.stage), failure.reason)
 }
 
-/// That a campaign is unfinished, and what was not measured, or that it is a shard of one; `None` at its end.
+/// Describes an unfinished campaign and its missing measurements, or a shard; `None` for a finished campaign.
 pub fn unfinished(results: &Results) -> Option<String> {
     if results.campaign.is_whole() {
         return None;
@@ -57,7 +57,7 @@ pub fn unfinished(results: &Results) -> Option<String> {
     ))
 }
 
-/// Conditions under which a model was run to the end; `None` without any.
+/// Describes the conditions covered by finished runs; `None` if there are none.
 pub fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;
     let [fewest, most] = envelope.atoms?;
@@ -73,7 +73,7 @@ pub fn envelope(model: &Model) -> Option<String> {
     Some(format!("seen to run: {}", parts.join("; ")))
 }
 
-/// Force error along the model's own runs; `None` where it was not measured.
+/// Describes the force error along the model's own runs; `None` if it was not measured.
 pub fn error_against_time(evaluation: &Evaluation) -> Option<String> {
     evaluation.by_time.first()?;
     let mut kelvins: Vec<f64> = evaluation.by_time.iter().map(|b| b.temperature_k).collect();
@@ -92,7 +92,7 @@ pub fn error_against_time(evaluation: &Evaluation) -> Option<String> {
     Some(format!("force RMSE (eV/Å) along its own runs of {molecule}: {}", rows.join("; ")))
 }
 
-/// A line for every further use of the campaign and every candidate.
+/// Returns a line for every further use of the campaign and every candidate.
 pub fn use_lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     for set in results.criteria.iter().filter(|s| s.name != PRODUCTION) {
@@ -109,7 +109,7 @@ pub fn use_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// Every reason for which checks of a use were skipped or are not applicable, with the titles of their criteria.
+/// Returns the reasons why checks of a use were skipped or are not applicable, with the titles of their criteria.
 pub fn skipped<'a>(
     checks: impl Iterator<Item = &'a Check>,
     title: impl Fn(&'a str) -> &'a str,

@@ -1,4 +1,4 @@
-//! The report in a browser: scripts run without an error, plots have data, tables sort and filter.
+//! Tests the report in a browser: scripts run without errors, plots have data, tables can be sorted and filtered.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
@@ -11,7 +11,7 @@ use fixture::{DEFINITIONS, ODD};
 use md_report::html;
 use serde_json::{Value, json};
 
-/// Before any script of the page: what goes wrong is kept.
+/// Script that records errors, inserted before any script of the page.
 const WATCH: &str = "<script>window.seenErrors = [];
 window.addEventListener('error', (e) => seenErrors.push(String(e.message)));
 window.addEventListener('unhandledrejection', (e) => seenErrors.push(String(e.reason)));
@@ -24,7 +24,7 @@ fn chromium() -> Option<PathBuf> {
     std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|p| p.is_file())
 }
 
-/// What the script of the test saw in the page at `path`.
+/// Returns what the test script observed in the page at `path`.
 fn seen(chromium: &Path, folder: &Path, page: &str) -> Value {
     let path = folder.join("report.html");
     let script = include_str!("browser.js");
@@ -63,7 +63,7 @@ fn a_reader_can_use_the_report() {
     assert_eq!(seen["empty"], json!([]), "plots without data");
     let drawn: Vec<&str> = seen["drawn"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let times = |title: &str| drawn.iter().filter(|t| **t == title).count();
-    // Of two models on water alone, or on two molecules, or what only one of them has.
+    // Two models on water only, or on two molecules, or data that only one of them has.
     for (title, n) in [
         ("water", 1),
         ("methane", 1),

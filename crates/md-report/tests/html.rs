@@ -1,4 +1,4 @@
-//! What stands in `report.html`, and that it comes from the records.
+//! Tests the contents of `report.html` and that they come from the records.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -12,7 +12,7 @@ fn page(results: &Results) -> String {
     html(results, &DEFINITIONS, &fixture::moving()).unwrap()
 }
 
-/// The page without styles, scripts and their data.
+/// Returns the page without styles, scripts and their data.
 fn text(results: &Results) -> String {
     let page = page(results);
     page[page.find("<body>").unwrap()..page.find("<script").unwrap()].to_owned()

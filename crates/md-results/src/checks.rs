@@ -1,29 +1,29 @@
-//! Which check speaks for several, and what a criterion is for people.
+//! Summarises the checks of a criterion and describes criteria for readers.
 
 use crate::{Check, Model, Role, Status};
 
-/// The use that decides about APPROVED.
+/// Name of the use that decides whether a model is APPROVED.
 pub const PRODUCTION: &str = "production";
 
-/// What a control is held to.
+/// Name of the set of thresholds that a control must meet.
 pub const ENGINE: &str = "engine";
 
-/// What a criterion is, for people.
+/// Human-readable description of a criterion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
     /// `id` of its checks.
     pub key: &'static str,
-    /// A few words.
+    /// Short title.
     pub title: &'static str,
-    /// What is measured, and how: a sentence with the formula.
+    /// Definition of the measured quantity: a sentence with the formula.
     pub definition: &'static str,
     /// Unit of value and threshold.
     pub unit: &'static str,
-    /// Why the default threshold is what it is.
+    /// Justification of the default threshold.
     pub source: &'static str,
 }
 
-/// The use that a model is told of first: production, or the engine's for a control.
+/// Returns the use that is reported first for a model: `production`, or `engine` for a control.
 pub fn first_use(model: &Model) -> &'static str {
     match model.role {
         Role::Candidate => PRODUCTION,
@@ -31,23 +31,24 @@ pub fn first_use(model: &Model) -> &'static str {
     }
 }
 
-/// The worst of some checks: a failure beats a skip beats an undecided check beats a pass beats what is not applicable.
-/// Skipped if there are none.
+/// Returns the worst status of some checks, in the order fail, skipped, undecided, pass, not applicable. Without any
+/// checks it is skipped.
 pub fn worst<'a>(checks: impl Iterator<Item = &'a Check>) -> Status {
     checks.map(|c| c.status).max().unwrap_or(Status::Skipped)
 }
 
-/// The check to show for a group of checks of one criterion: the worst, and among failures the one furthest off.
+/// Returns the check that represents a group of checks: the one with the worst status and, among failures, the one
+/// furthest beyond its threshold.
 pub fn most_telling<'a>(checks: impl Iterator<Item = &'a Check>) -> Option<&'a Check> {
     checks.max_by(|a, b| a.status.cmp(&b.status).then_with(|| excess(a).total_cmp(&excess(b))))
 }
 
-/// Title of the criterion `key`; the key itself where no definition is known.
+/// Returns the title of the criterion `key`, or the key itself if no definition is known.
 pub fn title<'a>(definitions: &'a [Definition], key: &'a str) -> &'a str {
     definitions.iter().find(|d| d.key == key).map_or(key, |d| d.title)
 }
 
-/// How far a value lies on the bad side, as a ratio (1 is at the threshold).
+/// Returns the ratio by which a value exceeds its threshold in the bad direction (1 at the threshold).
 fn excess(check: &Check) -> f64 {
     let Some(value) = check.value else { return f64::INFINITY };
     let ratio = value / check.threshold;

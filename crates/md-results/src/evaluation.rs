@@ -5,21 +5,21 @@ use serde::{Deserialize, Serialize};
 /// Errors of a model on labelled frames: what `mdproof evaluate --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule whose reference this is; absent outside a campaign.
+    /// Molecule that the reference data describe; absent outside a campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub molecule: Option<String>,
-    /// The file.
+    /// Path of the file of frames.
     pub frames: String,
-    /// Its SHA-256.
+    /// SHA-256 of the file.
     pub sha256: String,
-    /// Frames in it.
+    /// Number of frames in the file.
     pub n_frames: usize,
-    /// Those of them that have no forces.
+    /// Number of frames without forces.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_without_forces: usize,
-    /// Labelled frames left out since their geometry is that of an earlier one.
+    /// Number of labelled frames left out because they repeat the geometry of an earlier one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_repeated: usize,
     /// Force errors; absent when no frame has forces.
@@ -28,7 +28,7 @@ pub struct Evaluation {
     /// Energy errors; absent when no composition has two frames with energies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<EnergyErrors>,
-    /// For frames of the model's own runs, labelled afterwards: force error against time.
+    /// Force error against simulation time, for frames of the model's own runs that were labelled afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_time: Vec<TimeBin>,
 }
@@ -45,7 +45,7 @@ impl Performance {
 }
 
 impl Evaluation {
-    /// Frames that the force errors are of, and of how many where not all count: `23 of 24`.
+    /// Returns the number of frames used for the force errors, with the total where they differ: `23 of 24`.
     pub fn counted_frames(&self) -> String {
         match self.force.as_ref().map_or(0, |f| f.n_frames) {
             n if n == self.n_frames => n.to_string(),
@@ -54,17 +54,17 @@ impl Evaluation {
     }
 }
 
-/// Force error of the frames within a span of time of the runs they come from.
+/// Force error of the frames within one interval of simulation time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeBin {
-    /// Temperature of these runs, K.
+    /// Temperature of the runs, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
-    /// Begin of the span, ps.
+    /// Start of the interval, ps.
     pub from_ps: f64,
-    /// End of the span, ps.
+    /// End of the interval, ps.
     pub to_ps: f64,
-    /// Frames.
+    /// Number of frames.
     pub n_frames: usize,
     /// Root mean square force error over components, eV/Å.
     #[serde(rename = "rmse_eV_per_A")]
@@ -74,9 +74,9 @@ pub struct TimeBin {
 /// Force errors over frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForceErrors {
-    /// Frames with forces, each geometry once.
+    /// Number of distinct geometries with forces.
     pub n_frames: usize,
-    /// Atoms compared.
+    /// Number of atoms compared.
     pub n_atoms: usize,
     /// Root mean square over components, eV/Å.
     #[serde(rename = "rmse_eV_per_A")]
@@ -90,15 +90,15 @@ pub struct ForceErrors {
     /// Largest error of one component, eV/Å.
     #[serde(rename = "max_eV_per_A")]
     pub max_ev_per_angstrom: f64,
-    /// RMSE of x, y and z, eV/Å.
+    /// RMSE of the x, y and z components, eV/Å.
     #[serde(rename = "rmse_xyz_eV_per_A")]
     pub rmse_xyz_ev_per_angstrom: [f64; 3],
     /// Coefficient of determination; absent when the reference does not vary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r2: Option<f64>,
-    /// The same for x, y and z.
+    /// Coefficients of determination of the x, y and z components.
     pub r2_xyz: [Option<f64>; 3],
-    /// Root mean square of the reference, eV/Å: what predicting zero would score.
+    /// Root mean square of the reference, eV/Å: the error of a prediction of zero.
     #[serde(rename = "reference_rms_eV_per_A")]
     pub reference_rms_ev_per_angstrom: f64,
     /// Median angle between predicted and reference force, degrees.
@@ -107,20 +107,20 @@ pub struct ForceErrors {
     /// 95th percentile of that angle, degrees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub angle_p95_deg: Option<f64>,
-    /// Atoms for which one of the two forces has no direction.
+    /// Number of atoms for which either force is zero and has no direction.
     pub n_without_direction: usize,
-    /// Those of them whose reference force has one: the model misses it.
+    /// Number of these atoms whose reference force is not zero: the model misses the force.
     pub n_missed_direction: usize,
     /// Mean cosine of that angle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine_mean: Option<f64>,
-    /// Slope of predicted over reference force components, a line through the origin: 1 for the same unit.
+    /// Slope of predicted against reference force components, fitted through the origin; 1 if both have the same unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope: Option<f64>,
     /// Standard error of that slope, from the scatter between frames; absent for a single frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope_standard_error: Option<f64>,
-    /// RMSE that is left when the reference is scaled by that slope, eV/Å.
+    /// RMSE that remains after the reference is scaled by that slope, eV/Å.
     #[serde(rename = "rmse_scaled_eV_per_A", default, skip_serializing_if = "Option::is_none")]
     pub rmse_scaled_ev_per_angstrom: Option<f64>,
     /// Mean absolute error of the force's magnitude, eV/Å.
@@ -131,10 +131,10 @@ pub struct ForceErrors {
     pub rmse_by_element_ev_per_angstrom: BTreeMap<String, f64>,
 }
 
-/// Energy errors over frames, a constant shift per composition removed.
+/// Energy errors over frames, after removal of a constant shift per composition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnergyErrors {
-    /// Frames compared; a composition with a single frame is left out.
+    /// Number of frames compared; a composition with a single frame is left out.
     pub n_frames: usize,
     /// Mean absolute error, meV/atom.
     #[serde(rename = "mae_meV_per_atom")]
@@ -150,79 +150,80 @@ pub struct EnergyErrors {
 /// Speed of a model on a molecule: `mdproof bench --json` prints an array of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
-    /// Atoms of the molecule.
+    /// Number of atoms of the molecule.
     pub atoms: usize,
-    /// Systems evaluated together.
+    /// Number of systems evaluated together.
     pub batch: usize,
-    /// `cpu`.
+    /// Device, such as `cpu`.
     pub device: String,
-    /// Threads that could take part: systems of a batch are spread over them, one system is not.
+    /// Number of threads available: the systems of a batch are distributed over them, a single system is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Which implementation, such as `burn-flex-f32`.
+    /// Implementation, such as `burn-flex-f32`.
     pub path: String,
     /// Median time of an energy and force call, ms.
     pub ms_per_call_p50: f64,
-    /// 99th percentile of the same.
+    /// 99th percentile of the time of a call, ms.
     pub ms_per_call_p99: f64,
-    /// Calls timed.
+    /// Number of calls timed.
     pub calls: usize,
     /// Median time of an NVE step, ms.
     pub ms_per_step: f64,
-    /// NVE steps per second, of the whole batch at once.
+    /// NVE steps per second of the whole batch.
     pub steps_per_s: f64,
-    /// NVE steps of a molecule per second: `steps_per_s` times the batch.
+    /// NVE steps per second, summed over the molecules: `steps_per_s` times the batch size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub molecule_steps_per_s: Option<f64>,
-    /// Dynamics of a molecule that these make in a day at a time step of 0.5 fs, ns.
+    /// Simulated time per day, summed over the molecules, at a time step of 0.5 fs, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ns_per_day: Option<f64>,
-    /// Floating-point operations of a call, 10⁹: the least that the architecture asks for, however it is computed.
+    /// Floating-point operations per call, 10⁹: the minimum that the architecture requires, independent of the
+    /// implementation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gflop_per_call: Option<f64>,
-    /// The same per second.
+    /// Floating-point rate of a call, 10⁹ operations per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gflop_per_s: Option<f64>,
-    /// The same as a fraction of the machine's rate in products of matrices, for as many threads and this precision.
+    /// Floating-point rate as a fraction of the machine's matrix product rate, for as many threads and this precision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction_of_gemm_rate: Option<f64>,
-    /// 100 NVE steps from a cold start (checkpoint loaded from disk first), s.
+    /// Time of 100 NVE steps from a cold start (including the loading of the checkpoint from disk), s.
     pub cold_100_steps_s: f64,
-    /// Peak resident memory of the process so far, MiB; absent where the system does not say.
+    /// Peak resident memory of the process so far, MiB; absent where the operating system does not report it.
     #[serde(rename = "peak_memory_MiB", skip_serializing_if = "Option::is_none")]
     pub peak_memory_mib: Option<f64>,
-    /// Speed relative to the first model of the campaign on the same molecule, in the same batch on the same device.
+    /// Speed relative to the first model of the campaign for the same molecule, batch size and device.
     pub speedup_vs_first: f64,
 }
 
-/// What the CPU can do at most, measured in the same run.
+/// Peak performance of the CPU, measured in the same run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Threads that worked at the same time.
+    /// Number of concurrent threads.
     pub threads: usize,
-    /// Products of matrices in single precision, GFLOP/s over all threads.
+    /// Rate of matrix products in single precision, GFLOP/s over all threads.
     pub gemm_f32_gflop_per_s: f64,
-    /// The same in double precision.
+    /// Rate of matrix products in double precision, GFLOP/s over all threads.
     pub gemm_f64_gflop_per_s: f64,
     /// Memory bandwidth, GB/s over all threads (STREAM triad).
     pub memory_gb_per_s: f64,
 }
 
-/// `md_performance_results.json`.
+/// Contents of `md_performance_results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Performance {
-    /// One thread, and all of them.
+    /// Peak performance with one thread and with all threads.
     pub machine: Vec<Machine>,
-    /// Every measurement.
+    /// All speed measurements.
     pub speed: Vec<Speed>,
 }
 
 impl Evaluation {
-    /// How many frames were left out, and why; empty where none was. Begins with `separator`.
+    /// Returns how many frames were left out and why, preceded by `separator`; empty where none was left out.
     pub fn left_out(&self, separator: &str) -> String {
         let mut text = String::new();
         if self.n_repeated > 0 {
@@ -240,7 +241,7 @@ impl Evaluation {
     }
 }
 
-/// `1 frame`, `2 frames`.
+/// Formats a number of frames: `1 frame`, `2 frames`.
 pub fn frames(n: usize) -> String {
     if n == 1 { "1 frame".to_owned() } else { format!("{n} frames") }
 }

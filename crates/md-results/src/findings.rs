@@ -1,44 +1,44 @@
 use serde::{Deserialize, Serialize};
 
-/// Failures of several runs, as survival statistics.
+/// Survival statistics of several runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Survival {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule; absent for all molecules of the model together.
+    /// Name of the molecule; absent for the statistics over all molecules of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub molecule: Option<String>,
-    /// Runs.
+    /// Number of runs.
     pub runs: usize,
-    /// Runs in which a bond broke or that diverged.
+    /// Number of runs in which a bond broke or that diverged.
     pub failures: usize,
-    /// Time of all runs until failure or end, ps.
+    /// Time until failure or end, summed over the runs, ps.
     pub observed_ps: f64,
-    /// Earliest failure, ps.
+    /// Time of the earliest failure, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure_ps: Option<f64>,
     /// Failures per observed time, 1/ns.
     pub rate_per_ns: f64,
-    /// Bound that the failure rate stays below, one-sided at 95 %, 1/ns.
+    /// Upper bound of the failure rate, one-sided at 95 %, 1/ns.
     pub rate_upper_per_ns: f64,
     /// Kaplan-Meier estimate: time (ps), surviving fraction, and its 95 % bounds.
     pub curve: Vec<[f64; 4]>,
-    /// The same in words.
+    /// The statistics in words.
     pub statement: String,
 }
 
-/// Dynamics of a model against a reference trajectory that it follows from the first frame on.
+/// Comparison of a model's dynamics with reference trajectories, started from their first frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
-    /// Files with the reference trajectories.
+    /// Files of the reference trajectories.
     pub trajectories: Vec<String>,
-    /// Time compared, ps, all trajectories together.
+    /// Time compared, summed over the trajectories, ps.
     pub duration_ps: f64,
-    /// The distances.
+    /// Distances between the distributions.
     pub distances: Vec<Distance>,
 }
 
@@ -80,57 +80,57 @@ pub struct Distance {
     pub id: DistanceId,
     /// The distance, in `unit`.
     pub value: f64,
-    /// Distance between halves of the reference itself: what finite sampling alone makes.
+    /// Distance between the two halves of the reference itself: the effect of finite sampling alone.
     pub floor: f64,
-    /// Unit.
+    /// Unit of `value` and `floor`.
     pub unit: String,
 }
 
-/// How far the frames that a model visits lie from its reference frames.
+/// Distance of the frames visited by a model from its reference frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shift {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
-    /// Visited frames.
+    /// Number of visited frames.
     pub n_visited: usize,
-    /// Reference frames.
+    /// Number of reference frames.
     pub n_reference: usize,
-    /// Distance of a visited frame to the nearest reference frame, over the median distance of a reference
-    /// frame to the nearest other: median over visited frames.
+    /// Distance of a visited frame to the nearest reference frame, divided by the median distance of a reference
+    /// frame to its nearest neighbour: median over visited frames.
     pub median_ratio: f64,
-    /// The largest of these ratios.
+    /// Largest of these ratios.
     pub max_ratio: f64,
-    /// Fraction of visited frames farther than 95 % of the reference frames are from each other.
+    /// Fraction of visited frames whose distance exceeds the 95th percentile of those between reference frames.
     pub fraction_beyond: f64,
 }
 
-/// Why energy was not conserved in one run.
+/// Attribution of the energy drift of one run to its causes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribution {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
     /// Time step of the campaign, fs.
     pub timestep_fs: f64,
-    /// Time that was taken apart, ps.
+    /// Duration of the analysed run, ps.
     pub duration_ps: f64,
-    /// What asked for it, in words.
+    /// Observation that triggered the analysis, in words.
     pub trigger: String,
     /// The causes, largest share first.
     pub causes: Vec<Cause>,
-    /// The parts that the change of the total energy is the sum of.
+    /// Parts whose sum is the change of the total energy.
     pub parts: Vec<EnergyPart>,
-    /// The same run under other conditions.
+    /// Repetitions of the run under other conditions.
     pub experiments: Vec<Experiment>,
-    /// Jumps of the energy surface that were met, all of them.
+    /// Number of discontinuities of the energy surface that the run crossed.
     pub jumps: u64,
-    /// The first of them: time (ps) and size (eV).
+    /// First of these discontinuities: time (ps) and size (eV).
     pub jump_events: Vec<[f64; 2]>,
 }
 
@@ -177,18 +177,18 @@ pub struct Cause {
     /// Its share, 0 to 1; absent where there is nothing to share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// The numbers.
+    /// Numbers that support the attribution.
     pub evidence: String,
-    /// What would fix it.
+    /// Suggested fix.
     pub remedy: String,
 }
 
-/// A part of the change of the total energy. What is not a number is absent.
+/// A part of the change of the total energy. Non-finite values are absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnergyPart {
-    /// Which.
+    /// Name of the part.
     pub name: String,
-    /// From the first to the last step, eV.
+    /// Change from the first to the last step, eV.
     #[serde(rename = "net_eV", skip_serializing_if = "Option::is_none")]
     pub net_ev: Option<f64>,
     /// Least-squares slope, meV/atom/ps.
@@ -199,63 +199,63 @@ pub struct EnergyPart {
     pub rms_mev_per_atom: Option<f64>,
 }
 
-/// One experiment of an attribution.
+/// One repetition of the run in an attribution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {
-    /// What was changed.
+    /// Changed condition.
     pub name: String,
     /// Time step, fs.
     pub timestep_fs: f64,
     /// Least-squares drift, meV/atom/ps; absent where the run was too short.
     #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
     pub drift_mev_per_atom_per_ps: Option<f64>,
-    /// Its standard error.
+    /// Standard error of the drift, meV/atom/ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_standard_error: Option<f64>,
     /// Standard deviation of the total energy, meV/atom.
     #[serde(rename = "rms_fluctuation_meV_per_atom", skip_serializing_if = "Option::is_none")]
     pub rms_fluctuation_mev_per_atom: Option<f64>,
-    /// How it diverged, if it did.
+    /// How the run diverged, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diverged: Option<String>,
 }
 
-/// The same short run with longer and longer time steps.
+/// Short runs that differ only in their time step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimestepLadder {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
-    /// Duration of each rung, ps.
+    /// Duration of each run, ps.
     pub duration_ps: f64,
     /// Integrator, where it is not velocity Verlet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrator: Option<String>,
-    /// The rungs, shortest step first.
+    /// The runs, in the order of increasing time step.
     pub rungs: Vec<TimestepRung>,
-    /// Longest step up to which every rung is safe, fs; absent when the shortest is not.
+    /// Largest time step up to which every run is safe, fs; absent when the smallest is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_safe_fs: Option<f64>,
 }
 
-/// One rung of a [`TimestepLadder`].
+/// One time step of a [`TimestepLadder`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimestepRung {
     /// Time step, fs.
     pub timestep_fs: f64,
-    /// Least-squares drift, meV/atom/ps; absent when it diverged early.
+    /// Least-squares drift, meV/atom/ps; absent when the run diverged early.
     #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
     pub drift_mev_per_atom_per_ps: Option<f64>,
-    /// Standard deviation of the total over that of the kinetic energy.
+    /// Standard deviation of the total energy divided by that of the kinetic energy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fluctuation_ratio: Option<f64>,
-    /// How it diverged, if it did.
+    /// How the run diverged, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diverged: Option<String>,
-    /// Whether it conserves energy well enough.
+    /// Whether energy is conserved well enough at this time step.
     pub safe: bool,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Stage;
 
-/// Which of several measurements on one molecule counts.
+/// Selects which of several measurements on one molecule is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {
     /// The largest.
@@ -14,8 +14,9 @@ pub enum Counts {
     Smallest,
 }
 
-/// Whether the control is asked for a gate. It knows its molecules by the order of their atoms, and refuses other systems:
-/// other orders, two molecules, pairs; it has one implementation, and was not fitted to frequencies.
+/// Whether a gate is measured on the control. The control identifies its molecules by the order of their atoms and
+/// rejects other systems (permutations, two molecules, pairs); it has one implementation and was not fitted to
+/// frequencies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Control {
     Asked,
@@ -30,11 +31,11 @@ struct Row {
     control: Control,
 }
 
-/// The gates: identifier, name in `results.json`, unit, stage that measures it, which of several counts, and whether the
-/// control is asked.
+/// Defines the gates: identifier, name in `results.json`, unit, stage that measures the gate, selection among several
+/// measurements, and whether the gate is measured on the control.
 macro_rules! gates {
     ($($id:ident, $name:literal, $unit:literal, $stage:ident, $counts:ident, $control:ident;)*) => {
-        /// A property of the energy surface, by its name in `results.json`.
+        /// Identifier of a property of the energy surface, serialised as its name in `results.json`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub enum GateId {
@@ -45,7 +46,7 @@ macro_rules! gates {
         }
 
         impl GateId {
-            /// All of them.
+            /// All gates.
             pub const ALL: &'static [GateId] = &[$(GateId::$id),*];
 
             const fn row(self) -> Row {
@@ -100,27 +101,27 @@ gates! {
 }
 
 impl GateId {
-    /// Its name in `results.json`, such as `rotation_energy`.
+    /// Returns the name in `results.json`, such as `rotation_energy`.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Unit of its values.
+    /// Returns the unit of the values.
     pub const fn unit(self) -> &'static str {
         self.row().unit
     }
 
-    /// The stage that measures it.
+    /// Returns the stage that measures the gate.
     pub fn stage(self) -> Stage {
         self.row().stage
     }
 
-    /// Which of several measurements on one molecule counts.
+    /// Returns which of several measurements on one molecule is reported.
     pub fn counts(self) -> Counts {
         self.row().counts
     }
 
-    /// Whether the control is asked for it.
+    /// Whether the gate is measured on the control.
     pub fn is_asked_of_control(self) -> bool {
         self.row().control == Control::Asked
     }
@@ -158,11 +159,11 @@ impl From<GateId> for String {
 /// A property of the energy surface, measured on one molecule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
-    /// Which.
+    /// Identifier of the property.
     pub id: GateId,
     /// Model.
     pub model: String,
-    /// Molecule; [`ELEMENT_PAIRS`](crate::ELEMENT_PAIRS) for what is a property of the model alone.
+    /// Molecule, or [`ELEMENT_PAIRS`](crate::ELEMENT_PAIRS) for a property of the model alone.
     pub molecule: String,
     /// Measured value; absent when it was not finite.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,18 +173,18 @@ pub struct Gate {
     pub standard_error: Option<f64>,
     /// Unit.
     pub unit: String,
-    /// Where the value was found: a frame, a pair of elements, a distance.
+    /// Where the value was found: a frame, a pair of elements or a distance.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// Why there is nothing to measure, where that is so: a model with one implementation has no other to be compared
-    /// with.
+    /// Reason why there is nothing to measure, if so: a model with a single implementation cannot be compared with
+    /// another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<String>,
 }
 
 impl Gate {
-    /// A measurement, with its own error (NaN where unknown) in the unit of the gate. A value that is not finite is the
-    /// worst there is.
+    /// Creates a measurement with its own error (NaN where unknown), both in the unit of the gate. A non-finite value
+    /// counts as the worst.
     pub fn new(id: GateId, model: &str, molecule: &str, value: f64, error: f64, detail: &str) -> Self {
         Gate {
             id,
@@ -197,16 +198,16 @@ impl Gate {
         }
     }
 
-    /// That there is nothing to measure, and why.
+    /// Creates a gate that is not applicable, with the reason.
     pub fn not_applicable(id: GateId, model: &str, molecule: &str, reason: &str) -> Self {
         let nothing = Gate::new(id, model, molecule, f64::NAN, f64::NAN, "");
         Gate { not_applicable: Some(reason.to_owned()), ..nothing }
     }
 
-    /// Of two measurements of one gate on one molecule the one that counts.
+    /// Returns the worse of two measurements of one gate on one molecule.
     ///
-    /// The largest of values that are known to an error each is at least the largest lower bound, and at most the largest
-    /// upper one: where these are of two measurements, it is known to that interval alone.
+    /// The largest of several uncertain values lies between their largest lower bound and their largest upper bound. If
+    /// these bounds come from different measurements, the result is known only to that interval.
     #[must_use]
     pub fn worse(self, other: Gate) -> Gate {
         if other.not_applicable.is_some() {
@@ -215,7 +216,7 @@ impl Gate {
         if self.not_applicable.is_some() {
             return other;
         }
-        // No value means that it was not finite, which is the worst.
+        // An absent value was not finite, which is the worst.
         let (Some(value), Some(new)) = (self.value, other.value) else {
             return if self.value.is_none() { self } else { other };
         };
@@ -254,7 +255,7 @@ mod tests {
         };
         assert_eq!(add(1.0, 0.25, "b"), (Some(2.0), Some(0.5), "a".to_owned()));
         assert_eq!(add(4.0, 0.5, "c"), (Some(4.0), Some(0.5), "c".to_owned()));
-        // Another one may be as large as 9, and the largest is 3.5 at least.
+        // The other value may be as large as 9, and the largest is at least 3.5.
         assert_eq!(add(3.0, 6.0, "d"), (Some(6.25), Some(2.75), "c".to_owned()));
         assert_eq!(add(7.0, f64::NAN, "e"), (Some(8.0), Some(1.0), "e".to_owned()));
         assert_eq!(add(f64::NAN, 1.0, "f"), (None, Some(1.0), "f".to_owned()));

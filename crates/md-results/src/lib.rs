@@ -1,7 +1,7 @@
 //! `results.json`: everything a campaign measured, and the verdicts that follow from it.
 //!
-//! Units stand in the field names. An absent field was not measured. Fields may be added within a schema version;
-//! those here stay. The verdicts can be computed again from this file alone.
+//! Field names include the units. An absent field was not measured. Fields may be added within a schema version, but
+//! the existing ones remain. The verdicts can be recomputed from this file alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,80 +35,80 @@ pub use series::{Column, Series, SeriesId};
 /// Name of the file in the output folder of a campaign.
 pub const FILE: &str = "results.json";
 
-/// Name of the file beside it with frames that models visited, to look at and to label (extended XYZ).
+/// Name of the file of visited frames beside it, for inspection and labelling (extended XYZ).
 pub const FRAMES_FILE: &str = "frames.extxyz";
 
-/// Stands for a molecule where pairs of elements were looked at, which need no molecule.
+/// Replaces the molecule's name for properties of element pairs, which need no molecule.
 pub const ELEMENT_PAIRS: &str = "element pairs";
 
-/// The schema this crate writes and reads.
+/// Schema version that this crate reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A whole `results.json`.
+/// Contents of `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
-    /// Which campaign this is.
+    /// Identity of the campaign.
     pub campaign: Campaign,
-    /// What it ran on.
+    /// Program and machine of the campaign.
     pub provenance: Provenance,
-    /// Thresholds by use, as the campaign file gave them, defaults filled in.
+    /// Thresholds by use, from the campaign file and the defaults.
     pub criteria: Vec<CriteriaSet>,
-    /// Names of the molecules of the campaign, in its order.
+    /// Molecules of the campaign, in its order.
     pub molecules: Vec<Molecule>,
-    /// The models, with verdict and checks.
+    /// Models with their verdicts and checks.
     pub models: Vec<Model>,
     /// Geometry relaxations before the runs.
     pub relaxations: Vec<Relaxation>,
-    /// Physics gates: properties of the energy surface itself.
+    /// Physics gates: properties of the energy surface.
     pub gates: Vec<Gate>,
-    /// Dynamics, one row per run.
+    /// Dynamics, one entry per run.
     pub runs: Vec<Run>,
     /// Errors against labelled frames.
     pub evaluations: Vec<Evaluation>,
     /// Inference speed.
     pub speed: Vec<Speed>,
-    /// What the CPU can do at most: one thread, and all of them.
+    /// Peak performance of the CPU with one thread and with all threads.
     #[serde(default)]
     pub machine: Vec<Machine>,
-    /// Failures of the runs as survival statistics.
+    /// Survival statistics of the runs.
     #[serde(default)]
     pub survival: Vec<Survival>,
     /// Dynamics against reference trajectories.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
-    /// How far visited frames lie from the reference frames.
+    /// Distances of visited frames from the reference frames.
     #[serde(default)]
     pub shifts: Vec<Shift>,
-    /// Why energy was not conserved.
+    /// Causes of energy drift.
     #[serde(default)]
     pub attributions: Vec<Attribution>,
-    /// Time steps that are safe.
+    /// Safe time steps.
     #[serde(default)]
     pub timesteps: Vec<TimestepLadder>,
-    /// What was done less or more of than planned, and why.
+    /// Deviations from the planned amount of work, with their reasons.
     #[serde(default)]
     pub economy: Vec<String>,
-    /// What could not be measured because something failed.
+    /// Stages that failed, whose measurements are missing.
     #[serde(default)]
     pub failures: Vec<Failure>,
-    /// Numbers to be drawn.
+    /// Data for plots.
     #[serde(default)]
     pub series: Vec<Series>,
 }
 
-/// A stage that failed for one model (and molecule). What it would have measured is missing, which is never a pass.
+/// A stage that failed for one model (and molecule). Its measurements are missing, which is never a pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Model.
     pub model: String,
-    /// Molecule; absent when it concerns all of them.
+    /// Molecule; absent when all molecules are affected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub molecule: Option<String>,
-    /// Which stage.
+    /// Stage that failed.
     pub stage: Stage,
-    /// What happened.
+    /// Error message.
     pub reason: String,
 }
 
@@ -116,11 +116,11 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The checkpoint.
+    /// Loading of the checkpoint.
     Load,
     /// Physics gates.
     Gates,
-    /// Relaxation, without which there are no runs.
+    /// Geometry relaxation; dynamics requires it.
     Relaxation,
     /// Errors against labelled frames.
     Evaluation,
@@ -132,9 +132,9 @@ pub enum Stage {
     Comparison,
     /// Distance of visited frames from the reference frames.
     Shift,
-    /// Why energy was not conserved.
+    /// Causes of energy drift.
     Attribution,
-    /// Time steps that are safe.
+    /// Safe time steps.
     Timesteps,
 }
 
@@ -149,34 +149,33 @@ pub struct Campaign {
     pub seed: u64,
     /// Start, RFC 3339, UTC.
     pub started: String,
-    /// End, RFC 3339, UTC; empty until then: a campaign that was stopped has none.
+    /// End, RFC 3339, UTC; empty while the campaign is unfinished.
     #[serde(default)]
     pub finished: String,
-    /// What the plan was restricted to (`--only`), such as `molecule=water`; empty for the whole campaign.
+    /// Selection of the plan (`--only`), such as `molecule=water`; empty for the whole campaign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
-    /// The shard of the plan that was run (`--shard`), such as `1/4`; absent for the whole plan.
+    /// Shard of the plan (`--shard`), such as `1/4`; absent for the whole plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    /// Runs that the campaign file asks for and that `--only` or `--shard` left out, of the models in these results.
+    /// Runs of the campaign file that `--only` or `--shard` left out, for the models in these results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
 }
 
 impl Campaign {
-    /// Whether everything that was asked for has been measured. A campaign that was killed or interrupted is not at its
-    /// end.
+    /// Whether all requested measurements are complete. A campaign that was killed or interrupted is not finished.
     pub fn is_finished(&self) -> bool {
         !self.finished.is_empty()
     }
 
-    /// Whether it is finished and no shard of another: only then it has an outcome.
+    /// Whether the campaign is finished and not a shard of another. Only such a campaign has an outcome.
     pub fn is_whole(&self) -> bool {
         self.is_finished() && self.shard.is_none()
     }
 }
 
-/// Runs of one model on one molecule under one condition that were not asked for this time.
+/// Runs of one model on one molecule under one condition that `--only` or `--shard` left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Model.
@@ -188,16 +187,16 @@ pub struct LeftOut {
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
-    /// Which replicas, in ascending order.
+    /// Replica numbers, in ascending order.
     pub replicas: Vec<u32>,
 }
 
-/// The program and the machine.
+/// Version of the program and description of the machine.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of mdproof.
     pub mdproof_version: String,
-    /// Commit it was built from, where known.
+    /// Commit of the build, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
     /// CPU model, where known.
@@ -205,7 +204,7 @@ pub struct Provenance {
     pub cpu: Option<String>,
     /// Threads used.
     pub threads: usize,
-    /// Device asked for.
+    /// Requested device.
     pub device_requested: String,
     /// Device used.
     pub device_used: String,
@@ -217,57 +216,58 @@ pub struct CriteriaSet {
     /// Name of the use.
     #[serde(rename = "use")]
     pub name: String,
-    /// The use is for temperatures up to this, K: hotter runs do not count.
+    /// Highest temperature of the use, K; hotter runs are ignored.
     #[serde(rename = "max_temperature_K", default, skip_serializing_if = "Option::is_none")]
     pub max_temperature_k: Option<f64>,
-    /// Threshold by criterion key.
+    /// Thresholds by criterion key.
     pub thresholds: BTreeMap<String, Threshold>,
 }
 
 /// One threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// The bound, in the unit of the criterion: what is on its good side passes.
+    /// Bound in the unit of the criterion: values on its good side pass.
     pub value: f64,
-    /// What is on the bad side of this fails, and what is between is undecided; the bound itself where absent.
+    /// Values on the bad side of this bound fail, and values between the two bounds are undecided; equal to `value`
+    /// where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad: Option<f64>,
-    /// Where it comes from.
+    /// Origin of the threshold.
     pub source: ThresholdSource,
 }
 
 impl Threshold {
-    /// A bound without a zone of doubt.
+    /// Creates a threshold whose two bounds coincide.
     pub fn new(value: f64, source: ThresholdSource) -> Self {
         Threshold { value, bad: None, source }
     }
 }
 
-/// Who set a threshold.
+/// Origin of a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdSource {
     /// The campaign file.
     Campaign,
-    /// The program, because the campaign file said nothing.
+    /// The default of the program, used where the campaign file has none.
     Default,
 }
 
-/// A molecule of the campaign.
+/// Molecule of the campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Molecule {
-    /// Name.
+    /// Name of the molecule.
     pub name: String,
     /// Number of atoms.
     pub atoms: usize,
-    /// Symbols of its elements, each once.
+    /// Symbols of its elements, without repetition.
     #[serde(default)]
     pub elements: Vec<String>,
     /// SHA-256 of the structure file.
     pub structure_sha256: String,
     /// Covalent bonds found in the structure.
     pub bonds: usize,
-    /// Reference frequencies of the campaign file, 1/cm; empty where it gives none.
+    /// Reference frequencies of the campaign file, 1/cm; empty where none are given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reference_frequencies_per_cm: Vec<f64>,
 }
@@ -307,12 +307,12 @@ pub struct Relaxation {
     /// Why, unless it converged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
-    /// Largest force left, eV/Å.
+    /// Largest remaining force, eV/Å.
     #[serde(rename = "max_force_eV_per_A", skip_serializing_if = "Option::is_none")]
     pub max_force_ev_per_angstrom: Option<f64>,
-    /// RMSD of the relaxed from the given structure after alignment, Å.
+    /// RMSD between the relaxed and the given structure after alignment, Å.
     #[serde(rename = "rmsd_A", skip_serializing_if = "Option::is_none")]
     pub rmsd_angstrom: Option<f64>,
     /// Longest relaxed bond relative to its length in the given structure.
@@ -329,31 +329,31 @@ pub struct Relaxation {
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
-/// Why a results file cannot be read or written.
+/// Error of reading or writing a results file.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// Not a results file of this schema.
+    /// The file does not follow this schema.
     #[error("{}: not a results file of schema {SCHEMA_VERSION}: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// Error with line and column.
         source: serde_json::Error,
     },
-    /// Written by another version.
+    /// The file has another schema version.
     #[error("{}: schema {found} (this program reads {SCHEMA_VERSION}): use the version of mdproof that wrote it", path.display())]
     Schema {
         /// The file.
         path: PathBuf,
-        /// Its schema.
+        /// Schema version of the file.
         found: u64,
     },
 }
@@ -369,7 +369,7 @@ impl Results {
         Self::parse(&text, path)
     }
 
-    /// The results `text`, as if they stood in the file `path`.
+    /// Parses the results in `text`; `path` is used in error messages.
     ///
     /// # Errors
     /// [`ResultsError`] names the file.
@@ -384,7 +384,7 @@ impl Results {
         serde_json::from_value(value).map_err(json)
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// [`ResultsError`] names the file.
@@ -392,8 +392,8 @@ impl Results {
         write_json(path, self)
     }
 
-    /// Whether anything was measured of a model, or tried in vain. A campaign that was stopped names models that it has
-    /// not come to.
+    /// Whether any measurement of the model was made or attempted. An interrupted campaign lists models that it has
+    /// not reached.
     pub fn is_measured(&self, model: &str) -> bool {
         self.campaign.is_finished()
             || self.gates.iter().any(|g| g.model == model)
@@ -401,14 +401,14 @@ impl Results {
             || self.failures.iter().any(|f| f.model == model)
     }
 
-    /// The models of which [`Results::is_measured`].
+    /// Returns the models for which [`Results::is_measured`] holds.
     pub fn measured_models(&self) -> impl Iterator<Item = &Model> {
         self.models.iter().filter(|m| self.is_measured(&m.name))
     }
 
-    /// What the inputs of a campaign determine: measurements without times, without the machine, and without verdicts,
-    /// which follow from the rest. One program makes the same of one campaign, bit for bit, on CPUs of one
-    /// kind, in one go or in several.
+    /// Returns the results that the inputs of a campaign determine: the measurements without times, machine and
+    /// verdicts (which follow from the rest). They are bit-identical for one program on CPUs of one kind, whether or
+    /// not the campaign was interrupted and resumed.
     #[must_use]
     pub fn reproducible(&self) -> Self {
         let mut results = self.clone();
@@ -418,7 +418,7 @@ impl Results {
         results.speed.clear();
         results.machine.clear();
         results.runs.iter_mut().for_each(|run| run.ms_per_step = None);
-        // In which order things were measured is no measurement.
+        // The order of the measurements carries no information.
         results.gates.sort_by(|a, b| (&a.model, &a.molecule, a.id).cmp(&(&b.model, &b.molecule, b.id)));
         results.series.sort_by(|a, b| {
             (&a.model, &a.molecule, &a.id, &a.subject).cmp(&(&b.model, &b.molecule, &b.id, &b.subject))
@@ -445,7 +445,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Resul
     serde_json::from_str(&text).map_err(|source| ResultsError::Json { path: path.to_owned(), source })
 }
 
-/// Writes any part of the results (such as the array `speed`) as a JSON file, whole or not at all.
+/// Writes any part of the results (such as the array `speed`) as a JSON file atomically.
 ///
 /// # Errors
 /// [`ResultsError`] names the file.

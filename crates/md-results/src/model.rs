@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-/// What a model is there for.
+/// Role of a model in a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// It is judged.
+    /// A model that is judged.
     Candidate,
-    /// A closed-form potential that tests the engine. It gets no verdict.
+    /// A closed-form potential that tests the engine. It receives no verdict.
     Control,
 }
 
-/// The answer to 'may this model run production molecular dynamics?'
+/// Verdict on the question 'may this model run production molecular dynamics?'
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every check of the use `production` passed.
     Approved,
-    /// Not for production; some named uses hold.
+    /// Not approved for production, but for some other use.
     Restricted,
-    /// Some check failed for every use.
+    /// Every use has a failed check.
     Rejected,
-    /// Data are missing, and what was measured does not reject the model.
+    /// Data are missing, and the existing measurements do not reject the model.
     Incomplete,
 }
 
 impl Verdict {
-    /// The verdict in capitals, as printed.
+    /// Returns the verdict in capitals, as printed.
     pub fn label(self) -> &'static str {
         match self {
             Verdict::Approved => "APPROVED",
@@ -36,24 +36,24 @@ impl Verdict {
     }
 }
 
-/// A model and what was found about it.
+/// A model and its findings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Name in the campaign.
     pub name: String,
-    /// Judged, or there to test the engine.
+    /// Role: a candidate is judged, a control tests the engine.
     pub role: Role,
     /// Architecture, such as `painn_student_mlff_distiller`.
     pub architecture: String,
     /// Floating-point format of its runs, `f32` or `f64`.
     pub precision: String,
-    /// `cpu` or `cuda`: where its runs were computed. Absent for what is no network.
+    /// Device of its runs, `cpu` or `cuda`; absent for models other than networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// The device that was asked for: `cpu`, `cuda`, `wgpu` or `auto`.
+    /// Requested device: `cpu`, `cuda`, `wgpu` or `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_requested: Option<String>,
-    /// Why they were not computed on the device that was asked for.
+    /// Reason why the requested device was not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_note: Option<String>,
     /// Number of parameters; absent for closed forms.
@@ -62,47 +62,47 @@ pub struct Model {
     /// SHA-256 of the weights; absent for closed forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_sha256: Option<String>,
-    /// Significant bits of its weights (24 for f32, 11 where all were rounded to f16); absent for closed forms.
+    /// Significant bits of the weights (24 for f32, 11 if all were rounded to f16); absent for closed forms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u32>,
-    /// Symbols of the elements it has parameters for.
+    /// Symbols of the elements that the model has parameters for.
     pub elements: Vec<String>,
-    /// Molecules that the campaign asks it to run: those it is judged on.
+    /// Molecules that the campaign runs with the model and judges it on.
     pub molecules: Vec<String>,
     /// The verdict; absent for a control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// The verdict the campaign expects; absent for a control.
+    /// Expected verdict of the campaign file; absent for a control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Verdict>,
-    /// Uses whose every check passed.
+    /// Uses for which every check passed.
     pub uses: Vec<String>,
-    /// One sentence with the reason.
+    /// Reason for the verdict in one sentence.
     pub summary: String,
-    /// What is wrong with it, and what would fix it.
+    /// Defects of the model with suggested fixes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failure_modes: Vec<FailureMode>,
-    /// Conditions under which it was run to the end.
+    /// Conditions covered by finished runs.
     pub envelope: Envelope,
-    /// Every check of every use.
+    /// All checks of all uses.
     pub checks: Vec<Check>,
 }
 
-/// One thing that is wrong with a model, in words and numbers.
+/// A defect of a model, in words and numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureMode {
-    /// What kind, such as `orientation`.
+    /// Identifier, such as `orientation`.
     pub id: String,
-    /// What is wrong, with the numbers it shows in.
+    /// Description with the numbers that show the defect.
     pub finding: String,
-    /// What would fix it.
+    /// Suggested fix.
     pub remedy: String,
 }
 
-/// The conditions of the runs that finished.
+/// Conditions covered by the finished runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Molecules of which every run finished.
+    /// Molecules for which every run finished.
     pub molecules: Vec<String>,
     /// Temperatures at which every run finished, K.
     #[serde(rename = "temperatures_K")]
@@ -113,22 +113,22 @@ pub struct Envelope {
     /// Longest finished run, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ps: Option<f64>,
-    /// Elements of these molecules.
+    /// Elements of the molecules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<String>,
-    /// Fewest and most atoms of these molecules.
+    /// Smallest and largest number of atoms of the molecules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub atoms: Option<[usize; 2]>,
-    /// Longest time step that was safe on every molecule it was tried on, fs.
+    /// Largest time step that was safe on every molecule tested, fs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_safe_timestep_fs: Option<f64>,
 }
 
-/// How a check ended, from the best to the worst.
+/// Outcome of a check, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// There is nothing to measure, and `reason` says why: neither a pass nor a skip.
+    /// There is nothing to measure, for the given `reason`: neither a pass nor a skip.
     NotApplicable,
     /// Measured and within the threshold.
     Pass,
@@ -140,22 +140,22 @@ pub enum Status {
     Fail,
 }
 
-/// More of what would decide a check, or shrink its interval.
+/// Additional data that would decide a check or narrow its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecidableBy {
-    /// Runs that differ in their random numbers alone.
+    /// Runs that differ only in their random numbers.
     Replicas,
     /// Longer runs.
     Duration,
     /// Labelled frames.
     Frames,
-    /// Nothing that a campaign could add: the value is computed once and for all, to an error of the computation.
+    /// None: the value is computed once, to the accuracy of the computation.
     Computation,
 }
 
 impl DecidableBy {
-    /// What there would be more of, after a number.
+    /// Returns the noun of the additional data, to follow a number.
     pub fn noun(self) -> &'static str {
         match self {
             DecidableBy::Replicas => "replicas",
@@ -167,12 +167,12 @@ impl DecidableBy {
 }
 
 impl Status {
-    /// Whether a check that ended so speaks against an approval: everything but a pass, and what is not applicable.
+    /// Whether the status prevents an approval: anything but a pass or a check that is not applicable.
     pub fn is_open_or_bad(self) -> bool {
         !matches!(self, Status::Pass | Status::NotApplicable)
     }
 
-    /// The status in capitals, as printed.
+    /// Returns the status in capitals, as printed.
     pub fn label(self) -> &'static str {
         match self {
             Status::NotApplicable => "NOT APPLICABLE",
@@ -185,7 +185,7 @@ impl Status {
 }
 
 impl Check {
-    /// `<=` or `>=`: the value stands before it, the threshold after it.
+    /// Returns the relation between value and threshold, `<=` or `>=`.
     pub fn sign(&self) -> &'static str {
         if self.at_least { ">=" } else { "<=" }
     }
@@ -196,7 +196,7 @@ impl Check {
 pub struct Check {
     /// Key of the criterion.
     pub id: String,
-    /// The use whose threshold is applied.
+    /// Use that sets the threshold.
     #[serde(rename = "use")]
     pub use_name: String,
     /// Outcome.
@@ -204,7 +204,7 @@ pub struct Check {
     /// Measured value; absent when skipped or not finite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// Its standard error, where known.
+    /// Standard error of the value, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
     /// 95 % interval of the value, where its uncertainty is known.
@@ -217,14 +217,14 @@ pub struct Check {
     pub at_least: bool,
     /// Unit of value and threshold.
     pub unit: String,
-    /// Molecule it was measured on.
+    /// Molecule of the measurement.
     pub molecule: String,
-    /// Why it was skipped, or what was measured.
+    /// Reason for a skip, or description of the measurement.
     pub reason: String,
-    /// What would decide an undecided check, in words.
+    /// Additional data that would decide an undecided check, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_decide: Option<String>,
-    /// The same for programs.
+    /// Additional data that would decide the check, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decidable_by: Option<DecidableBy>,
 }

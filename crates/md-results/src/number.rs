@@ -1,11 +1,11 @@
-//! Numbers as people write them: the same in every format.
+//! Formatting of numbers, identical in all output formats.
 
-/// A number and its unit, if it has one.
+/// Formats a number with its unit, if it has one.
 pub fn with_unit(value: f64, unit: &str) -> String {
     format!("{} {unit}", number(value)).trim_end().to_owned()
 }
 
-/// A number with four significant digits, as people write it.
+/// Formats a number with four significant digits.
 pub fn number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 {

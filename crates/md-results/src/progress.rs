@@ -1,4 +1,4 @@
-//! `progress.json`: how far a campaign is, beside its `results.json`. Rewritten about once a second while it runs.
+//! `progress.json`: the progress of a campaign, beside its `results.json`. It is rewritten about once a second.
 
 use std::path::Path;
 
@@ -9,54 +9,55 @@ use crate::{ResultsError, read_json, write_json};
 /// Name of the file in the output folder of a campaign.
 pub const FILE: &str = "progress.json";
 
-/// A whole `progress.json`.
+/// Contents of `progress.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CampaignProgress {
     /// Name of the campaign.
     pub campaign: String,
-    /// Process that runs or ran it.
+    /// Identifier of the process that runs or ran the campaign.
     pub pid: u32,
-    /// When it began, RFC 3339, UTC.
+    /// Start of the campaign, RFC 3339, UTC.
     pub started: String,
-    /// When this was written, RFC 3339, UTC.
+    /// Time of the last update, RFC 3339, UTC.
     pub updated: String,
-    /// Whether it came to its end.
+    /// Whether the campaign is finished.
     pub finished: bool,
-    /// The models of the plan, in its order.
+    /// Progress of the models of the plan, in its order.
     pub models: Vec<ModelProgress>,
 }
 
-/// How far one model is.
+/// Progress of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelProgress {
     /// Name of the model.
     pub name: String,
-    /// Whether all its stages are over. A model without stages that is not done has not begun.
+    /// Whether all its stages are finished. A model without stages that is not done has not started.
     pub done: bool,
-    /// The stages that have begun, in order.
+    /// Progress of the stages that have started, in order.
     pub stages: Vec<StageProgress>,
 }
 
-/// How far one stage of a model is.
+/// Progress of one stage of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageProgress {
-    /// Such as `physics gates` or `24 runs`.
+    /// Name, such as `physics gates` or `24 runs`.
     pub name: String,
-    /// Parts done.
+    /// Number of finished parts.
     pub done: u64,
-    /// Parts in all; 0 where unknown.
+    /// Total number of parts; 0 where unknown.
     pub total: u64,
-    /// Whether it is over.
+    /// Whether the stage is finished.
     pub over: bool,
-    /// Seconds since it began, until its end.
+    /// Seconds since the start of the stage, or its duration once finished.
     pub elapsed_s: f64,
-    /// What can be seen so far, such as the drift of the runs.
+    /// Preliminary result, such as the drift of the runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 
 impl StageProgress {
-    /// Seconds that are left at the speed so far; `None` before the first part is done, and where nobody knows.
+    /// Returns the estimated remaining time in seconds; `None` before the first part is finished or where the total is
+    /// unknown.
     pub fn remaining_s(&self) -> Option<f64> {
         let known = !self.over && self.done > 0 && self.total >= self.done;
         known.then(|| self.elapsed_s * (self.total - self.done) as f64 / self.done as f64)
@@ -72,7 +73,7 @@ impl CampaignProgress {
         read_json(path)
     }
 
-    /// Writes a file, whole or not at all.
+    /// Writes a file atomically.
     ///
     /// # Errors
     /// [`ResultsError`] names the file.

@@ -2,17 +2,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunFate {
-    /// Every step was done.
+    /// All steps were completed.
     Finished,
-    /// The system left the batch; `fate_reason` says why.
+    /// The system was removed from the batch; `fate_reason` gives the reason.
     Diverged,
-    /// Ended on purpose before its time.
+    /// The run was stopped on purpose before its planned end.
     StoppedEarly,
-    /// The program could not run it.
+    /// The program failed to run it.
     Failed,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Ensemble {
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Unique name, also of its random stream.
+    /// Unique name, which also selects the random stream.
     pub id: String,
     /// Model.
     pub model: String,
@@ -68,13 +68,13 @@ pub struct Run {
     /// Target of the initial velocities, K.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
-    /// Temperature that the thermostat rises to during the run, K.
+    /// Final temperature of the thermostat for a ramp, K.
     #[serde(rename = "ramp_to_K", default, skip_serializing_if = "Option::is_none")]
     pub ramp_to_k: Option<f64>,
-    /// Whether it began at the model's own minimum, or at the structure as given.
+    /// Whether the run started from the model's own minimum; otherwise from the given structure.
     #[serde(default = "yes")]
     pub relaxed: bool,
-    /// Time with a thermostat before the run, ps.
+    /// Duration of the equilibration with a thermostat before the run, ps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equilibrated_ps: Option<f64>,
     /// Time step, fs.
@@ -86,16 +86,16 @@ pub struct Run {
     pub replica: u32,
     /// Seed of its random stream.
     pub seed: u64,
-    /// Steps asked for.
+    /// Number of planned steps.
     pub steps_planned: u64,
-    /// Steps done.
+    /// Number of completed steps.
     pub steps_done: u64,
-    /// How it ended.
+    /// Outcome.
     pub fate: RunFate,
-    /// Why, unless it finished.
+    /// Reason, unless the run finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fate_reason: Option<String>,
-    /// Conservation of energy.
+    /// Energy conservation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<RunEnergy>,
     /// Kinetic temperature over the run.
@@ -104,15 +104,15 @@ pub struct Run {
     /// Conservation of linear and angular momentum.
     #[serde(rename = "angular_momentum", skip_serializing_if = "Option::is_none")]
     pub momentum: Option<RunMomentum>,
-    /// Distribution of velocities, of runs with a thermostat.
+    /// Velocity distribution, for runs with a thermostat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thermal: Option<RunThermal>,
-    /// Bonds.
+    /// Integrity of the bonds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stability: Option<RunStability>,
     /// Anomalies in the recorded energy series.
     pub anomalies: Vec<String>,
-    /// Wall time per step of this run, ms: the batch's time divided by its systems.
+    /// Wall time per step of this run, ms: the time of the batch divided by its number of systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms_per_step: Option<f64>,
 }
@@ -122,7 +122,7 @@ fn yes() -> bool {
 }
 
 impl Run {
-    /// Whether it is at constant energy.
+    /// Whether the run is at constant energy.
     pub fn is_nve(&self) -> bool {
         self.ensemble == Ensemble::Nve
     }
@@ -132,7 +132,7 @@ impl Run {
         self.steps_done as f64 * self.timestep_fs / 1000.0
     }
 
-    /// Time asked for, ps.
+    /// Returns the planned time, ps.
     pub fn planned_ps(&self) -> f64 {
         self.steps_planned as f64 * self.timestep_fs / 1000.0
     }
@@ -141,11 +141,11 @@ impl Run {
 /// Energy conservation of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunEnergy {
-    /// What the integrator conserves (in NVE the total energy) at step 0, eV.
+    /// Conserved quantity of the integrator (in NVE the total energy) at step 0, eV.
     #[serde(rename = "initial_eV")]
     pub initial_ev: f64,
-    /// End-point drift in percent of the initial total energy. That energy's zero is arbitrary, and so is this
-    /// number; it is here because people ask for it. Absent when the initial energy is zero.
+    /// End-point drift in percent of the initial total energy. The zero of that energy is arbitrary, and so is this
+    /// number; it is included because users ask for it. Absent when the initial energy is zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_percent: Option<f64>,
     /// Largest deviation from the initial energy in percent of it.
@@ -160,10 +160,10 @@ pub struct RunEnergy {
     /// Standard error of that slope, autocorrelation included, meV/atom/ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_standard_error: Option<f64>,
-    /// Degrees of freedom of that standard error: residuals independent of each other, less two.
+    /// Degrees of freedom of that standard error: number of independent residuals minus two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_degrees_of_freedom: Option<f64>,
-    /// Largest jump or spike between two samples, meV/atom; 0 without any.
+    /// Largest jump or spike between two samples, meV/atom; 0 if there is none.
     #[serde(rename = "max_jump_meV_per_atom", default, skip_serializing_if = "Option::is_none")]
     pub max_jump_mev_per_atom: Option<f64>,
     /// Standard deviation of the total energy, meV/atom.
@@ -172,12 +172,12 @@ pub struct RunEnergy {
     /// 1 - std/|mean| of the total energy. Absent when the mean is zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conservation_ratio: Option<f64>,
-    /// Pearson correlation of kinetic and potential energy, -1 in perfect NVE.
+    /// Pearson correlation of kinetic and potential energy; -1 in exact NVE dynamics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinetic_potential_correlation: Option<f64>,
 }
 
-/// Temperature of one run.
+/// Kinetic temperature of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunTemperature {
     /// Mean, K.
@@ -189,7 +189,7 @@ pub struct RunTemperature {
     /// Highest, K.
     #[serde(rename = "max_K")]
     pub max_k: f64,
-    /// Degrees of freedom it was computed with.
+    /// Number of degrees of freedom used.
     pub degrees_of_freedom: usize,
 }
 
@@ -203,29 +203,29 @@ pub struct RunMomentum {
     pub max_drift_angstrom_per_ps: f64,
 }
 
-/// Whether velocities are distributed as they should be at the temperature of a thermostat.
+/// Comparison of the velocity distribution with that expected at the temperature of a thermostat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunThermal {
-    /// Mean kinetic temperature over the target, less 1, in percent.
+    /// Relative deviation of the mean kinetic temperature from the target, percent.
     pub temperature_error_percent: f64,
-    /// Standard error of that, autocorrelation included.
+    /// Standard error of that deviation, autocorrelation included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature_standard_error_percent: Option<f64>,
-    /// Probability of a kinetic energy distribution as odd as this one.
+    /// Probability of a kinetic energy distribution at least as unlikely as this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinetic_energy_p: Option<f64>,
-    /// Probability of kinetic energies of atoms as unequal as these, all atoms considered.
+    /// Probability of kinetic energies of atoms at least as unequal as these, corrected for the number of atoms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equipartition_p: Option<f64>,
-    /// Largest deviation of an atom's kinetic energy from its share, percent.
+    /// Largest deviation of an atom's kinetic energy from its expected fraction, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equipartition_worst_percent: Option<f64>,
 }
 
-/// Bonds in one run.
+/// Integrity of the bonds in one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStability {
-    /// First time a bond passed the broken ratio, ps.
+    /// Time at which a bond first exceeded the ratio of a broken bond, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_broken_bond_ps: Option<f64>,
     /// That bond, as `i-j`.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers to be drawn: columns over one axis. No verdict rests on them; they show what one rests on.
+/// Data of a plot: columns over a common axis. The verdict does not depend on them; they illustrate its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// What it shows.
@@ -16,18 +16,18 @@ pub struct Series {
     pub subject: Option<String>,
     /// What the columns are plotted against.
     pub x: Column,
-    /// The columns, each as long as `x`.
+    /// Plotted columns, each as long as `x`.
     pub y: Vec<Column>,
 }
 
 /// A column of a [`Series`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// What, in words.
+    /// Name of the quantity.
     pub name: String,
-    /// Unit; empty for a pure number.
+    /// Unit; empty for a dimensionless quantity.
     pub unit: String,
-    /// Finite numbers, six digits of each.
+    /// Finite values, rounded to six significant digits.
     pub values: Vec<f64>,
 }
 
@@ -94,14 +94,14 @@ impl fmt::Display for SeriesId {
 }
 
 impl Column {
-    /// A column of `values`, rounded to six digits.
+    /// Creates a column of `values`, rounded to six significant digits.
     pub fn new(name: &str, unit: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let values = values.into_iter().map(six_digits).collect();
         Column { name: name.to_owned(), unit: unit.to_owned(), values }
     }
 }
 
-/// What a picture needs of a number, and no more of a file.
+/// Rounds to six significant digits, enough for a plot and small in a file.
 fn six_digits(x: f64) -> f64 {
     format!("{x:.5e}").parse().unwrap_or(x)
 }

@@ -1,4 +1,4 @@
-//! Sound records with a few faults: whatever they are, the reader ends with records or with one message.
+//! Injects faults into valid records and asserts that the reader returns either records or a single error message.
 
 use md_results::Results;
 use md_results::progress::CampaignProgress;

@@ -1,4 +1,4 @@
-//! Values that several commands take.
+//! Parsers of arguments that several commands share.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use md_driver::config::{Device, Implementation};
 use md_model::Precision;
 use md_results::{Results, ResultsError};
 
-/// Folder of all output folders that nobody named.
+/// Folder of all output folders without a name given by the user.
 pub const OUTPUT: &str = "mdproof-out";
 
-/// `f32` or `f64`.
+/// Parses `f32` or `f64`.
 pub fn precision(text: &str) -> Result<Precision, String> {
     match text {
         "f32" => Ok(Precision::F32),
@@ -20,23 +20,23 @@ pub fn precision(text: &str) -> Result<Precision, String> {
     }
 }
 
-/// A number of at least 1.
+/// Parses an integer of at least 1.
 pub fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
 }
 
-/// A time in seconds.
+/// Parses a time in seconds.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "expected a number of seconds, such as 30 or 0.5".to_owned())
 }
 
-/// The name of a device.
+/// Returns a parser for the name of a device.
 pub fn device() -> impl TypedValueParser<Value = Device> {
     one_of(&Device::ALL, Device::name, Device::meaning)
 }
 
-/// The name of an implementation.
+/// Returns a parser for the name of an implementation.
 pub fn implementation() -> impl TypedValueParser<Value = Implementation> {
     one_of(&Implementation::ALL, Implementation::name, Implementation::meaning)
 }
@@ -51,12 +51,12 @@ fn one_of<T: Copy + Send + Sync>(
         .try_map(move |text| all.iter().copied().find(|&one| name(one) == text).ok_or("no such value"))
 }
 
-/// The name of a file or folder without its ending.
+/// Returns the name of a file or folder without its extension.
 pub fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned())
 }
 
-/// `results.json` of a folder, or the file itself.
+/// Reads the `results.json` of a folder, or the file itself.
 pub fn read_results(path: &Path) -> Result<Results, ResultsError> {
     let file = if path.is_dir() { path.join(md_results::FILE) } else { path.to_owned() };
     Results::read(&file)

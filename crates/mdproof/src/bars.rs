@@ -5,28 +5,28 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use md_driver::progress::{Progress, Ticker};
 
-/// How progress is shown.
+/// Display of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bars {
-    /// Bars with remaining time.
+    /// Bars with the remaining time.
     Drawn,
-    /// A line as each stage starts, through the log.
+    /// A log line at the start of each stage.
     Lines,
-    /// Nothing.
+    /// No display.
     Quiet,
 }
 
-/// Longest time between two updates of a bar.
+/// Time between two updates of a bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
 impl Bars {
-    /// These, or none where `quiet` is set.
+    /// Returns this display, or none if `quiet` is set.
     #[must_use]
     pub fn unless(self, quiet: bool) -> Self {
         if quiet { Bars::Quiet } else { self }
     }
 
-    /// A bar of training steps that starts at `done`, with the remaining time and a message.
+    /// Creates a bar of training steps that starts at `done`, with the remaining time and a message.
     pub fn training(self, name: &str, done: u64, steps: u64) -> ProgressBar {
         let bar =
             self.bar(name, steps, "{prefix:<12} {bar:30} {pos}/{len} steps, {eta} left, {per_sec} {msg}");
@@ -78,7 +78,7 @@ impl Progress for Bars {
     }
 }
 
-/// The bar of one stage; gone when dropped.
+/// Bar of one stage, removed when dropped.
 struct Bar {
     bar: ProgressBar,
     drawn: Option<Instant>,

@@ -1,4 +1,4 @@
-//! A file per command: its arguments, and what it does with the libraries.
+//! One module per command: its arguments and its calls of the libraries.
 
 pub mod bench;
 pub mod compare;

@@ -1,23 +1,23 @@
-//! Exit statuses: one table for all commands.
+//! Exit statuses, identical for all commands.
 
 use std::io;
 
 use md_criteria::Outcome;
 use md_driver::CampaignError;
 
-/// Everything is as the campaign expects it, or the command did what it was asked for.
+/// Every model meets the expectation of the campaign, or the command succeeded.
 pub const AS_EXPECTED: u8 = 0;
-/// A model is not what the campaign expects; a regression; a machine that is not ready.
+/// A model does not meet the expectation of the campaign, there is a regression, or the machine is not ready.
 pub const NOT_AS_EXPECTED: u8 = 1;
 /// Bad input or usage.
 pub const BAD_INPUT: u8 = 2;
 /// Data are missing, or two results cannot be compared.
 pub const INCOMPLETE: u8 = 3;
-/// Interrupted by a signal or a full disk; what was measured is saved. `EX_TEMPFAIL` of `sysexits.h`: queueing systems
+/// Interrupted by a signal or a full disk, with the measurements saved. `EX_TEMPFAIL` of `sysexits.h`: queueing systems
 /// try again.
 pub const INTERRUPTED: u8 = 75;
 
-/// The table, as `--help` shows it.
+/// Table of exit statuses in `--help`.
 pub const TABLE: &str = "\
 Exit status:
   0   as expected: every model met what the campaign expects of it; no regression
@@ -27,7 +27,7 @@ Exit status:
       results cannot be compared
   75  interrupted (signal, full disk), state saved: the same command with --resume continues";
 
-/// The exit status of a command that failed: interrupted where its state is saved or the disk is full, else bad input.
+/// Returns the exit status of a failed command: interrupted if its state is saved or the disk is full, else bad input.
 pub fn status_of(error: &anyhow::Error) -> u8 {
     let is_full = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| {
@@ -44,7 +44,7 @@ pub fn status_of(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The exit status of what a campaign came to.
+/// Returns the exit status for the outcome of a campaign.
 pub fn status_of_campaign(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Met => AS_EXPECTED,

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop, keep what was measured, say how to continue.
+//! Handles Ctrl-C and SIGTERM: the program stops, saves its measurements and prints how to resume.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,27 +7,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Exit status of a program that was interrupted twice while it could not end anywhere: the shell's number for Ctrl-C.
+/// Exit status after a second interrupt in a phase without a safe end: the shell's number for Ctrl-C.
 const IMPATIENT: i32 = 130;
 
-/// Whoever can stop within this does it in order; then the program ends, wherever it is.
+/// Time for an orderly stop before the program ends.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Set when the user or the system asks the program to stop.
+/// Flag set when the user or the system requests a stop.
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Exit status and last words of a program that may be ended anywhere.
+/// Exit status and last message of a program that may be ended at any point.
 static LAST_WORDS: Mutex<Option<(u8, String)>> = Mutex::new(None);
 
-/// Becomes true when the user or the system asks the program to stop.
+/// Returns the flag that is set when the user or the system requests a stop.
 pub fn requested() -> Arc<AtomicBool> {
     Arc::clone(&REQUESTED)
 }
 
-/// From now on a first Ctrl-C (or SIGTERM) makes [`requested`] true; a second ends the program at once.
+/// Installs the signal handler: the first Ctrl-C (or SIGTERM) sets [`requested`], a second one ends the program at
+/// once.
 ///
 /// # Errors
-/// A system that lets nobody listen.
+/// The system does not allow a signal handler.
 pub fn listen() -> Result<()> {
     let handler = || {
         if REQUESTED.swap(true, Ordering::Relaxed) {
@@ -36,21 +37,21 @@ pub fn listen() -> Result<()> {
         std::thread::spawn(|| {
             std::thread::sleep(GRACE);
             if let Some((status, text)) = last_words().take() {
-                // Nothing is left to do when even this cannot be written.
+                // There is no fallback if this message cannot be written.
                 let _ = writeln!(std::io::stderr(), "{text}");
                 std::process::exit(i32::from(status));
             }
         });
     };
     match ctrlc::set_handler(handler) {
-        // Listening already: the handler is one for the whole process.
+        // A handler is installed already: there is one for the whole process.
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
         Err(error) => Err(error).context("cannot listen for Ctrl-C"),
     }
 }
 
-/// Until the guard is dropped the program may be ended anywhere, since all that it keeps is written whole or not at all:
-/// a while after an interrupt it says `text` and exits with `status`.
+/// Allows the program to be ended at any point until the guard is dropped, since all files are written atomically: some
+/// time after an interrupt it prints `text` and exits with `status`.
 pub fn may_end_anywhere(status: u8, text: String) -> impl Drop {
     struct Guard;
     impl Drop for Guard {

@@ -1,7 +1,7 @@
-//! The program `mdproof`: arguments in, text and exit status out. A file per command in `commands`, what several of
-//! them print in `render`.
+//! The program `mdproof`: maps arguments to text and an exit status. `commands` has one module per command, `render`
+//! the output shared by several commands.
 //!
-//! Not in this crate: measurements, dynamics, criteria. Programs of your own use `md_driver`.
+//! This crate contains no measurements, dynamics or criteria. Other programs should use `md_driver`.
 
 mod arguments;
 pub mod bars;
@@ -65,7 +65,7 @@ pub fn run(
     run_with(arguments, out, err, colour, bars)
 }
 
-/// [`run`] for any writer: no log, colour and progress as told.
+/// Does the same as [`run`] for any writer, without a log and with the given colour and progress display.
 pub fn run_with(
     arguments: impl IntoIterator<Item = OsString>,
     out: &mut dyn Write,
@@ -103,7 +103,7 @@ pub fn run_with(
         Command::Doctor(a) => doctor::run(&a, out, colour, bars),
     };
     done.unwrap_or_else(|error| {
-        // Nothing is left to do when even this cannot be written.
+        // There is no fallback if this message cannot be written.
         let _ = writeln!(err, "error: {}", in_full(&error));
         exit::status_of(&error)
     })
@@ -112,7 +112,7 @@ pub fn run_with(
 fn log_to_stderr(ansi: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MDPROOF_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,md_dynamics=warn"));
-    // A second subscriber (in tests) is refused, which is as good.
+    // A second subscriber (in tests) is rejected, which is harmless.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Tensors are allocated and freed at every operation; the C library's allocator gives their pages back each time.
+/// Tensors are allocated and freed in every operation, and the allocator of the C library returns their pages each
+/// time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

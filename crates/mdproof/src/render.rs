@@ -7,7 +7,7 @@ pub mod speed;
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
-/// A table with borders; escape codes only where `colour` is set.
+/// Creates a table with borders; escape codes only if `colour` is set.
 pub fn new_table(colour: bool) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -21,7 +21,7 @@ pub fn new_table(colour: bool) -> Table {
     table
 }
 
-/// A cell with bold text in a colour.
+/// Creates a cell with bold coloured text.
 pub fn coloured(text: &str, colour: Color) -> Cell {
     Cell::new(text).fg(colour).add_attribute(Attribute::Bold)
 }

@@ -1,4 +1,4 @@
-//! Properties of the energy surface.
+//! Criteria for properties of the energy surface.
 
 use md_results::GateId;
 

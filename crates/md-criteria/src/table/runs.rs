@@ -1,4 +1,4 @@
-//! Dynamics, accuracy and speed.
+//! Criteria for dynamics, accuracy and speed.
 
 use md_results::DistanceId;
 

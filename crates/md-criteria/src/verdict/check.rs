@@ -1,10 +1,10 @@
-//! One finding against one threshold.
+//! Comparison of one finding with one threshold.
 
 use md_results::{Check, CriteriaSet, DecidableBy, Status, Threshold, number, with_unit};
 
 use crate::{Bound, Criterion, Finding, Uncertainty};
 
-/// What `finding` means for `threshold`.
+/// Evaluates `finding` against `threshold`.
 pub(super) fn check(
     criterion: &Criterion,
     set: &CriteriaSet,
@@ -74,8 +74,8 @@ pub(super) fn check(
     check
 }
 
-/// Pass when the whole interval is on the good side of the threshold, fail when all of it is on the bad side of
-/// the bad bound, undecided otherwise. A value that is not a number fails.
+/// Returns pass if the whole interval is on the good side of the threshold, fail if all of it is on the bad side of the
+/// bad bound, and undecided otherwise. NaN fails.
 fn status(bound: Bound, threshold: &Threshold, value: f64, uncertainty: Option<Uncertainty>) -> Status {
     let [low, high] = uncertainty.map_or([value; 2], |u| u.interval);
     let (best, worst) = match bound {
@@ -93,7 +93,7 @@ fn status(bound: Bound, threshold: &Threshold, value: f64, uncertainty: Option<U
     }
 }
 
-/// More of what would decide; nothing where the value lies between the good and the bad bound.
+/// Returns the data that would decide the check; `None` if the value lies between the good and the bad bound.
 fn decidable_by(
     bound: Bound,
     threshold: &Threshold,
@@ -105,8 +105,8 @@ fn decidable_by(
     uncertainty.map(|u| u.decidable_by).filter(|_| !between)
 }
 
-/// How many more observations would shrink the interval to one side, if the value stays: the standard error falls as
-/// the square root of their number, that of a slope as the power 3/2 of the duration.
+/// Estimates how many more observations would move the interval to one side if the value stays: the standard error
+/// falls as the square root of their number, that of a slope as the power 3/2 of the duration.
 fn what_would_decide(
     bound: Bound,
     threshold: &Threshold,

@@ -1,10 +1,10 @@
-//! The conditions under which a model was seen to work.
+//! Conditions under which a model completed its runs.
 
 use std::collections::BTreeSet;
 
 use md_results::{Envelope, Model, Results, Run, RunFate};
 
-/// What the finished NVE runs of a model cover.
+/// Returns the conditions covered by the finished NVE runs of a model.
 pub(super) fn envelope(results: &Results, model: &Model) -> Envelope {
     let runs: Vec<&Run> = results.runs.iter().filter(|r| r.model == model.name && r.is_nve()).collect();
     let all_finished = |same: &dyn Fn(&Run) -> bool| {

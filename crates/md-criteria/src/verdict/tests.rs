@@ -11,7 +11,7 @@ use super::*;
 mod amounts;
 mod gates;
 
-/// The evidence of a model without fault: one molecule, two replicas of 10 ps at each of two temperatures.
+/// Returns the evidence of a flawless model: one molecule, two replicas of 10 ps at each of two temperatures.
 fn sound() -> Results {
     let thresholds: BTreeMap<String, Threshold> = crate::ALL
         .iter()
@@ -225,7 +225,7 @@ fn speed() -> Speed {
     }
 }
 
-/// Verdict, approved uses, summary and outcome of the sound evidence after `change`.
+/// Returns verdict, approved uses, summary and outcome of the sound evidence after `change`.
 fn judged(change: impl Fn(&mut Results)) -> (Verdict, Vec<String>, String, Outcome) {
     let mut results = sound();
     change(&mut results);
@@ -242,7 +242,7 @@ fn sound_evidence_is_approved() {
     assert_eq!(uses, [PRODUCTION, "screening"]);
 }
 
-/// Takes away part of the evidence.
+/// Removes part of the evidence.
 type Removal = fn(&mut Results);
 
 #[test]
@@ -339,7 +339,7 @@ fn an_observation_that_ended_too_soon_is_no_pass_and_no_failure() {
     };
     assert_eq!(judged(survived(4000)).0, Verdict::Incomplete);
     assert_eq!(judged(survived(4000)).1, ["screening"]);
-    // A long life cut short does not excuse a short one that was not.
+    // A long run that was stopped does not make up for a short run that was stopped too early.
     let (verdict, ..) = judged(|r| {
         r.runs.push(Run { fate: RunFate::Diverged, steps_done: 30_000, ..run() });
         (r.runs[0].fate, r.runs[0].steps_done) = (RunFate::StoppedEarly, 4000);
@@ -384,7 +384,7 @@ fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
         outcome(&results)
     };
     assert_eq!(with_control(|_| {}), Outcome::Met);
-    // Its frequencies are nobody's.
+    // The control was not fitted to frequencies.
     let frequencies = |r: &mut Results| {
         r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
         r.gates
@@ -400,7 +400,7 @@ fn thermostat(name: &str) -> Ensemble {
     Ensemble::Thermostat(name.to_owned())
 }
 
-/// The check of `key` in production, after `change`.
+/// Returns the production check of `key` after `change`.
 fn check_of(key: &str, change: impl Fn(&mut Results)) -> Check {
     let mut results = sound();
     change(&mut results);
@@ -442,7 +442,7 @@ fn an_interval_that_covers_the_threshold_is_undecided_and_says_what_would_decide
 
     assert_eq!(check_of(DRIFT, replicas(&[0.50, 0.51, 0.49])).status, Status::Pass);
     assert_eq!(check_of(DRIFT, replicas(&[-1.5, -1.51, -1.49])).status, Status::Fail);
-    // Drifts of either sign are no drift on the mean, but two replicas do not prove it.
+    // Drifts of opposite sign have a mean of zero, but two replicas do not prove it.
     assert_eq!(check_of(DRIFT, replicas(&[-2.0, 2.0])).status, Status::Undecided);
     // A run too short for an error of its drift proves nothing either.
     let short = |r: &mut Results| {
@@ -599,7 +599,7 @@ fn what_is_not_applicable_neither_passes_nor_is_missing() {
         (Status::NotApplicable, "one implementation", None)
     );
 
-    // A use of which nothing else is asked has shown nothing.
+    // A use without any other criterion has no evidence.
     let mut results = sound();
     for set in &mut results.criteria {
         set.thresholds.retain(|key, _| key.starts_with("equivalence"));
@@ -608,7 +608,7 @@ fn what_is_not_applicable_neither_passes_nor_is_missing() {
     judge(&mut results);
     let model = &results.models[0];
     assert_eq!((model.verdict, model.uses.len()), (Some(Verdict::Incomplete), 0), "{}", model.summary);
-    // A failure beside it is one.
+    // A failure beside it still counts.
     let mut results = sound();
     nothing_to_measure(&mut results, one_implementation);
     results.gates[0].value = Some(0.1);
@@ -624,12 +624,12 @@ fn short_runs_beside_long_ones_ask_for_nothing_more() {
         r.runs.push(Run { replica: 1, ..short });
     });
     assert_eq!(verdict, Verdict::Approved);
-    // But what breaks in them is broken.
+    // A failure in the short runs counts.
     let (verdict, ..) = judged(|r| {
         r.runs.push(Run { steps_planned: 2000, steps_done: 60, fate: RunFate::Diverged, ..run() });
     });
     assert_eq!(verdict, Verdict::Rejected);
-    // And a temperature with short runs alone was not observed for long enough.
+    // A temperature with short runs only was not observed for long enough.
     let (verdict, ..) = judged(|r| {
         r.runs.push(Run { temperature_k: 500.0, steps_planned: 2000, steps_done: 2000, ..run() });
     });

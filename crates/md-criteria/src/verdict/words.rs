@@ -1,4 +1,4 @@
-//! Findings in words. The same finding gives the same words everywhere.
+//! Describes findings in words. Equal findings have equal descriptions.
 
 use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_results::{
@@ -8,7 +8,7 @@ use md_results::{
 
 use crate::{Criterion, Scope, Theme};
 
-/// One sentence with the reason of a verdict (or, without one, of a control).
+/// Returns the reason for a verdict (or, without one, the result of a control) in one sentence.
 pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
     let Some(verdict) = verdict else {
         return match worst(checks.iter()) {
@@ -32,12 +32,12 @@ pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check
     }
 }
 
-/// The use that failures are told of: production, or the engine's.
+/// Returns the use whose failures are reported: production, or the engine's.
 fn first_use(checks: &[Check]) -> &str {
     checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
 }
 
-/// The first failure of every theme of the first use; the others are told by [`failure_modes`].
+/// Returns the first failure of every theme in the first use; [`failure_modes`] lists the others.
 fn failures(checks: &[Check]) -> String {
     let first_of = |(theme, ..): &(Theme, &str, &str, &str)| {
         crate::ALL.iter().find_map(|criterion| failure(*theme, criterion, checks))
@@ -45,11 +45,11 @@ fn failures(checks: &[Check]) -> String {
     THEMES.iter().filter_map(first_of).collect::<Vec<_>>().join("; ")
 }
 
-/// The gate that tells whether the force is the gradient of the energy.
+/// Key of the gate that compares the force with the gradient of the energy.
 const FORCE_GRADIENT: &str = "force_gradient_ev_per_angstrom";
 
-/// What the model lacks where a check of a criterion fails: the theme of the criterion. But where the force was measured to
-/// be the gradient of the energy, work around a loop and an asymmetric Hessian come from an energy that jumps or has kinks elsewhere.
+/// Returns the theme of a failed check: that of its criterion, with one exception. If the force was found to be the
+/// gradient of the energy, then work around a loop and an asymmetric Hessian indicate jumps or kinks elsewhere.
 fn theme_of(criterion: &Criterion, check: &Check, checks: &[Check]) -> Theme {
     let is_gradient = |c: &Check| {
         c.id == FORCE_GRADIENT
@@ -63,7 +63,7 @@ fn theme_of(criterion: &Criterion, check: &Check, checks: &[Check]) -> Theme {
     }
 }
 
-/// How one criterion fails on molecules where it is about `theme`, if it does.
+/// Describes how a criterion fails on the molecules where its theme is `theme`, if it does.
 fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<String> {
     let of_use = first_use(checks);
     let failed = checks.iter().filter(|c| {
@@ -90,8 +90,8 @@ fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<Stri
     })
 }
 
-/// What is wrong with a model, by theme: the failures of its first use, what the attribution says, what would
-/// fix it.
+/// Returns the defects of a model by theme: the failures of its first use, the attributed causes and the suggested
+/// fixes.
 pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
     let mut modes = Vec::new();
     for (theme, id, title, remedy) in THEMES {
@@ -132,7 +132,7 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
     modes
 }
 
-/// Units of force beside eV/Å, in eV/Å.
+/// Other units of force, in eV/Å.
 const UNITS: [(&str, f64); 6] = [
     ("kcal/mol/Å", KCAL_PER_MOL_EV),
     ("kJ/mol/Å", KJ_PER_MOL_EV),
@@ -142,8 +142,8 @@ const UNITS: [(&str, f64); 6] = [
     ("meV/Å", 1.0 / MEV_PER_EV),
 ];
 
-/// Forces that are right but for a factor, to within a third of their error. It is a unit only where it is that of one,
-/// within 2 %.
+/// Detects forces that are correct except for a constant factor, to within a third of their error. A unit is named only
+/// if the factor matches it within 2 %.
 fn common_factor(results: &Results, model: &Model) -> Option<String> {
     results.evaluations.iter().filter(|e| e.model == model.name).find_map(|evaluation| {
         let force = evaluation.force.as_ref()?;
@@ -166,7 +166,7 @@ fn common_factor(results: &Results, model: &Model) -> Option<String> {
     })
 }
 
-/// Weights that were rounded to fewer bits than f32 has.
+/// Detects weights that were rounded to fewer bits than f32 has.
 fn coarse_weights(model: &Model) -> Option<String> {
     let bits = model.weight_bits.filter(|bits| *bits < 20)?;
     let format = match bits {
@@ -177,7 +177,7 @@ fn coarse_weights(model: &Model) -> Option<String> {
     Some(format!("all weights have {bits} significant bits only{format}"))
 }
 
-/// Every theme with its id, what is wrong when it fails, and what would fix it.
+/// Themes with identifier, description of the defect and suggested fix.
 const THEMES: [(Theme, &str, &str, &str); 14] = [
     (
         Theme::Symmetry,
@@ -260,7 +260,7 @@ const THEMES: [(Theme, &str, &str, &str); 14] = [
     (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
 ];
 
-/// What is missing, every reason once, with the criteria that wait for it.
+/// Lists the reasons for missing data, each once, with the criteria that depend on them.
 fn gaps(checks: &[Check]) -> String {
     if checks.is_empty() {
         return "nothing was checked".to_owned();

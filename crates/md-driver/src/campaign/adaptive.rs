@@ -1,4 +1,4 @@
-//! When less or more is run than planned.
+//! Decides when to run less or more than planned.
 
 use md_results::{DecidableBy, Results};
 
@@ -11,7 +11,7 @@ use crate::plan::{Group, planned};
 use crate::start::RelaxedMolecules;
 
 impl Runner<'_> {
-    /// How long runs may be: a model that no dynamics can save has short ones.
+    /// Returns the limit on the duration of runs, if no dynamics can change the verdict on the model.
     pub(super) fn cut(&self, results: &mut Results) -> Option<Cut> {
         let model = results.models.iter().find(|m| m.name == self.model.record.name)?;
         if !md_criteria::fails_every_use(results, model) {
@@ -24,7 +24,7 @@ impl Runner<'_> {
         Some(Cut { duration_ps, reason })
     }
 
-    /// Adds replicas to the molecules whose checks need them, one at each temperature at a time, within the budget.
+    /// Adds replicas to the molecules whose checks need them, one at each temperature per round, within the budget.
     pub(super) fn more_replicas(
         &mut self,
         groups: &[Group<'_>],
@@ -88,7 +88,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Molecules with a check that more replicas would decide.
+    /// Returns the molecules with a check that more replicas would decide.
     fn undecided_for_replicas(&self, results: &Results) -> Vec<String> {
         let Some(model) = results.models.iter().find(|m| m.name == self.model.record.name) else {
             return Vec::new();

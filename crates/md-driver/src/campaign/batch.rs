@@ -1,4 +1,4 @@
-//! Runs in lock step: they are checkpointed at intervals, and resume from there as if nothing had happened.
+//! Runs a batch in lock step, with periodic checkpoints from which it resumes exactly.
 
 use std::time::{Duration, Instant};
 
@@ -19,20 +19,20 @@ use crate::plan::PlannedRun;
 use crate::record::Recorder;
 use crate::start::{Motion, Moving, Start, integrator, start_systems};
 
-/// Steps are made for about so long before anybody asks whether to stop: an interrupt is noticed within it.
+/// Approximate duration of the steps between two checks for a stop request, which bounds the delay of an interrupt.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Runs in progress, with all that there is to know to continue with them.
+/// Runs in progress with their complete state.
 #[derive(Serialize, Deserialize)]
 struct InProgress {
-    /// Time they took so far, s.
+    /// Accumulated wall time, s.
     wall_s: f64,
     phase: Phase,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Phase {
-    /// With the thermostat that prepares them.
+    /// Equilibration with a thermostat.
     Preparing(Box<Moving>),
     Running(Box<Running>),
 }
@@ -40,27 +40,27 @@ enum Phase {
 #[derive(Serialize, Deserialize)]
 struct Running {
     moving: Moving,
-    /// What became of each run before it began.
+    /// Outcome of the equilibration of each run.
     prepared: Vec<Fate>,
-    /// Numbers of the runs that began.
+    /// Indices of the runs that started.
     alive: Vec<usize>,
     recorder: Recorder,
     visited: Visited,
-    /// Bytes of each trajectory.
+    /// Size of each trajectory, bytes.
     trajectories: Vec<u64>,
 }
 
-/// How many steps are made before anybody asks whether to stop, and when runs were kept last.
+/// Number of steps between two checks for a stop request, and time of the last checkpoint.
 struct Pace {
     steps: u64,
     kept: Instant,
 }
 
 impl<'a> Runner<'a> {
-    /// Makes the runs `planned` of `grid`, of so many steps, in lock step.
+    /// Performs the runs `planned` of `grid` in lock step, with the given number of steps.
     ///
     /// # Errors
-    /// [`Halt`], and why they cannot be made.
+    /// [`Halt`], or the runs failed.
     #[expect(clippy::disallowed_methods, reason = "runs are kept at intervals of time")]
     pub(super) fn batch(
         &mut self,
@@ -136,7 +136,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The runs called `name` as they were kept, if they were.
+    /// Restores the runs called `name` from their checkpoint, if there is one.
     fn restore(
         &self,
         grid: &RunConfig,
@@ -179,7 +179,7 @@ impl<'a> Runner<'a> {
         Some((kept, writer))
     }
 
-    /// What there is to watch and to write when runs have been prepared.
+    /// Creates recorder and trajectories for the runs after their equilibration.
     fn start_runs(
         &self,
         grid: &RunConfig,
@@ -212,7 +212,7 @@ impl<'a> Runner<'a> {
         Ok((Running { moving, prepared, alive, recorder, visited, trajectories: Vec::new() }, writer))
     }
 
-    /// What came of runs that are over.
+    /// Returns the records of runs that ended.
     fn finish(
         &self,
         grid: &RunConfig,
@@ -266,7 +266,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Makes some steps; whether the runs are over.
+/// Advances some steps; returns whether the runs are finished.
 #[expect(clippy::disallowed_methods, reason = "the wall time per step is a result")]
 fn advance_some(
     moving: &mut Moving,
@@ -288,7 +288,7 @@ fn advance_some(
     }
     match over {
         Ok(over) => Ok(over),
-        // What cannot be written is not the model's fault.
+        // A failure to write is not the model's fault.
         Err(RunError::Observer(error)) if error.source.is::<TrajectoryError>() => {
             Err(Halt::Storage(error.into()).into())
         }
@@ -296,7 +296,7 @@ fn advance_some(
     }
 }
 
-/// A trajectory that cannot be written ends the campaign.
+/// Converts a failure to write a trajectory, which ends the campaign.
 fn full(error: TrajectoryError) -> Halt {
     Halt::Storage(error.into())
 }
@@ -305,7 +305,7 @@ fn limits(starts: &[&Start<'_>], of: impl Iterator<Item = usize>) -> Vec<Limits>
     of.map(|k| starts[k].limits.clone()).collect()
 }
 
-/// Numbers in their batch of the runs that began, and the names of their files.
+/// Returns the index in the batch and the file name of each run that started.
 fn trajectory_files(planned: &[&PlannedRun], alive: &[usize]) -> Vec<(usize, String)> {
     alive.iter().enumerate().map(|(n, &k)| (n, planned[k].file_name())).collect()
 }

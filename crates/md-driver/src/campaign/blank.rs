@@ -1,4 +1,4 @@
-//! Results before anything is measured.
+//! Creates results without measurements.
 
 use md_results::{Results, SCHEMA_VERSION};
 
@@ -8,7 +8,7 @@ use crate::molecule::LoadedMolecule;
 use crate::plan::Filter;
 use crate::provenance;
 
-/// The results of a campaign before anything is measured.
+/// Creates the results of a campaign before its first measurement.
 pub(super) fn nothing_yet(
     config: &Config,
     options: &CampaignOptions,

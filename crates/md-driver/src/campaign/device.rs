@@ -1,4 +1,4 @@
-//! Models that panic, and devices that fail.
+//! Recovery from models that panic and devices that fail.
 
 use anyhow::Result;
 use md_core::{State, System};
@@ -13,8 +13,8 @@ use crate::in_full;
 use crate::models::{self, LoadedModel};
 
 impl Runner<'_> {
-    /// [`Store::get_or_compute`](super::store::Store::get_or_compute) of this model. One that panicked is loaded again, and where a device answers no more, the CPU
-    /// tries, too.
+    /// Calls [`Store::get_or_compute`](super::store::Store::get_or_compute) for this model. A model that panicked is
+    /// loaded again, and if a device stops responding, the measurement is repeated on the CPU.
     pub(super) fn attempt<T: Serialize + DeserializeOwned>(
         &mut self,
         name: &str,
@@ -35,14 +35,14 @@ impl Runner<'_> {
         }
     }
 
-    /// Whether the device answers at all.
+    /// Whether the device responds.
     pub(super) fn answers(&mut self) -> bool {
         let Some(&m) = self.loaded_for.first() else { return true };
         let system = &self.molecules[m].system;
         isolated(|| Ok(State::at_rest(std::slice::from_ref(system), self.model.potential.as_mut())?)).is_ok()
     }
 
-    /// Loads the model anew: one that panicked may be left in any state.
+    /// Loads the model again: a panic may leave it in any state.
     pub(super) fn renew(&mut self) {
         let mut config = self.config.models[self.index].clone();
         if self.model.record.device.as_deref() == Some("cpu") {
@@ -69,8 +69,8 @@ impl Runner<'_> {
         }
     }
 
-    /// From here on the CPU computes a model that a GPU could not, and the results say so; whether there was
-    /// anything to fall back on.
+    /// Moves a model from a failed GPU to the CPU and records that in the results; returns whether another device was
+    /// available.
     pub(super) fn fall_back(&mut self, reason: &str) -> Result<bool, Halt> {
         if self.model.record.device.as_deref().is_none_or(|device| device == "cpu") {
             return Ok(false);
@@ -92,7 +92,7 @@ impl Runner<'_> {
         self.model.record.device_note = Some(note);
     }
 
-    /// A campaign that continues has fallen back already.
+    /// Restores the move to the CPU in a resumed campaign.
     pub(super) fn fall_back_again(&mut self) {
         let Some(note) = self.store.get::<String>(&self.part("device", "cpu")) else { return };
         let config = ModelConfig { device: Device::Cpu, ..self.config.models[self.index].clone() };

@@ -1,4 +1,4 @@
-//! The runs of one model.
+//! Performs the runs of one model.
 
 use anyhow::Result;
 use md_core::units::FS_PER_PS;
@@ -14,8 +14,8 @@ use crate::plan::{Group, PlannedRun};
 use crate::start::{NotStarted, RelaxedMolecules, Start, start};
 
 impl Runner<'_> {
-    /// Makes the runs of one group, those in lock step that are not made yet, and keeps some of the frames they visit.
-    /// `relaxed` holds every molecule that could be relaxed.
+    /// Performs the runs of one group that are not stored yet, in lock step, and stores some of the frames they visit.
+    /// `relaxed` contains every molecule whose relaxation succeeded.
     ///
     /// # Errors
     /// [`Halt`].
@@ -55,8 +55,8 @@ impl Runner<'_> {
         Ok(RanGroup(ran.into_iter().flatten().collect()))
     }
 
-    /// Makes runs together. Where that fails, they are made in halves, so that only those fail that cannot be made, and
-    /// a device has less to do at once; a run that a GPU cannot make is made by the CPU.
+    /// Performs runs together. If that fails, they are divided into halves, so that only the failing runs are lost and
+    /// a device has less to do at once; a run that fails on a GPU is repeated on the CPU.
     fn in_lock_step(
         &mut self,
         grid: &RunConfig,
@@ -105,13 +105,13 @@ impl Runner<'_> {
         Ok(ran)
     }
 
-    /// A run that was not made.
+    /// Returns the result of a run that did not start.
     fn without(&self, grid: &RunConfig, planned: &PlannedRun, (fate, reason): NotStarted) -> Ran {
         let run = Run { fate, fate_reason: Some(reason), ..self.blank_record(grid, planned) };
         Ran { run, frames: Vec::new(), series: Vec::new() }
     }
 
-    /// The record of a run before its first step.
+    /// Creates the record of a run before its first step.
     pub(super) fn blank_record(&self, grid: &RunConfig, planned: &PlannedRun) -> Run {
         Run {
             id: planned.id.clone(),
@@ -142,7 +142,7 @@ impl Runner<'_> {
     }
 }
 
-/// Name of a run as a part of the campaign.
+/// Returns the name of the stage result of a run.
 fn part(run: &PlannedRun, steps: u64) -> String {
     format!("{}, {steps} steps", run.id)
 }

@@ -1,8 +1,8 @@
-//! `--dry-run`: what a campaign would run, and about how much time, memory and disk it takes.
+//! `--dry-run`: what a campaign would run, with estimates of time, memory and disk space.
 //!
-//! Nothing is guessed that can be tried. The runs of each group are made for a moment, all together, as they would be; what
-//! the physics gates cost is counted in a rehearsal with a potential that costs nothing, and multiplied with the time that
-//! the model takes for an atom.
+//! Estimates are based on trials. The runs of each group are performed together for a moment, as in the campaign; the
+//! cost of the physics gates is counted in a rehearsal with potentials that cost nothing, and multiplied by the time
+//! that the model takes per atom.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,72 +33,72 @@ use crate::progress::Progress;
 use crate::record::Recorder;
 use crate::start::{Moving, RelaxedMolecules, Start, integrator, start_systems};
 
-/// Time that one measurement takes, at least.
+/// Minimum duration of one measurement.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What a run leaves in the results, the report and the state, and a molecule of a model: of configs/m6.toml, MiB.
+/// Size of a run, and of a molecule of a model, in the results, the report and the state: for configs/m6.toml, MiB.
 const MIB_PER_RUN: f64 = 0.06;
 const MIB_PER_MOLECULE: f64 = 0.25;
 
-/// Memory of a run, MiB: a few thousand samples of its energies, and those of its thermostat.
+/// Memory per run, MiB: a few thousand samples of its energies and of its thermostat.
 const MEMORY_MIB_PER_RUN: f64 = 0.25;
 
-/// What judging and reports need beside, MiB.
+/// Additional memory for judging and reports, MiB.
 const MEMORY_MIB_OF_REPORTS: f64 = 20.0;
 
-/// Size of a compressed trajectory beside a plain one.
+/// Size of a compressed trajectory relative to an uncompressed one.
 const GZIP_RATIO: f64 = 0.7;
 
-/// Of a frame in a trajectory beside its atoms: times and energies, bytes.
+/// Size of the comment line of a frame, with times and energies, bytes.
 const BYTES_OF_COMMENT: f64 = 220.0;
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
-/// What a campaign would take.
+/// Estimated cost of a campaign.
 pub struct Forecast {
-    /// Model by model.
+    /// Estimates by model.
     pub models: Vec<ModelForecast>,
-    /// Memory, MiB; `None` where nobody knows.
+    /// Memory, MiB; `None` if it cannot be determined.
     pub memory_mib: Option<f64>,
     /// Trajectories on disk, MiB.
     pub trajectories_mib: f64,
     /// Results, report and state on disk, MiB.
     pub results_mib: f64,
-    /// What may be added while checks are undecided, ps per model.
+    /// Simulated time that may be added while checks are undecided, ps per model.
     pub extra_ps: f64,
-    /// Threads it was tried on.
+    /// Number of threads used for the estimate.
     pub threads: usize,
 }
 
-/// What one model would take.
+/// Estimated cost of one model.
 pub struct ModelForecast {
     /// Name of the model.
     pub name: String,
     /// Number of runs.
     pub runs: usize,
-    /// Time steps of all of them.
+    /// Total number of time steps.
     pub steps: u64,
-    /// Simulated time of all of them, ps.
+    /// Total simulated time, ps.
     pub simulated_ps: f64,
-    /// Wall time; `None` without a checkpoint.
+    /// Wall time; `None` if the model has no checkpoint.
     pub seconds: Option<Seconds>,
 }
 
 /// Wall time of one model, s.
 #[derive(Default)]
 pub struct Seconds {
-    /// Runs.
+    /// Wall time of the runs.
     pub dynamics: f64,
-    /// Physics gates.
+    /// Wall time of the physics gates.
     pub gates: f64,
-    /// Everything else.
+    /// Wall time of everything else.
     pub rest: f64,
 }
 
-/// Tries what `run` would do.
+/// Estimates the cost of `run` by trials.
 ///
 /// # Errors
-/// Bad input, and what the potentials return.
+/// The input is invalid, or a potential failed.
 pub(super) fn forecast(
     config: &Config,
     options: &CampaignOptions,
@@ -170,7 +170,7 @@ pub(super) fn forecast(
             calibration + MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib + MEMORY_MIB_OF_REPORTS
         }),
         trajectories_mib: written.map(|(grid, run)| trajectory_mib(grid, run, &molecules)).sum(),
-        // The frames are in a file, in the report and in the state.
+        // The frames are stored in a file, in the report and in the state.
         results_mib: MIB_PER_RUN * runs + MIB_PER_MOLECULE * pairs as f64 + 3.0 * frames_mib,
         extra_ps: if config.adaptive.max_extra_replicas > 0 { config.adaptive.budget_ps } else { 0.0 },
         threads: rayon::current_num_threads(),
@@ -178,19 +178,19 @@ pub(super) fn forecast(
 }
 
 impl Forecast {
-    /// Time of everything, s.
+    /// Returns the total wall time, s.
     pub fn seconds(&self) -> f64 {
         let of = |s: &Seconds| s.dynamics + s.gates + s.rest;
         self.models.iter().filter_map(|m| m.seconds.as_ref()).map(of).sum()
     }
 
-    /// Disk that is needed, MiB.
+    /// Returns the required disk space, MiB.
     pub fn disk_mib(&self) -> f64 {
         self.trajectories_mib + self.results_mib
     }
 }
 
-/// Time of the runs of a group.
+/// Returns the wall time of the runs of a group.
 fn dynamics_s(
     config: &Config,
     molecules: &[LoadedMolecule],
@@ -221,7 +221,7 @@ fn dynamics_s(
     Ok(per_step_s * (grid.equilibration_steps + grid.steps) as f64)
 }
 
-/// The relaxed molecules and visited frames of a model whose molecules stay as they are.
+/// Returns relaxed molecules and visited frames as if the structures did not change.
 fn as_planned(molecules: &[LoadedMolecule], groups: &[Group<'_>]) -> (RelaxedMolecules, Vec<VisitedRun>) {
     let relaxed = |m: usize| {
         let system = molecules[m].system.clone();
@@ -246,7 +246,7 @@ fn as_planned(molecules: &[LoadedMolecule], groups: &[Group<'_>]) -> (RelaxedMol
     (molecules_of(groups.iter()).into_iter().map(relaxed).collect(), runs.map(visited).collect())
 }
 
-/// Time of everything but the runs.
+/// Adds the wall time of everything but the runs.
 fn stages_s(
     cx: &View<'_>,
     model: &mut LoadedModel,
@@ -281,8 +281,8 @@ fn stages_s(
     Ok(())
 }
 
-/// Time of energy and forces of an atom of a system: by the potential of the runs, that in f64, and the reference
-/// implementation, s.
+/// Returns the time of energy and forces per atom of a system, s: for the potential of the runs, the one in f64, and
+/// the reference implementation.
 fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]> {
     let atoms = system.n_atoms() as f64;
     let potential_s = call_s(model.potential.as_mut(), system)?;
@@ -292,12 +292,12 @@ fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]
     Ok([potential_s, oracle_s, reference_s].map(|s| s / atoms))
 }
 
-/// What stages cost on their subjects: found once for all models.
+/// Costs of stages by subject, shared by all models.
 #[derive(Default)]
 struct Rehearsals(BTreeMap<(&'static str, String), Cost>);
 
 impl Rehearsals {
-    /// What a stage asks of potentials that cost nothing.
+    /// Returns the cost of a stage, counted with potentials that cost nothing.
     fn cost(&mut self, stage: &dyn Stage, cx: &View<'_>, subject: &Subject<'_>) -> Result<Cost> {
         // Frames of one molecule cost the same.
         let key = match stage.about().needs {
@@ -314,7 +314,7 @@ impl Rehearsals {
     }
 }
 
-/// What a measurement asks of potentials that cost nothing.
+/// Returns the cost of a measurement, counted with potentials that cost nothing.
 fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost> {
     let [potential, oracle, plain] = [(); 3].map(|()| Stand::default());
     let mut model = LoadedModel {
@@ -342,7 +342,7 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
     Ok(Cost { potential, oracle, reference, timed_calls: false })
 }
 
-/// Stands for a potential, and counts the atoms that it is asked about.
+/// Replaces a potential and counts the atoms that it is evaluated for.
 #[derive(Clone, Default)]
 struct Stand {
     atoms: Arc<AtomicU64>,
@@ -368,7 +368,7 @@ impl Potential for Stand {
     }
 }
 
-/// Time of energy and forces of a system, s.
+/// Returns the time of energy and forces of a system, s.
 fn call_s(potential: &mut dyn Potential, system: &System) -> Result<f64> {
     let batch = Batch::new(std::slice::from_ref(system));
     let configuration = Configuration { batch: &batch, positions: system.positions() };
@@ -376,7 +376,7 @@ fn call_s(potential: &mut dyn Potential, system: &System) -> Result<f64> {
     seconds_of_a_call(|| Ok(potential.evaluate(configuration, Request::FORCES, &mut out)?))
 }
 
-/// Time of a call, s: the mean over a moment, the first call left out.
+/// Returns the time of a call, s: the mean over a moment, without the first call.
 #[expect(clippy::disallowed_methods, reason = "a forecast of time rests on a measurement of time")]
 fn seconds_of_a_call(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
@@ -392,12 +392,12 @@ fn seconds_of_a_call(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     }
 }
 
-/// A frame in a file, MiB.
+/// Returns the size of a frame in a file, MiB.
 fn frame_mib(system: &System) -> f64 {
     let zeros = vec![Vec3::repeat(-1.0 / 3.0); system.n_atoms()];
     let frame = FrameToWrite { forces: Some(&zeros), velocities: Some(&zeros), ..FrameToWrite::from(system) };
     let mut bytes = Vec::new();
-    // Of what cannot be written nothing is on disk.
+    // A frame that cannot be written takes no space.
     let _ = write_frame(&mut bytes, &frame);
     bytes.len() as f64 / BYTES_PER_MIB
 }

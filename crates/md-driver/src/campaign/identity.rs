@@ -1,4 +1,4 @@
-//! What a campaign's results rest on: its files, its options, the program. Results continue only where all are the same.
+//! Identity of a campaign: files, options and program. Results can be continued only if all of them are equal.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,38 +19,38 @@ const FILE: &str = "campaign.json";
 pub struct Identity {
     /// Name of the campaign.
     pub campaign: String,
-    /// When it began.
+    /// Start of the campaign.
     pub started: String,
-    /// The CPU it began on, where known.
+    /// CPU at the start, where known.
     pub cpu: Option<String>,
     /// Version of the program.
     pub version: String,
-    /// SHA-256 of the program.
+    /// SHA-256 of the executable.
     pub program_sha256: String,
-    /// How it was called.
+    /// Options of the call.
     pub options: CampaignOptions,
-    /// The campaign file.
+    /// Text of the campaign file.
     pub config: String,
-    /// Every file that is read, by what it is, with its SHA-256.
+    /// Input files by their purpose, with SHA-256.
     pub files: BTreeMap<String, Input>,
-    /// Whether it has come to its end.
+    /// Whether the campaign is finished.
     pub finished: bool,
 }
 
-/// A file that is read.
+/// An input file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// SHA-256 of its content; absent when it cannot be read.
+    /// SHA-256 of its contents; absent if it cannot be read.
     pub sha256: Option<String>,
 }
 
 impl Identity {
-    /// Of a campaign that is about to begin or to continue.
+    /// Creates the identity of a campaign that is about to start or to resume.
     ///
     /// # Errors
-    /// A program or campaign file that cannot be read.
+    /// The executable or the campaign file cannot be read.
     pub fn new(config: &Config, options: &CampaignOptions) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program itself")?;
         let program_sha256 =
@@ -93,24 +93,24 @@ impl Identity {
         })
     }
 
-    /// Reads that of the campaign whose state is in `folder`; `None` where there is none.
+    /// Reads the identity of the campaign whose state is in `folder`; `None` if there is none.
     ///
     /// # Errors
-    /// A file that is no such file.
+    /// The file is invalid.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         Ok(path.exists().then(|| md_results::read_json(&path)).transpose()?)
     }
 
-    /// Writes it.
+    /// Writes the identity.
     ///
     /// # Errors
-    /// A folder that cannot be written.
+    /// The folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         Ok(md_results::write_json(&folder.join(FILE), self)?)
     }
 
-    /// In which respects results that began with `self` would be others if they continued with `now`.
+    /// Lists the inputs in which `now` differs from `self` and that would change the results.
     pub fn differences(&self, now: &Identity) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(self.line_that_differs(now));

@@ -1,4 +1,4 @@
-//! All that a campaign reads.
+//! Reads all inputs of a campaign.
 
 use std::path::{Path, PathBuf};
 
@@ -16,16 +16,16 @@ use crate::molecule::{LoadedMolecule, load_molecule};
 use crate::plan::{Group, in_shard, molecules_of, plan};
 use crate::{frames, in_full, models};
 
-/// All that a campaign reads.
+/// All inputs of a campaign.
 pub(super) struct Inputs {
-    /// The campaign, without what could not be read.
+    /// Campaign without the molecules that could not be read.
     pub(super) config: Config,
     pub(super) molecules: Vec<LoadedMolecule>,
     pub(super) models: Vec<Option<LoadedModel>>,
-    /// The molecules that each model was loaded for.
+    /// Molecules that each model was loaded for.
     pub(super) loaded_for: Vec<Vec<usize>>,
     pub(super) labels: Labels,
-    /// Names of the molecules that each model was to run, those that could not be read included.
+    /// Names of the molecules planned for each model, including those that could not be read.
     pub(super) asked: Vec<Vec<String>>,
     pub(super) failures: Vec<Failure>,
 }
@@ -120,7 +120,7 @@ impl Inputs {
     }
 }
 
-/// That a molecule, or a file of it, cannot be read, for every model that was to run it.
+/// Records a failure to read a molecule or one of its files, for every model that was planned to run it.
 fn failures_of(
     config: &Config,
     groups: &[Group<'_>],
@@ -150,19 +150,18 @@ fn failure_of(
     Failure { model, molecule: Some(molecule), stage, reason }
 }
 
-/// Checks that a model can be judged by the references of a molecule: that they are not what the model itself answers.
+/// Checks that the references of a molecule are not the model's own predictions.
 ///
 /// # Errors
-/// What is wrong with them.
+/// They are, or have the opposite sign.
 pub fn check_references(model: &mut LoadedModel, molecule: &LoadedMolecule) -> Result<()> {
     check_labels(model, molecule, [])
 }
 
-/// Checks that a model can be judged by the references of a molecule and by `more` labels of it: that they are not what
-/// the model itself answers.
+/// Checks that the references of a molecule and the `more` labels are not the model's own predictions.
 ///
 /// # Errors
-/// What is wrong with them.
+/// They are, or have the opposite sign.
 fn check_labels<'a>(
     model: &mut LoadedModel,
     molecule: &'a LoadedMolecule,
@@ -170,7 +169,7 @@ fn check_labels<'a>(
 ) -> Result<()> {
     let references = molecule.references.iter().map(PathBuf::as_path).zip(&molecule.samples);
     for (file, sample) in references.chain(more) {
-        // A model that fails here fails at its evaluation, where that is on record.
+        // A model that fails here also fails in its evaluation, which records the failure.
         let fault = store::isolated(|| Ok(sample.fault([model.oracle.as_mut(), model.potential.as_mut()])));
         if let Ok(Some(fault)) = fault {
             let (name, of) = (&model.record.name, &molecule.record.name);

@@ -1,4 +1,4 @@
-//! Joins the shards of a campaign: all that they measured, and then what could not be measured in one shard alone.
+//! Joins the shards of a campaign: collects their measurements, and adds those that need all shards.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::config::Own;
 use crate::error::CampaignError;
 use crate::progress::Progress;
 
-/// What each shard measures for itself, so that the times differ.
+/// Stage result that each shard measures for itself, with different times.
 const MACHINE: &str = "machine";
 
-/// Joins the shards of a campaign in the folders `shards`, and writes the results of the whole to `out`.
+/// Joins the shards of a campaign in the folders `shards`, and writes the complete results to `out`.
 ///
 /// # Errors
-/// Shards that are missing, doubled, not finished or of different campaigns; inputs that have changed since.
+/// Shards are missing, duplicated, unfinished or from different campaigns, or inputs have changed since.
 pub fn merge(
     shards: &[PathBuf],
     out: &Path,
@@ -31,7 +31,7 @@ pub fn merge(
     Ok(join(shards, out, session, progress)?.run_inner()?)
 }
 
-/// The whole campaign, with what the shards measured in its store.
+/// Opens the complete campaign, with the measurements of the shards in its store.
 fn join<'p>(
     shards: &[PathBuf],
     out: &Path,
@@ -84,7 +84,7 @@ fn identity(folder: &Path) -> Result<Identity> {
     })
 }
 
-/// Checks that every shard is there once, and at its end.
+/// Checks that every shard is present exactly once and finished.
 fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
     let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
     let mut of = None;
@@ -124,7 +124,7 @@ fn all_there(shards: &[PathBuf], identities: &[Identity]) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the shards measured, in one store. What two of them measured must be the same.
+/// Collects the measurements of the shards in one store. Measurements present in several shards must be equal.
 fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
     let mut all: BTreeMap<String, (Vec<u8>, &Path)> = BTreeMap::new();
     for folder in shards {
@@ -144,7 +144,7 @@ fn gather(shards: &[PathBuf], store: &Store) -> Result<()> {
             }
         }
     }
-    // Of an attempt that was interrupted some are there.
+    // An interrupted attempt leaves some of them behind.
     let new = all.into_iter().filter(|(name, _)| !store.has(name)).map(|(name, (part, _))| (name, part));
     Ok(store.import(new.collect())?)
 }

@@ -1,4 +1,4 @@
-//! Runs a campaign: every stage of every model, written to the output folder as it is measured.
+//! Runs a campaign: all stages of all models, written to the output folder as they are measured.
 
 mod adaptive;
 mod batch;

@@ -1,4 +1,4 @@
-//! What is asked of a campaign beside its file.
+//! Options of a campaign in addition to its file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, Config, ConfigError, Device, ModelArgument, Own};
 use crate::plan::{Filter, Shard};
 
-/// The campaign file and what is asked for beside it. All of it decides what is measured, so that the state of a
-/// campaign has it, too.
+/// The campaign file and the options that determine the measurements. They are part of the stored state of a
+/// campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CampaignOptions {
     /// The campaign file.
     pub config: PathBuf,
-    /// Models that are added, or replace those of their names.
+    /// Models that are added, or replace those of the same name.
     pub models: Vec<ModelArgument>,
-    /// Device of all models, whatever the campaign file says.
+    /// Device of all models, which overrides the campaign file.
     pub device: Option<Device>,
-    /// Only what matches is run.
+    /// Filters that select the runs.
     pub only: Vec<Filter>,
-    /// Frames of earlier runs with the forces of a reference program.
+    /// File of frames from earlier runs with the forces of a reference program.
     pub labels: Option<PathBuf>,
-    /// Only this shard of the plan is run.
+    /// Shard of the plan to run.
     pub shard: Option<Shard>,
-    /// A model or molecule that cannot be read is reported, and the others are run.
+    /// Whether a model or molecule that cannot be read is reported and the others are run.
     pub keep_going: bool,
 }
 
 impl CampaignOptions {
-    /// The whole campaign of a file.
+    /// Creates the options of the complete campaign of a file.
     pub fn new(config: impl Into<PathBuf>) -> Self {
         CampaignOptions {
             config: config.into(),
@@ -44,17 +44,17 @@ impl CampaignOptions {
         }
     }
 
-    /// Reads the campaign file, and sets the models and the device that are asked for, and what the program brings.
+    /// Reads the campaign file, and applies the models, the device and the extensions of the calling program.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line.
+    /// The first error, with its line.
     pub fn load_config(&self, own: &Own) -> Result<Config, ConfigError> {
         let mut config = config::load(&self.config, &self.models, own)?;
         config.use_device(self.device);
         Ok(config)
     }
 
-    /// The same with absolute paths.
+    /// Returns the options with absolute paths.
     #[must_use]
     pub(super) fn absolute(&self) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -68,42 +68,42 @@ impl CampaignOptions {
     }
 }
 
-/// How a campaign begins.
+/// How a campaign treats existing results in its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
-    /// In a folder that holds no results yet.
+    /// Starts in a folder without results.
     New,
-    /// Where it stands, if it has begun in that folder.
+    /// Resumes the campaign in the folder, or starts it if there is none.
     Resume,
-    /// Anew, beside what the folder may hold.
+    /// Starts over, in a new folder beside one that has results.
     Beside,
 }
 
-/// Where a campaign writes what it measures.
+/// Where a campaign writes its measurements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Nowhere: `Campaign::run` returns it.
+    /// Nowhere: `Campaign::run` returns them.
     Memory,
-    /// A folder: `results.json`, frames, trajectories, and all that is needed to resume.
+    /// A folder with `results.json`, frames, trajectories, and the state needed to resume.
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What may be there.
+        /// Treatment of existing contents.
         begin: Begin,
     },
 }
 
-/// How a process runs a campaign. Nothing that is measured depends on it.
+/// How a process runs a campaign. The measurements do not depend on it.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// How often the runs in progress are saved.
+    /// Time between two checkpoints of the runs in progress.
     pub save_every: Duration,
-    /// Set from anywhere, it stops the campaign soon, with its state saved.
+    /// Flag that stops the campaign soon, with its state saved; it may be set from anywhere.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Session {
-    /// Time between two saves where nobody says.
+    /// Default time between two checkpoints.
     pub const SAVE_EVERY: Duration = Duration::from_secs(30);
 
     pub(super) fn is_asked_to_stop(&self) -> bool {

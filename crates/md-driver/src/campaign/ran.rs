@@ -1,23 +1,23 @@
-//! What came of runs, and how long they may be.
+//! Results of runs, and limits on their duration.
 
 use md_results::{Results, Run, Series};
 use serde::{Deserialize, Serialize};
 
 use crate::frames::{VisitedFrame, VisitedRun};
 
-/// How long runs are allowed to be, and why not as long as planned.
+/// Limit on the duration of runs, with its reason.
 #[derive(Debug, Clone)]
 pub(super) struct Cut {
-    /// At most so long, ps.
+    /// Maximum duration, ps.
     pub(super) duration_ps: f64,
-    /// Why.
+    /// Reason for the limit.
     pub(super) reason: String,
 }
 
-/// Folder of trajectories in the output folder.
+/// Name of the folder of trajectories in the output folder.
 pub(super) const TRAJECTORIES: &str = "trajectories";
 
-/// What came of one run.
+/// Result of one run.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Ran {
     pub(super) run: Run,
@@ -25,11 +25,11 @@ pub(super) struct Ran {
     pub(super) series: Vec<Series>,
 }
 
-/// What came of a group of runs, in the order of its plan.
+/// Results of a group of runs, in the order of its plan.
 pub(super) struct RanGroup(pub(super) Vec<Ran>);
 
 impl RanGroup {
-    /// Adds it to what there is.
+    /// Adds the runs to the results.
     pub(super) fn enter(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
         for Ran { run, frames, series } in self.0 {
             visited.push(VisitedRun {

@@ -1,4 +1,4 @@
-//! One model going through the campaign: its stages, and between them its runs.
+//! Runs the stages and the dynamics of one model.
 
 use std::path::Path;
 
@@ -19,34 +19,34 @@ use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, molecules_of};
 use crate::start::RelaxedMolecules;
 
-/// One model going through the campaign.
+/// Runs one model through the campaign.
 pub(super) struct Runner<'a> {
     pub(super) config: &'a Config,
     /// Index of the model.
     pub(super) index: usize,
-    /// The molecules it was loaded for.
+    /// Molecules that the model was loaded for.
     pub(super) loaded_for: &'a [usize],
     pub(super) molecules: &'a [LoadedMolecule],
     pub(super) labels: &'a Labels,
     pub(super) model: &'a mut LoadedModel,
     pub(super) store: &'a Store,
-    /// The output folder, where there is one.
+    /// Output folder, if any.
     pub(super) out: Option<&'a Path>,
     pub(super) watch: &'a Watch<'a>,
 }
 
-/// Whose runs a process makes, of all runs of the model.
+/// Selection of the model's runs for this process.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
-    /// All of them.
+    /// All runs of the model.
     pub(super) groups: &'a [Group<'a>],
-    /// Those of this shard, where it is one.
+    /// Runs of the shard, if there is one.
     pub(super) shard: Option<&'a [Group<'a>]>,
 }
 
 impl Part<'_> {
-    /// Whether a stage is for this process to measure on a molecule. What is measured once per molecule, and decides
-    /// about no run, belongs to the shard with the first run of it.
+    /// Whether this process measures a stage on a molecule. A stage that is measured once per molecule and affects no
+    /// run belongs to the shard with the first run of the molecule.
     fn owns(&self, needs: Needs, molecule: Option<usize>) -> bool {
         let Some(shard) = self.shard else { return true };
         match needs {
@@ -61,7 +61,7 @@ impl Part<'_> {
     }
 }
 
-/// What the stages of a model have led to so far.
+/// Intermediate results of the stages of a model.
 #[derive(Default)]
 struct SoFar {
     relaxed: RelaxedMolecules,
@@ -70,11 +70,11 @@ struct SoFar {
 }
 
 impl Runner<'_> {
-    /// Measures everything on the molecules of the model. What needs no dynamics comes first: a model that fails every
+    /// Measures all stages on the molecules of the model. Stages without dynamics come first: a model that fails every
     /// use by then has short runs.
     ///
     /// # Errors
-    /// [`Halt`]; what was measured until then is in the store.
+    /// [`Halt`]; the measurements made before it are in the store.
     pub(super) fn measure(&mut self, part: Part<'_>, results: &mut Results) -> Result<(), Halt> {
         self.fall_back_again();
         let mut so_far = SoFar::default();
@@ -117,8 +117,8 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Measures a stage on all its subjects that are this process' to measure. What fails is recorded, and the others are
-    /// measured.
+    /// Measures a stage on all its subjects that belong to this process. Failures are recorded, and the other subjects
+    /// are measured.
     fn stage(
         &mut self,
         stage: &dyn Stage,
@@ -171,7 +171,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Name of a stage result of this model in the store.
+    /// Returns the name of a stage result of this model in the store.
     pub(super) fn part(&self, what: &str, subject: &str) -> String {
         format!("{}/{what}/{subject}", self.model.record.name)
     }
@@ -184,7 +184,7 @@ impl Runner<'_> {
         Failure { model, molecule, stage, reason }
     }
 
-    /// Relaxes the molecules `wanted`, all in one batch. A molecule that cannot be relaxed is not among the result.
+    /// Relaxes the molecules `wanted` in one batch. Molecules whose relaxation fails are not in the result.
     fn relax(&mut self, wanted: &[usize], results: &mut Results) -> Result<RelaxedMolecules, Halt> {
         let part = |runner: &Self, m: usize| runner.part("relaxation", &runner.molecules[m].record.name);
         let mut relaxed = RelaxedMolecules::new();
@@ -218,7 +218,7 @@ impl Runner<'_> {
                     let name = &self.molecules[batch[0]].record.name;
                     results.failures.push(self.failure(StageId::Relaxation, Some(name), &error));
                 }
-                // One of them is to blame: the others are relaxed without it.
+                // One of them fails: the others are relaxed separately.
                 Err(_) => open.extend(batch.into_iter().rev().map(|m| vec![m])),
             }
         }

@@ -1,8 +1,8 @@
-//! What a campaign has measured so far, on disk: stage results, the runs in progress, and what all of it rests on.
+//! Stores the state of a campaign on disk: stage results, the runs in progress, and the identity of the campaign.
 //!
-//! A stage result depends on the inputs of the campaign alone (and measures times). Each is stored when it is there; a
-//! campaign that is resumed reads what there is and measures the rest, by the same code, and so does one whose shards are
-//! joined.
+//! A stage result depends only on the inputs of the campaign (apart from measured times). Each is stored as soon as it
+//! is complete. A resumed campaign reads the stored results and measures the others with the same code, and so does a
+//! campaign joined from shards.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,21 +23,21 @@ use super::options::Session;
 use crate::error::Halt;
 use crate::provenance;
 
-/// Folder of a campaign's state in its output folder.
+/// Name of the folder of the state in the output folder.
 pub const FOLDER: &str = "resume";
 const PARTS: &str = "parts.journal";
 const RUNS: &str = "runs.state";
 const LOCK: &str = "lock";
 
-/// The state of a campaign: in its output folder, which belongs to this process alone while it lives, or in memory, where
-/// nothing needs to be kept, since nobody asks twice.
+/// State of a campaign, either in its output folder, which is locked by this process, or in memory. In memory nothing
+/// is stored, since no result is requested twice.
 pub struct Store {
     session: Session,
     folder: Option<Locked>,
     parts: RefCell<Parts>,
 }
 
-/// A folder that belongs to this process.
+/// A folder locked by this process.
 struct Locked {
     path: PathBuf,
     lock: File,
@@ -45,22 +45,22 @@ struct Locked {
 
 #[derive(Default)]
 struct Parts {
-    /// Where they are kept, if anywhere.
+    /// Journal of the stage results, if they are stored.
     journal: Option<Journal>,
-    /// What was found and has not been asked for yet: nobody asks twice.
+    /// Results that were read and not requested yet; each is requested once.
     known: BTreeMap<String, Vec<u8>>,
 }
 
 impl Store {
-    /// A campaign that begins in the output folder `out`.
+    /// Creates the state of a new campaign in the output folder `out`.
     ///
     /// # Errors
-    /// A folder that another process works in, or that cannot be written.
+    /// Another process works in the folder, or it cannot be written.
     pub fn create(out: &Path, identity: &Identity, session: &Session) -> Result<Self> {
         let (folder, lock) = lock(out)?;
         identity.write(&folder)?;
         let path = folder.join(PARTS);
-        // Of a campaign that was stopped before it could say what it was: nobody can continue with it.
+        // Remains of a campaign that was stopped before its identity was written and cannot be resumed.
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -69,12 +69,12 @@ impl Store {
         Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
 
-    /// A campaign in memory.
+    /// Creates the state of a campaign in memory.
     pub fn in_memory(session: &Session) -> Self {
         Store { session: session.clone(), folder: None, parts: RefCell::default() }
     }
 
-    /// A campaign that is resumed in the output folder `out`.
+    /// Opens the state of a campaign in the output folder `out` to resume it.
     ///
     /// # Errors
     /// As [`Store::create`].
@@ -101,16 +101,16 @@ impl Store {
         Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
 
-    /// Stage results that were found.
+    /// Returns the number of stage results that were read.
     pub fn n_results(&self) -> usize {
         self.parts.borrow().known.len()
     }
 
-    /// A stage result: what is stored under `name`, or what `measure` finds now, which is stored then. A panic in it is
-    /// an error like others. What fails is not stored: a campaign that is resumed tries it again.
+    /// Returns the stage result stored under `name`, or computes it with `measure` and stores it. A panic in `measure`
+    /// is returned as an error. Failures are not stored: a resumed campaign tries again.
     ///
     /// # Errors
-    /// [`Halt`]; the inner error is what `measure` returned.
+    /// [`Halt`]; the inner error is that of `measure`.
     pub fn get_or_compute<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -127,12 +127,12 @@ impl Store {
         Ok(measured)
     }
 
-    /// Whether something was found under `name`.
+    /// Whether a stage result called `name` was read.
     pub fn has(&self, name: &str) -> bool {
         self.parts.borrow().known.contains_key(name)
     }
 
-    /// What was found under `name`.
+    /// Returns the stage result called `name`, if it was read.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let bytes = self.parts.borrow_mut().known.remove(name)?;
         match rmp_serde::from_slice(&bytes) {
@@ -144,7 +144,7 @@ impl Store {
         }
     }
 
-    /// Stores stage results, all of them at once.
+    /// Stores stage results in one operation.
     ///
     /// # Errors
     /// [`Halt::Storage`].
@@ -177,7 +177,7 @@ impl Store {
         }
     }
 
-    /// The runs in progress, if they are those called `name`.
+    /// Returns the runs in progress if they are those called `name`.
     pub fn runs<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let path = self.folder.as_ref()?.path.join(RUNS);
         let bytes = match files::read_checked(&path) {
@@ -187,7 +187,7 @@ impl Store {
                 return None;
             }
         };
-        // The name comes first, and alone: of other runs, which are done or were taken apart since, nothing is read.
+        // The name comes first, so that other runs, which are finished or were divided since, need not be read.
         let mut rest = bytes.as_slice();
         let of = String::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
         if of.is_ok_and(|of| of != name) {
@@ -198,7 +198,7 @@ impl Store {
             .ok()
     }
 
-    /// Keeps the runs in progress instead of those that were.
+    /// Replaces the checkpoint of the runs in progress.
     ///
     /// # Errors
     /// [`Halt::Storage`].
@@ -211,7 +211,7 @@ impl Store {
             .map_err(Halt::Storage)
     }
 
-    /// Whether it is time to keep the runs in progress, which were last kept (or begun) at `last`.
+    /// Whether the next checkpoint is due, `last` being the time of the last checkpoint or the start.
     pub fn is_due(&self, last: Instant) -> bool {
         self.folder.is_some() && last.elapsed() >= self.session.save_every
     }
@@ -222,10 +222,10 @@ impl Store {
         if self.session.is_asked_to_stop() { Err(Halt::Interrupted) } else { Ok(()) }
     }
 
-    /// The campaign is over: nobody works here any more.
+    /// Ends the campaign and releases its folder.
     pub fn finish(self) {
         let Some(Locked { path, lock }) = self.folder else { return };
-        // Whoever comes next would only hear of a process that is gone.
+        // Otherwise the next process would report the id of a process that no longer exists.
         let _ = lock.set_len(0);
         let _ = std::fs::remove_file(path.join(RUNS));
     }
@@ -235,10 +235,10 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Halt> {
     rmp_serde::to_vec_named(value).map_err(|error| Halt::Storage(error.into()))
 }
 
-/// The stage results in the store of the output folder `out`, as they are.
+/// Reads the stage results in the store of the output folder `out`.
 ///
 /// # Errors
-/// A store that cannot be read.
+/// The store cannot be read.
 pub fn results_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let path = out.join(FOLDER).join(PARTS);
     let (_, recovered) = Journal::open(&path)?;
@@ -254,12 +254,12 @@ pub fn results_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(recovered.records)
 }
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Debug, thiserror::Error)]
 #[error("panicked: {0}")]
 pub struct Panicked(String);
 
-/// What a potential or anything else does to `work` by a panic is an error of `work` alone.
+/// Runs `work` and converts a panic in it to an error.
 pub fn isolated<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         let message = payload
@@ -270,7 +270,7 @@ pub fn isolated<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Takes the output folder for this process.
+/// Locks the output folder for this process.
 fn lock(out: &Path) -> Result<(PathBuf, File)> {
     let folder = out.join(FOLDER);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -286,7 +286,7 @@ fn lock(out: &Path) -> Result<(PathBuf, File)> {
     let mut holder = String::new();
     match lock_soon(&file) {
         Ok(()) => {
-            // The system takes a lock from a process that is gone.
+            // The operating system releases the lock of a process that ended.
             if file.read_to_string(&mut holder).is_ok_and(|n| n > 0) {
                 tracing::info!("{holder} was stopped before the end of its campaign");
             }
@@ -315,7 +315,7 @@ fn lock(out: &Path) -> Result<(PathBuf, File)> {
     Ok((folder, file))
 }
 
-/// Locks a file; whoever only looks whether it is locked ([`is_locked`]) is gone in a moment.
+/// Locks a file; retries while other processes only test the lock ([`is_locked`]), which takes a moment.
 fn lock_soon(file: &File) -> Result<(), TryLockError> {
     const TRIES: usize = 5;
     for _ in 0..TRIES {
@@ -327,14 +327,14 @@ fn lock_soon(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Whether a process works in the output folder `out` now: it holds the lock. Where the file system has no locks, nobody
-/// knows, and the answer is no.
+/// Whether a process works in the output folder `out` and holds its lock. On a file system without locks the answer is
+/// no.
 pub fn is_locked(out: &Path) -> bool {
     let Ok(file) = File::open(out.join(FOLDER).join(LOCK)) else { return false };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Removes what an atomic write leaves behind that was interrupted.
+/// Removes the temporary files of interrupted atomic writes.
 fn remove_unfinished(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(files::UNFINISHED) {

@@ -1,4 +1,4 @@
-//! What fails, fails alone.
+//! Tests that a failure affects only the model, molecule or run that fails.
 
 use md_core::{
     Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request as Asked, System,
@@ -21,18 +21,18 @@ use crate::error::CampaignError;
 use crate::plan::plan;
 use crate::progress::{Progress, Quiet};
 
-/// How a potential fails.
+/// Injected failure of a potential.
 #[derive(Clone, Copy, PartialEq)]
 enum Curse {
-    /// It panics over oxygen.
+    /// It panics for systems with oxygen.
     Panics,
-    /// It has no memory for more systems than this.
+    /// It runs out of memory for more systems than this.
     Full(usize),
-    /// It answers nothing any more.
+    /// It fails from now on.
     Lost,
 }
 
-/// A sound potential with a curse.
+/// A sound potential with an injected failure.
 struct Cursed {
     sound: Control,
     curse: Curse,
@@ -68,7 +68,7 @@ impl Potential for Cursed {
 mod numbers;
 mod own;
 
-/// A folder with a campaign of a small network on water and methane.
+/// Creates a folder with a campaign of a small network on water and methane.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let sizes = md_model::DistillerHyperparameters {
@@ -95,7 +95,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// What is asked of the campaign in a folder, the campaign, and where it writes.
+/// Returns the options of the campaign in a folder, its configuration, and its output folder.
 fn opened(folder: &TempDir) -> (CampaignOptions, Config, PathBuf) {
     let options = CampaignOptions::new(folder.path().join("c.toml"));
     let config = options.load_config(&Own::default()).unwrap();
@@ -106,7 +106,7 @@ fn builder(options: &CampaignOptions, out: &Path, begin: Begin) -> CampaignBuild
     Campaign::builder().options(options.clone()).output(Output::Folder { path: out.to_owned(), begin })
 }
 
-/// All that is measured of a model under a curse, and its record afterwards.
+/// Returns all measurements of a model with an injected failure, and its record afterwards.
 fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
     let cursed = |systems: &[System]| -> Box<dyn Potential> {
         Box::new(Cursed { sound: Control::new(systems).unwrap(), curse })
@@ -114,11 +114,11 @@ fn measured(curse: Curse, device: &str) -> (Results, md_results::Model) {
     measured_instead(&folder(), device, Some(&cursed))
 }
 
-/// Makes a potential for some systems.
+/// Function that creates a potential for some systems.
 type Instead<'a> = &'a dyn Fn(&[System]) -> Box<dyn Potential>;
 
-/// All that is measured of the model of a campaign, with another potential in its place where there is one, and its
-/// record afterwards.
+/// Returns all measurements of the model of a campaign and its record afterwards. `instead` optionally replaces its
+/// potential.
 fn measured_instead(
     folder: &TempDir,
     device: &str,
@@ -156,7 +156,7 @@ fn measured_instead(
 
 #[test]
 fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
-    // After a panic the model is loaded again, from a checkpoint without the curse: what comes later is not the point.
+    // After a panic the model is loaded again, without the injected failure; later results are not tested.
     let (results, _) = measured(Curse::Panics, "cpu");
     let of_water = |f: &&Failure| f.molecule.as_deref() == Some("water");
     let failed: Vec<&Failure> = results.failures.iter().filter(of_water).collect();
@@ -245,7 +245,7 @@ fn is_running_asks_the_lock_of_the_folder() {
     assert!(!Campaign::is_running(&out), "there is no folder");
     let campaign = builder(&options, &out, Begin::New).open().unwrap();
     assert!(Campaign::is_running(&out));
-    // A campaign that was killed leaves its lock file behind, with a process number that another program may have by now.
+    // A killed campaign leaves its lock file behind, with a process id that may be reused by another program.
     drop(campaign);
     assert!(!Campaign::is_running(&out));
     assert!(builder(&options, &out, Begin::Resume).open().is_ok());

@@ -1,4 +1,4 @@
-//! What is seen of a campaign while it runs: bars or lines, verdicts as they come, and `progress.json`.
+//! Reports a running campaign: progress bars or lines, verdicts as they are reached, and `progress.json`.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,17 @@ use md_results::{Model, Results, Verdict, number};
 use crate::progress::{Progress, Ticker};
 use crate::provenance;
 
-/// Time between two writings of the file, at least.
+/// Minimum time between two writes of the file.
 const REWRITE: Duration = Duration::from_secs(1);
 
-/// Watches a campaign.
+/// Reports the progress of a campaign.
 pub(crate) struct Watch<'p> {
     progress: &'p dyn Progress,
     journal: Mutex<Journal>,
 }
 
 struct Journal {
-    /// Where the state is written, if anywhere.
+    /// Path of `progress.json`, if it is written.
     file: Option<PathBuf>,
     state: CampaignProgress,
     written: Option<Instant>,
@@ -30,7 +30,7 @@ struct Journal {
 }
 
 impl<'p> Watch<'p> {
-    /// For a campaign with these models, whose folder is `out` if it has one.
+    /// Creates the report of a campaign with these models and the output folder `out`, if any.
     pub(crate) fn new(
         progress: &'p dyn Progress,
         results: &Results,
@@ -52,19 +52,19 @@ impl<'p> Watch<'p> {
         Watch { progress, journal: Mutex::new(journal) }
     }
 
-    /// A stage of `length` parts (0: unknown) of a model.
+    /// Starts a stage of a model with `length` parts (0: unknown).
     pub(super) fn stage(&self, model: &str, title: &str, length: u64) -> StageTicker<'_> {
         let bar = self.progress.stage(&format!("{model}: {title}"), length);
         self.begin(model, title, length, 1, bar)
     }
 
-    /// A stage of so many time steps, of which every `stride`-th is seen.
+    /// Starts a stage of the given number of time steps, of which every `stride`-th is reported.
     pub(super) fn steps(&self, model: &str, title: &str, steps: u64, stride: u64) -> StageTicker<'_> {
         let bar = self.progress.steps(&format!("{model}: {title}"), steps);
         self.begin(model, title, steps, stride, bar)
     }
 
-    /// A model has gone through all its stages.
+    /// Reports that a model has finished all its stages.
     pub(super) fn model_is_done(&self, model: &Model) {
         let mut journal = self.journal();
         if let Some(of_model) = journal.state.models.iter_mut().find(|m| m.name == model.name) {
@@ -75,7 +75,7 @@ impl<'p> Watch<'p> {
         self.progress.say(&format!("{}: {verdict}: {}", model.name, model.summary));
     }
 
-    /// The campaign is over.
+    /// Reports that the campaign is finished.
     pub(super) fn finish(&self) {
         let mut journal = self.journal();
         journal.state.finished = true;
@@ -124,7 +124,7 @@ impl<'p> Watch<'p> {
 }
 
 impl Journal {
-    /// Nothing that is measured depends on the file: a disk that refuses it ends no campaign.
+    /// Writes the file. The measurements do not depend on it, so that a failure to write does not end the campaign.
     #[expect(clippy::disallowed_methods, reason = "the file is written about once a second")]
     fn write(&mut self) {
         self.state.updated = provenance::now();
@@ -144,22 +144,22 @@ impl Journal {
     }
 }
 
-/// The progress of one stage of one model.
+/// Progress of one stage of one model.
 pub(super) struct StageTicker<'a> {
     watch: &'a Watch<'a>,
     bar: Box<dyn Ticker>,
     stride: u64,
-    /// Index of the model and of its stage; `None` of a model that is not in the plan.
+    /// Index of the model and of its stage; `None` for a model that is not in the plan.
     place: Option<(usize, usize)>,
     begun: Instant,
     done: u64,
     over: bool,
-    /// Conserved energy of each system when it was first seen, eV.
+    /// Conserved energy of each system in its first frame, eV.
     first_ev: Vec<Option<f64>>,
 }
 
 impl StageTicker<'_> {
-    /// One more part is done.
+    /// Reports that one more part is finished.
     pub(super) fn tick(&mut self) {
         self.bar.tick();
         self.done += 1;
@@ -170,7 +170,7 @@ impl StageTicker<'_> {
         }
     }
 
-    /// All parts are done. Without this a stage was broken off.
+    /// Reports that all parts are finished. A stage dropped without this call was interrupted.
     pub(super) fn finish(mut self) {
         self.over = true;
     }
@@ -197,7 +197,7 @@ impl Drop for StageTicker<'_> {
     }
 }
 
-/// Shows steps done, systems still running, and how far their conserved energies are from where they began.
+/// Shows steps done, systems still running, and the deviations of their conserved energies from the initial values.
 impl Observer for StageTicker<'_> {
     fn stride(&self) -> u64 {
         self.stride

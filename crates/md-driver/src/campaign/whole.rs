@@ -1,4 +1,4 @@
-//! A campaign from its first model to its last.
+//! Runs a campaign from its first model to its last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::plan::{Group, groups_of, in_shard, plan};
 use crate::progress::Progress;
 use crate::{frames, models, provenance};
 
-/// A campaign with all that it reads, ready to run.
+/// A campaign with all its inputs, ready to run.
 ///
 /// ```no_run
 /// use md_driver::campaign::{Begin, Campaign, CampaignOptions, Output};
@@ -43,7 +43,7 @@ pub struct Campaign<'p> {
 }
 
 impl<'p> Campaign<'p> {
-    /// The folder it writes to, where it does: the one that was asked for, or one beside it ([`Begin::Beside`]).
+    /// Returns the output folder, if any: the requested one, or one beside it ([`Begin::Beside`]).
     pub fn folder(&self) -> Option<&Path> {
         self.out.as_deref()
     }
@@ -107,14 +107,14 @@ impl<'p> Campaign<'p> {
         }
     }
 
-    /// Runs the campaign and judges its models. What it measures is written to its folder, where it has one, as it comes:
-    /// `results.json`, `md_performance_results.json`, frames and, where it asks for them, `trajectories/`.
+    /// Runs the campaign and judges its models. Measurements are written to the output folder, if any, as they are
+    /// made: `results.json`, `md_performance_results.json`, frames and, if requested, `trajectories/`.
     ///
     /// A model that fails in one run does not stop the others.
     ///
     /// # Errors
-    /// [`CampaignError::Interrupted`] when it was asked to stop; [`CampaignError::Storage`] when what it measures cannot be
-    /// stored; a plan of which nothing is left.
+    /// [`CampaignError::Interrupted`] if it was asked to stop, [`CampaignError::Storage`] if measurements cannot be
+    /// stored, or the plan is empty.
     pub fn run(self) -> Result<Results, CampaignError> {
         Ok(self.run_inner()?)
     }
@@ -135,7 +135,7 @@ impl<'p> Campaign<'p> {
         results.campaign.left_out = left_out(config, mine)?;
         results.failures = failures;
         results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
-        // All of them from the start, so that a campaign that is killed says what it has not looked at.
+        // All models from the start, so that a killed campaign shows which of them were not measured.
         results.models = named
             .iter()
             .map(|&index| md_results::Model {
@@ -146,7 +146,7 @@ impl<'p> Campaign<'p> {
             })
             .collect();
         if let Some(out) = out {
-            // What a campaign that is resumed has visited is stored elsewhere.
+            // Frames visited before a resumption are stored elsewhere.
             frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?;
         }
         save(&mut results, out)?;
@@ -168,7 +168,7 @@ impl<'p> Campaign<'p> {
                 };
                 runner.measure(Part { groups: &groups, shard: shard.as_deref() }, &mut results)?;
                 let record = &mut results.models[place];
-                // A device may have failed on the way.
+                // A device may have failed meanwhile.
                 record.device.clone_from(&loaded.record.device);
                 record.device_note.clone_from(&loaded.record.device_note);
             }
@@ -188,12 +188,12 @@ impl<'p> Campaign<'p> {
         Ok(results)
     }
 
-    /// Whether a process runs a campaign in the folder `out` now.
+    /// Whether a process is running a campaign in the folder `out`.
     pub fn is_running(out: &Path) -> bool {
         store::is_locked(out)
     }
 
-    /// The folder of the campaign called `name` that began last in `parent`; `None` where there is none.
+    /// Returns the folder of the campaign called `name` that was started last in `parent`; `None` if there is none.
     pub fn latest(parent: &Path, name: &str) -> Option<PathBuf> {
         let folders = std::fs::read_dir(parent).ok()?.flatten().map(|entry| entry.path());
         let begun = folders.filter_map(|folder| {
@@ -204,7 +204,7 @@ impl<'p> Campaign<'p> {
     }
 }
 
-/// The first of `out-2`, `out-3`, ... that does not exist.
+/// Returns the first of `out-2`, `out-3`, ... that does not exist.
 fn beside(out: &Path) -> PathBuf {
     let name = |n: usize| {
         let mut name = out.file_name().unwrap_or_default().to_owned();
@@ -218,7 +218,7 @@ fn beside(out: &Path) -> PathBuf {
     name(n)
 }
 
-/// The runs of the whole plan that are not among `mine`, of the models that are.
+/// Returns the runs of the complete plan that are not among `mine`, for the models that are.
 fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
     let made: BTreeSet<&str> = mine.iter().flat_map(|g| &g.runs).map(|run| run.id.as_str()).collect();
     let models: BTreeSet<usize> = mine.iter().map(|g| g.model).collect();
@@ -226,7 +226,7 @@ fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
     let mut replicas: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
     for group in whole.iter().filter(|g| models.contains(&g.model)) {
         for run in group.runs.iter().filter(|run| !made.contains(run.id.as_str())) {
-            // Kelvins are ordered by their bits, since they are positive.
+            // Positive numbers have the order of their bits.
             let condition =
                 (run.model, run.molecule, group.config.ensemble.record(), run.temperature_k.to_bits());
             replicas.entry(condition).or_default().insert(run.replica);
@@ -245,7 +245,7 @@ fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
     Ok(replicas.into_iter().map(named).collect())
 }
 
-/// Judges what has been measured so far and writes it where there is a folder, so that a later failure loses nothing.
+/// Judges the measurements so far and writes them to the folder, if any, so that a later failure loses nothing.
 fn save(results: &mut Results, out: Option<&Path>) -> Result<(), Halt> {
     let devices = |of: fn(&md_results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();

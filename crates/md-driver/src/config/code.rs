@@ -1,4 +1,4 @@
-//! Campaigns that are built in code.
+//! Campaigns built in code.
 
 use std::path::PathBuf;
 
@@ -14,11 +14,11 @@ use super::{
     AdaptiveConfig, Config, ConfigError, Ensemble, Integrator, LimitsConfig, MoleculeConfig, Own, RunConfig,
 };
 
-/// Stands for the file in messages about a campaign that has none.
+/// Replaces the file name in error messages about a campaign without a file.
 const IN_CODE: &str = "campaign built in code";
 
 impl Config {
-    /// A campaign without models, molecules and runs, with the default criteria for production.
+    /// Creates a campaign without models, molecules and runs, with the default criteria for production.
     pub fn new(name: &str, seed: u64) -> Self {
         let production =
             CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds: defaults() };
@@ -38,7 +38,7 @@ impl Config {
         }
     }
 
-    /// That this campaign is wrong.
+    /// Creates an error about this campaign.
     pub(crate) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError { file: PathBuf::from(IN_CODE), line: None, message: message.into() }
     }
@@ -159,7 +159,7 @@ impl Config {
 }
 
 impl MoleculeConfig {
-    /// A molecule with its structure (extended XYZ), and nothing to compare with.
+    /// Creates a molecule with a structure (extended XYZ) and no reference data.
     pub fn new(name: &str, structure: impl Into<PathBuf>) -> Self {
         MoleculeConfig {
             name: name.to_owned(),
@@ -172,7 +172,7 @@ impl MoleculeConfig {
 }
 
 impl RunConfig {
-    /// Runs at constant energy of all models on all molecules, from relaxed structures.
+    /// Creates runs at constant energy of all models on all molecules, from relaxed structures.
     pub fn nve(timestep_fs: f64, duration_ps: f64, temperatures_k: &[f64], replicas: u32) -> Self {
         RunConfig {
             models: Vec::new(),

@@ -11,17 +11,17 @@ use super::file::{Pair, ThresholdValue};
 use super::names::unknown;
 use super::reader::Reader;
 
-/// Most uses: each has all criteria, for every model and molecule.
+/// Maximum number of uses: each has all criteria, for every model and molecule.
 const MOST_USES: usize = 100;
 
-/// Keys of a `[criteria.USE]` table that are no criteria.
+/// Keys of a `[criteria.USE]` table other than criteria.
 const MAX_TEMPERATURE: &str = "max_temperature_K";
 const DEFAULTS: &str = "defaults";
 
 type Table = BTreeMap<Spanned<String>, Spanned<ThresholdValue>>;
 
 impl Reader<'_> {
-    /// One set per use, production first and always there.
+    /// Returns one set of thresholds per use; production is always present and first.
     pub(super) fn criteria(&self, tables: &BTreeMap<String, Table>) -> Result<Vec<CriteriaSet>, ConfigError> {
         if tables.len() > MOST_USES {
             let message =
@@ -90,14 +90,14 @@ impl Reader<'_> {
     }
 }
 
-/// The thresholds where the campaign file says nothing.
+/// Returns the default thresholds.
 pub(super) fn defaults() -> BTreeMap<String, Threshold> {
     let default =
         |c: &Criterion| Some((c.key.to_owned(), Threshold::new(c.default?, ThresholdSource::Default)));
     md_criteria::ALL.iter().filter_map(default).collect()
 }
 
-/// The threshold that `value` gives `criterion`; `None` when it waives it.
+/// Returns the threshold that `value` sets for `criterion`; `None` if it waives the criterion.
 fn threshold(
     criterion: &Criterion,
     value: ThresholdValue,

@@ -1,4 +1,4 @@
-//! The campaign file as it is written, before it is checked.
+//! Structure of the campaign file before validation.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,14 +120,14 @@ pub(super) struct RunTable {
     pub(super) equilibrate_ps: Option<Spanned<f64>>,
 }
 
-/// `integrator` of a `[[run]]`.
+/// Value of `integrator` in a `[[run]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table such as { kind = \"velocity_verlet\" }")]
 pub(super) struct IntegratorTable {
     pub(super) kind: Spanned<String>,
 }
 
-/// Names in a `[[run]]`.
+/// List of names in a `[[run]]`.
 pub(super) type ListOfNames = Spanned<Vec<Spanned<String>>>;
 
 #[derive(Deserialize, Clone, Copy)]

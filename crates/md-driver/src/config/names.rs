@@ -1,19 +1,19 @@
-//! What can be a name, and which one was meant.
+//! Validation of names, and suggestions for misspelt ones.
 
-/// Characters of the longest piece of a file in a message.
+/// Maximum number of characters quoted from a file in a message.
 const MOST_SHOWN: usize = 80;
 
 pub(super) const NAME_RULE: &str = "a name has letters, digits, '_', '-' and '.', begins with a letter or digit and has at most \
                          64 characters: it becomes part of file names";
 
-/// Whether `name` can be part of a file name anywhere.
+/// Whether `name` can be part of a file name on every system.
 pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// The first `most` characters of `text`, in one line. Characters that could steer a terminal are replaced.
+/// Returns the first `most` characters of `text` in one line. Control characters for terminals are replaced.
 pub(super) fn shown(text: &str, most: usize) -> String {
     let mut chars = text.chars().map(|c| match c {
         '\n' => ' ',
@@ -43,7 +43,7 @@ fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, k)| k)
 }
 
-/// From 0 to 1. A part of a longer name, such as `verlet`, means that name.
+/// Returns a similarity from 0 to 1. A part of a longer name, such as `verlet`, is similar to that name.
 fn similarity(found: &str, known: &str) -> f64 {
     let part = if found.len() >= 4 && known.contains(found) { 0.9 } else { 0.0 };
     strsim::jaro_winkler(found, known).max(part)

@@ -1,4 +1,4 @@
-//! Potentials and integrators that a program brings to a campaign.
+//! Potentials and integrators supplied by the calling program.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use md_results::Verdict;
 use super::names::{NAME_RULE, is_name};
 use super::{Device, Implementation, ModelConfig, ModelSource};
 
-/// What a program brings to a campaign beside its file.
+/// Extensions of a campaign by the calling program.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Own {
     /// Potentials by the names of their models.
     pub potentials: Vec<OwnPotential>,
-    /// Integrators by the names that runs give them.
+    /// Integrators by the names used in runs.
     pub integrators: Vec<OwnIntegrator>,
 }
 
 impl Own {
-    /// Checks that the names can be names, and hide no integrator of the same name.
+    /// Checks that the names are valid and do not hide built-in integrators.
     pub(super) fn check(&self) -> Result<(), String> {
         let potentials = self.potentials.iter().map(|own| &own.name);
         for name in potentials.chain(self.integrators.iter().map(|own| &own.name)) {
@@ -36,32 +36,32 @@ impl Own {
     }
 }
 
-/// Makes potentials.
+/// Function that creates a potential.
 pub type MakePotential = dyn Fn() -> Result<Box<dyn Potential>, PotentialError> + Send + Sync;
 
-/// Makes integrators for a time step in fs.
+/// Function that creates an integrator for a time step in fs.
 pub type MakeIntegrator = dyn Fn(f64) -> Result<Box<dyn Integrator>, StepError> + Send + Sync;
 
-/// A potential of one's own. Two are the same if their names are: one that computes something else needs another name.
+/// A user-defined potential. Potentials are compared by name: a different potential needs a different name.
 #[derive(Clone)]
 pub struct OwnPotential {
-    /// Name of its model.
+    /// Name of the model.
     pub name: String,
-    /// Makes it, as often as it is asked.
+    /// Function that creates the potential; it may be called repeatedly.
     pub make: Arc<MakePotential>,
 }
 
-/// An integrator of one's own. It has no state beyond its time step, so that a run that is resumed with a new one continues.
-/// Two are the same if their names are: one that does something else needs another name.
+/// A user-defined integrator. It has no state beyond its time step, so that a resumed run can continue with a new
+/// instance. Integrators are compared by name: a different integrator needs a different name.
 #[derive(Clone)]
 pub struct OwnIntegrator {
-    /// Its name.
+    /// Name of the integrator.
     pub name: String,
-    /// Makes it, as often as it is asked.
+    /// Function that creates the integrator; it may be called repeatedly.
     pub make: Arc<MakeIntegrator>,
 }
 
-/// Equality and text by name.
+/// Implements equality and formatting by name.
 macro_rules! known_by_name {
     ($($type:ty),*) => {$(
         impl PartialEq for $type {
@@ -82,7 +82,7 @@ macro_rules! known_by_name {
 
 known_by_name!(OwnPotential, OwnIntegrator);
 
-/// Gives the model of that name its potential; adds it, where there is none.
+/// Assigns the potential to the model of the same name, or adds a model.
 pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
     let source = ModelSource::Own(potential.clone());
     match models.iter_mut().find(|m| m.name == potential.name) {

@@ -1,4 +1,4 @@
-//! Checks a campaign file, every complaint with its line.
+//! Validation of a campaign file; every error has its line.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,19 +15,19 @@ use super::{
     ModelSource, MoleculeConfig, Own,
 };
 
-/// Frames kept of every run where the campaign says nothing.
+/// Default number of frames stored of every run.
 pub(super) const DEFAULT_FRAMES_PER_RUN: usize = 8;
 
-/// Most frames kept of every run: they are in memory until it ends.
+/// Maximum number of frames stored of every run; they stay in memory until it ends.
 const MOST_FRAMES_PER_RUN: usize = 10_000;
 
-/// Most replicas added while a check is undecided.
+/// Maximum number of replicas added while a check is undecided.
 const MOST_EXTRA_REPLICAS: u32 = 10_000;
 
-/// Characters of the longest message.
+/// Maximum number of characters of a message.
 const MOST_MESSAGE: usize = 2000;
 
-/// The text of a campaign file and where it came from.
+/// Text and path of a campaign file.
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
@@ -35,7 +35,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The checked campaign.
+    /// Returns the validated campaign.
     pub(super) fn read(&self, extra: &[ModelArgument]) -> Result<Config, ConfigError> {
         let file: File =
             toml::from_str(self.text).map_err(|e| self.error(e.span(), in_words(e.message())))?;
@@ -212,7 +212,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A number that is positive and of a size that makes sense of anything here.
+    /// Checks that a number is positive and of a plausible magnitude.
     pub(super) fn positive(&self, key: &str, value: &Spanned<f64>) -> Result<f64, ConfigError> {
         let number = *value.get_ref();
         let expected = if !(number.is_finite() && number > 0.0) {
@@ -222,7 +222,7 @@ impl Reader<'_> {
         } else {
             return Ok(number);
         };
-        // Not a line of zeros.
+        // Avoids a line of zeros.
         let found = if number.abs() > 1e15 || number.abs() < 1e-9 {
             format!("{number:e}")
         } else {
@@ -272,7 +272,7 @@ impl Reader<'_> {
     }
 }
 
-/// What the parser says, as a person wants it. Of "unknown field `x`, expected one of `a`, `b`" that is the nearest one.
+/// Rephrases a message of the parser. "unknown field `x`, expected one of `a`, `b`" becomes the nearest of them.
 fn in_words(message: &str) -> String {
     if message.contains("recurs") {
         return "values or keys are nested deeper than in any campaign: see configs/ for examples".to_owned();

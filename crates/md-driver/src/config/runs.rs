@@ -12,18 +12,18 @@ use super::names::unknown;
 use super::reader::Reader;
 use super::{ConfigError, Ensemble, Integrator, ModelConfig, MoleculeConfig, RunConfig};
 
-/// Most runs of a campaign: each has its record in the results.
+/// Maximum number of runs of a campaign: each has a record in the results.
 const MOST_RUNS: u64 = 100_000;
 
-/// Most steps of a run.
+/// Maximum number of steps of a run.
 const MOST_STEPS: f64 = 1e12;
 
-/// What a [[run]] can name.
+/// Names that a `[[run]]` can refer to.
 struct Names<'a> {
     what: &'static str,
     names: Vec<&'a str>,
     numbers: BTreeMap<&'a str, usize>,
-    /// Those of a table that names none.
+    /// Indices used by a table without names.
     default: Vec<usize>,
 }
 
@@ -69,7 +69,7 @@ impl Reader<'_> {
         Ok(runs)
     }
 
-    /// The runs that `table` asks for, after `before` of others: before anything is made of them.
+    /// Returns the number of runs of `table`, which together with the `before` others must not exceed `MOST_RUNS`.
     fn count(
         &self,
         table: &RunTable,
@@ -244,7 +244,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Rounded up: a run lasts at least as long as it was asked to. The margin absorbs rounding in the quotient.
+    /// Rounds the number of steps up, so that a run lasts at least its requested duration. The margin absorbs rounding
+    /// in the quotient.
     fn steps(&self, key: &str, duration_ps: &Spanned<f64>, timestep_fs: f64) -> Result<u64, ConfigError> {
         let ps = self.positive(key, duration_ps)?;
         let steps = (ps * FS_PER_PS / timestep_fs - 1e-6).ceil();
@@ -257,7 +258,7 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with a name of an ensemble. "nvt" names one that thermostats make.
+/// Returns the error message for an unknown ensemble; for "nvt" it names the thermostats.
 fn unknown_ensemble(name: &str) -> String {
     let thermostats = ThermostatKind::ALL.map(ThermostatKind::name);
     match name.to_lowercase().as_str() {

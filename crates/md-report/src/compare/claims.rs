@@ -4,11 +4,11 @@ use md_results::{Check, Model, Results, Role};
 
 use super::{CheckKey, listed};
 
-/// Values within this fraction of each other are the same: another machine rounds otherwise.
+/// Largest relative difference of values that count as equal: rounding differs between machines.
 const ROUNDING: f64 = 1e-9;
 
-/// Where verdicts and checks of a file are not those that follow from its measurements. Checks that an older version
-/// did not make are none of its claims.
+/// Returns the verdicts and checks of a file that do not follow from its measurements. Checks that an older version
+/// did not make are no claims.
 pub(super) fn contradictions(which: &str, stored: &Results, judged: &Results) -> Vec<String> {
     stored.models.iter().zip(&judged.models).flat_map(|(x, y)| of_model(which, x, y)).collect()
 }

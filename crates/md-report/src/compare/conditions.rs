@@ -3,18 +3,18 @@ use std::collections::BTreeSet;
 use md_results::{CriteriaSet, Results, number};
 use serde::{Deserialize, Serialize};
 
-/// Something other than a measurement that differs.
+/// A difference other than a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// What.
+    /// Name of the condition.
     pub what: String,
-    /// In the first.
+    /// Value in the first results.
     pub before: String,
-    /// In the second.
+    /// Value in the second results.
     pub after: String,
 }
 
-/// What two campaigns did not have in common.
+/// Returns the conditions in which two campaigns differ.
 pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
     let unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let mut found = Vec::new();

@@ -5,36 +5,36 @@ use serde::{Deserialize, Serialize};
 
 use super::{CheckKey, Direction, Question, is_lost, question, rank_of_status};
 
-/// Standard errors that 95 % of normal deviates lie within.
+/// Half-width of the two-sided 95 % interval of a normal distribution, in standard errors.
 const NORMAL_95: f64 = 1.96;
 
-/// Without a known uncertainty, differences within this fraction of the larger value are none.
+/// Largest relative difference that counts as equal if no uncertainty is known.
 const WITHIN: f64 = 0.1;
 
-/// What passes by this factor is not told apart.
+/// Values that pass by this factor count as equal.
 const FAR_BETTER: f64 = 100.0;
 
-/// A check that ended otherwise.
+/// A check whose status changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flip {
-    /// Which.
+    /// Identity of the check.
     #[serde(flatten)]
     pub key: CheckKey,
-    /// In the first.
+    /// Check in the first results.
     pub before: Check,
-    /// In the second.
+    /// Check in the second results.
     pub after: Check,
-    /// Better or worse.
+    /// Direction of the change.
     pub direction: Direction,
 }
 
 impl Flip {
-    /// Whether it passed and fails.
+    /// Whether the check passed and now fails.
     pub fn is_regression(&self) -> bool {
         self.before.status == Status::Pass && self.after.status == Status::Fail
     }
 
-    /// Whether it passed and what is measured now does not decide.
+    /// Whether the check passed and is now not decided.
     pub(super) fn is_open(&self) -> bool {
         self.before.status == Status::Pass
             && matches!(self.after.status, Status::Undecided | Status::Skipped)
@@ -47,22 +47,22 @@ impl Flip {
 pub struct MeasurementChange {
     /// Key of the criterion.
     pub id: String,
-    /// The uses whose checks it serves.
+    /// Uses whose checks depend on the measurement.
     pub uses: Vec<String>,
-    /// The check of the first use, in the first.
+    /// Check of the first such use, in the first results.
     pub before: Check,
-    /// The check of the first use, in the second.
+    /// Check of the first such use, in the second results.
     pub after: Check,
-    /// Better or worse.
+    /// Direction of the change.
     pub direction: Direction,
-    /// Difference over the larger of the two values.
+    /// Difference divided by the larger of the two values.
     pub relative: f64,
-    /// Whether the uncertainty is known on both sides; then the change is beyond it.
+    /// Whether both uncertainties are known; the change then exceeds them.
     pub uncertainty_known: bool,
 }
 
 impl MeasurementChange {
-    /// Whether it got worse for production, by more than its uncertainty.
+    /// Whether the measurement got worse for production, by more than its uncertainty.
     pub fn is_regression(&self) -> bool {
         self.direction == Direction::Worse
             && self.uncertainty_known
@@ -70,7 +70,7 @@ impl MeasurementChange {
     }
 }
 
-/// What the checks of two models say.
+/// Result of comparing the checks of two models.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) flips: Vec<Flip>,
@@ -79,16 +79,16 @@ pub(super) struct Found {
     pub(super) with_uncertainty: usize,
 }
 
-/// Every check that two models have in common.
+/// Compares the checks that two models have in common.
 pub(super) fn compare(before: &Model, after: &Model) -> Found {
     let mut found = Found::default();
-    // Reversed: the first of several checks of one question counts.
+    // Reversed, so that the first of several equal keys is used.
     let theirs: BTreeMap<Question<'_>, &Check> =
         after.checks.iter().rev().map(|c| (question(c), c)).collect();
     let mut measurements: BTreeMap<(&str, &str), Vec<Measurement<'_>>> = BTreeMap::new();
     for x in &before.checks {
         let Some(&y) = theirs.get(&question(x)) else { continue };
-        // What is not applicable is neither better nor worse than what was measured: `one_sided` names it.
+        // A check that is not applicable is neither better nor worse than a measured one: `one_sided` names it.
         let both_apply = ![x.status, y.status].contains(&Status::NotApplicable);
         let direction = Direction::from_to(rank_of_status(x.status), rank_of_status(y.status));
         if let Some(direction) = direction.filter(|_| both_apply) {
@@ -102,7 +102,7 @@ pub(super) fn compare(before: &Model, after: &Model) -> Found {
         if x.value.is_none() || y.value.is_none() {
             continue;
         }
-        // One for every use at most.
+        // At most one for each use.
         let known = measurements.entry((&x.id, &x.molecule)).or_default();
         let place = known
             .iter()
@@ -125,21 +125,21 @@ pub(super) fn compare(before: &Model, after: &Model) -> Found {
     found
 }
 
-/// What checks of several uses rest on.
+/// A measurement that checks of several uses may depend on.
 struct Measurement<'a> {
     before: &'a Check,
     after: &'a Check,
-    /// Where its change stands.
+    /// Index of its change.
     change: Option<usize>,
 }
 
-/// Whether two checks, perhaps of two uses, rest on one measurement.
+/// Whether two checks, possibly of different uses, depend on the same measurement.
 fn same_measurement(a: &Check, b: &Check) -> bool {
     (&a.id, &a.molecule, a.value, a.standard_error, a.interval)
         == (&b.id, &b.molecule, b.value, b.standard_error, b.interval)
 }
 
-/// How the values of two checks differ, if they do.
+/// Returns the change between the values of two checks, if any.
 fn change(x: &Check, y: &Check) -> Option<MeasurementChange> {
     let (before, after) = (x.value?, y.value?);
     if far_better(x) && far_better(y) {
@@ -167,7 +167,7 @@ fn change(x: &Check, y: &Check) -> Option<MeasurementChange> {
     })
 }
 
-/// The 95 % uncertainties of both values, where both are known.
+/// Returns the 95 % uncertainties of both values if both are known.
 fn uncertainties(x: &Check, y: &Check) -> Option<[f64; 2]> {
     Some([uncertainty(x)?, uncertainty(y)?])
 }
@@ -179,7 +179,7 @@ fn uncertainty(check: &Check) -> Option<f64> {
     normal.into_iter().chain(reach).reduce(f64::max)
 }
 
-/// Whether a value passes by far.
+/// Whether a value passes by the factor `FAR_BETTER`.
 fn far_better(check: &Check) -> bool {
     let far = |value: f64| {
         if check.at_least {

@@ -5,8 +5,8 @@ use md_results::{Check, CriteriaSet, Results, Role, Status, Verdict, number, wor
 use super::{Changes, CheckKey, Flip, ModelChanges, Names, listed};
 use crate::words::failure;
 
-/// Why the second cannot take the place of the first, whatever its measurements show. What the second alone has is no
-/// obstacle.
+/// Returns the reasons why the second results cannot replace the first, whatever their measurements show. Anything
+/// present only in the second is no obstacle.
 pub(super) fn obstacles(a: &Results, b: &Results, names: &Names<'_>, changes: &Changes) -> Vec<String> {
     let mut found = unfinished(a, b);
     found.extend(other_campaign(a, b));
@@ -30,7 +30,7 @@ fn unfinished(a: &Results, b: &Results) -> Vec<String> {
         .collect()
 }
 
-/// What makes two campaigns ask for other things.
+/// Returns the differences between the plans of two campaigns.
 fn other_campaign(a: &Results, b: &Results) -> Vec<String> {
     let mut found = Vec::new();
     let (p, q) = (&a.campaign, &b.campaign);
@@ -79,7 +79,7 @@ fn roles(a: &Results, b: &Results) -> Vec<String> {
     found
 }
 
-/// Models of both that the second does not decide about.
+/// Returns the models of both results that the second does not decide on.
 fn incomplete(b: &Results, names: &Names<'_>) -> Vec<String> {
     let paired: BTreeSet<&str> = names.values().copied().collect();
     let open = b.models.iter().filter(|m| paired.contains(m.name.as_str())).filter(|m| match m.role {
@@ -91,7 +91,7 @@ fn incomplete(b: &Results, names: &Names<'_>) -> Vec<String> {
     open.map(|m| format!("{} is INCOMPLETE in the second: {}", m.name, m.summary)).collect()
 }
 
-/// What the second left out and the first did not.
+/// Returns what the second leaves out of its campaign and the first does not.
 fn cut_down(a: &Results, b: &Results, names: &Names<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(shard) = b.campaign.shard.as_ref().filter(|_| a.campaign.shard != b.campaign.shard) {
@@ -123,7 +123,7 @@ fn cut_down(a: &Results, b: &Results, names: &Names<'_>) -> Vec<String> {
     found
 }
 
-/// Thresholds that the second asks less by.
+/// Returns the thresholds that are looser in the second.
 fn looser(a: &Results, b: &Results) -> Vec<String> {
     let checks = a.models.iter().chain(&b.models).flat_map(|m| &m.checks);
     let at_least: BTreeMap<&str, bool> = checks.map(|c: &Check| (c.id.as_str(), c.at_least)).collect();
@@ -141,7 +141,7 @@ fn looser(a: &Results, b: &Results) -> Vec<String> {
                 looser.push(format!("{key} ({} -> none)", number(x.value)));
                 continue;
             };
-            // Without a check nobody knows which side is good: any other threshold may be the looser one.
+            // Without a check the good side is unknown: any other threshold may be looser.
             let is_looser = |x: f64, y: f64| match at_least.get(key.as_str()) {
                 Some(true) => y < x,
                 Some(false) => y > x,
@@ -170,7 +170,7 @@ fn looser(a: &Results, b: &Results) -> Vec<String> {
     found
 }
 
-/// What is not measured of a model any more, or not well enough to decide.
+/// Returns the measurements of a model that are missing in the second, or no longer decide.
 fn of_model(model: &ModelChanges) -> Vec<String> {
     let only = &model.only_before;
     let checks: Vec<String> = only.checks.iter().map(CheckKey::to_string).collect();
@@ -191,7 +191,7 @@ fn of_model(model: &ModelChanges) -> Vec<String> {
     .collect()
 }
 
-/// Stages of models of both that failed in the second alone.
+/// Returns the stages that failed only in the second, for models of both.
 fn new_failures(a: &Results, b: &Results, names: &Names<'_>) -> Vec<String> {
     let paired: BTreeSet<&str> = names.values().copied().collect();
     let known: BTreeSet<(&str, Option<&str>, &str)> = a

@@ -7,47 +7,47 @@ use serde_json::Value;
 use super::{Names, listed};
 use crate::words::stage;
 
-/// Changes of a number by this fraction of the larger value and more are alike: the larger in its unit counts.
+/// Relative changes of at least this size rank equal, so that the larger absolute change counts.
 const LARGE: f64 = 0.9;
 
-/// Letters of a text that are shown.
+/// Number of characters shown of a text.
 const SHOWN: usize = 60;
 
-/// Records of one kind that are not the same in both results, whether or not a check shows it.
+/// Records of one kind that differ between two results, whether or not a check depends on them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Of what kind, such as `gates`.
+    /// Kind of record, such as `gates`.
     pub kind: String,
     /// Records that both have.
     #[serde(rename = "of")]
     pub n_compared: usize,
     /// Those of them that differ.
     pub differing: usize,
-    /// Records of the first alone.
+    /// Number of records in the first only.
     pub only_before: usize,
-    /// Records of the second alone.
+    /// Number of records in the second only.
     pub only_after: usize,
-    /// The largest difference, in words.
+    /// Largest difference, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest: Option<String>,
 }
 
-/// What the records say of the models that both results have.
+/// Result of comparing the records of the models that both results have.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Every kind of record that differs.
+    /// Kinds of record that differ.
     pub(super) differences: Vec<Difference>,
-    /// What the second lacks of what was measured in the first.
+    /// Measurements of the first that the second lacks.
     pub(super) missing: Vec<String>,
 }
 
-/// The model, where a record is of one, and which of its records it is.
+/// Function that returns the model of a record, if it has one, and the identity of the record.
 type Key<T> = for<'t> fn(&'t T) -> (Option<&'t str>, String);
 
-/// Compares all records of `a` and `b`, which hold neither times nor verdicts ([`Results::reproducible`]).
+/// Compares all records of `a` and `b`, which contain neither times nor verdicts ([`Results::reproducible`]).
 pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
     let mut found = Found::default();
-    // A plan asks for these: one that is missing was not measured.
+    // The plan determines these records: a missing one was not measured.
     found.asked(names, "gates", [&a.gates, &b.gates], |g| {
         (Some(&g.model), format!("{} on {}", g.id, g.molecule))
     });
@@ -73,7 +73,7 @@ pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
         |t| (Some(&t.model), format!("{} at {} K", t.molecule, t.temperature_k)),
         |t| t.duration_ps,
     );
-    // These follow from what was measured.
+    // These records are derived from measurements.
     found.add(names, "survival statistics", [&a.survival, &b.survival], |s| {
         (Some(&s.model), s.molecule.clone().unwrap_or_else(|| "all molecules".to_owned()))
     });
@@ -109,12 +109,12 @@ fn run(run: &Run) -> String {
     words + &format!(", replica {}", run.replica)
 }
 
-/// How long a run was watched, ps: what broke was watched to its end.
+/// Returns the duration of a run, ps; a diverged run counts as complete.
 fn lasted_ps(run: &Run) -> f64 {
     if run.fate == RunFate::Diverged { run.planned_ps() } else { run.done_ps() }
 }
 
-/// Files are known by their content. The frames of a model's own runs are others for every model.
+/// Identifies files by their content. The frames of a model's own runs differ for every model.
 fn evaluation(evaluation: &Evaluation) -> String {
     let molecule = evaluation.molecule.as_deref().unwrap_or("all molecules");
     if evaluation.by_time.is_empty() {
@@ -125,14 +125,14 @@ fn evaluation(evaluation: &Evaluation) -> String {
     }
 }
 
-/// Without the name of the model, which runs begin with.
+/// Identifies a series without the name of the model, which run ids start with.
 fn series(series: &Series) -> String {
     let of = series.subject.as_deref().unwrap_or_default();
     format!("{} of {} {}", series.id, series.molecule, of.strip_prefix(&series.model).unwrap_or(of))
 }
 
 impl Found {
-    /// Records that must not be missing.
+    /// Compares records of which none may be missing.
     fn asked<T: Serialize + PartialEq>(
         &mut self,
         names: &Names<'_>,
@@ -143,7 +143,7 @@ impl Found {
         self.asked_for_a_time(names, kind, records, key, |_| 0.0);
     }
 
-    /// Records that must be neither missing nor shorter.
+    /// Compares records of which none may be missing or shorter.
     fn asked_for_a_time<T: Serialize + PartialEq>(
         &mut self,
         names: &Names<'_>,
@@ -155,7 +155,7 @@ impl Found {
         let pairs = self.add(names, kind, records, key);
         let shorter = pairs.both.iter().filter_map(|(model, what, x, y)| {
             let (before, after) = (duration_ps(x), duration_ps(y));
-            // Steps times their length, summed or not, differ by rounding.
+            // Sums of step lengths and products with their number differ by rounding.
             let is_shorter = after < before * (1.0 - 1e-9);
             let words = || format!("{what} ({} -> {} ps)", number(before), number(after));
             is_shorter.then(|| (*model, words()))
@@ -168,7 +168,7 @@ impl Found {
         }
     }
 
-    /// Matches the records of models that both have, and tells how they differ.
+    /// Matches the records of the models that both have, and collects their differences.
     fn add<'a, T: Serialize + PartialEq>(
         &mut self,
         names: &Names<'a>,
@@ -223,15 +223,15 @@ impl Found {
     }
 }
 
-/// The records of one kind.
+/// Matched records of one kind.
 struct Pairs<'a, T> {
-    /// Model of the first, which record, and both of them.
+    /// Model of the first results, identity of the record, and both records.
     both: Vec<(&'a str, String, &'a T, &'a T)>,
-    /// What the second has not, by model of the first.
+    /// Records missing in the second, by model of the first.
     only_before: Vec<(&'a str, Vec<String>)>,
 }
 
-/// In the order in which models come.
+/// Groups records by model, in the order of first occurrence.
 fn by_model<'a>(records: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'a str, Vec<String>)> {
     let mut places = BTreeMap::new();
     let mut models: Vec<(&str, Vec<String>)> = Vec::new();
@@ -245,20 +245,20 @@ fn by_model<'a>(records: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(&'
     models
 }
 
-/// One value of a record that differs.
+/// A differing value of a record.
 struct Leaf {
-    /// The larger the more it says: the relative difference, then the difference.
+    /// Rank of the difference: the relative difference, then the absolute one.
     weight: (f64, f64),
     words: String,
 }
 
-/// The largest difference of two records; `None` where only the names of models differ.
+/// Returns the largest difference between two records; `None` if only the names of models differ.
 fn differing(x: &impl Serialize, y: &impl Serialize) -> Option<Leaf> {
     let [mut x, mut y] =
         [serde_json::to_value(x), serde_json::to_value(y)].map(|value| value.unwrap_or(Value::Null));
     for record in [&mut x, &mut y] {
         if let Value::Object(fields) = record {
-            // The name of the model is in all of them. Otherwise they are equal: records are matched by them.
+            // All records contain the name of the model. The other names are equal, since records are matched by them.
             for name in ["model", "name", "id", "of"] {
                 fields.remove(name);
             }
@@ -267,7 +267,7 @@ fn differing(x: &impl Serialize, y: &impl Serialize) -> Option<Leaf> {
     let mut largest = None;
     leaves(&x, &y, "", &mut largest);
     let mut leaf: Leaf = largest?;
-    // What has a value says it without its name.
+    // A value with a unit needs no name.
     if let (Some(words), Some(unit)) =
         (leaf.words.strip_prefix("value "), x.get("unit").and_then(Value::as_str))
     {
@@ -276,7 +276,7 @@ fn differing(x: &impl Serialize, y: &impl Serialize) -> Option<Leaf> {
     Some(leaf)
 }
 
-/// Keeps the largest difference below `path`.
+/// Updates `largest` with the largest difference below `path`.
 fn leaves(x: &Value, y: &Value, path: &str, largest: &mut Option<Leaf>) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     let mut keep = |weight: (f64, f64), before: String, after: String| {
@@ -318,7 +318,7 @@ fn leaves(x: &Value, y: &Value, path: &str, largest: &mut Option<Leaf>) {
     }
 }
 
-/// A value, or what stands for it.
+/// Formats a value, or a placeholder for it.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),

@@ -9,12 +9,12 @@ use crate::ReportError;
 use crate::checks::{place, threshold, value};
 use crate::document::{Document, Tone, Words};
 
-/// For a terminal, without colours.
+/// Formats the changes for a terminal, without colours.
 pub fn text(changes: &Changes) -> String {
     document(changes).text()
 }
 
-/// For a pull request: GitHub-flavoured Markdown.
+/// Formats the changes for a pull request, in GitHub-flavoured Markdown.
 ///
 /// # Errors
 /// [`ReportError::Template`], which no records should cause.
@@ -22,7 +22,7 @@ pub fn markdown(changes: &Changes) -> Result<String, ReportError> {
     document(changes).markdown()
 }
 
-/// A page that needs nothing else, light or dark as the reader's system is.
+/// Formats the changes as a self-contained page that follows the light or dark theme of the reader's system.
 ///
 /// # Errors
 /// [`ReportError::Template`], which no records should cause.
@@ -30,7 +30,7 @@ pub fn html(changes: &Changes) -> Result<String, ReportError> {
     document(changes).html()
 }
 
-/// The words of all formats.
+/// Creates the document that all formats render.
 fn document(changes: &Changes) -> Document {
     let mut page = Document::new(headline(changes));
     page.list(changes.reasons.iter().map(|text| Words { text: text.clone(), tone: Tone::Bad }));
@@ -68,7 +68,7 @@ fn document(changes: &Changes) -> Document {
     page
 }
 
-/// What it comes to, and the first reason.
+/// Returns the outcome and the first reason.
 fn headline(changes: &Changes) -> String {
     let because = |what: &str| {
         let more = match changes.reasons.len() {
@@ -105,7 +105,7 @@ fn difference_line(difference: &Difference) -> String {
     parts.join(", ")
 }
 
-/// What got worse and counts, of all models.
+/// Returns the regressions of all models.
 pub(super) fn all_regressions(models: &[ModelChanges]) -> Vec<String> {
     let of_model = |m: &ModelChanges| {
         regressions(m).into_iter().map(|line| format!("{}: {line}", m.after)).collect::<Vec<_>>()
@@ -113,7 +113,7 @@ pub(super) fn all_regressions(models: &[ModelChanges]) -> Vec<String> {
     models.iter().flat_map(of_model).collect()
 }
 
-/// What got worse and counts, of one model; each once.
+/// Returns the regressions of one model, each once.
 fn regressions(model: &ModelChanges) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(model.verdict.iter().filter(|v| v.is_regression()).map(verdict_line));
@@ -238,7 +238,7 @@ fn measurement_line(change: &MeasurementChange) -> String {
     )
 }
 
-/// Which way a measurement changed, by how much, and whether that may be chance.
+/// Describes the direction and size of a change, and whether it may be due to chance.
 fn change_words(change: &MeasurementChange) -> String {
     let certainty =
         if change.uncertainty_known { "more than the uncertainty" } else { "no uncertainty known" };
@@ -259,7 +259,7 @@ fn speed_words(speed: &SpeedChange) -> String {
     }
 }
 
-/// What one of the two alone has: checks of one criterion in one line.
+/// Lists what only one of the results has, with the checks of one criterion in one line.
 fn only(alone: &OneSided, which: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut list = |what: &str, names: &[String]| {

@@ -5,31 +5,31 @@ use serde::{Deserialize, Serialize};
 
 use super::Direction;
 
-/// Times of a step differ by chance by this fraction; their uncertainty is not known.
+/// Relative difference of step times that may be due to chance; their uncertainty is not known.
 const WITHIN: f64 = 0.1;
 
-/// Speed on one molecule.
+/// Change of the speed for one molecule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpeedChange {
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
-    /// Systems evaluated together.
+    /// Number of systems evaluated together.
     pub batch: usize,
-    /// Threads that could take part.
+    /// Number of threads available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Time of a step in the first, ms.
+    /// Time per step in the first results, ms.
     pub before_ms_per_step: f64,
-    /// Time of a step in the second, ms.
+    /// Time per step in the second results, ms.
     pub after_ms_per_step: f64,
-    /// The first time over the second: above 1 the second is faster.
+    /// First time divided by the second: above 1 the second is faster.
     pub ratio: f64,
-    /// Better or worse; absent for times within 10 % of each other.
+    /// Direction of the change; absent for times within 10 % of each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
 }
 
-/// The speeds that both models have, or why they cannot be compared.
+/// Returns the speeds that both models have, or the reason why they cannot be compared.
 pub(super) fn compare(
     a: &Results,
     before: &Model,

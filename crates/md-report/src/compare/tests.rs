@@ -7,7 +7,7 @@ use crate::fixtures;
 
 mod gate;
 
-/// A check with a value, a standard error if there is one, and a threshold.
+/// Creates a check with a value, an optional standard error, and a threshold.
 fn check(id: &str, value: f64, error: Option<f64>, threshold: f64) -> Value {
     let mut check = fixtures::check(id, "pass", Some(value), threshold);
     check["standard_error"] = json!(error);
@@ -36,7 +36,7 @@ fn campaign() -> Results {
     results
 }
 
-/// The campaign with molecules, gates, relaxations and runs.
+/// Returns the campaign with molecules, gates, relaxations and runs.
 fn measured() -> Results {
     let mut results = campaign();
     results.molecules = serde_json::from_value(json!([
@@ -61,12 +61,12 @@ fn measured() -> Results {
     results
 }
 
-/// What changed between results that are taken as judged.
+/// Compares results without judging them again.
 fn compare(a: &Results, b: &Results) -> Changes {
     super::compare(a, b, |_| ())
 }
 
-/// What changes when `edit` is applied to the campaign; all but the models and the conditions, which must be empty.
+/// Returns the changes after `edit` of the campaign. Apart from models and conditions there must be none.
 fn planted(edit: impl Fn(&mut Results)) -> Changes {
     let mut edited = campaign();
     edit(&mut edited);
@@ -77,7 +77,7 @@ fn tiny(changes: &Changes) -> &ModelChanges {
     changes.models.iter().find(|m| m.before == "tiny").unwrap()
 }
 
-/// The changes without those of `tiny` that `take` removes: they must be none.
+/// Asserts that there are no changes other than those of `tiny` that `take` removes.
 fn nothing_else(mut changes: Changes, take: impl Fn(&mut ModelChanges)) {
     changes.models.iter_mut().filter(|m| m.before == "tiny").for_each(take);
     assert!(changes.is_empty(), "{changes:?}");
@@ -378,7 +378,7 @@ fn other_conditions_are_told_and_are_no_change() {
     let told: Vec<_> = changes.conditions.iter().map(|c| (c.what.as_str(), c.after.as_str())).collect();
     assert_eq!(told, [("commit", "unknown"), ("threshold of rmse for production", "0.3")]);
     assert!(text(&changes).contains("threshold of rmse for production"), "{}", text(&changes));
-    // A looser bar must not open the gate; a tighter one may.
+    // A looser threshold must not pass the release gate; a tighter one may.
     assert_eq!(changes.outcome, Outcome::NotComparable);
     assert_eq!(changes.reasons, ["looser thresholds for production in the second: rmse (0.2 -> 0.3)"]);
     assert_eq!(compare(&after, &before).outcome, Outcome::NoRegression);
@@ -418,7 +418,7 @@ fn status() -> impl Strategy<Value = Status> {
     ])
 }
 
-/// The campaign with other values, errors, outcomes and speeds; some checks without a value, some left out.
+/// Generates the campaign with other values, errors, outcomes and speeds; some checks without a value, some left out.
 fn campaigns() -> impl Strategy<Value = Results> {
     let value = prop::option::of(prop_oneof![-1.0..1.0, 1e-9..1e-3, Just(0.0)]);
     let error = prop::option::of(0.0..0.1);

@@ -1,4 +1,4 @@
-//! Why energy was lost, and which time steps are safe.
+//! Causes of energy drift, and safe time steps.
 
 use md_results::{Attribution, Stage, TimestepLadder, number, with_unit};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::items::{Item, Pair, Table};
 
 const DRIFT: &str = "meV/atom/ps";
 
-/// Causes, parts and experiments of every attribution.
+/// Shows causes, parts and experiments of every attribution.
 pub(super) fn attribution(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let all = pair.results.attributions.iter();
     let mut items: Vec<Item> = Vec::new();
@@ -95,7 +95,7 @@ fn bar_figure(
     Item::figure(figures, figure, "")
 }
 
-/// Drift and fluctuation against the time step.
+/// Shows drift and fluctuation against the time step.
 pub(super) fn timesteps(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let all = pair.results.timesteps.iter();
     let ladders: Vec<&TimestepLadder> =

@@ -1,4 +1,4 @@
-//! Models beside each other.
+//! Comparison of the models of a campaign.
 
 use md_results::{Evaluation, Results, RunFate, Status, Verdict, number, with_unit};
 use serde::Serialize;
@@ -9,15 +9,15 @@ use super::file_name;
 use super::items::{Item, Table};
 use crate::side_by_side::{SideBySide, candidates, side_by_side, speed, timed_on};
 
-/// The table of models, and the molecule that its speeds are of.
+/// Table of models, with the molecule of its speeds.
 #[derive(Debug, Serialize)]
 pub(super) struct SeedTable {
-    /// What the speeds are of, in words.
+    /// Molecule and batch of the speeds, in words.
     speed_of: Option<String>,
     table: Option<Table>,
 }
 
-/// The evaluation with the largest force error, of one molecule or of all.
+/// Returns the evaluation with the largest force error, of one molecule or of all.
 fn worst_forces<'a>(
     results: &'a Results,
     model: &str,
@@ -30,7 +30,8 @@ fn worst_forces<'a>(
         .max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
-/// Size, speed, accuracy and verdict of the candidates. Speeds are of the largest molecule that was timed.
+/// Creates the table of size, speed, accuracy and verdict of the candidates. Speeds refer to the largest molecule
+/// timed.
 pub(super) fn seed_table(results: &Results) -> SeedTable {
     let rows = side_by_side(results).map(|SideBySide { model: m, compression, speed }| {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "not measured".to_owned());
@@ -64,7 +65,7 @@ pub(super) fn seed_table(results: &Results) -> SeedTable {
     }
 }
 
-/// How the runs and checks of each model ended.
+/// Creates the table of outcomes of runs and checks by model.
 pub(super) fn outcomes(results: &Results) -> Option<Table> {
     let rows = results.models.iter().map(|m| {
         let runs = || results.runs.iter().filter(|r| r.model == m.name);
@@ -105,7 +106,7 @@ pub(super) fn outcomes(results: &Results) -> Option<Table> {
     Table::new(head, rows)
 }
 
-/// Force error against time per step, molecule by molecule; a line joins the models that no other beats in both.
+/// Shows force error against time per step for each molecule; a line joins the Pareto-optimal models.
 pub(super) fn pareto(results: &Results, figures: &mut Figures) -> Vec<Item> {
     let items = results.molecules.iter().map(|molecule| {
         let title = molecule.name.as_str();

@@ -1,4 +1,4 @@
-//! Tables of criteria: a line for each, with a line for each molecule below it.
+//! Tables of criteria: one row per criterion, with one row per molecule below it.
 
 use std::collections::BTreeSet;
 
@@ -10,25 +10,25 @@ use serde::Serialize;
 
 use crate::checks::{place, threshold, value};
 
-/// A use that can be chosen.
+/// A use that the reader can select.
 #[derive(Debug, Serialize)]
 pub(super) struct Use<'a> {
     name: &'a str,
     selected: bool,
 }
 
-/// The checks of a model for one use.
+/// Checks of a model for one use.
 #[derive(Debug, Serialize)]
 pub(super) struct CriteriaTable<'a> {
     model: &'a str,
     /// The use.
     use_name: &'a str,
-    /// Shown whatever use is chosen: there is no choice for a control.
+    /// Whether the table is always shown: a control has no selectable uses.
     always: bool,
-    /// Whether its use is the one chosen first.
+    /// Whether its use is selected initially.
     selected: bool,
     status: &'static str,
-    /// How many checks do not pass, and of how many.
+    /// Number of checks that do not pass, and total number.
     bad: usize,
     #[serde(rename = "of")]
     n_checks: usize,
@@ -36,7 +36,7 @@ pub(super) struct CriteriaTable<'a> {
     rows: Vec<Row<'a>>,
 }
 
-/// A criterion.
+/// One criterion.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     key: &'a str,
@@ -45,18 +45,18 @@ struct Row<'a> {
     unit: &'a str,
     source: Option<&'a str>,
     set_by: Option<&'static str>,
-    /// Where the value lies between a good and a bad threshold nothing is decided.
+    /// Bad bound: values between the good and the bad bound are undecided.
     bad: Option<String>,
     most_telling: Line<'a>,
     lines: Vec<Line<'a>>,
 }
 
-/// A check.
+/// One check.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     molecule: &'a str,
     value: String,
-    /// For sorting.
+    /// Sort key.
     raw: Option<f64>,
     threshold: String,
     limit: f64,
@@ -64,7 +64,7 @@ struct Line<'a> {
     place: String,
 }
 
-/// The uses of a campaign, `production` chosen where it is one of them.
+/// Returns the uses of a campaign, with `production` selected if it is among them.
 pub(super) fn uses(results: &Results) -> Vec<Use<'_>> {
     let first = first_use(results);
     let uses = results.criteria.iter();
@@ -76,7 +76,7 @@ fn first_use(results: &Results) -> Option<&str> {
     names.clone().find(|n| *n == PRODUCTION).or_else(|| names.next())
 }
 
-/// The tables of all models and uses.
+/// Creates the tables of all models and uses.
 pub(super) fn tables<'a>(results: &'a Results, definitions: &'a [Definition]) -> Vec<CriteriaTable<'a>> {
     let first = first_use(results);
     let mut tables = Vec::new();
@@ -109,7 +109,7 @@ fn table<'a>(
             keys.push(&check.id);
         }
     }
-    // In the order of the definitions; what none defines comes last, in the order of the records.
+    // The order is that of the definitions; criteria without one come last, in the order of the records.
     keys.sort_by_key(|k| definitions.iter().position(|d| d.key == *k).unwrap_or(usize::MAX));
     let rows = keys.iter().filter_map(|key| row(key, &checks, set, definitions)).collect();
     CriteriaTable {

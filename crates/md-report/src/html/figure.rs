@@ -1,18 +1,18 @@
-//! Figures in the form that Plotly draws.
+//! Figures in the format of Plotly.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Colours that are told apart by most eyes, on white as on black (Okabe and Ito, without black).
+/// Palette for colour-blind readers, visible on white and on black (Okabe and Ito, without black).
 pub(super) const COLOURS: [&str; 7] =
     ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#A08F00"];
 
-/// The `n`-th colour.
+/// Returns the `n`-th colour.
 pub(super) fn colour(n: usize) -> &'static str {
     COLOURS[n % COLOURS.len()]
 }
 
-/// A figure: what is drawn, and over what.
+/// A figure with its data and axes.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Figure {
     /// Of which model or molecule.
@@ -22,7 +22,7 @@ pub(super) struct Figure {
     pub title: String,
     /// Traces.
     pub data: Vec<Value>,
-    /// Axes and lines.
+    /// Axes and auxiliary lines.
     pub layout: Value,
 }
 
@@ -35,17 +35,17 @@ pub(super) struct Axis<'a> {
 }
 
 impl<'a> Axis<'a> {
-    /// With equal steps.
+    /// Creates a linear axis.
     pub(super) fn linear(name: &'a str, unit: &'a str) -> Self {
         Axis { name, unit, kind: "linear" }
     }
 
-    /// With equal ratios.
+    /// Creates a logarithmic axis.
     pub(super) fn log(name: &'a str, unit: &'a str) -> Self {
         Axis { name, unit, kind: "log" }
     }
 
-    /// With a place for each name.
+    /// Creates a categorical axis.
     pub(super) fn names(name: &'a str) -> Self {
         Axis { name, unit: "", kind: "category" }
     }
@@ -61,23 +61,23 @@ impl<'a> Axis<'a> {
 }
 
 impl Figure {
-    /// Without traces yet.
+    /// Creates a figure without traces.
     pub(super) fn new(of: &str, title: &str, x: Axis<'_>, y: Axis<'_>) -> Self {
         let layout = json!({ "xaxis": x.layout(), "yaxis": y.layout(), "shapes": [] });
         Figure { subject: of.to_owned(), title: title.to_owned(), data: Vec::new(), layout }
     }
 
-    /// One more trace.
+    /// Appends a trace.
     pub(super) fn push(&mut self, trace: Value) {
         self.data.push(trace);
     }
 
-    /// What an axis shows at first.
+    /// Sets the initial range of an axis.
     pub(super) fn range(&mut self, axis: &str, range: [f64; 2]) {
         self.layout[axis]["range"] = json!(range);
     }
 
-    /// A level line across the figure.
+    /// Adds a horizontal line across the figure.
     pub(super) fn level(&mut self, y: f64, label: &str) {
         if let Some(shapes) = self.layout["shapes"].as_array_mut() {
             shapes.push(json!({
@@ -89,7 +89,7 @@ impl Figure {
     }
 }
 
-/// A line through points.
+/// Creates a trace of connected points.
 pub(super) fn line(name: &str, x: &[f64], y: &[f64], colour: &str) -> Value {
     json!({
         "type": "scatter", "mode": "lines", "name": name, "x": x, "y": y,
@@ -97,7 +97,7 @@ pub(super) fn line(name: &str, x: &[f64], y: &[f64], colour: &str) -> Value {
     })
 }
 
-/// Points alone.
+/// Creates a trace of separate points.
 pub(super) fn points(name: &str, x: &[f64], y: &[f64], colour: &str) -> Value {
     json!({
         "type": "scatter", "mode": "markers", "name": name, "x": x, "y": y,
@@ -105,7 +105,7 @@ pub(super) fn points(name: &str, x: &[f64], y: &[f64], colour: &str) -> Value {
     })
 }
 
-/// Bars over names, with error bars where an error is known.
+/// Creates a bar chart over names, with error bars where an error is known.
 pub(super) fn bars(
     name: &str,
     x: &[String],
@@ -125,12 +125,12 @@ pub(super) fn with(mut trace: Value, field: &str, value: Value) -> Value {
     trace
 }
 
-/// The figures of a report, by the ids of the places they are drawn in.
+/// Figures of a report, by the ids of their elements.
 #[derive(Debug, Default)]
 pub(super) struct Figures(Vec<(String, Figure)>);
 
 impl Figures {
-    /// Keeps a figure and returns its id.
+    /// Stores a figure and returns its id.
     pub(super) fn add(&mut self, figure: Figure) -> String {
         let id = format!("figure-{}", self.0.len());
         self.0.push((id.clone(), figure));

@@ -1,4 +1,4 @@
-//! What was found, in the words of the records, and where it comes from.
+//! Findings in the wording of the records, and their provenance.
 
 use md_results::{Envelope, FailureMode, Model, Results, Role, Verdict, number, with_unit};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::items::Table;
 use crate::words::stage;
 
-/// The verdict on a model.
+/// Verdict on a model.
 #[derive(Debug, Serialize)]
 pub(super) struct VerdictCard<'a> {
     model: &'a str,
@@ -18,7 +18,7 @@ pub(super) struct VerdictCard<'a> {
     device_note: Option<&'a str>,
 }
 
-/// The verdicts, candidates first.
+/// Returns the verdicts, candidates first.
 pub(super) fn verdicts(results: &Results) -> Vec<VerdictCard<'_>> {
     let mut models: Vec<&Model> = results.models.iter().collect();
     models.sort_by_key(|m| m.role == Role::Control);
@@ -42,7 +42,7 @@ pub(super) fn verdicts(results: &Results) -> Vec<VerdictCard<'_>> {
         .collect()
 }
 
-/// What was found about a model.
+/// Findings about a model.
 #[derive(Debug, Serialize)]
 pub(super) struct Found<'a> {
     model: &'a str,
@@ -53,7 +53,7 @@ pub(super) struct Found<'a> {
     survival: Vec<(&'a str, &'a str)>,
 }
 
-/// The findings about every model.
+/// Returns the findings about every model.
 pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
     let of = |m: &Model| {
         let survival = results.survival.iter().filter(|s| s.model == m.name);
@@ -93,7 +93,7 @@ fn envelope(envelope: &Envelope) -> Vec<(&'static str, String)> {
     rows.into_iter().map(|(name, text)| (name, text.unwrap_or_else(|| "none".to_owned()))).collect()
 }
 
-/// What could not be measured.
+/// Creates the table of failed stages.
 pub(super) fn failures(results: &Results) -> Option<Table> {
     let rows = results.failures.iter().map(|f| {
         let molecule = f.molecule.clone().unwrap_or_else(|| "all".to_owned());
@@ -102,7 +102,7 @@ pub(super) fn failures(results: &Results) -> Option<Table> {
     Table::new(["model", "molecule", "stage", "reason"], rows)
 }
 
-/// Campaign, program and machine.
+/// Returns campaign, program and machine.
 pub(super) fn provenance(results: &Results) -> Vec<(&'static str, String)> {
     let (campaign, made) = (&results.campaign, &results.provenance);
     let unknown = || "unknown".to_owned();
@@ -125,7 +125,7 @@ pub(super) fn provenance(results: &Results) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// What the CPU can do.
+/// Creates the table of the CPU's peak performance.
 pub(super) fn machine(results: &Results) -> Option<Table> {
     let rows = results.machine.iter().map(|m| {
         let rates = [m.gemm_f32_gflop_per_s, m.gemm_f64_gflop_per_s, m.memory_gb_per_s];
@@ -137,7 +137,7 @@ pub(super) fn machine(results: &Results) -> Option<Table> {
     )
 }
 
-/// Checkpoints and structures, by their SHA-256.
+/// Creates the table of checkpoints and structures with their SHA-256.
 pub(super) fn checkpoints(results: &Results) -> Option<Table> {
     let models = results.models.iter().map(|m| {
         let sha256 = m.checkpoint_sha256.clone().unwrap_or_else(|| "closed form".to_owned());

@@ -20,7 +20,7 @@ fn evaluations<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Evaluation> {
         .filter(move |e| e.model == model && e.molecule.as_deref() == Some(molecule))
 }
 
-/// What is shown of forces.
+/// Shows the force errors.
 pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let errors = Item::table("errors by file of frames", table(pair), &no_frames(pair));
     vec![parity(pair, figures), histogram(pair, figures), by_time(pair, figures), errors]
@@ -78,7 +78,7 @@ fn bins(name: &str, x: &[f64], y: &[f64], colour: &str) -> Value {
     json!({ "type": "bar", "name": name, "x": x, "y": y, "marker": { "color": colour, "opacity": 0.6 } })
 }
 
-/// Force error along the model's own runs.
+/// Shows the force error along the model's own runs.
 fn by_time(pair: Pair<'_>, figures: &mut Figures) -> Item {
     let title = "force error against time";
     let mut figure =
@@ -86,7 +86,7 @@ fn by_time(pair: Pair<'_>, figures: &mut Figures) -> Item {
     for evaluation in evaluations(pair) {
         let mut by_temperature: BTreeMap<u64, Vec<&TimeBin>> = BTreeMap::new();
         for bin in &evaluation.by_time {
-            // Kelvins are ordered by their bits, since they are positive.
+            // Positive numbers have the order of their bits.
             by_temperature.entry(bin.temperature_k.to_bits()).or_default().push(bin);
         }
         for (kelvins, bins) in by_temperature {

@@ -1,11 +1,11 @@
-//! What panels are made of: figures, tables, and the records of a model on a molecule.
+//! Elements of panels: figures, tables, and the records of a model on a molecule.
 
 use md_results::{Model, Results, Run, Series, SeriesId, Stage};
 use serde::Serialize;
 
 use super::figure::{Figure, Figures};
 
-/// A table: all cells are text.
+/// A table whose cells are text.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Table {
     head: Vec<&'static str>,
@@ -13,7 +13,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table, if it has rows.
+    /// Creates a table, unless it has no rows.
     pub(super) fn new<const N: usize>(
         head: [&'static str; N],
         rows: impl IntoIterator<Item = Vec<String>>,
@@ -23,11 +23,11 @@ impl Table {
     }
 }
 
-/// One thing to look at, or the reason why there is nothing.
+/// A figure or table, or the reason why it is missing.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Item {
     title: String,
-    /// Id of the figure.
+    /// Id of the figure, if any.
     figure: Option<String>,
     table: Option<Table>,
     missing: Option<String>,
@@ -35,38 +35,38 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// A figure, and what to know of it.
+    /// Creates an item of a figure with a note.
     pub(super) fn figure(figures: &mut Figures, figure: Figure, note: impl Into<String>) -> Self {
         let title = figure.title.clone();
         let figure = Some(figures.add(figure));
         Item { title, figure, table: None, missing: None, note: note.into() }
     }
 
-    /// A table, or why it is empty.
+    /// Creates an item of a table, or of the reason why it is empty.
     pub(super) fn table(title: &str, table: Option<Table>, otherwise: &str) -> Self {
         let missing = if table.is_none() { Some(otherwise.to_owned()) } else { None };
         Item { title: title.to_owned(), figure: None, table, missing, note: String::new() }
     }
 
-    /// Nothing to look at.
+    /// Creates an item without contents.
     pub(super) fn missing(title: &str, reason: impl Into<String>) -> Self {
         let missing = Some(reason.into());
         Item { title: title.to_owned(), figure: None, table: None, missing, note: String::new() }
     }
 
-    /// Whether there is nothing to look at.
+    /// Whether the item has no contents.
     pub(super) fn is_missing(&self) -> bool {
         self.missing.is_some()
     }
 
-    /// With a word on it.
+    /// Sets the note.
     pub(super) fn noted(mut self, note: String) -> Self {
         self.note = note;
         self
     }
 }
 
-/// What is being looked at, and the records of it.
+/// A model and a molecule with their records.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pair<'a> {
     pub results: &'a Results,
@@ -75,7 +75,7 @@ pub(super) struct Pair<'a> {
     pub records: &'a Records<'a>,
 }
 
-/// The records of a model on a molecule that there are many of, in their order.
+/// Numerous records of a model on a molecule, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Records<'a> {
     pub runs: Vec<&'a Run>,
@@ -83,7 +83,7 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Pair<'a> {
-    /// Model and molecule.
+    /// Returns the names of model and molecule.
     pub(super) fn name(self) -> String {
         format!("{} / {}", self.model.name, self.molecule)
     }
@@ -93,7 +93,7 @@ impl<'a> Pair<'a> {
         self.records.series.iter().copied().filter(move |s| s.id == id)
     }
 
-    /// Why something is missing: the recorded failure of one of these stages, or else `otherwise`.
+    /// Returns why something is missing: the recorded failure of one of the stages, or else `otherwise`.
     pub(super) fn why(self, stages: &[Stage], otherwise: &str) -> String {
         let mut failures = self.results.failures.iter().filter(|f| f.model == self.model.name);
         failures
@@ -104,7 +104,7 @@ impl<'a> Pair<'a> {
             .map_or_else(|| otherwise.to_owned(), |f| f.reason.clone())
     }
 
-    /// Why there is no curve of what was measured.
+    /// Returns why a measurement has no curve.
     pub(super) fn no_curve(self, stages: &[Stage]) -> String {
         self.why(stages, "these results hold no curve of it")
     }

@@ -1,4 +1,4 @@
-//! What is shown of each model on each molecule, and of each model alone.
+//! Panels of each model, and of each model on each molecule.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use super::figure::Figures;
 use super::items::{Item, Pair, Records};
 use super::{causes, forces, runs, scans};
 
-/// A model on a molecule.
+/// Panel of a model on a molecule.
 #[derive(Debug, Serialize)]
 pub(super) struct Panel<'a> {
     model: &'a str,
-    /// Absent for what concerns no molecule.
+    /// Molecule; absent for a panel of the model alone.
     molecule: Option<&'a str>,
-    /// Whether a run of it ended badly.
+    /// Whether any of its runs diverged or broke a bond.
     broke: bool,
     groups: Vec<Group>,
 }
 
-/// Things that belong together.
+/// A group of related items.
 #[derive(Debug, Serialize)]
 struct Group {
     title: &'static str,
     items: Vec<Item>,
 }
 
-/// The records of every model and molecule, gathered in one pass: a campaign may have 100,000 runs.
+/// Records by model and molecule, collected in one pass: a campaign may have 100,000 runs.
 type Index<'a> = BTreeMap<(&'a str, &'a str), Records<'a>>;
 
 fn index(results: &Results) -> Index<'_> {
@@ -41,7 +41,7 @@ fn index(results: &Results) -> Index<'_> {
     index
 }
 
-/// Panels of every model on each of its molecules, after one of the model alone.
+/// Creates the panels of every model, first of the model alone and then of each of its molecules.
 pub(super) fn of_models<'a>(results: &'a Results, figures: &mut Figures) -> Vec<Panel<'a>> {
     let (index, nothing) = (index(results), Records::default());
     let mut panels = Vec::new();

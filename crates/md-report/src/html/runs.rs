@@ -1,4 +1,4 @@
-//! Runs: energy, temperature, bonds, survival.
+//! Runs: energy, temperature, bonds and survival.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::figure::{Axis, Figure, Figures, bars, colour, line, with};
 use super::items::{Item, Pair, Table};
 use super::trajectories::{broke, ended};
 
-/// Criterion with the bound on a drift.
+/// Key of the criterion that bounds the drift.
 const DRIFT: &str = "energy_drift_meV_per_atom_per_ps";
 const ENERGY: &str = "meV/atom";
-/// Stages without which there are no runs.
+/// Stages that must succeed before a run.
 const BEFORE: [Stage; 1] = [Stage::Relaxation];
 
-/// Runs whose curves are drawn for each model and molecule, at most: more of them no browser draws, and nobody tells apart.
+/// Largest number of curves drawn for each model and molecule; browsers and readers cannot handle more.
 pub(super) const MOST_CURVES: usize = 24;
 
 fn runs<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Run> + Clone {
@@ -27,7 +27,7 @@ pub(super) fn any_broke(pair: Pair<'_>) -> bool {
     runs(pair).any(broke)
 }
 
-/// What is shown of runs.
+/// Shows the runs of a pair.
 pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let labelled = labels(pair);
     let drawn = drawn(&labelled);
@@ -42,14 +42,14 @@ pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     items
 }
 
-/// A run, and what it is called in figures and tables.
+/// A run with its label in figures and tables.
 #[derive(Debug, Clone)]
 struct Labelled<'a> {
     run: &'a Run,
     label: String,
 }
 
-/// The runs of a pair, each in a few words: its temperature, its replica, and what else tells it from the others.
+/// Labels the runs of a pair by temperature, replica and any other distinguishing conditions.
 fn labels(pair: Pair<'_>) -> Vec<Labelled<'_>> {
     let differ = |of: fn(&Run) -> f64| runs(pair).any(|r| Some(of(r)) != runs(pair).next().map(of));
     let differing = (differ(|r| r.timestep_fs), differ(Run::planned_ps));
@@ -67,7 +67,7 @@ fn labels(pair: Pair<'_>) -> Vec<Labelled<'_>> {
     labelled
 }
 
-/// `differing`: whether time steps and durations differ among the runs of the pair.
+/// Describes a run; `differing` states whether time steps and durations differ among the runs of the pair.
 fn words(run: &Run, differing: (bool, bool)) -> String {
     let mut words = vec![match run.ramp_to_k {
         Some(k) => format!("{} to {}", with_unit(run.temperature_k, "K"), with_unit(k, "K")),
@@ -93,14 +93,14 @@ fn words(run: &Run, differing: (bool, bool)) -> String {
     words.join(", ")
 }
 
-/// The runs whose curves are drawn, in their order.
+/// Runs whose curves are drawn, in their order.
 struct Drawn<'a> {
     runs: Vec<&'a Labelled<'a>>,
-    /// What was left out, in words; empty where all are drawn.
+    /// Number of runs left out, in words; empty if all are drawn.
     note: String,
 }
 
-/// At most [`MOST_CURVES`] runs: those that broke, then those whose energy changed most.
+/// Selects at most [`MOST_CURVES`] runs: those that broke, then those with the largest change of energy.
 fn drawn<'a>(labelled: &'a [Labelled<'a>]) -> Drawn<'a> {
     let change = |l: &Labelled<'_>| l.run.energy.as_ref().map_or(0.0, |e| e.max_deviation_mev_per_atom);
     let mut order: Vec<usize> = (0..labelled.len()).collect();
@@ -121,14 +121,14 @@ fn drawn<'a>(labelled: &'a [Labelled<'a>]) -> Drawn<'a> {
     Drawn { runs: order.into_iter().map(|k| &labelled[k]).collect(), note }
 }
 
-/// The bound on a drift, for production where it has one.
+/// Returns the bound of the drift, preferably that of production.
 fn drift_bound(pair: Pair<'_>) -> Option<(f64, &str)> {
     let sets = &pair.results.criteria;
     let set = sets.iter().find(|s| s.name == PRODUCTION).or_else(|| sets.first())?;
     Some((set.thresholds.get(DRIFT)?.value, set.name.as_str()))
 }
 
-/// The change of the conserved energy of each run, its least-squares line and what the bound on the drift allows.
+/// Shows the change of the conserved energy of each run with its least-squares line and the band allowed by the bound.
 fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
     let title = "energy against time";
     let mut figure = new(pair, title, "change of energy", ENERGY);
@@ -154,7 +154,7 @@ fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
     if let Some((bound, use_name)) = drift_bound(pair) {
         figure.data.insert(0, band(longest, bound));
         let [low, high] = range;
-        // A band that is much wider than the curves would make lines of them.
+        // A band much wider than the curves would flatten them.
         if bound * longest > 3.0 * low.abs().max(high) && high > low {
             let margin = 0.1 * (high - low);
             figure.range("yaxis", [low - margin, high + margin]);
@@ -167,7 +167,7 @@ fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
     Item::figure(figures, figure, note)
 }
 
-/// What a drift of at most `bound` allows up to `longest`.
+/// Creates the band allowed by a drift of at most `bound` up to `longest`.
 fn band(longest: f64, bound: f64) -> Value {
     json!({
         "type": "scatter", "mode": "lines", "name": "allowed drift", "fill": "toself",
@@ -197,7 +197,7 @@ fn drift(pair: Pair<'_>, labelled: &[Labelled<'_>], figures: &mut Figures) -> It
     let mut note = "error bars: one standard error, autocorrelation included".to_owned();
     if let Some((bound, use_name)) = drift_bound(pair) {
         let largest = slopes.iter().flatten().fold(0.0_f64, |a, x| a.max(x.abs()));
-        // A bound far above all bars would leave nothing of them to be seen.
+        // A bound far above all bars would make them invisible.
         if bound <= 10.0 * largest {
             figure.level(bound, use_name);
             figure.level(-bound, "");
@@ -207,7 +207,7 @@ fn drift(pair: Pair<'_>, labelled: &[Labelled<'_>], figures: &mut Figures) -> It
     Item::figure(figures, figure, note)
 }
 
-/// A figure of all runs with series of a kind.
+/// Creates a figure of all runs with series of one kind.
 fn of_runs(
     pair: Pair<'_>,
     drawn: &Drawn<'_>,
@@ -234,7 +234,7 @@ fn temperature(label: &str, n: usize, series: &Series) -> Vec<Value> {
     columns.map(|y| line(label, &series.x.values, &y.values, colour(n))).collect()
 }
 
-/// Kinetic and potential energy of the first run; the others are a tap away.
+/// Shows kinetic and potential energy of the first run; the legend activates the others.
 fn balance(label: &str, n: usize, series: &Series) -> Vec<Value> {
     let parts = series.y.iter().skip(1).enumerate();
     parts
@@ -315,7 +315,7 @@ fn table(labelled: &[Labelled<'_>]) -> Option<Table> {
     Table::new(head, rows)
 }
 
-/// The first of them, and how many there are.
+/// Returns the first anomaly and the number of anomalies.
 fn anomalies(run: &Run) -> String {
     match run.anomalies.as_slice() {
         [] => "none".to_owned(),
@@ -324,7 +324,7 @@ fn anomalies(run: &Run) -> String {
     }
 }
 
-/// The drawn runs that have a series of a kind.
+/// Returns the drawn runs that have a series of one kind.
 fn with_series<'a>(
     pair: Pair<'a>,
     drawn: &'a Drawn<'_>,
@@ -361,7 +361,7 @@ mod tests {
     use crate::fixtures;
     use crate::html::panels;
 
-    /// A campaign of so many runs on water, of which the last one breaks, each with its curve.
+    /// Creates a campaign of `n` runs on water with curves, of which the last one breaks.
     fn campaign(n: u32) -> md_results::Results {
         let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
         for replica in 0..n {
@@ -390,7 +390,7 @@ mod tests {
             let energy =
                 figures.into_iter().map(|(_, figure)| figure).find(|f| f.title == "energy against time");
             let figure = serde_json::to_string(&energy.unwrap()).unwrap();
-            // Lines of runs and their fits alone have these words.
+            // Only the traces of runs and their fits contain these words.
             assert_eq!(figure.matches("replica ").count(), MOST_CURVES.min(n as usize), "{n}");
             assert!(figure.contains(&format!("replica {}, diverged", n - 1)), "what broke is drawn");
             let line = format!("{MOST_CURVES} of {n} runs are drawn");

@@ -1,4 +1,4 @@
-//! Curves as the records hold them.
+//! Curves stored in the records.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
 use super::file_name;
 use super::items::{Item, Pair, Records, Table};
 
-/// Energies beyond this are the wall, or the hole behind it: far from what two atoms meet.
+/// Largest energy shown, eV: higher energies belong to the repulsive barrier or a spurious minimum behind it.
 const DIMER_RANGE_EV: f64 = 20.0;
 
-/// Distributions and spectra, of the model and of reference dynamics.
+/// Shows distributions and spectra of the model and of reference dynamics.
 pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let comparison =
         pair.results.comparisons.iter().find(|c| c.model == pair.model.name && c.molecule == pair.molecule);
@@ -50,7 +50,7 @@ pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     items
 }
 
-/// How far its own runs lead from the reference frames.
+/// Shows the distance of the model's own runs from the reference frames.
 fn shift(pair: Pair<'_>) -> Item {
     let is = |s: &&Shift| s.model == pair.model.name && s.molecule == pair.molecule;
     let rows = pair.results.shifts.iter().filter(is).map(|s| {
@@ -66,7 +66,7 @@ fn shift(pair: Pair<'_>) -> Item {
     if item.is_missing() { item } else { item.noted(note.to_owned()) }
 }
 
-/// Scans of the energy surface.
+/// Shows the scans of the energy surface.
 pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let kinds = [
         (SeriesId::CutoffScan, "energy as an atom leaves"),
@@ -82,7 +82,7 @@ pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     curves.into_iter().chain([minimum(pair)]).collect()
 }
 
-/// The minimum that the runs start from, and the vibrations about it.
+/// Shows the minimum that the runs start from, and its vibrations.
 fn minimum(pair: Pair<'_>) -> Item {
     let is = |r: &&Relaxation| r.model == pair.model.name && r.molecule == pair.molecule;
     let rows = pair.results.relaxations.iter().filter(is).map(|r| {
@@ -117,7 +117,7 @@ fn minimum(pair: Pair<'_>) -> Item {
     Item::table("the minimum", Table::new(head, rows), &reason)
 }
 
-/// The energy of every pair of elements.
+/// Shows the energy of every pair of elements.
 pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) -> Item {
     let title = "energy of two atoms alone";
     let records = Records::default();
@@ -169,7 +169,7 @@ fn curves<'a>(
             };
             let (n, reference) = (figure.data.len(), y.name.contains("reference"));
             let trace = line(&name, &s.x.values, &y.values, colour(n));
-            // Where colours come round again, another dash tells curves apart.
+            // A different dash distinguishes curves of the same colour.
             let dash = match n / COLOURS.len() {
                 _ if reference => "dash",
                 0 => "solid",

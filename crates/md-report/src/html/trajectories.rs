@@ -1,4 +1,4 @@
-//! Frames of runs: read from `frames.extxyz`, and packed for the viewer.
+//! Reads frames of runs from `frames.extxyz` and packs them for the viewer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,30 +10,30 @@ use serde::Serialize;
 use super::runs::MOST_CURVES;
 use crate::ReportError;
 
-/// The frames of one run.
+/// Frames of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trajectory {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Molecule.
+    /// Name of the molecule.
     pub molecule: String,
     /// Id of the run.
     pub run: String,
     /// Temperature of the initial velocities, K.
     pub temperature_k: Option<f64>,
-    /// Symbols of the elements, atom by atom.
+    /// Symbols of the elements by atom.
     pub symbols: Vec<String>,
-    /// Covalent radii, atom by atom, Å; absent where none is known.
+    /// Covalent radii by atom, Å; absent where unknown.
     pub radii: Vec<Option<f64>>,
     /// Time (ps) and positions (Å) of each frame, in the order of the file.
     pub frames: Vec<(f64, Vec<[f64; 3]>)>,
 }
 
-/// Reads the frames that a campaign wrote (`frames.extxyz`), run by run in the order of the file.
+/// Reads the frames that a campaign wrote (`frames.extxyz`), grouped by run in the order of the file.
 ///
 /// # Errors
-/// A file that cannot be read; a frame without the keys `model`, `molecule`, `run` and `time_ps`, or with other atoms
-/// than the frames of its run before it.
+/// The file cannot be read, or a frame lacks one of the keys `model`, `molecule`, `run` and `time_ps` or has other
+/// atoms than the earlier frames of its run.
 pub fn trajectories(path: &Path) -> Result<Vec<Trajectory>, ReportError> {
     let mut all: Vec<Trajectory> = Vec::new();
     let mut known = BTreeMap::new();
@@ -47,7 +47,7 @@ pub fn trajectories(path: &Path) -> Result<Vec<Trajectory>, ReportError> {
     Ok(all)
 }
 
-/// `known`: the place of every run, by its model and id.
+/// Appends a frame to its run; `known` maps model and id of a run to its index.
 fn push(
     all: &mut Vec<Trajectory>,
     known: &mut BTreeMap<(String, String), usize>,
@@ -80,25 +80,24 @@ fn push(
     Ok(())
 }
 
-/// A run as the viewer takes it.
+/// A run in the format of the viewer.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown<'a> {
     model: &'a str,
     molecule: &'a str,
     run: &'a str,
-    /// Whether it diverged or a bond of it broke.
+    /// Whether the run diverged or broke a bond.
     broke: bool,
-    /// How it ended.
+    /// Outcome of the run.
     ended: String,
     symbols: &'a [String],
     radii: &'a [Option<f64>],
     times_ps: Vec<f64>,
-    /// x, y, z of each atom in turn, in thousandths of an Å, frame by frame.
+    /// x, y, z of each atom, in thousandths of an Å, by frame.
     frames: Vec<Vec<i64>>,
 }
 
-/// Trajectories for the viewer, at most [`MOST_CURVES`] of each model and molecule; those of runs that ended badly come
-/// first.
+/// Packs trajectories for the viewer, at most [`MOST_CURVES`] for each model and molecule; runs that failed come first.
 pub(super) fn for_viewer<'a>(results: &'a Results, frames: &'a [Trajectory]) -> Vec<Shown<'a>> {
     let runs: BTreeMap<(&str, &str), &Run> =
         results.runs.iter().map(|r| ((r.model.as_str(), r.id.as_str()), r)).collect();
@@ -134,12 +133,12 @@ fn milliangstroms(positions: &[[f64; 3]]) -> Vec<i64> {
     positions.iter().flatten().map(|x| (x * 1000.0).round() as i64).collect()
 }
 
-/// Whether a run diverged or a bond of it broke.
+/// Whether a run diverged or broke a bond.
 pub(super) fn broke(run: &Run) -> bool {
     run.fate == RunFate::Diverged || run.stability.as_ref().is_some_and(|s| s.first_broken_bond_ps.is_some())
 }
 
-/// How a run ended, in the words of its record.
+/// Describes the outcome of a run in the words of its record.
 pub(super) fn ended(run: &Run) -> String {
     let fate = match run.fate {
         RunFate::Finished => "finished",

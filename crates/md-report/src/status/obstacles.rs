@@ -5,36 +5,36 @@ use serde::{Deserialize, Serialize};
 use super::{ModelStatus, State};
 use crate::words::{duration, failure, skipped};
 
-/// Something in the way of a verdict, or against one.
+/// An obstacle to a verdict, or a finding against one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocker {
-    /// What kind.
+    /// Kind of obstacle.
     pub kind: BlockerKind,
-    /// In words, with the reason.
+    /// Description with the reason.
     pub words: String,
 }
 
-/// What is in the way.
+/// Kind of an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockerKind {
-    /// The campaign stopped before its end.
+    /// The campaign was stopped before its end.
     Stopped,
-    /// The results beside it are of another campaign.
+    /// The results in the folder belong to another campaign.
     OtherCampaign,
-    /// A control fails, so that no verdict can be trusted, or it could not be checked.
+    /// A control fails, so that no verdict can be trusted, or was not checked.
     Engine,
-    /// A model has no checkpoint that can be read.
+    /// The checkpoint of a model cannot be read.
     Checkpoint,
     /// A stage failed.
     Stage,
-    /// Runs diverged or could not be made.
+    /// Runs diverged or could not be performed.
     Runs,
-    /// Checks that were skipped, such as for want of a reference.
+    /// Checks were skipped, for example without a reference.
     Skipped,
 }
 
-/// Everything in the way, the gravest first.
+/// Returns all obstacles, the most severe first.
 pub(super) fn blockers(
     progress: Option<&CampaignProgress>,
     results: Option<&Results>,
@@ -77,7 +77,7 @@ pub(super) fn blockers(
     found
 }
 
-/// A line for every model, molecule and kind of failure, with the reason of the first.
+/// Returns a line for every model, molecule and kind of failure, with the reason of the first.
 fn failed_runs(runs: &[Run]) -> Vec<String> {
     let mut groups: Vec<(&Run, usize)> = Vec::new();
     let alike = |a: &Run, b: &Run| a.model == b.model && a.molecule == b.molecule;
@@ -99,7 +99,7 @@ fn failed_runs(runs: &[Run]) -> Vec<String> {
     groups.into_iter().map(words).collect()
 }
 
-/// What is to be done: to finish, to decide, to fix.
+/// Returns the recommended actions: to finish, to decide, to fix.
 pub(super) fn next(
     results: Option<&Results>,
     models: &[ModelStatus],

@@ -3,10 +3,10 @@ use crate::ReportError;
 use crate::document::{Document, Tone, Words};
 use crate::words::duration;
 
-/// Characters of a progress bar.
+/// Number of characters of a progress bar.
 const BAR: usize = 20;
 
-/// For a terminal, without colours: bars, criteria, what is in the way, numbers.
+/// Formats the status for a terminal, without colours: bars, criteria, obstacles, numbers.
 pub fn text(status: &CampaignStatus) -> String {
     let mut page = Document::new(headline(status));
     for model in &status.models {
@@ -26,7 +26,7 @@ pub fn text(status: &CampaignStatus) -> String {
     page.text()
 }
 
-/// For a stand-up meeting: Markdown with the headings Completed, Plan, Blockers, Metrics and Next.
+/// Formats the status for a stand-up meeting: Markdown with the headings Completed, Plan, Blockers, Metrics and Next.
 ///
 /// # Errors
 /// [`ReportError::Template`], which no records should cause.
@@ -86,7 +86,7 @@ fn model_line(model: &ModelStatus) -> String {
     }
 }
 
-/// `physics gates: [##########----------] 50 %, 12 of 24, 3m left: what can be seen`.
+/// Formats a stage: `physics gates: [##########----------] 50 %, 12 of 24, 3m left: what can be seen`.
 fn stage_line(status: &StageStatus) -> String {
     let stage = &status.stage;
     let mut parts = vec![match status.fraction {
@@ -102,7 +102,7 @@ fn stage_line(status: &StageStatus) -> String {
     format!("{}: {}{note}", stage.name, parts.join(", "))
 }
 
-/// A part from 0 to 1, as characters and in whole percent, of which 100 is said at the end alone.
+/// Formats a fraction from 0 to 1 as a bar and in whole percent, rounded down so that only 1 gives 100.
 fn bar(fraction: f64) -> String {
     let filled = (fraction * BAR as f64).floor() as usize;
     format!("[{}{}] {:.0} %", "#".repeat(filled), "-".repeat(BAR - filled), (100.0 * fraction).floor())
@@ -126,7 +126,7 @@ fn blockers(status: &CampaignStatus) -> Vec<Words> {
     status.blockers.iter().map(|b| Words { text: b.words.clone(), tone: Tone::Bad }).collect()
 }
 
-/// A row for every model that was measured.
+/// Appends a row for every measured model.
 fn metrics(page: &mut Document, status: &CampaignStatus) {
     let titles: Vec<String> = METRICS
         .iter()

@@ -20,7 +20,7 @@ fn stage(name: &str, done: u64, total: u64, over: bool) -> StageProgress {
     StageProgress { name: name.to_owned(), done, total, over, elapsed_s: 60.0, note: String::new() }
 }
 
-/// One model measured, one in the middle of it, one not begun.
+/// Creates the progress of three models: finished, running and not started.
 fn progress() -> CampaignProgress {
     let model = |name: &str, done, stages| ModelProgress { name: name.to_owned(), done, stages };
     let mut runs = stage("24 runs", 6, 24, false);

@@ -51,7 +51,7 @@ pub struct Bench {
 /// Runs the command.
 ///
 /// # Errors
-/// A checkpoint or structure that cannot be read, a folder that cannot be written.
+/// A checkpoint or structure cannot be read, or a folder cannot be written.
 pub fn run(a: &Bench, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     let mut molecules: Vec<(String, System)> = Vec::new();
     for path in &a.structures {

@@ -1,4 +1,4 @@
-//! `mdproof compare`: what changed between two results.
+//! `mdproof compare`: changes between two results.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ enum CompareFormat {
 /// Runs `mdproof compare`. The exit status is 1 for a regression, 3 for results that are not comparable.
 ///
 /// # Errors
-/// Results that cannot be read.
+/// The results cannot be read.
 pub fn run(a: &Compare, out: &mut dyn Write) -> Result<u8> {
     let changes = md_report::compare(&read_results(&a.before)?, &read_results(&a.after)?, md_criteria::judge);
     match a.format {

@@ -44,7 +44,7 @@ pub struct Evaluate {
 /// Runs the command.
 ///
 /// # Errors
-/// A checkpoint or frames that cannot be read.
+/// The checkpoint or the frames cannot be read.
 pub fn run(a: &Evaluate, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     let name = stem(&a.checkpoint);
     let argument = ModelArgument { name: name.clone(), checkpoint: a.checkpoint.clone() };

@@ -1,4 +1,4 @@
-//! `mdproof frames`: frames that models visited, to be labelled by a reference program.
+//! `mdproof frames`: extracts frames visited by models for labelling with a reference program.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Frames {
 /// Runs the command.
 ///
 /// # Errors
-/// A folder without frames, a file that cannot be written.
+/// The folder has no frames, or the file cannot be written.
 pub fn run(a: &Frames, out: &mut dyn Write) -> Result<u8> {
     let from = a.results.join(md_results::FRAMES_FILE);
     let n = md_driver::frames::select(&from, &a.out, a.model.as_deref(), a.molecule.as_deref())?;

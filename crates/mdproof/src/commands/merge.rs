@@ -30,7 +30,7 @@ pub struct Merge {
 /// Runs `mdproof merge`.
 ///
 /// # Errors
-/// Shards that cannot be joined, and what was measured cannot be kept.
+/// The shards cannot be joined, or measurements cannot be stored.
 pub fn run(a: &Merge, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
     let bars = bars.unless(a.quiet);
     let session = Session { stop: interrupt::requested(), ..Session::default() };

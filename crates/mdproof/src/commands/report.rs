@@ -1,4 +1,4 @@
-//! `mdproof report`: what people read of a campaign, from its results alone.
+//! `mdproof report`: writes the reports of a campaign from its results alone.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ pub struct Report {
     results: PathBuf,
 }
 
-/// The report to open first.
+/// Main report.
 pub const HTML: &str = "report.html";
 
-/// Writes everything that can be read of `results` to `folder`.
+/// Writes all reports of `results` to `folder`.
 ///
 /// # Errors
-/// A file that cannot be written, frames that cannot be read.
+/// A file cannot be written, or the frames cannot be read.
 pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let definitions = md_criteria::definitions();
-    // Without frames the report says so: results can be sent around alone.
+    // Results may be passed on without frames; the report then says so.
     let moving = folder.join(md_results::FRAMES_FILE);
     let trajectories = if moving.exists() { md_report::trajectories(&moving)? } else { Vec::new() };
     let html = md_report::html(results, &definitions, &trajectories)?;
@@ -53,7 +53,7 @@ fn save(file: &Path, text: &str) -> Result<()> {
 /// Runs `mdproof report`.
 ///
 /// # Errors
-/// Results that cannot be read, files that cannot be written.
+/// The results cannot be read, or a file cannot be written.
 pub fn run(a: &Report, out: &mut dyn Write) -> Result<u8> {
     let results = read_results(&a.results)?;
     let folder =

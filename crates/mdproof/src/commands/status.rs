@@ -1,4 +1,4 @@
-//! `mdproof status`: how far a running or stopped campaign is.
+//! `mdproof status`: progress of a running or stopped campaign.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,9 +33,9 @@ enum StatusFormat {
 /// Runs `mdproof status`.
 ///
 /// # Errors
-/// A folder without a campaign, files that cannot be read.
+/// The folder has no campaign, or files cannot be read.
 pub fn run(a: &Status, out: &mut dyn Write) -> Result<u8> {
-    // Asked first: a campaign that ends while its files are read has then written that it is over.
+    // Tested first: a campaign that ends while its files are read has then recorded its end.
     let alive = Campaign::is_running(&a.folder);
     let file = a.folder.join(progress::FILE);
     let progress = file.exists().then(|| CampaignProgress::read(&file)).transpose()?;

@@ -1,4 +1,4 @@
-//! `mdproof train`: a training run with a progress bar, to be stopped and resumed at will.
+//! `mdproof train`: a training run with a progress bar, which can be stopped and resumed.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -43,7 +43,7 @@ enum Device {
     Cuda,
 }
 
-/// Runs the training until it is done or interrupted.
+/// Runs the training until it is finished or interrupted.
 pub fn run(a: &Train, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     let config = TrainingConfig::load(&a.config)?;
     let folder = a.out.clone().unwrap_or_else(|| Path::new(OUTPUT).join(format!("train-{}", config.name)));
@@ -114,7 +114,7 @@ fn describe_best(rmse_ev_per_angstrom: f64) -> String {
     format!("best {:.1} meV/Å", 1000.0 * rmse_ev_per_angstrom)
 }
 
-/// Errors over all validation frames, then those of each molecule.
+/// Formats the errors over all validation frames, then those of each molecule.
 fn describe(errors: &ValidationErrors) -> String {
     let mev = |x: f64| 1000.0 * x;
     let molecules: Vec<String> = errors

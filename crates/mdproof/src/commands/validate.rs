@@ -1,4 +1,4 @@
-//! `mdproof validate`: a campaign, in one go, in several, or a shard of one.
+//! `mdproof validate`: runs or resumes a campaign, or a shard of one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ pub struct Validate {
 /// Runs `mdproof validate`.
 ///
 /// # Errors
-/// Bad input, and what was measured cannot be kept.
+/// The input is invalid, or measurements cannot be stored.
 pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
     let options = CampaignOptions {
         models: a.model.clone(),
@@ -124,7 +124,7 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
     conclude(&results, &folder, a.json, out, colour)
 }
 
-/// Writes the reports of a campaign, and says what came of it.
+/// Writes the reports of a campaign, and prints its outcome.
 pub(super) fn conclude(
     results: &Results,
     folder: &Path,
@@ -149,7 +149,8 @@ pub(super) fn conclude(
     Ok(exit::status_of_campaign(md_criteria::outcome(results)))
 }
 
-/// A campaign whose results are kept in `folder` as they come. `None` when it was interrupted; how to continue is said.
+/// Runs a campaign whose results are stored in `folder`. Returns `None` if it was interrupted, and prints how to
+/// resume.
 pub(super) fn interruptible(
     folder: &Path,
     continue_with: &str,

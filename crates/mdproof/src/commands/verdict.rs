@@ -19,7 +19,7 @@ pub struct Verdict {
 /// Runs the command.
 ///
 /// # Errors
-/// Results that cannot be read.
+/// The results cannot be read.
 pub fn run(a: &Verdict, out: &mut dyn Write, colour: bool) -> Result<u8> {
     let mut results = Results::read(&a.results)?;
     md_criteria::judge(&mut results);

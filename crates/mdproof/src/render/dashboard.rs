@@ -1,4 +1,4 @@
-//! The terminal summary: a line per model and criterion, then the verdicts.
+//! Summary for the terminal: a line per model and criterion, then the verdicts.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use md_results::{Model, Results, Role, Stage, Status, Verdict, first_use};
 
 use super::{coloured, new_table};
 
-/// The dashboard of `results`; escape codes only where `colour` is set.
+/// Formats the dashboard of `results`; escape codes only if `colour` is set.
 pub fn render(results: &Results, colour: bool) -> String {
     let mut text = unfinished(results).map_or_else(String::new, |line| line + "\n\n");
     for model in &results.models {
@@ -22,8 +22,8 @@ pub fn render(results: &Results, colour: bool) -> String {
     text
 }
 
-/// What lies behind the verdicts: failure modes with their remedies, survival, the operating envelope, and what
-/// was run more or less than planned.
+/// Formats the reasons for the verdicts: failure modes with suggested fixes, survival, the operating envelope, and
+/// deviations from the plan.
 fn findings(results: &Results) -> String {
     let mut text = String::new();
     for model in results.models.iter().filter(|m| m.role == Role::Candidate) {

@@ -1,11 +1,11 @@
-//! Errors on labelled frames, for people.
+//! Formats errors on labelled frames.
 
 use std::fmt::Write as _;
 
 use md_driver::measure::evaluate::are_own;
 use md_results::{Evaluation, frames, number};
 
-/// Evaluations as a table in Markdown, a line for each set of frames.
+/// Formats evaluations as a table in Markdown, a line for each set of frames.
 pub fn markdown(evaluations: &[Evaluation]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
@@ -44,7 +44,7 @@ pub fn markdown(evaluations: &[Evaluation]) -> String {
     format!("{table}\n")
 }
 
-/// Force RMSE (eV/Å) over all frames with forces; `None` where there are none.
+/// Returns the force RMSE (eV/Å) over all frames with forces; `None` if there are none.
 fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
     let forces = || evaluations.iter().filter_map(|e| e.force.as_ref());
     let atoms: usize = forces().map(|f| f.n_atoms).sum();
@@ -52,7 +52,7 @@ fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
     (atoms > 0).then(|| (squared / atoms as f64).sqrt())
 }
 
-/// The evaluation as lines for a person.
+/// Formats one evaluation as lines of text.
 pub fn text(e: &Evaluation) -> String {
     let mut text = format!("{} on {}: {}", e.model, e.frames, frames(e.n_frames));
     if e.n_repeated > 0 {

@@ -1,4 +1,4 @@
-//! What a campaign would take, for people.
+//! Formats the estimated cost of a campaign.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use md_driver::campaign::{Forecast, Seconds};
 use md_results::number;
 
-/// The forecast for a person. `free_mib` is what the disk has.
+/// Formats the forecast. `free_mib` is the free disk space.
 pub fn text(forecast: &Forecast, free_mib: Option<f64>) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
@@ -67,7 +67,7 @@ pub fn text(forecast: &Forecast, free_mib: Option<f64>) -> String {
     text
 }
 
-/// Seconds, for a person.
+/// Formats seconds.
 fn duration(seconds: f64) -> String {
     let rounded = if seconds < 10.0 { (10.0 * seconds).ceil() / 10.0 } else { seconds.ceil() };
     humantime::format_duration(Duration::from_secs_f64(rounded)).to_string()

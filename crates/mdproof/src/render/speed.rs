@@ -1,9 +1,9 @@
-//! Speed and memory as a table.
+//! Formats speed and memory as a table.
 
 use md_driver::measure::speed::TIMESTEP_FS;
 use md_results::{Performance, number};
 
-/// The rows and the machine as a table for a person.
+/// Formats measurements and machine as tables.
 pub fn text(performance: &Performance) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);

@@ -1,8 +1,8 @@
-//! How much a verdict rests on, and what is judged wherever it is given.
+//! Amounts of evidence, and criteria that apply only where data are given.
 
 use super::*;
 
-/// The production check of `key` after `change`, which leaves the model incomplete, with the reason in its summary.
+/// Asserts that `change` leaves the model incomplete, with `reason` in its summary and its production check of `key`.
 fn assert_too_little(key: &str, change: impl Fn(&mut Results), reason: &str) {
     let check = check_of(key, &change);
     assert_eq!(check.status, Status::Skipped, "{key}: {check:?}");
@@ -20,12 +20,12 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
         r.runs = [10.0, 299.0].into_iter().flat_map(two_replicas).collect();
     };
     assert_too_little("hottest_temperature_K", cold, "the hottest runs are at 299 K");
-    // Nearly the same temperature is no other one, and rest is none.
+    // Nearly equal temperatures count as one, and rest does not count.
     for kelvins in [[300.0, 300.001], [300.0, 320.0], [0.001, 300.0]] {
         let near = move |r: &mut Results| r.runs = kelvins.into_iter().flat_map(two_replicas).collect();
         assert_too_little("temperatures", near, "runs at ");
     }
-    // A short run beside it is no second replica of a long one.
+    // A short run is no second replica of a long one.
     let short = |r: &mut Results| r.runs[1].steps_planned = 2000;
     assert_too_little("replicas", short, "1 run at 300 K");
     // A run with a thermostat is no run at constant energy.
@@ -50,7 +50,7 @@ fn a_step_over_the_safe_step_is_no_evidence() {
     assert_too_little("timestep_over_safe", over, "runs at 2 fs, but the longest safe step is 0.5 fs");
     let at_it = |r: &mut Results| r.timesteps = vec![ladder(Some(0.5))];
     assert_eq!(check_of("timestep_over_safe", at_it).status, Status::Pass);
-    // Each integrator has a ladder of its own.
+    // Each integrator has its own ladder.
     let of_fourth_order = |r: &mut Results| {
         let fourth = Some("forest_ruth".to_owned());
         r.runs.push(Run {
@@ -94,7 +94,7 @@ fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
     };
     assert_eq!(check_of("runs_left_out", left_out(500.0)).value, Some(2.0));
     assert_too_little("runs_left_out", left_out(500.0), "nve at 500 K, replica 0, 2");
-    // What a use does not ask about is not missing there.
+    // Runs above the maximum temperature of a use are not missing from it.
     let (verdict, uses, ..) = judged(|r| {
         left_out(500.0)(r);
         r.criteria[1].max_temperature_k = Some(300.0);
@@ -112,12 +112,12 @@ fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
     assert_eq!(results.models[0].verdict, Some(Verdict::Approved), "it was measured to its end");
     assert_eq!(results.models[1].verdict, Some(Verdict::Incomplete));
     assert_eq!(results.models[1].summary, "not measured: the campaign was stopped before it");
-    // A shard of a campaign has no outcome, either.
+    // A shard of a campaign has no outcome either.
     let mut shard = sound();
     shard.campaign.shard = Some("1/2".into());
     judge(&mut shard);
     assert_eq!(outcome(&shard), Outcome::Incomplete);
-    // Not even a rejection is the outcome of a campaign that has more to say.
+    // An unfinished campaign has no outcome, even if a model is rejected already.
     results.gates[0].value = Some(0.1);
     judge(&mut results);
     assert_eq!(outcome(&results), Outcome::Incomplete);
@@ -176,7 +176,7 @@ fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
         r.runs.push(Run { steps_done: 100, ..hot });
     });
     assert_eq!(verdict, Verdict::Rejected);
-    // A ramp is there to break.
+    // A ramp heats until the molecule breaks.
     let (verdict, ..) = judged(|r| {
         let ramp = Run { ensemble: thermostat("bussi"), ramp_to_k: Some(2000.0), ..run() };
         r.runs.push(Run { fate: RunFate::Diverged, steps_done: 100, ..ramp });

@@ -1,10 +1,10 @@
-//! What gates come to.
+//! Verdicts that follow from gates.
 
 use md_results::FailureMode;
 
 use super::*;
 
-/// The failure modes of the sound model after gates were given values.
+/// Returns summary and failure modes of the sound model with the given values of gates.
 fn modes_of(values: &[(&str, f64)]) -> (String, Vec<FailureMode>) {
     let mut results = sound();
     for (id, value) in values {
@@ -27,14 +27,14 @@ fn the_force_is_called_no_gradient_only_where_that_was_measured() {
         assert_eq!(ids(&modes), ["gradient"], "{summary}");
         assert!(modes[0].finding.starts_with(NO_GRADIENT), "{modes:?}");
         assert!(summary.starts_with("gradient error of the forces = 0.2 eV/Å"), "{summary}");
-        // Not measured is not passed.
+        // A gate that was not measured did not pass.
         let mut results = sound();
         results.gates.retain(|g| g.id.name() != "force_gradient");
         results.gates.iter_mut().find(|g| g.id.name() == id).unwrap().value = Some(0.3);
         judge(&mut results);
         assert_eq!(ids(&results.models[0].failure_modes), ["gradient"]);
     }
-    // Each molecule for itself.
+    // Each molecule is judged separately.
     let mut results = sound();
     results.models[0].molecules.push("methane".into());
     let of_methane: Vec<Gate> = results
@@ -95,7 +95,7 @@ fn a_gate_whose_error_covers_the_limit_is_undecided_and_no_replica_decides_it() 
         assert_eq!(check_of(key, with(id, 0.1, 0.01)).status, Status::Fail);
         assert_eq!(check_of(key, with(id, 0.1, 0.1)).status, Status::Undecided);
     }
-    // What is not a number fails, whatever its error.
+    // NaN fails, whatever its error.
     let nan = |r: &mut Results| {
         let gate = r.gates.iter_mut().find(|g| g.id.name() == "hessian_asymmetry").unwrap();
         (gate.value, gate.standard_error) = (None, Some(1.0));

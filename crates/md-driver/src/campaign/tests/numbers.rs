@@ -1,7 +1,7 @@
-//! The numbers that a short campaign measures: they change when somebody means them to.
+//! Measurements of a short campaign, which may change only on purpose.
 //!
-//! Six digits are the same on all machines; the last bits are not. Whether two programs measure the same to the last bit
-//! on one machine, `mdproof compare` says (`identical`).
+//! Six digits are equal on all machines; the last bits are not. `mdproof compare` (`identical`) shows whether two
+//! programs measure the same to the last bit on one machine.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use md_testkit::defects::{Defect, Defective};
 
 use super::*;
 
-/// Below this a number is rounding.
+/// Values below this are rounding errors.
 const ROUNDING: f64 = 1e-5;
 
 fn written(value: f64) -> String {

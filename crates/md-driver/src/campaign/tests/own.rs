@@ -1,4 +1,4 @@
-//! Potentials and integrators that a program brings.
+//! Tests potentials and integrators supplied by the calling program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +74,7 @@ fn forest_ruth_conserves_the_energy_of_a_campaign_better_than_velocity_verlet() 
     assert!(fourth < 0.01 * second, "{fourth} meV/atom, velocity Verlet {second} meV/atom");
 }
 
-/// Asks a campaign to stop in the middle of its runs.
+/// Requests a stop in the middle of the runs.
 struct Stopping(Arc<AtomicBool>);
 
 impl Progress for Stopping {

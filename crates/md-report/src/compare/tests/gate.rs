@@ -1,8 +1,8 @@
-//! When a release gate stays shut, and what it says.
+//! Tests when the release gate blocks a release, and its reasons.
 
 use super::*;
 
-/// What changes when `edit` is applied to [`measured`].
+/// Returns the changes after `edit` of [`measured`].
 fn edited(edit: impl FnOnce(&mut Results)) -> Changes {
     let mut results = measured();
     edit(&mut results);
@@ -151,7 +151,7 @@ fn another_name_of_the_only_candidate_is_no_difference() {
 
 #[test]
 fn claims_that_contradict_the_measurements_are_not_comparable_and_the_measurements_count() {
-    // What follows from the measurements: those of the campaign, whatever a file claims.
+    // Derives the verdicts of the campaign from its measurements, whatever a file claims.
     let judge = |r: &mut Results| {
         for (model, judged) in r.models.iter_mut().zip(campaign().models) {
             (model.verdict, model.checks) = (judged.verdict, judged.checks);
@@ -184,7 +184,7 @@ fn claims_that_contradict_the_measurements_are_not_comparable_and_the_measuremen
         );
         assert!(tiny(&changes).is_empty(), "what follows from the measurements is compared");
     }
-    // An older version made fewer checks: no claim.
+    // An older version made fewer checks, which is no claim.
     assert_eq!(compare(|r| r.models[1].checks.truncate(2)).outcome, Outcome::NoRegression);
 }
 

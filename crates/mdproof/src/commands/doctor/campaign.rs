@@ -1,4 +1,4 @@
-//! Loads and reads everything that a campaign names.
+//! Loads everything that a campaign refers to.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ use md_results::Role;
 use super::forces::Subject;
 use super::readings::{Campaign, DataFile, Kind, Loading, Model, Molecule, Plan, Reading};
 
-/// What there is of the campaign, and what forces can be asked of: its first checkpoint on the first molecule that it
-/// is to run.
+/// Returns the readings of a campaign, and the subject of the force calls: its first checkpoint on the first molecule
+/// of that model.
 pub(super) fn read(
     file: &Path,
     extra: &[ModelArgument],
@@ -123,7 +123,7 @@ fn read_molecule(molecule: &MoleculeConfig) -> (Molecule, Option<LoadedMolecule>
     (Molecule { name: molecule.name.clone(), atoms, files }, usable)
 }
 
-/// Reads a file to its end.
+/// Reads a file completely.
 fn frames(path: &Path, kind: Kind) -> Reading {
     let read = match kind {
         Kind::Trajectory => reference_dynamics::check(path),

@@ -1,4 +1,4 @@
-//! A second of calls for forces on every device.
+//! Calls for forces during one second on every device.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use md_probe::random::SplitMix64;
 
 use super::readings::{Build, Called, Calls, Forces};
 
-/// How long forces are asked for on each device, s.
+/// Duration of the calls on each device, s.
 const SECONDS: f64 = 1.0;
 
-/// Seed of the network that stands in for a model.
+/// Seed of the network used without a model.
 const SEED: u64 = 1;
 
-/// Displacement of every atom along each axis before forces are compared, at most, Å: at a symmetric structure a
-/// network may have a kink, and no force there.
+/// Maximum displacement of every atom along each axis before forces are compared, Å: at a symmetric structure a network
+/// may have a kink, where the force is undefined.
 const DISPLACEMENT_ANGSTROM: f64 = 0.1;
 
 /// Bond length of methane, Å.
 const CH_ANGSTROM: f64 = 1.09;
 
-/// A network, and a molecule to ask it about.
+/// A network, and the molecule it is evaluated on.
 pub(super) struct Subject {
-    /// Its name.
+    /// Description of the network.
     pub(super) network: String,
     pub(super) checkpoint: Checkpoint,
     pub(super) precision: Precision,
@@ -36,7 +36,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A network that knows nothing: its forces are worthless, but cost what those of a model of its size do.
+    /// Creates an untrained network: its forces are meaningless but cost as much as those of a model of its size.
     fn stand_in() -> Result<Self> {
         let sizes = PainnHyperparameters {
             hidden_dim: 64,
@@ -60,7 +60,7 @@ impl Subject {
     }
 }
 
-/// Asks for the forces of `subject`, or of a stand-in, on all devices.
+/// Evaluates the forces of `subject`, or of an untrained network, on all devices.
 pub(super) fn measure(subject: Option<Subject>, build: &Build, progress: &dyn Progress) -> Forces {
     let subject = match subject.map_or_else(Subject::stand_in, Ok) {
         Ok(subject) => subject,

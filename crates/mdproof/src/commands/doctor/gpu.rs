@@ -1,5 +1,5 @@
-//! NVIDIA's driver, asked through NVML, whose library is loaded now if there is one. It is asked only: nothing is set,
-//! and no process is ended.
+//! Queries the NVIDIA driver through NVML, whose library is loaded at run time if present. The queries change no
+//! settings and end no process.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_
 use super::machine::mib;
 use super::readings::{Gpu, GpuMemory, GpuProcess, Nvidia};
 
-/// Longest name of a process.
+/// Maximum length of a process name.
 const NAME_LENGTH: usize = 256;
 
 pub(super) fn nvidia() -> Nvidia {
@@ -53,7 +53,7 @@ fn gpu(nvml: &Nvml, index: u32) -> Gpu {
     }
 }
 
-/// Those that compute or draw, each once.
+/// Returns the compute and graphics processes, each once.
 fn processes(nvml: &Nvml, device: &Device<'_>) -> Vec<GpuProcess> {
     let compute = device.running_compute_processes().unwrap_or_default();
     let draw = device.running_graphics_processes().unwrap_or_default();

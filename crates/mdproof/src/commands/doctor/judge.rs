@@ -1,4 +1,4 @@
-//! From readings to what they mean, and what to do.
+//! Derives statuses and advice from readings.
 
 mod campaign;
 mod gpu;
@@ -10,25 +10,25 @@ use serde::Serialize;
 
 use super::readings::{Called, Cpu, Disk, Forces, Memory, Readings};
 
-/// Memory that the whole program needs for a campaign of small molecules, with some to spare, MiB.
+/// Memory of the whole program for a campaign of small molecules, with a margin, MiB.
 const LITTLE_MEMORY_MIB: f64 = 1024.0;
 
-/// Room for results and some trajectories, MiB.
+/// Disk space for results and some trajectories, MiB.
 const LITTLE_DISK_MIB: f64 = 1024.0;
 
-/// Room for the results of a small campaign without trajectories, MiB.
+/// Disk space for the results of a small campaign without trajectories, MiB.
 const NO_DISK_MIB: f64 = 20.0;
 
 const MIB_PER_GIB: f64 = 1024.0;
 
-/// How an item is.
+/// Status of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
     Ok,
-    /// A campaign runs, but slower or with less than it could.
+    /// A campaign runs, but more slowly or with fewer features than possible.
     Warning,
-    /// A campaign stops, or its numbers cannot be trusted.
+    /// A campaign fails, or its results are not reliable.
     Problem,
 }
 
@@ -42,13 +42,13 @@ impl Status {
     }
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Item {
     pub(super) subject: String,
     pub(super) found: String,
     pub(super) status: Status,
-    /// What to do, unless it is well.
+    /// Suggested fix, unless the status is OK.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
 }
@@ -67,12 +67,12 @@ impl Item {
     }
 }
 
-/// The worst status of all.
+/// Returns the worst status of all items.
 pub(super) fn worst(items: &[Item]) -> Status {
     items.iter().map(|item| item.status).max().unwrap_or(Status::Ok)
 }
 
-/// An item for everything that was looked at.
+/// Returns an item for each reading.
 pub(super) fn judge(readings: &Readings) -> Vec<Item> {
     let mut items = vec![cpu(&readings.cpu), memory(readings.memory.as_ref()), disk(readings.disk.as_ref())];
     items.extend(gpu::judge(&readings.nvidia, readings.build));

@@ -1,4 +1,4 @@
-//! CPU, memory, disk.
+//! Readings of CPU, memory and disk.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub(super) fn memory() -> Option<Memory> {
     (total > 0).then(|| Memory { total_mib: mib(total), available_mib: mib(available) })
 }
 
-/// Of the file system that `folder` is on, or would be if it were made.
+/// Reads the file system that contains `folder`, or would contain it.
 pub(super) fn disk(folder: &Path) -> Option<Disk> {
     let absolute = std::path::absolute(folder).ok()?;
     let existing = absolute.ancestors().find_map(|path| path.canonicalize().ok())?;

@@ -1,6 +1,6 @@
-//! What this machine can do, and whether a campaign is ready to run: `mdproof doctor`.
+//! `mdproof doctor`: checks this machine and whether a campaign is ready to run.
 //!
-//! [`readings`] are taken by the other modules and judged by [`judge`], which is a pure function of them.
+//! The other modules take [`readings`], which [`judge`] evaluates as a pure function.
 
 mod campaign;
 mod forces;
@@ -40,20 +40,20 @@ pub struct Doctor {
     json: bool,
 }
 
-/// What was found, for programs.
+/// Findings for programs.
 #[derive(Debug, Serialize)]
 struct Report {
     mdproof_version: &'static str,
-    /// The worst of all items.
+    /// Worst status of all items.
     status: Status,
     items: Vec<Item>,
     readings: Readings,
 }
 
-/// Looks at the machine and at the campaign; the exit status is 1 if there is a problem.
+/// Checks the machine and the campaign; the exit status is 1 if there is a problem.
 ///
 /// # Errors
-/// A campaign file that is not there, and output that cannot be written.
+/// The campaign file does not exist, or the output cannot be written.
 pub fn run(a: &Doctor, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
     if let Some(config) = a.config.as_deref().filter(|config| !config.is_file()) {
         bail!("there is no file '{}'", config.display());
@@ -86,7 +86,7 @@ fn read(config: Option<&Path>, extra: &[ModelArgument], out: &Path, progress: &d
     }
 }
 
-/// What is free on the file system that `folder` is on or would be on, MiB.
+/// Returns the free space of the file system that contains `folder`, or would contain it, MiB.
 pub fn free_mib(folder: &Path) -> Option<f64> {
     machine::disk(folder).map(|disk| disk.free_mib)
 }

@@ -1,12 +1,12 @@
-//! What was seen, not judged.
+//! Readings without judgement.
 
 use serde::Serialize;
 
-/// Everything that was looked at.
+/// All readings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Readings {
     pub(super) cpu: Cpu,
-    /// `None` where the operating system does not say.
+    /// `None` if the operating system does not report it.
     pub(super) memory: Option<Memory>,
     /// `None` where the file system of the output folder was not found.
     pub(super) disk: Option<Disk>,
@@ -20,13 +20,13 @@ pub(super) struct Readings {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Cpu {
     pub(super) model: Option<String>,
-    /// Threads that a batch is spread over.
+    /// Number of threads that a batch is distributed over.
     pub(super) threads: usize,
-    /// Of the vector instructions that inference is compiled for, those that the CPU has.
+    /// Vector instructions of the CPU that inference is compiled for.
     pub(super) vector_instructions: Vec<&'static str>,
 }
 
-/// Of the machine, or of the container where that has less.
+/// Memory of the machine, or of the container if that has less.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Memory {
     pub(super) total_mib: f64,
@@ -35,23 +35,23 @@ pub(super) struct Memory {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Disk {
-    /// The output folder.
+    /// Path of the output folder.
     pub(super) folder: String,
     pub(super) total_mib: f64,
     pub(super) free_mib: f64,
 }
 
-/// NVIDIA's driver and what it sees.
+/// NVIDIA driver and its GPUs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "driver", rename_all = "snake_case")]
 pub(super) enum Nvidia {
-    /// None is installed, or none is loaded.
+    /// No driver is installed or loaded.
     Absent { reason: String },
-    /// There is one that does not answer.
+    /// The driver does not respond.
     Broken { error: String },
     Present {
         version: String,
-        /// Newest version of CUDA that it can serve.
+        /// Newest supported version of CUDA.
         cuda: Option<String>,
         gpus: Vec<Gpu>,
     },
@@ -62,7 +62,7 @@ pub(super) struct Gpu {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) memory: GpuMemory,
-    /// Those that hold memory.
+    /// Processes that hold memory.
     pub(super) processes: Vec<GpuProcess>,
 }
 
@@ -78,11 +78,11 @@ pub(super) struct GpuProcess {
     pub(super) pid: u32,
     /// `None` for a process of another container.
     pub(super) name: Option<String>,
-    /// `None` where the driver does not say.
+    /// `None` if the driver does not report it.
     pub(super) memory_mib: Option<f64>,
 }
 
-/// What this program was built for.
+/// Devices that this program was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Build {
     pub(super) cuda: bool,
@@ -101,7 +101,7 @@ pub(super) struct Campaign {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Plan {
     Runs(usize),
-    /// With line, where it is about one.
+    /// Error, with its line if it concerns one.
     Failed(String),
 }
 
@@ -111,21 +111,21 @@ pub(super) struct Model {
     pub(super) outcome: Loading,
 }
 
-/// What came of loading a model for the molecules that it is to run.
+/// Outcome of loading a model for its molecules.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Loading {
     /// The closed-form control.
     Control,
-    /// The campaign names it, no checkpoint was given.
+    /// The campaign names the model, but no checkpoint was given.
     NotGiven,
     Loaded {
         architecture: String,
         parameters: usize,
         precision: String,
-        /// Where it is computed.
+        /// Device of the model.
         device: String,
-        /// Why not where it was asked to be.
+        /// Reason why the requested device is not used.
         device_refused: Option<String>,
     },
     Failed(String),
@@ -134,7 +134,7 @@ pub(super) enum Loading {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Molecule {
     pub(super) name: String,
-    /// Number of atoms, or why the molecule cannot be used.
+    /// Number of atoms, or an error if the molecule cannot be used.
     pub(super) atoms: Reading,
     pub(super) files: Vec<DataFile>,
 }
@@ -143,7 +143,7 @@ pub(super) struct Molecule {
 pub(super) struct DataFile {
     pub(super) path: String,
     pub(super) kind: Kind,
-    /// Number of frames from the first to the last, or what is wrong with one.
+    /// Number of frames in the file, or the error in one of them.
     pub(super) frames: Reading,
 }
 
@@ -155,7 +155,7 @@ pub(super) enum Kind {
     Trajectory,
 }
 
-/// A count, or why there is none.
+/// A count, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reading {
@@ -166,7 +166,7 @@ pub(super) enum Reading {
 /// Calls of a network for energy and forces on every device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Forces {
-    /// What was called.
+    /// Description of the network.
     pub(super) network: String,
     pub(super) molecule: String,
     pub(super) atoms: usize,
@@ -190,7 +190,7 @@ pub(super) enum Called {
         force_difference_ev_per_angstrom: f64,
         implementation: String,
     },
-    /// There is no such device, or the program was built without it.
+    /// The device does not exist, or the program was built without it.
     Absent(String),
     Failed(String),
 }

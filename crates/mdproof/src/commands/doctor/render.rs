@@ -1,11 +1,11 @@
-//! The items for a person.
+//! Formats the items for readers.
 
 use comfy_table::{Cell, Color};
 
 use super::judge::{Item, Status};
 use crate::render::{coloured, new_table};
 
-/// A table, and how many warnings and problems there are; escape codes only where `colour` is set.
+/// Formats a table of items and the numbers of warnings and problems; escape codes only if `colour` is set.
 pub(super) fn render(items: &[Item], colour: bool) -> String {
     let mut table = new_table(colour);
     let any_advice = items.iter().any(|item| item.advice.is_some());

@@ -1,7 +1,7 @@
 use super::Item;
 use crate::commands::doctor::readings::{Campaign, DataFile, Kind, Loading, Model, Molecule, Plan, Reading};
 
-/// The plan, every model and every molecule of a campaign.
+/// Judges the plan, every model and every molecule of a campaign.
 pub(super) fn judge(campaign: &Campaign) -> Vec<Item> {
     let plan = match &campaign.plan {
         Plan::Runs(1) => Item::ok("campaign", format!("{}: 1 run", campaign.file)),
@@ -42,7 +42,7 @@ fn model(model: &Model) -> Item {
     }
 }
 
-/// The molecule, and every file of it with something wrong.
+/// Returns an item for the molecule and for each of its invalid files.
 fn molecule(molecule: &Molecule) -> Vec<Item> {
     let broken: Vec<Item> = molecule.files.iter().filter_map(broken_file).collect();
     match &molecule.atoms {

@@ -1,12 +1,12 @@
 use super::{Item, gib};
 use crate::commands::doctor::readings::{Build, Gpu, GpuMemory, GpuProcess, Nvidia};
 
-/// With less of its memory free than this, %, a GPU is in use.
+/// Percentage of free memory below which a GPU is in use.
 const FREE_PERCENT: f64 = 80.0;
 
 const DRIVER: &str = "NVIDIA driver";
 
-/// The driver, every GPU, and whether this program can use them.
+/// Judges the driver and every GPU, and whether this program can use them.
 pub(super) fn judge(nvidia: &Nvidia, build: Build) -> Vec<Item> {
     let mut items = match nvidia {
         Nvidia::Absent { reason } => vec![Item::ok(DRIVER, format!("none: {reason}"))],
@@ -46,7 +46,7 @@ fn gpu(gpu: &Gpu) -> Item {
         let held: Vec<String> = gpu.processes.iter().map(in_words).collect();
         found += &format!("; held by {}", held.join(", "));
     }
-    // A total of zero has no percentage and is no memory.
+    // With a total of zero there is no percentage and no memory.
     if percent >= FREE_PERCENT {
         return Item::ok(&subject, found);
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::commands::doctor::readings::*;
 use crate::commands::doctor::render;
 
-/// A machine with one free GPU and a program built for it, on which nothing is wrong.
+/// Readings of a machine with one free GPU and a program built for it, without any warning or problem.
 fn sound() -> Readings {
     let loaded = Loading::Loaded {
         architecture: "painn".to_owned(),
@@ -64,7 +64,7 @@ fn edit(change: impl FnOnce(&mut Readings)) -> Vec<Item> {
     judge(&readings)
 }
 
-/// The one item that is not well; it says what to do.
+/// Returns the only item that is not OK, and asserts that it has advice.
 fn only_complaint(items: &[Item]) -> &Item {
     let complaints: Vec<&Item> = items.iter().filter(|item| item.status != Status::Ok).collect();
     let [complaint] = complaints.as_slice() else { panic!("{complaints:#?}") };
@@ -170,7 +170,7 @@ fn a_file_that_cannot_be_read_is_one_problem_by_its_name() {
     let items = edit(|r| {
         let water = &mut r.campaign.as_mut().unwrap().molecules[0];
         water.files[1].frames = Reading::Failed("line 7 is cut off".to_owned());
-        // Who loads the molecule meets the same.
+        // Loading the molecule fails with the same error.
         water.atoms = Reading::Failed("molecule: line 7 is cut off".to_owned());
     });
     let broken = only_complaint(&items);
