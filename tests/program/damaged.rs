@@ -1,5 +1,5 @@
-//! Campaign and training files with a few faults: each is read, or refused with one message in no time. Results and
-//! progress with a few faults: each that is read is judged and reported.
+//! Campaign and training files with a few faults: each is read, or rejected with one message without delay.
+//! Results and progress files with a few faults: each that can be read is judged and reported.
 
 #[path = "../../fuzz/bodies/progress.rs"]
 mod progress;
@@ -37,7 +37,7 @@ const RESULTS: [&[u8]; 2] = [
 
 const PROGRESS: &[u8] = include_bytes!("../../fuzz/seeds/progress/two.json");
 
-/// Reads and plans. `path` is where its relative paths begin.
+/// Reads a campaign file and plans its runs. Relative paths start from `path`.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
 fn read(text: &str, path: &Path) -> Result<usize, ConfigError> {
     let start = Instant::now();
@@ -86,7 +86,7 @@ proptest! {
     }
 }
 
-/// The seeds themselves are read: with less nothing above would be judged or reported.
+/// Without sound seeds, the tests above would judge and report nothing.
 #[test]
 fn seeds_of_results_and_progress_are_sound() {
     for seed in RESULTS {

@@ -207,7 +207,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Those of the runs of a model on a molecule.
+    /// Returns the labels for the runs of a model on a molecule.
     pub(crate) fn of_molecule<'a>(
         &'a self,
         model: &'a str,

@@ -21,7 +21,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// That of a system.
+    /// Computes the descriptor of a system.
     pub fn from_system(system: &System) -> Self {
         let (elements, positions) = (system.elements(), system.positions());
         let weights: Vec<f64> = elements.iter().map(|e| f64::from(e.atomic_number())).collect();

@@ -95,7 +95,7 @@ impl fmt::Display for Filter {
 pub struct Shard {
     /// Number of the shard, from 1.
     pub index: usize,
-    /// How many there are.
+    /// Total number of shards.
     pub count: usize,
 }
 

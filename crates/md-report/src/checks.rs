@@ -9,7 +9,7 @@ pub struct CriterionLine<'a> {
     pub title: &'a str,
     /// Check that represents the criterion.
     pub check: &'a Check,
-    /// Of how many.
+    /// Number of checks of the criterion.
     pub n_molecules: usize,
 }
 
@@ -50,7 +50,7 @@ pub fn threshold(check: &Check) -> String {
     format!("{} {}", check.sign(), with_unit(check.threshold, &check.unit))
 }
 
-/// Where a check was made, of how many it is the worst, and why it ended so or what would decide it.
+/// Describes where a check was made, of how many it is the worst, and its reason or what would decide it.
 pub fn place(check: &Check, n_molecules: usize) -> String {
     if let Some(to_decide) = &check.to_decide {
         return format!("{}: {to_decide}", check.molecule);

@@ -38,7 +38,7 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl Performance {
-    /// What a campaign measured of it.
+    /// Returns the performance measurements of a campaign.
     pub fn from_results(results: &crate::Results) -> Self {
         Performance { machine: results.machine.clone(), speed: results.speed.clone() }
     }

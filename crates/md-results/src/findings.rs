@@ -55,7 +55,7 @@ pub enum DistanceId {
 }
 
 impl DistanceId {
-    /// Its name in words.
+    /// Returns the name in words.
     pub fn words(self) -> &'static str {
         match self {
             DistanceId::BondLength => "bond length",
@@ -64,7 +64,7 @@ impl DistanceId {
         }
     }
 
-    /// Unit of the distance.
+    /// Returns the unit of the distance.
     pub fn unit(self) -> &'static str {
         match self {
             DistanceId::BondLength | DistanceId::PairDistance => "Å",
@@ -76,7 +76,7 @@ impl DistanceId {
 /// A Wasserstein distance between two distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distance {
-    /// The distributions.
+    /// Quantity that is distributed.
     pub id: DistanceId,
     /// The distance, in `unit`.
     pub value: f64,
@@ -134,7 +134,7 @@ pub struct Attribution {
     pub jump_events: Vec<[f64; 2]>,
 }
 
-/// The causes of a loss of energy conservation that are told apart.
+/// Kind of a cause of an energy drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CauseKind {
@@ -155,7 +155,7 @@ pub enum CauseKind {
 }
 
 impl CauseKind {
-    /// Its name in words.
+    /// Returns the name in words.
     pub fn words(self) -> &'static str {
         match self {
             CauseKind::TimeStep => "time step",
@@ -169,12 +169,12 @@ impl CauseKind {
     }
 }
 
-/// One cause of a loss of energy conservation.
+/// One cause of an energy drift.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Which.
+    /// Kind.
     pub kind: CauseKind,
-    /// Its share, 0 to 1; absent where there is nothing to share.
+    /// Fraction of the drift due to this cause, 0 to 1; absent where there is no drift to attribute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
     /// Numbers that support the attribution.

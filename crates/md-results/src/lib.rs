@@ -182,7 +182,7 @@ pub struct LeftOut {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// Ensemble.
+    /// Ensemble of the runs.
     pub ensemble: Ensemble,
     /// Temperature of the initial velocities, K.
     #[serde(rename = "temperature_K")]
@@ -272,7 +272,7 @@ pub struct Molecule {
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
-/// How a relaxation ended.
+/// Outcome of a relaxation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationOutcome {
@@ -285,7 +285,7 @@ pub enum RelaxationOutcome {
 }
 
 impl RelaxationOutcome {
-    /// Its name in words.
+    /// Returns the name in words.
     pub fn words(self) -> &'static str {
         match self {
             RelaxationOutcome::Converged => "converged",
@@ -295,16 +295,16 @@ impl RelaxationOutcome {
     }
 }
 
-/// The relaxation of one molecule with one model.
+/// Relaxation of one molecule with one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relaxation {
     /// Model.
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// How it ended.
+    /// Outcome.
     pub outcome: RelaxationOutcome,
-    /// Why, unless it converged.
+    /// Reason, unless the relaxation converged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Number of steps taken.

@@ -16,7 +16,7 @@ pub enum RunFate {
     Failed,
 }
 
-/// What the dynamics of a run samples, by its name in the campaign file and in `results.json`.
+/// Ensemble that the dynamics of a run samples, by its name in the campaign file and in `results.json`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Ensemble {
@@ -27,7 +27,7 @@ pub enum Ensemble {
 }
 
 impl Ensemble {
-    /// Its name in `results.json`.
+    /// Returns the name in `results.json`.
     pub fn name(&self) -> &str {
         match self {
             Ensemble::Nve => "nve",
@@ -54,7 +54,7 @@ impl fmt::Display for Ensemble {
     }
 }
 
-/// One run.
+/// One molecular dynamics run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Unique name, which also selects the random stream.
@@ -63,7 +63,7 @@ pub struct Run {
     pub model: String,
     /// Molecule.
     pub molecule: String,
-    /// Ensemble that the dynamics samples.
+    /// Ensemble.
     pub ensemble: Ensemble,
     /// Target of the initial velocities, K.
     #[serde(rename = "temperature_K")]
@@ -127,7 +127,7 @@ impl Run {
         self.ensemble == Ensemble::Nve
     }
 
-    /// Time simulated, ps.
+    /// Returns the simulated time, ps.
     pub fn done_ps(&self) -> f64 {
         self.steps_done as f64 * self.timestep_fs / 1000.0
     }

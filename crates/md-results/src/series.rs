@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 /// Data of a plot: columns over a common axis. The verdict does not depend on them; they illustrate its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// What it shows.
+    /// Kind of the series.
     pub id: SeriesId,
     /// Model.
     pub model: String,
     /// Molecule; a pair of elements such as `C-H` for [`SeriesId::Dimer`].
     pub molecule: String,
-    /// Which of several: the id of a run, the name of a file of frames; absent where there is one.
+    /// Source among several: the id of a run or the name of a file of frames; absent if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "of")]
     pub subject: Option<String>,
-    /// What the columns are plotted against.
+    /// Values of the horizontal axis.
     pub x: Column,
     /// Plotted columns, each as long as `x`.
     pub y: Vec<Column>,
@@ -31,21 +31,21 @@ pub struct Column {
     pub values: Vec<f64>,
 }
 
-/// The kinds of series: identifier, name in `results.json`, what it is.
+/// Kinds of series: identifier, name in `results.json`, documentation.
 macro_rules! series {
     ($($id:ident, $name:literal, $doc:literal;)*) => {
-        /// A kind of [`Series`].
+        /// Kind of a [`Series`].
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum SeriesId {
             $(#[doc = $doc] $id,)*
-            /// Any other, by its name in `results.json`. Reports draw it as lines, with the names and units of its
-            /// columns: one more kind of curve needs no more than this.
+            /// Any other kind, by its name in `results.json`. Reports draw it as lines, with the names and units of its
+            /// columns.
             Other(String),
         }
 
         impl SeriesId {
-            /// Its name in `results.json`.
+            /// Returns the name in `results.json`.
             pub fn name(&self) -> &str {
                 match self {
                     $(SeriesId::$id => $name,)*
@@ -69,16 +69,16 @@ series! {
     Energy, "energy", "Energies of a run (change of the conserved energy, and of kinetic and potential energy from their \
         means, meV/atom) against time (ps).";
     Temperature, "temperature", "Kinetic temperature of a run (K) against time (ps).";
-    ForceParity, "force_parity", "Predicted against reference force components (eV/Å), a sample of them.";
-    ForceErrorHistogram, "force_error_histogram", "Number of force components by their error (eV/Å): `x` is the middle of \
+    ForceParity, "force_parity", "Predicted against reference force components (eV/Å), for a sample of them.";
+    ForceErrorHistogram, "force_error_histogram", "Histogram of the errors of force components (eV/Å): `x` is the centre of \
         each bin.";
     BondLengths, "bond_lengths", "Probability density (1/Å) of bond lengths (Å), model and reference.";
     Spectrum, "spectrum", "Velocity power spectrum (normalised to an area of 1) against wavenumber (1/cm), model and \
         reference.";
-    Dimer, "dimer", "Energy of two atoms alone (eV) against their distance (Å).";
-    CutoffScan, "cutoff_scan", "Energy (eV) of a molecule as one atom leaves it, against how far it moved (Å): shows jumps \
-        at a cutoff.";
-    RotationScan, "rotation_scan", "Change of energy (eV) of a molecule against the angle it is turned by (degrees).";
+    Dimer, "dimer", "Energy of an isolated pair of atoms (eV) against their distance (Å).";
+    CutoffScan, "cutoff_scan", "Energy (eV) of a molecule against the displacement (Å) of one atom that leaves it: shows \
+        jumps at a cutoff.";
+    RotationScan, "rotation_scan", "Change of energy (eV) of a molecule against its angle of rotation (degrees).";
 }
 
 impl From<SeriesId> for String {

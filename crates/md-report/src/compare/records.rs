@@ -18,10 +18,10 @@ const SHOWN: usize = 60;
 pub struct Difference {
     /// Kind of record, such as `gates`.
     pub kind: String,
-    /// Records that both have.
+    /// Number of records in both results.
     #[serde(rename = "of")]
     pub n_compared: usize,
-    /// Those of them that differ.
+    /// Number of those that differ.
     pub differing: usize,
     /// Number of records in the first only.
     pub only_before: usize,

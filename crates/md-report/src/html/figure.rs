@@ -15,10 +15,10 @@ pub(super) fn colour(n: usize) -> &'static str {
 /// A figure with its data and axes.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Figure {
-    /// Of which model or molecule.
+    /// Model or molecule of the figure.
     #[serde(rename = "of")]
     pub subject: String,
-    /// What it shows.
+    /// Title.
     pub title: String,
     /// Traces.
     pub data: Vec<Value>,

@@ -88,7 +88,7 @@ impl<'a> Pair<'a> {
         format!("{} / {}", self.model.name, self.molecule)
     }
 
-    /// Series of one kind.
+    /// Returns the series of one kind.
     pub(super) fn series(self, id: SeriesId) -> impl Iterator<Item = &'a Series> + Clone {
         self.records.series.iter().copied().filter(move |s| s.id == id)
     }

@@ -131,7 +131,7 @@ pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) ->
     curves(&model.name, title, series, figures, &reason)
 }
 
-/// Curves of the kinds that no other group draws.
+/// Draws the curves of the kinds that no other group draws.
 pub(super) fn others(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let ids = pair.records.series.iter().map(|s| &s.id).filter(|id| matches!(id, SeriesId::Other(_)));
     let ids: BTreeSet<&SeriesId> = ids.collect();
@@ -143,7 +143,7 @@ pub(super) fn others(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
         .collect()
 }
 
-/// All columns of some series in one figure.
+/// Draws all columns of some series in one figure.
 fn curves<'a>(
     of: &str,
     title: &str,

@@ -28,9 +28,9 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
     // A short run is no second replica of a long one.
     let short = |r: &mut Results| r.runs[1].steps_planned = 2000;
     assert_too_little("replicas", short, "1 run at 300 K");
-    // A run with a thermostat is no run at constant energy.
+    // A run with a thermostat is not a run at constant energy.
     assert_too_little("replicas", |r| r.runs[0].ensemble = thermostat("langevin"), "1 run at 300 K");
-    // A use of one's own may ask for less.
+    // A user-defined use may require less.
     let (.., uses, _, _) = judged(|r| {
         r.runs.truncate(1);
         r.criteria[1].thresholds.retain(|key, _| !["replicas", "temperatures"].contains(&key.as_str()));
