@@ -105,9 +105,10 @@ const REQUIRE_ALL: &str = "MDPROOF_REQUIRE_ALL";
 fn test() -> Result<()> {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step("tidy", cargo().args(["run", "--quiet", "--package", "xtask", "--", "tidy"]))?;
+    licences()?;
     let clippy = ["clippy", "--workspace", "--all-targets"];
     step("clippy", cargo().args(clippy).args(FEATURES).args(["--", "-D", "warnings"]))?;
-    let (runner, without_kernels): (&[&str], _) = if have_nextest() {
+    let (runner, without_kernels): (&[&str], _) = if has_subcommand("nextest") {
         (&["nextest", "run", "--workspace", "--no-fail-fast"], ["--filterset", "not test(device::network)"])
     } else {
         (
@@ -132,8 +133,31 @@ fn test() -> Result<()> {
     let docs = ["doc", "--workspace", "--no-deps"];
     step("docs", cargo().args(docs).args(FEATURES).env("RUSTDOCFLAGS", "-D warnings"))?;
     // Fuzz targets form their own workspace; only their build is checked here.
-    let fuzz = root().join("fuzz/Cargo.toml");
-    step("fuzz targets", cargo().args(["check", "--locked", "--manifest-path"]).arg(fuzz))
+    // Most of what clippy has checked is not checked again.
+    let check = ["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"];
+    step("fuzz targets", cargo().args(check).arg(target_folder()))
+}
+
+/// The target folder of the workspace.
+fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Checks licences, versions and sources of the dependencies by deny.toml.
+fn licences() -> Result<()> {
+    if !has_subcommand("deny") {
+        if std::env::var_os(REQUIRE_ALL).is_some() {
+            bail!("there is no cargo-deny (cargo install --locked cargo-deny), and {REQUIRE_ALL} is set");
+        }
+        println!("== licences: SKIPPED, there is no cargo-deny (cargo install --locked cargo-deny)");
+        return Ok(());
+    }
+    let checks = ["licenses", "bans", "sources"];
+    let deny = ["deny", "--locked", "check", "-D", "warnings"];
+    step("licences", cargo().args(deny).args(checks))?;
+    // The fuzz targets build from less: what deny.toml allows beyond that is no fault.
+    let fuzz = ["deny", "-L", "error", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
+    step("licences of fuzz targets", cargo().args(fuzz).args(["--config", "deny.toml", "check"]).args(checks))
 }
 
 /// Whether Vulkan has a driver, or the system has another graphics interface that is always present.
@@ -160,8 +184,9 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn have_nextest() -> bool {
-    let quiet = cargo().args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+/// Whether cargo has this subcommand.
+fn has_subcommand(name: &str) -> bool {
+    let quiet = cargo().args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|s| s.success())
 }
 
