@@ -115,6 +115,19 @@ pub struct Criterion {
     pub theme: Theme,
     /// Source of the value.
     pub evidence: Evidence,
+    /// Threshold for the engine on its control; with `None` the control is not checked.
+    pub engine: Option<EngineThreshold>,
+}
+
+/// Threshold for the engine on its control.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EngineThreshold {
+    /// The default threshold of the criterion.
+    Default,
+    /// This one.
+    Value(f64),
+    /// The length of the shortest planned run, ps.
+    PlannedPs,
 }
 
 /// Subject of a criterion.

@@ -12,8 +12,8 @@ mod table;
 mod verdict;
 
 pub use criterion::{
-    Bound, Criterion, Evidence, Finding, Index, Records, Scope, Subject, Theme, Uncertainty, definitions,
-    find,
+    Bound, Criterion, EngineThreshold, Evidence, Finding, Index, Records, Scope, Subject, Theme, Uncertainty,
+    definitions, find,
 };
 pub use table::ALL;
 pub use verdict::{Outcome, checks_of, control_criteria, fails_every_use, judge, outcome};

@@ -3,7 +3,7 @@ mod runs;
 
 use md_results::GateId;
 
-use super::{Bound, Criterion, Evidence, Finding, Scope, Subject, Theme};
+use super::{Bound, Criterion, EngineThreshold, Evidence, Finding, Scope, Subject, Theme};
 
 /// Creates a criterion of dynamics, accuracy or speed: at most `default`, for each molecule.
 const fn row(
@@ -28,6 +28,7 @@ const fn row(
         scope: Scope::Molecule,
         theme,
         evidence: Evidence::Function(measure),
+        engine: None,
     }
 }
 
@@ -53,12 +54,17 @@ const fn gate(
         scope: Scope::Molecule,
         theme,
         evidence: Evidence::Gate(id),
+        engine: if id.is_asked_of_control() { Some(EngineThreshold::Default) } else { None },
     }
 }
 
 impl Criterion {
     const fn at_least(self) -> Self {
         Criterion { bound: Bound::AtLeast, ..self }
+    }
+
+    const fn engine(self, threshold: EngineThreshold) -> Self {
+        Criterion { engine: Some(threshold), ..self }
     }
 
     const fn of_element_pairs(self) -> Self {

@@ -19,18 +19,12 @@ mod check;
 mod envelope;
 mod words;
 
-use std::collections::BTreeMap;
-
 use md_results::{
     Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Model, PRODUCTION, Results, Role, Run, Status, Threshold,
     ThresholdSource, Verdict, worst,
 };
 
-use crate::{Criterion, Evidence, Index, Scope, Subject};
-
-/// Largest drift of the engine on its control, meV/atom/ps. Velocity Verlet at 0.5 fs has none: the measured value is
-/// the error of the slope, 0.2 in runs of 0.1 ps and less in longer ones.
-const ENGINE_DRIFT_MEV_PER_ATOM_PER_PS: f64 = 1.0;
+use crate::{Criterion, EngineThreshold, Index, Scope, Subject};
 
 /// Outcome of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,23 +80,13 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     let default = |value| Threshold::new(value, ThresholdSource::Default);
     let planned =
         results.runs.iter().filter(|r| r.model == control).map(Run::planned_ps).fold(f64::INFINITY, f64::min);
-    let applies = |criterion: &&Criterion| match criterion.evidence {
-        Evidence::Gate(id) => id.is_asked_of_control(),
-        Evidence::Function(_) => {
-            ["max_bond_ratio", "angular_momentum_hbar", "centre_of_mass_A_per_ps", "energy_jump_meV_per_atom"]
-                .contains(&criterion.key)
-        }
+    let threshold = |criterion: &Criterion| match criterion.engine? {
+        EngineThreshold::Default => criterion.default,
+        EngineThreshold::Value(value) => Some(value),
+        EngineThreshold::PlannedPs => planned.is_finite().then_some(planned),
     };
-    let mut thresholds: BTreeMap<String, Threshold> = crate::ALL
-        .iter()
-        .filter(applies)
-        .filter_map(|criterion| Some((criterion.key.to_owned(), default(criterion.default?))))
-        .collect();
-    thresholds
-        .insert("energy_drift_meV_per_atom_per_ps".to_owned(), default(ENGINE_DRIFT_MEV_PER_ATOM_PER_PS));
-    if planned.is_finite() {
-        thresholds.insert("stable_ps".to_owned(), default(planned));
-    }
+    let thresholds =
+        crate::ALL.iter().filter_map(|c| Some((c.key.to_owned(), default(threshold(c)?)))).collect();
     CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
 }
 

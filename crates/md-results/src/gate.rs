@@ -122,8 +122,8 @@ impl GateId {
     }
 
     /// Whether the gate is measured on the control.
-    pub fn is_asked_of_control(self) -> bool {
-        self.row().control == Control::Asked
+    pub const fn is_asked_of_control(self) -> bool {
+        matches!(self.row().control, Control::Asked)
     }
 }
 
