@@ -8,7 +8,7 @@ use md_model::{Checkpoint, DistillerHyperparameters};
 use crate::support::{mdproof, repository};
 
 #[test]
-fn every_bad_campaign_gets_its_message_and_exit_status_2() {
+fn validate_rejects_bad_campaigns_with_status_2() {
     let mut cases: Vec<_> = std::fs::read_dir(repository("tests/cases/bad"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -37,7 +37,7 @@ fn every_bad_campaign_gets_its_message_and_exit_status_2() {
 }
 
 #[test]
-fn bad_arguments_are_explained() {
+fn bad_arguments_exit_with_status_2() {
     for (arguments, expected) in [
         (vec!["validate", "no-such-file.toml"], "no-such-file.toml: cannot be read"),
         (vec!["validate", "x.toml", "--model", "tiny"], "expected NAME=CHECKPOINT"),
@@ -66,7 +66,7 @@ pub fn checkpoint(folder: &Path) {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_named_with_what_is_wrong() {
+fn validate_names_damaged_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let validate = |checkpoint: &Path| {
         let model = format!("broken={}", checkpoint.display());
@@ -116,7 +116,7 @@ fn a_damaged_checkpoint_is_named_with_what_is_wrong() {
 }
 
 #[test]
-fn an_element_that_the_model_does_not_know_is_found_before_anything_runs() {
+fn validate_finds_unknown_element_before_running() {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
     let config = folder.path().join("config.json");

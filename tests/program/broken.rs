@@ -33,7 +33,7 @@ fn water() -> PathBuf {
 }
 
 #[test]
-fn broken_frames() {
+fn evaluate_refuses_broken_frames() {
     let checkpoint = sound();
     let folder = repository("tests/cases/broken");
     let messages = std::fs::read_to_string(folder.join("MESSAGES")).unwrap();
@@ -53,7 +53,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn broken_compressed_frames() {
+fn evaluate_refuses_broken_gzip_frames() {
     let checkpoint = sound();
     let frame = "1\nProperties=species:S:1:pos:R:3 energy=-1.0\nH 0.0 0.0 0.0\n";
     let whole = gzip(frame.repeat(1000).as_bytes());
@@ -100,7 +100,7 @@ fn broken_compressed_frames() {
 }
 
 #[test]
-fn broken_checkpoints() {
+fn evaluate_refuses_broken_checkpoints() {
     let folder = sound();
     let (weights, config) = (folder.path().join("model.safetensors"), folder.path().join("config.json"));
     let (sound, json) = (std::fs::read(&weights).unwrap(), std::fs::read_to_string(&config).unwrap());
@@ -200,7 +200,7 @@ fn broken_checkpoints() {
 
 #[test]
 #[cfg(unix)]
-fn a_device_is_no_checkpoint() {
+fn evaluate_refuses_device_file_as_checkpoint() {
     let expected = "is neither a folder nor a file (expected a folder, a .safetensors file or a .pt file)";
     assert_refused(
         "/dev/zero".as_ref(),
@@ -226,7 +226,7 @@ fn torch(method: CompressionMethod, change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -
 }
 
 #[test]
-fn broken_torch_files() {
+fn evaluate_refuses_broken_torch_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("best.pt");
     let stored = CompressionMethod::Stored;

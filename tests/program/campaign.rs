@@ -18,7 +18,7 @@ fn validate(config: &Path, out: &Path, more: &[&str]) -> Output {
 }
 
 #[test]
-fn the_control_alone_passes_its_engine_checks_and_approves_nothing() {
+fn validate_control_alone_passes_engine_and_approves_none() {
     let out = tempfile::tempdir().unwrap();
     let output = validate(&repository("configs/smoke.toml"), out.path(), &[]);
     assert_eq!(output.status, 3, "{}{}", output.stdout, output.stderr);
@@ -159,7 +159,7 @@ fn assert_compare_follows_from_the_measurements(out: &Path, results: &Results) {
 }
 
 #[test]
-fn a_random_network_is_rejected_and_the_file_alone_gives_the_same_verdict() {
+fn validate_rejects_random_network_and_verdict_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let network = folder.path().join("network");
     std::fs::create_dir(&network).unwrap();
@@ -218,7 +218,7 @@ fn labelled_by(folder: &Path, frames: &Path) {
 }
 
 #[test]
-fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
+fn validate_compares_forces_and_writes_trajectories() {
     let folder = tempfile::tempdir().unwrap();
     let network = folder.path().join("network");
     std::fs::create_dir(&network).unwrap();
@@ -276,7 +276,7 @@ fn forces_are_compared_with_the_reference_and_trajectories_are_written() {
 }
 
 #[test]
-fn the_same_campaign_twice_gives_the_same_physics() {
+fn validate_twice_gives_same_physics() {
     let folder = tempfile::tempdir().unwrap();
     let runs = ["a", "b"].map(|name| {
         let out = folder.path().join(name);
@@ -291,7 +291,7 @@ fn the_same_campaign_twice_gives_the_same_physics() {
 }
 
 #[test]
-fn runs_that_only_leaves_out_are_named_and_the_status_is_incomplete() {
+fn validate_only_names_runs_left_out_and_is_incomplete() {
     let folder = tempfile::tempdir().unwrap();
     let model = format!("student={}", repository("data/checkpoints/ultra-tiny").display());
     let only = ["--model", &model, "--only", "molecule=water", "--only", "replica=0"];
@@ -311,7 +311,7 @@ fn runs_that_only_leaves_out_are_named_and_the_status_is_incomplete() {
 }
 
 #[test]
-fn a_model_without_checkpoint_is_incomplete_and_an_expectation_can_be_met() {
+fn validate_without_checkpoint_is_incomplete() {
     let folder = tempfile::tempdir().unwrap();
     let smoke = std::fs::read_to_string(repository("configs/smoke.toml")).unwrap();
     let data = format!("\"{}/", repository("data").display());
@@ -338,7 +338,7 @@ fn a_model_without_checkpoint_is_incomplete_and_an_expectation_can_be_met() {
 }
 
 #[test]
-fn evaluate_gives_the_errors_against_labels_and_json_of_the_schema() {
+fn evaluate_reports_errors_and_json_of_schema() {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
     let frames = folder.path().join("frames.extxyz");
@@ -381,7 +381,7 @@ fn evaluate_gives_the_errors_against_labels_and_json_of_the_schema() {
 }
 
 #[test]
-fn bench_compares_models_with_the_first() {
+fn bench_compares_models_with_first() {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
     let model = |name: &str| format!("{name}={}", folder.path().display());

@@ -22,7 +22,7 @@ fn edit(file: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 #[test]
-fn a_student_whose_files_contradict_each_other_is_refused() {
+fn evaluate_refuses_contradictory_student_files() {
     let folder = tempfile::tempdir().unwrap();
     let sound = repository("data/checkpoints/ultra-tiny");
     let frames = repository("data/test/water_300K.extxyz.gz");
@@ -87,7 +87,7 @@ fn averaged(folder: &Path) -> [PathBuf; 3] {
 }
 
 #[test]
-fn the_weights_of_a_file_with_several_are_those_that_were_named() {
+fn evaluate_uses_named_weights_of_torch_file() {
     let folder = tempfile::tempdir().unwrap();
     let [unnamed, raw, average] = averaged(folder.path());
     let frames = folder.path().join("frames.extxyz");
@@ -108,7 +108,7 @@ fn the_weights_of_a_file_with_several_are_those_that_were_named() {
 }
 
 #[test]
-fn a_campaign_is_of_the_weights_that_were_named() {
+fn resume_refuses_other_named_weights() {
     let folder = tempfile::tempdir().unwrap();
     let [_, raw, average] = averaged(folder.path());
     let config = folder.path().join("short.toml");

@@ -52,7 +52,7 @@ proptest! {
     #![proptest_config(many_cases(4))]
 
     #[test]
-    fn a_damaged_campaign_is_read_or_refused(file in 0..CAMPAIGNS.len(), edits in edits(1..5)) {
+    fn config_parse_reads_or_refuses_damaged_campaign(file in 0..CAMPAIGNS.len(), edits in edits(1..5)) {
         let text = text(CAMPAIGNS[file], &edits);
         match read(&text, &repository("configs/damaged.toml")) {
             Ok(runs) => prop_assert!(runs <= 100_000),
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn so_is_a_damaged_training_file(file in 0..TRAINING.len(), edits in edits(1..5)) {
+    fn training_config_parse_reads_or_refuses_damage(file in 0..TRAINING.len(), edits in edits(1..5)) {
         if let Err(error) = TrainingConfig::parse(&text(TRAINING[file], &edits), "train.toml".as_ref()) {
             prop_assert!(error.to_string().starts_with("train.toml"), "{}", error);
         }
@@ -76,19 +76,19 @@ proptest! {
     #![proptest_config(many_cases(1))]
 
     #[test]
-    fn damaged_results_are_judged_and_reported(file in 0..RESULTS.len(), edits in edits(0..5)) {
+    fn judge_and_report_accept_damaged_results(file in 0..RESULTS.len(), edits in edits(0..5)) {
         results::check(&text(RESULTS[file], &edits));
     }
 
     #[test]
-    fn damaged_progress_is_reported(edits in edits(0..5)) {
+    fn status_accepts_damaged_progress(edits in edits(0..5)) {
         progress::check(&text(PROGRESS, &edits));
     }
 }
 
 /// Without sound seeds, the tests above would judge and report nothing.
 #[test]
-fn seeds_of_results_and_progress_are_sound() {
+fn results_and_progress_seeds_parse() {
     for seed in RESULTS {
         let text = std::str::from_utf8(seed).unwrap();
         assert!(md_results::Results::parse(text, "results.json".as_ref()).is_ok(), "{text}");
@@ -98,7 +98,7 @@ fn seeds_of_results_and_progress_are_sound() {
 
 /// A megabyte of one kind.
 #[test]
-fn a_large_campaign_file_is_read_or_refused_in_no_time() {
+fn config_parse_bounds_large_campaign_files() {
     let path = repository("configs/large.toml");
     let head = "[campaign]\nname = 'c'\nseed = 1\n";
     let run = "ensemble = 'nve'\ntimestep_fs = 1\nduration_ps = 1\ntemperatures_K = [1]\nreplicas = 1\n";

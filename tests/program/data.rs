@@ -14,7 +14,7 @@ fn manifest() -> Vec<Value> {
 }
 
 #[test]
-fn every_file_is_as_the_manifest_says() {
+fn data_files_match_manifest() {
     let mut listed = BTreeSet::new();
     let mut bytes = 0;
     for file in manifest() {
@@ -39,7 +39,7 @@ fn every_file_is_as_the_manifest_says() {
 /// The training set shares no trajectory with a test set and no molecule with the held-out set, and all frames have
 /// forces.
 #[test]
-fn training_and_test_share_nothing() {
+fn training_and_test_sets_are_disjoint() {
     let mut trajectories: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut molecules = trajectories.clone();
     for file in manifest() {

@@ -44,7 +44,7 @@ fn reference(folder: &Path, rest: &str) -> PathBuf {
 }
 
 #[test]
-fn the_smoke_campaign_is_ready_to_run() {
+fn doctor_finds_no_problem_in_smoke_campaign() {
     let smoke = repository("configs/smoke.toml");
     let output = mdproof(["doctor".as_ref(), smoke.as_os_str()]);
     assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
@@ -65,7 +65,7 @@ fn the_smoke_campaign_is_ready_to_run() {
 }
 
 #[test]
-fn a_checkpoint_and_labelled_frames_are_read_and_forces_are_asked_of_it() {
+fn doctor_loads_checkpoint_and_frames_and_computes_forces() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = repository("data/checkpoints/ultra-tiny").canonicalize().unwrap();
     let file = campaign(folder.path(), &checkpoint, &reference(folder.path(), ""));
@@ -88,7 +88,7 @@ fn a_checkpoint_and_labelled_frames_are_read_and_forces_are_asked_of_it() {
 }
 
 #[test]
-fn every_fault_of_a_campaign_is_named_at_once() {
+fn doctor_names_every_fault_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let cut_off = "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0\nO 0 0 0 0 0 0\n";
     let damaged = folder.path().join("damaged.safetensors");
@@ -108,7 +108,7 @@ fn every_fault_of_a_campaign_is_named_at_once() {
 }
 
 #[test]
-fn a_campaign_file_with_a_fault_is_a_problem_and_none_at_all_is_bad_usage() {
+fn doctor_bad_campaign_is_problem_missing_file_bad_usage() {
     let bad = repository("tests/cases/bad/missing-structure.toml");
     let output = mdproof(["doctor".as_ref(), bad.as_os_str()]);
     assert_eq!(output.status, 1, "{}{}", output.stdout, output.stderr);

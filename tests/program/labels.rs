@@ -93,7 +93,7 @@ fn judged(out: &Path) -> (Status, String, Option<Verdict>, Results) {
 }
 
 #[test]
-fn a_reference_without_labels_stops_a_campaign_before_it_begins() {
+fn validate_refuses_reference_without_labels() {
     let folder = tempfile::tempdir().unwrap();
     let config = campaign(folder.path());
     let (reference, out) = (folder.path().join("water.extxyz"), folder.path().join("out"));
@@ -130,7 +130,7 @@ fn a_reference_without_labels_stops_a_campaign_before_it_begins() {
 }
 
 #[test]
-fn a_campaign_that_keeps_going_is_not_judged_by_the_forces_of_the_model() {
+fn validate_keep_going_skips_own_forces_as_labels() {
     let folder = tempfile::tempdir().unwrap();
     let config = campaign(folder.path());
     let out = folder.path().join("out");
@@ -144,7 +144,7 @@ fn a_campaign_that_keeps_going_is_not_judged_by_the_forces_of_the_model() {
 }
 
 #[test]
-fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
+fn validate_counts_repeated_geometries_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = campaign(folder.path());
     let reference = folder.path().join("water.extxyz");
@@ -192,7 +192,7 @@ fn frames_of_one_geometry_count_once_and_one_frame_decides_nothing() {
 }
 
 #[test]
-fn evaluate_says_what_labels_are_worth() {
+fn evaluate_reports_missing_labels_and_own_forces() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("water.extxyz");
     let evaluate = |frames: &[LabelledFrame]| {

@@ -56,7 +56,7 @@ fn check<'a>(results: &'a Results, key: &str, molecule: &str) -> &'a Check {
 }
 
 #[test]
-fn gates_find_no_fault_where_neighbours_stand_in_the_way_and_where_atoms_are_on_a_line() {
+fn gates_pass_on_crowded_and_linear_molecules() {
     let folder = tempfile::tempdir().unwrap();
     let molecules = [
         ("benzene", BENZENE),
@@ -89,7 +89,7 @@ fn gates_find_no_fault_where_neighbours_stand_in_the_way_and_where_atoms_are_on_
 }
 
 #[test]
-fn one_atom_fails_nothing_that_it_cannot_have() {
+fn validate_single_atom_fails_no_inapplicable_check() {
     let folder = tempfile::tempdir().unwrap();
     let results = campaign(folder.path(), TINY, &[("oxygen", OXYGEN_ATOM)], SHORT);
     let open: Vec<&str> = results.models[0]
@@ -126,7 +126,7 @@ fn assert_all_finished(results: &Results, n: usize) {
 
 /// With one degree of freedom the kinetic temperature exceeds 4000 K with a probability of 3e-4 at 300 K.
 #[test]
-fn a_diatomic_is_not_too_hot_by_chance() {
+fn validate_diatomic_survives_thermal_fluctuations() {
     let folder = tempfile::tempdir().unwrap();
     let results = campaign(folder.path(), CONTROL, &[("n2", NITROGEN)], &langevin(20.0, 8, ""));
     assert_all_finished(&results, 8);
@@ -138,7 +138,7 @@ fn a_diatomic_is_not_too_hot_by_chance() {
 /// Regression test: the third run became non-finite after 25.7 ps when rotation about the line was removed from a bent
 /// molecule.
 #[test]
-fn a_bent_molecule_passes_through_a_line() {
+fn validate_bent_molecule_passes_through_linear_geometry() {
     let folder = tempfile::tempdir().unwrap();
     let runs = langevin(30.0, 3, "relax = false");
     let results = campaign(folder.path(), TINY, &[("a179", BENT_CARBON_DIOXIDE)], &runs);

@@ -45,7 +45,7 @@ fn tree(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn a_name_that_is_no_file_name_is_refused() {
+fn validate_refuses_names_unfit_for_files() {
     let folder = tempfile::tempdir().unwrap();
     let long = format!("{:?}", "n".repeat(65));
     let bad = [
@@ -85,7 +85,7 @@ fn a_name_that_is_no_file_name_is_refused() {
 }
 
 #[test]
-fn what_a_campaign_writes_is_in_its_folder() {
+fn validate_writes_only_inside_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (campaign_name, model, molecule) = ("c..".repeat(21), "m".repeat(64), "a.._-".repeat(12));
     let quoted = [&campaign_name, &model, &molecule].map(|name| format!("{name:?}"));
@@ -106,7 +106,7 @@ fn what_a_campaign_writes_is_in_its_folder() {
 }
 
 #[test]
-fn the_name_of_a_student_is_one_of_a_file_too() {
+fn train_refuses_names_unfit_for_files() {
     let folder = tempfile::tempdir().unwrap();
     let demo = std::fs::read_to_string(repository("configs/train/demo.toml")).unwrap();
     for bad in ["../../demo", "/tmp/demo", "a/b", "..", ""] {

@@ -64,7 +64,7 @@ fn judged<'a>(results: &'a Results, name: &str) -> &'a Model {
 }
 
 #[test]
-fn no_gate_fires_on_a_sound_student() {
+fn gates_pass_on_sound_student() {
     let folder = tempfile::tempdir().unwrap();
     let (_, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), SHORT);
     // Short runs at one temperature cannot decide these.
@@ -100,7 +100,7 @@ fn no_gate_fires_on_a_sound_student() {
 }
 
 #[test]
-fn runs_at_a_step_over_the_safe_one_approve_nothing() {
+fn validate_approves_no_runs_over_safe_timestep() {
     let folder = tempfile::tempdir().unwrap();
     let long_steps = SHORT.replace("timestep_fs = 0.5", "timestep_fs = 4");
     let (output, results) = campaign(folder.path(), &model("student", &ultra_tiny(), ""), &long_steps);
@@ -112,7 +112,7 @@ fn runs_at_a_step_over_the_safe_one_approve_nothing() {
 }
 
 #[test]
-fn frames_go_out_and_come_back_labelled() {
+fn frames_round_trip_as_labelled_reference() {
     let folder = tempfile::tempdir().unwrap();
     let models = model("student", &ultra_tiny(), "");
     campaign(folder.path(), &models, SHORT);
@@ -208,7 +208,7 @@ fn frames_go_out_and_come_back_labelled() {
 }
 
 #[test]
-fn thermostats_ramps_and_preparation_are_run_and_judged() {
+fn validate_runs_thermostats_ramps_and_preparation() {
     let folder = tempfile::tempdir().unwrap();
     let runs = r#"
         [[run]]
@@ -272,7 +272,7 @@ fn rounded(to: &Path) {
 }
 
 #[test]
-fn weights_in_f16_are_seen_and_expected_outcomes_pass() {
+fn validate_detects_f16_weights_and_meets_expectation() {
     let folder = tempfile::tempdir().unwrap();
     let coarse = folder.path().join("coarse");
     rounded(&coarse);
@@ -288,7 +288,7 @@ fn weights_in_f16_are_seen_and_expected_outcomes_pass() {
 }
 
 #[test]
-fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
+fn adaptive_stops_hopeless_and_adds_replicas_if_undecided() {
     let folder = tempfile::tempdir().unwrap();
     let runs = |criteria: &str| {
         format!("{SHORT}\n[adaptive]\nearly_stop_ps = 0.02\nmax_extra_replicas = 2\n{criteria}")
@@ -316,7 +316,7 @@ fn a_hopeless_model_stops_early_and_an_undecided_one_gets_replicas() {
 
 /// Public checkpoints, if available: every known defect is found.
 #[test]
-fn known_defects_of_public_checkpoints_are_found() {
+fn validate_finds_known_defects_of_public_checkpoints() {
     let shared = repository("../shared/checkpoints");
     if !shared.is_dir() {
         return;

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use crate::bad_input::checkpoint;
 use crate::support::{Output, mdproof, repository};
 
-/// Environment variable with the arguments of [`as_a_process_of_its_own`], one per line.
+/// Environment variable with the arguments of [`subprocess_entry_point`], one per line.
 const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
 
 /// Not a test, but the entry point of a separate process that the other tests start and kill.
 #[test]
-fn as_a_process_of_its_own() {
+fn subprocess_entry_point() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
     let arguments = arguments.lines().map(Into::into);
     let status = mdproof::run(arguments, &mut std::io::stdout(), &mut std::io::stderr());
@@ -106,7 +106,7 @@ early_stop_ps = 100.0
     fn start(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["resume::as_a_process_of_its_own", "--exact", "--nocapture"])
+            .args(["resume::subprocess_entry_point", "--exact", "--nocapture"])
             .env(ARGUMENTS, self.arguments(out, more).join("\n"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -164,7 +164,7 @@ fn uniform(state: &mut u64) -> f64 {
 
 #[cfg(unix)]
 #[test]
-fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
+fn resume_after_repeated_kills_gives_same_results() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     let output = campaign.start(&whole, &[]).env("RAYON_NUM_THREADS", "1").output().unwrap();
@@ -215,7 +215,7 @@ fn a_campaign_that_is_killed_again_and_again_ends_with_the_same_results() {
 
 #[cfg(unix)]
 #[test]
-fn resume_survives_damage_to_the_stored_state() {
+fn resume_survives_damaged_state() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     assert_eq!(campaign.run(&whole, &[]).status, 1);
@@ -282,7 +282,7 @@ fn resume_survives_damage_to_the_stored_state() {
 /// Simulates a full disk by a limit on the file size, for nine sizes from zero to almost sufficient.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_loses_nothing() {
+fn resume_after_full_disk_gives_same_results() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     assert_eq!(campaign.run(&whole, &[]).status, 1);
@@ -309,7 +309,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn resume_refuses_other_inputs_and_never_overwrites_results() {
+fn resume_refuses_other_inputs_and_keeps_results() {
     let campaign = Campaign::new();
     let out = campaign.path("out");
     let only = ["--only", "model=control", "--only", "molecule=water"];
@@ -351,7 +351,7 @@ fn resume_refuses_other_inputs_and_never_overwrites_results() {
 }
 
 #[test]
-fn two_processes_do_not_share_a_folder() {
+fn resume_refuses_folder_locked_by_other_process() {
     let campaign = Campaign::new();
     let out = campaign.path("out");
     let mut child = campaign.start(&out, &["--save-every", "0"]).spawn().unwrap();
@@ -373,7 +373,7 @@ fn two_processes_do_not_share_a_folder() {
 }
 
 #[test]
-fn shares_are_joined_to_what_the_whole_would_have_been() {
+fn shards_merge_to_results_of_whole_campaign() {
     let campaign = Campaign::new();
     let whole = campaign.path("whole");
     assert_eq!(campaign.run(&whole, &[]).status, 1);
@@ -426,7 +426,7 @@ fn shares_are_joined_to_what_the_whole_would_have_been() {
 }
 
 #[test]
-fn what_cannot_be_read_stops_a_campaign_unless_it_is_told_to_keep_going() {
+fn validate_stops_on_unreadable_inputs_unless_keep_going() {
     let campaign = Campaign::new();
     let file = campaign.path("short.toml");
     let config = std::fs::read_to_string(&file).unwrap();
@@ -464,7 +464,7 @@ fn what_cannot_be_read_stops_a_campaign_unless_it_is_told_to_keep_going() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
+fn dry_run_prints_plan_and_writes_no_files() {
     let campaign = Campaign::new();
     let out = campaign.path("out");
     let output = campaign.run(&out, &["--dry-run"]);

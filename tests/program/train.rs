@@ -40,7 +40,7 @@ fn train(folder: &Path, steps: u32, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_student_is_trained_and_evaluated() {
+fn train_writes_student_that_evaluate_reads() {
     let folder = tempfile::tempdir().unwrap();
     let output = train(folder.path(), 100, &[]);
     assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
@@ -65,7 +65,7 @@ fn a_student_is_trained_and_evaluated() {
 }
 
 #[test]
-fn a_run_that_has_begun_is_resumed_only_when_asked() {
+fn train_resumes_only_with_resume_flag() {
     let folder = tempfile::tempdir().unwrap();
     let output = train(folder.path(), 20, &["--resume"]);
     assert_eq!(output.status, 2);

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gone_phrases_are_found_as_words_of_their_own() {
+    fn gone_finds_phrases_as_whole_words() {
         let found =
             gone(Path::new("a.rs"), "fine\n/// It goes on with the processor.\nlet add_upper = ByPairs;\n");
         assert_eq!(

@@ -68,7 +68,7 @@ fn assert_cause(found: &Attribution, kind: CauseKind) {
 }
 
 #[test]
-fn sound_dynamics_has_no_cause() {
+fn diagnose_finds_no_cause_in_sound_dynamics() {
     let found = diagnose_with(&mut control(), &mut control(), 0.5, &verlet);
     assert!(found.causes.is_empty(), "{:#?}", found.causes);
     assert_eq!(found.balance.jumps, 0);
@@ -77,7 +77,7 @@ fn sound_dynamics_has_no_cause() {
 }
 
 #[test]
-fn the_parts_add_up_to_the_change_of_the_energy() {
+fn balance_parts_sum_to_energy_change() {
     let mut potential = Defective::new(control(), Defect::Rounded { bits: 14 });
     let state = start(&mut potential, &methane(), 500.0);
     let limits = Limits::default();
@@ -93,14 +93,14 @@ fn the_parts_add_up_to_the_change_of_the_energy() {
 }
 
 #[test]
-fn a_force_that_is_no_gradient_is_named() {
+fn diagnose_names_force_that_is_no_gradient() {
     let found = diagnose_model(Defect::Swirl { strength_ev_per_angstrom2: 1e-3 });
     assert_cause(&found, CauseKind::NotAGradient);
     assert!(found.causes[0].evidence.contains("does not fall with the step"), "{:?}", found.causes);
 }
 
 #[test]
-fn a_cutoff_that_is_not_smooth_is_named() {
+fn diagnose_names_discontinuous_cutoff() {
     // The H-H distances of methane swing about 1.78 Å.
     let found = diagnose_model(Defect::Truncated { jump_ev: 0.02, cutoff_angstrom: 1.8 });
     assert_cause(&found, CauseKind::Discontinuity);
@@ -110,12 +110,12 @@ fn a_cutoff_that_is_not_smooth_is_named() {
 }
 
 #[test]
-fn noise_is_named() {
+fn diagnose_names_noise() {
     assert_cause(&diagnose_model(Defect::Noise { sigma_ev_per_angstrom: 0.3 }), CauseKind::Noise);
 }
 
 #[test]
-fn rounding_is_named() {
+fn diagnose_names_rounding() {
     let mut potential = Defective::new(control(), Defect::Rounded { bits: 5 });
     let found = diagnose_with(&mut potential, &mut control(), 0.5, &verlet);
     assert_cause(&found, CauseKind::Precision);
@@ -123,14 +123,14 @@ fn rounding_is_named() {
 }
 
 #[test]
-fn a_time_step_too_long_is_named() {
+fn diagnose_names_too_long_timestep() {
     // The C-H stretch has a period of 11 fs: the limit of stability is 3.5 fs.
     let found = diagnose_with(&mut control(), &mut control(), 3.8, &verlet);
     assert_cause(&found, CauseKind::TimeStep);
 }
 
 #[test]
-fn a_wrong_half_kick_is_a_fault_of_the_engine() {
+fn diagnose_blames_engine_for_wrong_half_kick() {
     struct Wrong(f64);
     impl Integrator for Wrong {
         fn name(&self) -> &str {
@@ -158,7 +158,7 @@ fn a_wrong_half_kick_is_a_fault_of_the_engine() {
 }
 
 #[test]
-fn a_broken_bond_is_named_and_not_the_step() {
+fn diagnose_names_broken_bond_before_timestep() {
     let pair = System::new(vec![Element::H; 2], vec![Vec3::zeros(), Vec3::new(0.74, 0.0, 0.0)]).unwrap();
     let mut weak =
         Morse { depth_ev: 0.01, steepness_per_angstrom: 2.0, r0_angstrom: 0.74, pairs: Pairs::All };
@@ -181,13 +181,13 @@ fn a_broken_bond_is_named_and_not_the_step() {
 }
 
 #[test]
-fn mixing_conserves_energy_and_is_left_to_the_symmetry_gates() {
+fn diagnose_finds_no_cause_in_mixing() {
     let matrix = Mat3::new(1.0, 0.1, 0.0, 0.0, 1.0, 0.05, 0.0, 0.0, 1.0);
     assert!(diagnose_model(Defect::Mixing { matrix }).causes.is_empty());
 }
 
 #[test]
-fn the_ladder_ends_where_the_fastest_vibration_does() {
+fn timestep_ladder_ends_at_fastest_vibration() {
     let mut control = control();
     let start = start(&mut control, &methane(), 300.0);
     let options = LadderOptions {
@@ -204,7 +204,7 @@ fn the_ladder_ends_where_the_fastest_vibration_does() {
 }
 
 #[test]
-fn every_step_is_safe_for_one_atom_at_rest() {
+fn timestep_ladder_of_one_atom_accepts_every_step() {
     let atom = System::new(vec![Element::AR], vec![Vec3::new(1.0, 0.2, -3.0)]).unwrap();
     let mut potential = md_probe::analytic::LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
     let start = start(&mut potential, &atom, 300.0);

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_calls_are_few() {
+    fn measure_makes_few_slow_calls() {
         let mut potential = Counting::default();
         let protocol = Protocol { warmup_calls: 3, min_calls: 50, max_calls: 60, max_seconds: 1e-6 };
         let timing = measure(&mut potential, &[argon()], &protocol).unwrap();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_protocol_is_followed_and_no_call_repeats_the_last() {
+    fn measure_follows_protocol_without_repeated_calls() {
         let mut potential = Counting::default();
         let protocol = Protocol { warmup_calls: 3, min_calls: 4, max_calls: 6, max_seconds: 1e3 };
         let timing = measure(&mut potential, &[argon(), argon()], &protocol).unwrap();
@@ -253,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn time_ends_a_measurement_but_not_before_the_least_number_of_calls() {
+    fn measure_stops_on_time_after_min_calls() {
         let protocol = Protocol { warmup_calls: 0, min_calls: 4, max_calls: 1000, max_seconds: 5e-3 };
         assert_eq!(measure(&mut Counting::default(), &[argon()], &protocol).unwrap().calls, 4);
     }
 
     #[test]
-    fn the_high_water_mark_is_read_from_proc() {
+    fn high_water_mark_is_parsed_from_proc_status() {
         let status = "Name:\tmdproof\nVmPeak:\t  999999 kB\nVmHWM:\t  131072 kB\nVmRSS:\t   65536 kB\n";
         assert_eq!(high_water_mark_mib(status), Some(128.0));
         assert_eq!(high_water_mark_mib("Name:\tmdproof\n"), None);

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_those_of_a_cpu() {
+    fn machine_rates_are_plausible_for_a_cpu() {
         let one = machine(1);
         // From the slowest core that anybody would run this on, unoptimised, to more than any core has.
         assert!((0.1..2000.0).contains(&one.gemm_f32_gflop_per_s), "{one:?}");

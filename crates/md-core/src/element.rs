@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_element_is_found_by_symbol_and_by_number() {
+    fn element_round_trips_by_symbol_and_number() {
         for z in 1..=118 {
             let element = Element::from_atomic_number(z).unwrap();
             assert_eq!(element.symbol().parse::<Element>().unwrap(), element);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_element_is_an_error_that_names_it() {
+    fn element_from_symbol_or_number_rejects_unknown() {
         assert_eq!("Xx".parse::<Element>().unwrap_err(), ElementError::UnknownSymbol("Xx".into()));
         for number in [-1, 0, 119, 300] {
             assert_eq!(Element::from_atomic_number(number), Err(ElementError::UnknownNumber(number)));

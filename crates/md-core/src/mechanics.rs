@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_atom_does_not_turn_wherever_it_is() {
+    fn rotational_dof_of_one_atom_is_zero_anywhere() {
         // Of 1.9 * 39.95 / 39.95 rounding leaves a distance from 1.9.
         for x in [0.0, 1.9, -1.9, 1e3] {
             assert_eq!(rotational_degrees_of_freedom(&[39.95], &[Vec3::new(x, 0.3, 0.0)]), 0);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rigid_rotor_has_the_textbook_moments() {
+    fn inertia_and_spin_of_rigid_rotor_match_textbook() {
         let masses = [2.0, 3.0];
         let positions = [Vec3::new(0.0, 0.0, 1.0), Vec3::new(0.0, 0.0, -0.5)];
         let reduced = 2.0 * 3.0 / 5.0;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn rotations_are_counted_by_shape() {
+    fn rotational_and_internal_dof_depend_on_shape() {
         let line = [Vec3::zeros(), Vec3::new(1.0, 1.0, 0.0), Vec3::new(2.0, 2.0, 0.0)];
         let bent = [Vec3::zeros(), Vec3::new(1.0, 0.0, 0.0), Vec3::new(1.5, 0.5, 0.0)];
         assert_eq!(rotational_degrees_of_freedom(&[1.0; 3], &line), 2);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn rotation_axes_have_the_moments_of_the_inertia_tensor_and_none_about_a_line() {
+    fn rotation_axes_match_inertia_and_skip_linear_axis() {
         let bent = [Vec3::new(3.0, 1.0, 0.2), Vec3::new(4.0, 1.0, 0.0), Vec3::new(4.5, 1.6, -0.3)];
         let masses = [1.0, 12.0, 16.0];
         let axes = rotation_axes(&masses, &bent, 3);

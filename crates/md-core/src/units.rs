@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn factors_agree_with_ase_2018_units() {
+    fn units_agree_with_ase_codata_2018() {
         // python -c "from ase.units import create_units as c; u=c('2018'); print(u['Hartree'], u['Bohr'])"
         assert!((HARTREE_EV / 27.211386245988 - 1.0).abs() < 1e-12, "CODATA 2018: 27.211386245988(53) eV");
         assert!((BOHR_ANGSTROM / 0.529177210903 - 1.0).abs() < 1e-15);

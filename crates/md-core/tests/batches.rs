@@ -37,7 +37,7 @@ fn evaluate(potential: &mut dyn Potential, systems: &[System]) -> Evaluation {
 
 proptest! {
     #[test]
-    fn selecting_systems_is_the_same_as_never_having_had_the_others(all in systems(), picks in any::<u8>()) {
+    fn select_equals_batch_of_selected_systems(all in systems(), picks in any::<u8>()) {
         let keep: Vec<usize> = (0..all.len()).filter(|s| picks >> s & 1 == 1).collect();
         let kept: Vec<System> = keep.iter().map(|&s| all[s].clone()).collect();
         let batch = Batch::new(&all);
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn drifting_back_and_kicking_back_restores_the_state(all in systems(), dt in 0.1..5.0) {
+    fn kick_and_drift_are_reversible(all in systems(), dt in 0.1..5.0) {
         let start = State::at_rest(&all, &mut argon()).unwrap();
         let mut state = start.clone();
         state.kick(dt);
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn potentials_add_up(gaps in prop::collection::vec(3.5..4.5, 1..6), k in 0.1..2.0, shift in 0.1..1.0) {
+    fn sum_adds_potentials(gaps in prop::collection::vec(3.5..4.5, 1..6), k in 0.1..2.0, shift in 0.1..1.0) {
         let system = [chain(&gaps)];
         let centres: Vec<Vec3> = system[0].positions().iter().map(|x| x + Vec3::repeat(shift)).collect();
         let well = || HarmonicWell { stiffness_ev_per_angstrom2: k, centres: centres.clone() };
@@ -89,7 +89,7 @@ proptest! {
     /// Few atoms, for which all pairs are looked at, and many, for which there are cells: in boxes of any shape (flat ones,
     /// too), with atoms far away and atoms at NaN.
     #[test]
-    fn neighbours_are_those_within_the_cutoff(
+    fn neighbours_match_brute_force_within_cutoff(
         points in prop_oneof![
             prop::collection::vec(prop::array::uniform3(-1.0..1.0_f64), 0..30),
             prop::collection::vec(prop::array::uniform3(-1.0..1.0_f64), 201..600),
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn rigid_motion_has_the_momentum_and_spin_of_a_rigid_body(
+    fn momentum_and_spin_of_rigid_motion_match_rigid_body(
         all in prop::collection::vec(3.5..4.5, 2..6),
         omega in prop::array::uniform3(-0.1..0.1_f64),
         drift in prop::array::uniform3(-0.1..0.1_f64),
@@ -143,7 +143,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_no_system_is_refused_with_the_atom_at_fault() {
+fn system_new_rejects_invalid_geometry_naming_atom() {
     let at = |x: f64| Vec3::new(x, 0.0, 0.0);
     let new = |n: usize, positions: Vec<Vec3>| System::new(vec![Element::H; n], positions).unwrap_err();
     assert_eq!(new(0, vec![]), SystemError::Empty);
@@ -179,7 +179,7 @@ fn what_is_no_system_is_refused_with_the_atom_at_fault() {
 }
 
 #[test]
-fn cells_and_stress_are_refused_where_they_are_not_supported() {
+fn potential_check_refuses_unsupported_cell_and_stress() {
     let flat = Mat3::new(1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 1.0);
     assert_eq!(Cell::new(flat, [true; 3]), Err(SystemError::FlatCell));
     assert_eq!(Cell::new(Mat3::repeat(f64::NAN), [true; 3]), Err(SystemError::FlatCell));
@@ -219,7 +219,7 @@ fn cells_and_stress_are_refused_where_they_are_not_supported() {
 }
 
 #[test]
-fn velocities_and_frames_are_per_system() {
+fn state_velocities_and_frames_are_per_system() {
     let all = [chain(&[3.8, 3.8]), chain(&[4.0])];
     let mut state = State::at_rest(&all, &mut argon()).unwrap();
     assert_eq!(state.degrees_of_freedom(), [6, 3]);
@@ -251,7 +251,7 @@ fn velocities_and_frames_are_per_system() {
 }
 
 #[test]
-fn a_fate_says_what_happened_with_its_numbers() {
+fn fate_display_states_reason_with_numbers() {
     let diverged = |reason| Fate::Diverged { step: 87, reason }.to_string();
     let stretched = Divergence::BondStretched { i: 0, j: 2, distance_angstrom: 1.93, limit_angstrom: 1.92 };
     let error = SystemError::Coincident { first: 1, second: 4, distance_angstrom: 0.01 };

@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_criterion_says_what_it_measures_in_words_of_its_own() {
+    fn definitions_are_unique_and_long_enough() {
         let mut seen = BTreeSet::new();
         for Definition { key, definition, .. } in definitions() {
             assert!(definition.chars().count() >= 20, "{key}: {definition:?}");

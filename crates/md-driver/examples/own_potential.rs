@@ -167,6 +167,6 @@ impl Progress for Lines {
 }
 
 #[test]
-fn the_sound_potential_is_approved_and_the_kinked_one_rejected() -> Result<(), Box<dyn Error>> {
+fn main_approves_sound_and_rejects_kinked_potential() -> Result<(), Box<dyn Error>> {
     main()
 }

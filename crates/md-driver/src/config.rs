@@ -486,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_temperature_limit_of_a_small_molecule_is_above_what_chance_reaches() {
+    fn max_temperature_exceeds_fluctuations_of_small_molecules() {
         let limits = LimitsConfig::default();
         let at = |n| limits.max_temperature_k(300.0, n);
         assert_eq!((at(0), at(9), at(60)), (4000.0, 4000.0, 4000.0));

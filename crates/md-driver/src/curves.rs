@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_of_any_length_is_a_series_of_bounded_length_with_both_ends() {
+    fn energy_trace_is_bounded_and_keeps_both_ends() {
         let mut trace = EnergyTrace::default();
         for n in 0..10_001 {
             let x = f64::from(n) * 1e-3;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_in_the_histogram_and_parity_keeps_signs() {
+    fn force_errors_histogram_is_complete_and_parity_keeps_sign() {
         let pairs: Vec<[f64; 2]> = (0..5000).map(|n| [f64::from(n % 7) + 0.1, f64::from(n % 7)]).collect();
         let series = force_errors(["m", "water", "f"], &pairs);
         let [parity, errors] = series.as_slice() else { panic!("{series:?}") };
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn distributions_have_an_area_of_one() {
+    fn bond_lengths_distribution_is_normalised() {
         let lengths: Vec<f64> = (0..1000).map(|n| 1.0 + 1e-4 * f64::from(n)).collect();
         let series = bond_lengths(["m", "water"], &lengths, &lengths[..500]).unwrap();
         // Derived from many bins, since positions are rounded.

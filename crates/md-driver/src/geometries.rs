@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_geometry_is_known_again_however_it_is_placed_and_numbered() {
+    fn geometries_insert_recognises_moved_and_permuted_copies() {
         let (h, o) = (Element::H, Element::O);
         let mut known = Geometries::default();
         assert!(known.insert(&water([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], [o, h, h])));

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_spread_over_all_frames() {
+    fn sample_is_strided_over_all_frames() {
         for n in [1, 15, 16, 17, 33, 1000] {
             let mut sample = Sample::default();
             let frames = dimers(n, 1.0);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_a_models_own_where_a_good_part_of_them_is() {
+    fn sample_fault_detects_own_forces_as_labels() {
         let fault = |frames: &[LabelledFrame]| {
             let mut sample = Sample::default();
             frames.iter().for_each(|frame| sample.push(frame.clone()));

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_named_once() {
+    fn in_full_names_each_cause_once() {
         let checkpoint = md_model::Checkpoint::load(std::path::Path::new("/nowhere")).unwrap_err();
         let error = anyhow::Error::from(checkpoint).context("model 'm'");
         let text = in_full(&error);

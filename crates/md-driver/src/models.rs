@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_to_pair_are_those_of_the_systems_where_a_model_states_none_or_all() {
+    fn elements_to_pair_falls_back_to_elements_of_systems() {
         let positions = vec![Vec3::zeros(), Vec3::new(0.0, 0.0, 0.96)];
         let systems = [System::new(vec![Element::O, Element::H], positions).unwrap()];
         let pair = |known: &[Element]| elements_to_pair(known, systems.iter());

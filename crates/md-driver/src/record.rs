@@ -275,7 +275,7 @@ mod tests {
 
     /// Uses a run with a thermostat, which has every accumulator.
     #[test]
-    fn what_is_kept_of_a_run_does_not_grow_with_it() {
+    fn run_record_memory_is_bounded() {
         let positions = vec![Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
         let water = System::new(vec![Element::O, Element::H, Element::H], positions).unwrap();
         let systems = std::slice::from_ref(&water);

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn thirteen_argon_atoms_find_the_published_minimum() {
+    fn relax_of_argon_13_finds_published_minimum() {
         let relaxed = one(icosahedron(), &mut ARGON.clone(), &tight());
         assert_eq!(relaxed.outcome, RelaxOutcome::Converged);
         assert!(relaxed.max_force_ev_per_angstrom < 1e-6);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn water_finds_its_bonds_and_its_angle() {
+    fn relax_of_water_finds_bonds_and_angle() {
         let angle = HarmonicAngle { atoms: [1, 0, 2], stiffness_ev_per_rad2: 4.0, theta0_rad: 1.8 };
         let terms: Vec<Box<dyn Potential>> =
             vec![Box::new(springs(0.97)), Box::new(HarmonicAngles(vec![angle]))];
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_does_not_depend_on_the_neighbours() {
+    fn relax_is_independent_of_batch() {
         let pair = |r| system(&["Ar", "Ar"], &[[0.0, 0.0, 0.0], [r, 0.0, 0.0]]);
         let systems = [icosahedron(), pair(3.3), pair(4.5), argon_atom(1.0), pair(5.0)];
         let together = relax(&systems, &mut ARGON.clone(), &RelaxOptions::default()).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_reported_and_the_start_is_kept() {
+    fn relax_divergence_is_reported_and_keeps_start() {
         // Hydrogen atoms that repel each other: the bond breaks.
         let h2 = system(&["H", "H"], &[[0.0, 0.0, 0.0], [0.7, 0.0, 0.0]]);
         let exploded = one(h2.clone(), &mut ARGON.clone(), &tight());
@@ -330,7 +330,7 @@ mod tests {
 
     /// α, Δt and v after steps downhill and one uphill, by hand from the paper's rules.
     #[test]
-    fn velocities_are_steered_as_in_the_paper() {
+    fn fire_steer_follows_the_paper() {
         let mut state = at_rest(&[argon_atom(1.0)]); // F = (-1, 0, 0) eV/Å
         let mut fire = Fire::default();
         let velocity = Vec3::new(-0.3, 0.4, 0.0);
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn no_step_is_longer_than_its_limit() {
+    fn relax_step_length_is_limited() {
         let clash = system(&["Ar", "Ar"], &[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
         let options = RelaxOptions { max_steps: 1, max_bond_ratio: f64::INFINITY, ..tight() };
         let parted = one(clash, &mut ARGON.clone(), &options);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_run_out() {
+    fn relax_is_not_converged_when_steps_run_out() {
         let options = RelaxOptions { max_steps: 3, ..tight() };
         let relaxed = one(icosahedron(), &mut ARGON.clone(), &options);
         assert_eq!((relaxed.outcome, relaxed.steps), (RelaxOutcome::NotConverged, 3));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn degrees_of_freedom_are_counted_by_shape_and_boundary() {
+    fn thermalise_counts_dof_by_shape_and_boundary() {
         let boxed = |periodic| Cell::new(Mat3::identity() * 10.0, periodic).unwrap();
         let systems = [
             water(),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_kelvin_is_rest_and_impossible_temperatures_are_errors() {
+    fn thermalise_accepts_zero_kelvin_and_rejects_bad_input() {
         for options in [EXACT, VelocityOptions::default()] {
             let state = thermal(&[water()], 0.0, &[1], &options);
             assert!(state.velocities().iter().all(|v| *v == Vec3::zeros()));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_draws_the_same_in_any_company() {
+    fn thermalise_is_independent_of_batch() {
         let systems = [water(), carbon_dioxide(), water()];
         let seeds = [11, 12, 13];
         let together = thermal(&systems, 300.0, &seeds, &EXACT);
@@ -269,14 +269,14 @@ mod tests {
     /// A change of these numbers changes every campaign: they pin the random stream and the normal sampler.
     /// Drawn by this function with rand_chacha 0.10.0 and rand_distr 0.6.0.
     #[test]
-    fn draws_are_the_same_in_every_version() {
+    fn draw_matches_golden_numbers() {
         let drawn = draw(&[39.948], 300.0, stream_seed(20251125, "argon"));
         let golden = Vec3::new(-0.0015999652700908573, -0.0022035394379813513, 0.001401197261663899);
         assert!((drawn[0] - golden).norm() < 1e-15, "{:?}", drawn[0]);
     }
 
     #[test]
-    fn seeds_are_fnv_1a() {
+    fn stream_seed_is_fnv_1a() {
         // Computed with Python from the definition; the same code gives 0x85944171f73967e8 for "foobar" without
         // a campaign seed, the value in the draft's appendix.
         for (seed, id, hash) in [
@@ -290,7 +290,7 @@ mod tests {
 
     /// `2 K / k_B T` follows χ² with n degrees of freedom: mean n, variance 2 n, fourth cumulant 48 n.
     #[test]
-    fn kinetic_energy_of_water_follows_chi_squared() {
+    fn thermalise_kinetic_energy_follows_chi_squared() {
         const DRAWS: usize = 20_000;
         let seeds: Vec<u64> = (0..DRAWS as u64).collect();
         let state = thermal(&vec![water(); DRAWS], 300.0, &seeds, &VelocityOptions::default());
@@ -307,7 +307,7 @@ mod tests {
     /// Each component is normal with variance `k_B T/m (1 - Σ q²)`, q its entries in an orthonormal basis of the
     /// mass-weighted rigid motions. Kolmogorov-Smirnov at a significance of 0.1 %.
     #[test]
-    fn components_follow_the_projected_maxwellian() {
+    fn thermalise_components_follow_projected_maxwellian() {
         const DRAWS: usize = 20_000;
         let molecule = water();
         let seeds: Vec<u64> = (0..DRAWS as u64).map(|k| k + 1_000_000).collect();
@@ -366,7 +366,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_moves_or_turns_as_a_whole(
+        fn thermalise_removes_momentum_and_spin(
             jitter in prop::collection::vec((-0.6..0.6f64, -0.6..0.6f64, -0.6..0.6f64), 2..9),
             masses in prop::collection::vec(1.0..200.0f64, 8),
             shift in -50.0..50.0f64,
@@ -390,7 +390,7 @@ mod tests {
 
         /// Molecules that pass through a line: bent by any angle down to none, of any masses, anywhere.
         #[test]
-        fn rigid_motion_of_a_molecule_near_a_line_is_removed_and_nothing_becomes_large(
+        fn thermalise_near_linear_removes_rigid_motion_and_is_bounded(
             exponent in -16.0..0.0f64,
             exactly_linear in prop::bool::weighted(0.1),
             masses in prop::collection::vec(1.0..200.0f64, 4),

@@ -67,7 +67,7 @@ fn furthest(a: &[Vec3], b: &[Vec3]) -> f64 {
 }
 
 #[test]
-fn time_steps_must_be_positive_numbers() {
+fn velocity_verlet_rejects_non_positive_timestep() {
     for bad in [0.0, -0.5, f64::NAN, f64::INFINITY] {
         assert!(matches!(VelocityVerlet::new(bad), Err(StepError::TimeStep(_))), "{bad}");
     }
@@ -76,14 +76,14 @@ fn time_steps_must_be_positive_numbers() {
 }
 
 #[test]
-fn velocity_verlet_conforms() {
+fn velocity_verlet_passes_integrator_conformance() {
     let report = conformance::integrator(2, |dt| Box::new(VelocityVerlet::new(dt).unwrap())).unwrap();
     report.assert_all();
     assert_eq!(report.subject, "velocity Verlet");
 }
 
 #[test]
-fn forest_ruth_conforms_to_fourth_order_and_not_to_second() {
+fn forest_ruth_conforms_to_fourth_order_not_second() {
     let report = |order| conformance::integrator(order, |dt| Box::new(ForestRuth::new(dt).unwrap())).unwrap();
     report(4).assert_all();
     let failed: Vec<&str> = report(2).failures().iter().map(|check| check.id).collect();
@@ -92,7 +92,7 @@ fn forest_ruth_conforms_to_fourth_order_and_not_to_second() {
 
 /// Four force evaluations each: one step of 0.4 fs, or four of 0.1 fs.
 #[test]
-fn forest_ruth_conserves_energy_better_than_velocity_verlet_at_the_same_price() {
+fn forest_ruth_beats_velocity_verlet_at_equal_cost() {
     let fluctuation_ev = |mut integrator: Box<dyn Integrator>, stride: usize| {
         let mut morse = morse();
         let mut state = State::at_rest(&[hydrogen_chloride()], &mut morse).unwrap();
@@ -112,7 +112,7 @@ fn forest_ruth_conserves_energy_better_than_velocity_verlet_at_the_same_price() 
 }
 
 #[test]
-fn integrator_kinds_are_found_by_name_and_build_what_they_say() {
+fn integrator_and_thermostat_kinds_are_found_by_name() {
     for kind in IntegratorKind::ALL {
         assert_eq!(IntegratorKind::find(kind.name()), Some(*kind));
         assert_eq!(kind.build(0.5).unwrap().timestep_fs(), 0.5);
@@ -130,7 +130,7 @@ fn integrator_kinds_are_found_by_name_and_build_what_they_say() {
 /// On a harmonic oscillator the scheme has a closed form of its own: `x_n = x₀ cos nθ + v₀/(ω c) sin nθ`,
 /// `v_n = v₀ cos nθ - x₀ ω c sin nθ` with `cos θ = 1 - (ω dt)²/2` and `c = sqrt(1 - (ω dt)²/4)`.
 #[test]
-fn every_step_of_an_oscillator_is_the_closed_form_of_the_scheme() {
+fn velocity_verlet_of_oscillator_matches_closed_form() {
     let mut well = HarmonicWell { stiffness_ev_per_angstrom2: 30.0, centres: vec![Vec3::zeros()] };
     let (x0, v0) = (Vec3::new(0.1, -0.2, 0.3), Vec3::new(0.02, 0.03, -0.01));
     for timestep_fs in [0.25, 1.0, 2.0] {
@@ -153,7 +153,7 @@ fn every_step_of_an_oscillator_is_the_closed_form_of_the_scheme() {
 }
 
 #[test]
-fn momentum_and_angular_momentum_stay() {
+fn velocity_verlet_conserves_momentum_and_spin() {
     let mut argon = ARGON;
     let mut state = State::at_rest(&[argon_cluster()], &mut argon).unwrap();
     for (k, v) in state.velocities_mut().iter_mut().enumerate() {
@@ -174,7 +174,7 @@ fn momentum_and_angular_momentum_stay() {
 /// have settled in the first tenth. The cluster is chaotic: the means of one trajectory differ by 4 % of the fluctuation by chance,
 /// those of 64 by 0.5 %.
 #[test]
-fn energy_does_not_drift() {
+fn velocity_verlet_energy_does_not_drift() {
     for (system, potential, temperature_k, timestep_fs, fluctuation_ev, trajectories, drift) in [
         (hydrogen_chloride(), &mut morse() as &mut dyn Potential, 500.0, 0.5, 2e-3, 1, 0.01),
         (argon_cluster(), &mut ARGON.clone(), 10.0, 2.0, 2e-7, 64, 0.02),
@@ -196,7 +196,7 @@ fn energy_does_not_drift() {
 
 /// ASE 3.29.0 (see golden/ase_nve.py) and we agree to 1e-12 in Å, Å/fs and eV.
 #[test]
-fn runs_agree_with_ase() {
+fn velocity_verlet_agrees_with_ase() {
     let golden: Value = serde_json::from_str(include_str!("golden/ase_nve.json")).unwrap();
     for case in golden["runs"].as_array().unwrap() {
         let elements = case["symbols"].as_array().unwrap().iter();
@@ -301,7 +301,7 @@ impl Observer for Counter {
 }
 
 #[test]
-fn a_long_run_stores_nothing_and_a_quiet_step_allocates_nothing() {
+fn run_memory_is_constant_and_steps_do_not_allocate() {
     let mut argon = ARGON;
     let mut state = warm(&[argon_cluster(), argon_cluster()], 10.0, &mut argon);
     let mut verlet = VelocityVerlet::new(1.0).unwrap();

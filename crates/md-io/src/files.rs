@@ -78,7 +78,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn checksums_are_those_of_fips_180_4() {
+    fn sha256_matches_fips_180_4() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         // NIST, examples for SHA-256: the empty message, "abc", a million times "a".
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_replaces_the_file_and_leaves_nothing_beside_it() {
+    fn write_atomically_replaces_file_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
         for content in ["a longer first version", "second"] {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_nothing_behind() {
+    fn write_atomically_failure_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let occupied = folder.path().join("occupied");
         fs::create_dir(&occupied).unwrap();
@@ -118,7 +118,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_file_has_the_permissions_of_any_new_file() {
+    fn write_atomically_keeps_default_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn smooth_series_with_noise_raise_no_alarm() {
+    fn find_anomalies_is_silent_on_smooth_noisy_series() {
         let mut noise = Noise(41);
         let alarms: usize = (0..300)
             .map(|k| {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planted_is_found_where_it_is() {
+    fn find_anomalies_locates_planted_jump_spike_and_nan() {
         let mut noise = Noise(42);
         for sigma in [0.0, 0.01, 0.1] {
             for at in [1, 2, 500, 997, 998] {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_those_planted_and_order_is_that_of_time() {
+    fn find_anomalies_reports_sizes_in_order_of_time() {
         let mut series = vec![0.0; 60];
         series[10] = 7.0;
         series[20] = f64::INFINITY;
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn short_series_and_bad_options() {
+    fn find_anomalies_handles_short_series_and_bad_options() {
         assert_eq!(found(&[]), []);
         assert_eq!(found(&[f64::NAN, 1.0, 100.0]), [(0, AnomalyKind::NonFinite)]);
         for (robust_sigmas, floor) in [(-1.0, 0.0), (8.0, f64::NAN), (f64::INFINITY, 0.0)] {

@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tumbling_breaks_nothing(angles in prop::array::uniform3(-3.0..3.0_f64), shift in -50.0..50.0_f64) {
+        fn bonds_survive_tumbling(angles in prop::array::uniform3(-3.0..3.0_f64), shift in -50.0..50.0_f64) {
             let water = [Vec3::zeros(), Vec3::new(0.96, 0.0, 0.0), Vec3::new(-0.24, 0.93, 0.0)];
             let bonds = vec![bond(0, 1, 0.96), bond(0, 2, water[2].norm())];
             let mut tracker = BondTracker::new(bonds, 1.2).unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bond_keeps_its_own_first_time_and_a_healed_bond_stays_broken() {
+    fn bond_tracker_keeps_first_broken_time_per_bond() {
         let mut tracker = BondTracker::new(vec![bond(0, 1, 1.0), bond(1, 2, 1.0)], 1.5).unwrap();
         assert_eq!((tracker.max_ratio(), tracker.first_broken()), (None, None));
         let chain = |a: f64, b: f64| [Vec3::zeros(), Vec3::new(a, 0.0, 0.0), Vec3::new(a + b, 0.0, 0.0)];
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_a_typed_error() {
+    fn bond_tracker_rejects_bad_ratio_length_or_atom() {
         for ratio in [1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(BondTracker::new(vec![], ratio), Err(MetricError::OutOfRange { .. })));
         }

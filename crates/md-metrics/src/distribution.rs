@@ -120,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_metric_and_follows_shifts_and_scales(
+        fn wasserstein_is_a_metric_and_follows_shifts(
             a in prop::collection::vec(-5.0..5.0_f64, 1..40),
             b in prop::collection::vec(-5.0..5.0_f64, 1..40),
             c in prop::collection::vec(-5.0..5.0_f64, 1..40),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_normal_distributions_it_is_known() {
+    fn wasserstein_of_two_normals_matches_closed_form() {
         let mut noise = Noise(3);
         let a: Vec<f64> = (0..40_000).map(|_| noise.normal()).collect();
         let b: Vec<f64> = (0..40_000).map(|_| 2.0 * noise.normal()).collect();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_compared_one_by_one() {
+    fn pair_distances_are_compared_pair_by_pair() {
         let frame = |r: f64| [Vec3::zeros(), Vec3::new(r, 0.0, 0.0), Vec3::new(0.0, 2.0, 0.0)];
         let follow = |lengths: &[f64]| {
             let mut distances = PairDistances::new(vec![(0, 1), (0, 2)]);

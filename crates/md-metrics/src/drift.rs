@@ -206,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_line_solves_the_normal_equations(
+        fn line_fit_solves_normal_equations(
             y in prop::collection::vec(-1.0..1.0_f64, 3..60),
             slope in -5.0..5.0_f64,
             offset in -1e3..1e3_f64,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_has_no_drift_and_an_exact_line_no_error() {
+    fn drift_rate_of_constant_is_zero_and_of_line_exact() {
         let times: Vec<f64> = (0..50).map(|i| 0.01 * f64::from(i)).collect();
         let constant = DriftRate::from_energies(&times, &[-1234.567; 50], 3).unwrap();
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_fitted_is_a_typed_error() {
+    fn drift_rate_rejects_unfittable_series() {
         let short = DriftRate::from_energies(&[0.0, 1.0], &[1.0, 2.0], 1).unwrap_err();
         assert_eq!(short, MetricError::TooFew { what: "points of a line", needed: 3, found: 2 });
         let back = DriftRate::from_energies(&[0.0, 1.0, 1.0], &[0.0; 3], 1).unwrap_err();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_samples_give_no_error_rather_than_a_small_one() {
+    fn drift_rate_of_few_samples_has_no_standard_error() {
         let drift_of = |n: usize| {
             let times: Vec<f64> = (0..n).map(|i| i as f64).collect();
             let slow: Vec<f64> = times.iter().map(|t| (t * std::f64::consts::TAU / n as f64).cos()).collect();

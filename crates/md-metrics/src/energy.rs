@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn streaming_equals_the_formulas_of_the_whole_series(
+        fn energy_accumulator_equals_whole_series_formulas(
             noise in prop::collection::vec(-1.0..1.0_f64, 3..300),
             offset in -3e3..3e3_f64,
             slope in -2.0..2.0_f64,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_a_thinned_series_gives_the_exact_slope() {
+    fn energy_accumulator_is_bounded_with_exact_slope() {
         let mut noise = crate::statistics::tests::Noise(21);
         let series = noise.autoregressive(0.995, 200_000); // remembers 399 steps
         let times: Vec<f64> = (0..series.len()).map(|i| 5e-4 * i as f64).collect();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_of_zero_is_an_error_and_never_a_percentage() {
+    fn energy_summary_percentages_reject_zero_reference() {
         let summary = EnergySummary::from_energies(&[0.0, 0.5, 1.0]).unwrap();
         let expected = MetricError::ZeroReference { what: "first energy (eV)", reference: 0.0 };
         assert_eq!(summary.drift_percent(), Err(expected.clone()));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn energies_that_cannot_be_measured_are_typed_errors() {
+    fn energy_accumulator_rejects_empty_or_non_finite() {
         assert!(matches!(EnergySummary::from_energies(&[]), Err(MetricError::Empty { .. })));
         let nan = EnergySummary::from_energies(&[1.0, f64::NEG_INFINITY]).unwrap_err();
         assert_eq!(nan, MetricError::NonFinite { what: "energy", index: 1, value: f64::NEG_INFINITY });

@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_zero_of_energy_and_the_order_of_atoms_do_not_matter(
+        fn energy_errors_ignore_energy_zero_and_atom_order(
             errors in prop::collection::vec(-0.1..0.1_f64, 2..20),
             shifts in prop::array::uniform2(-2e3..2e3_f64),
         ) {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_per_atom_and_a_lone_frame_is_left_out() {
+    fn energy_errors_are_per_atom_and_exclude_lone_frames() {
         let frames = [frame(&WATER, -9.97, -10.0), frame(&WATER, -11.03, -11.0), frame(&HYDROGEN, 7.0, -1.0)];
         let errors = energy_errors(&frames).unwrap();
         assert!((errors.mae_mev_per_atom - 10.0).abs() < 1e-11, "30 meV over 3 atoms");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn energies_that_cannot_be_compared_are_typed_errors() {
+    fn energy_errors_rejects_non_finite_or_empty_frames() {
         let error = energy_errors(&[frame(&WATER, 0.0, 0.0), frame(&WATER, f64::INFINITY, 0.0)]).unwrap_err();
         assert_eq!(
             error,

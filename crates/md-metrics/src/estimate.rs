@@ -91,7 +91,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_interval_of_a_drift_holds_the_truth_in_95_of_100_runs() {
+    fn drift_rate_interval_covers_truth_in_95_percent() {
         for (k, (phi, n, oscillation)) in CASES.into_iter().enumerate() {
             let mut noise = Noise(100 + k as u64);
             let times: Vec<f64> = (0..n).map(|i| 0.01 * i as f64).collect();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_of_a_mean_holds_the_truth_in_95_of_100_runs() {
+    fn mean_of_series_interval_covers_truth_in_95_percent() {
         for (k, (phi, n, oscillation)) in CASES.into_iter().enumerate() {
             let mut noise = Noise(200 + k as u64);
             let covered =
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_over_replicas_holds_the_truth_whether_they_differ_or_not() {
+    fn mean_of_replicas_interval_covers_truth_in_95_percent() {
         for (between, replicas, seed) in [(0.0, 2, 1), (0.0, 4, 2), (1.0, 3, 3), (5.0, 4, 4)] {
             let mut noise = Noise(300 + seed);
             let covered = coverage(2000, 0.0, || {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn one_replica_has_no_scatter() {
+    fn mean_of_replicas_rejects_single_replica() {
         assert!(matches!(mean_of_replicas(&[1.0]), Err(MetricError::TooFew { needed: 2, found: 1, .. })));
         let nothing = Estimate { value: 0.0, standard_error: 1.0, degrees_of_freedom: 0.0 };
         assert_eq!(nothing.interval(0.95), [f64::NEG_INFINITY, f64::INFINITY]);

@@ -328,7 +328,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_one_by_one_equal_all_at_once_and_elements_add_up(pairs in pairs(), cut in 0_usize..40) {
+        fn force_error_accumulator_equals_whole_and_sums_elements(pairs in pairs(), cut in 0_usize..40) {
             let (p, r): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
             let elements: Vec<Element> =
                 (0..p.len()).map(|i| if i % 3 == 0 { Element::O } else { Element::H }).collect();
@@ -356,7 +356,7 @@ mod tests {
         }
 
         #[test]
-        fn rescaling_leaves_angles_and_rotation_leaves_errors(pairs in pairs(), angle in 0.0..6.0_f64) {
+        fn force_errors_follow_scaling_and_rotation(pairs in pairs(), angle in 0.0..6.0_f64) {
             let (p, r): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
             let before = force_errors(&p, &r).unwrap();
             let doubled: Vec<Vec3> = p.iter().map(|f| f * 2.0).collect();
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn perfect_forces_have_no_error() {
+    fn force_errors_of_perfect_forces_are_zero() {
         let forces = [Vec3::new(1.0, -2.0, 0.5), Vec3::new(0.3, 0.0, 4.0)];
         let errors = force_errors(&forces, &forces).unwrap();
         assert_eq!((errors.rmse_ev_per_angstrom, errors.r_squared), (0.0, Some(1.0)));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn predicting_zero_has_no_angle_and_is_counted() {
+    fn force_errors_count_zero_forces_without_angle() {
         let reference = [Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, 1.0, 0.0), Vec3::zeros()];
         let errors = force_errors(&[Vec3::zeros(); 3], &reference).unwrap();
         assert_eq!((errors.angle, errors.n_without_direction, errors.n_missed_direction), (None, 3, 2));
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn small_angles_keep_their_digits() {
+    fn force_errors_resolve_small_angles() {
         let reference = [Vec3::new(1.0, 0.0, 0.0)];
         let angle = 1e-9_f64;
         let predicted = [Vec3::new(angle.cos(), angle.sin(), 0.0)];
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_the_rmse_covers_it() {
+    fn rmse_standard_error_covers_truth_in_95_percent() {
         // Components of error 0.1 in frames of 5 or 9 atoms: the RMSE of infinitely many is 0.1.
         let mut noise = Noise(31);
         let n_trials = 300;
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn forces_that_cannot_be_compared_are_typed_errors() {
+    fn force_errors_rejects_empty_length_or_non_finite() {
         let one = [Vec3::zeros()];
         assert!(matches!(force_errors(&[], &[]), Err(MetricError::Empty { .. })));
         assert!(matches!(force_errors(&one, &[]), Err(MetricError::Length { expected: 1, found: 0, .. })));

@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rigid_motion_is_undone(
+        fn align_undoes_rigid_motion(
             mut points in prop::collection::vec(point(), 0..30),
             turn in turn(),
             shift in point(),
@@ -187,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn collinear_and_planar_atoms_align_too(
+        fn align_handles_collinear_and_planar_atoms(
             mut atoms in prop::collection::vec((-3.0..3.0_f64, -3.0..3.0_f64), 0..10),
             width in prop::sample::select(vec![0.0, 1e-9, 1e-4, 1.0]),
             turn in turn(),
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn no_rotation_near_the_best_does_better(
+        fn align_is_locally_optimal(
             pairs in prop::collection::vec((point(), point()), 2..15),
             nudge in turn(),
             size in 1e-3..1.0_f64,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_atoms_align() {
+    fn align_handles_one_and_two_atoms() {
         let pair = [Vec3::new(1.0, 2.0, 3.0), Vec3::new(1.0, 2.0, 4.0)];
         let turned = [Vec3::new(-7.0, 0.0, 0.0), Vec3::new(-7.0, -1.0, 0.0)];
         assert!(rmsd_aligned_angstrom(&turned, &pair).unwrap() < 1e-14);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_image_is_not_aligned_away() {
+    fn align_does_not_reflect() {
         let chiral =
             [Vec3::zeros(), Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, 2.0, 0.0), Vec3::new(0.0, 0.0, 3.0)];
         let mirrored = chiral.map(|x| Vec3::new(-x.x, x.y, x.z));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn displacements_are_tracked_per_frame_and_per_atom() {
+    fn displacement_tracker_reports_per_frame_and_per_atom() {
         let start = vec![Vec3::zeros(), Vec3::new(5.0, 0.0, 0.0)];
         let mut tracker = DisplacementTracker::new(start.clone()).unwrap();
         let first = tracker.observe(&[Vec3::new(0.0, 3.0, 4.0), start[1]]).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn geometries_that_cannot_be_compared_are_typed_errors() {
+    fn align_and_rmsd_reject_empty_length_or_nan() {
         let one = [Vec3::zeros()];
         assert!(matches!(rmsd_angstrom(&[], &[]), Err(MetricError::Empty { .. })));
         assert!(matches!(align(&one, &[Vec3::zeros(); 2]), Err(MetricError::Length { .. })));

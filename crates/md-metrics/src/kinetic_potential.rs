@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinetic_and_potential_energy_of_a_conserved_sum_are_anticorrelated() {
+    fn kinetic_potential_anticorrelates_at_constant_sum() {
         let kinetic: Vec<f64> = (0..100).map(|i| 0.5 + 0.1 * (0.3 * f64::from(i)).sin()).collect();
         let potential: Vec<f64> = kinetic.iter().map(|k| -75.0 - k).collect();
         let shared = KineticPotential::from_energies(&kinetic, &potential).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn energies_that_do_not_pair_up_are_typed_errors() {
+    fn kinetic_potential_rejects_unpaired_or_non_finite() {
         assert!(matches!(KineticPotential::from_energies(&[1.0], &[]), Err(MetricError::Length { .. })));
         assert!(matches!(KineticPotential::from_energies(&[], &[]), Err(MetricError::Empty { .. })));
         let mut accumulator = KineticPotentialAccumulator::default();

@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_keeps_every_stride_th_sample_and_the_last(n in 0_u32..3000, capacity in 0_usize..40) {
+        fn decimated_series_keeps_strided_samples_and_last(n in 0_u32..3000, capacity in 0_usize..40) {
             let mut series = DecimatedSeries::new(capacity);
             for i in 0..n {
                 series.push(f64::from(i), -f64::from(i));

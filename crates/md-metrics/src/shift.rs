@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_ignores_place_orientation_and_order() {
+    fn descriptor_ignores_rigid_motion_and_atom_order() {
         let positions = water(&mut Noise(1), 1.0);
         let turn = nalgebra::Rotation3::new(Vec3::new(0.3, -1.0, 2.0));
         let moved: Vec<Vec3> = positions.iter().map(|x| turn * x + Vec3::repeat(5.0)).collect();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_the_same_distribution_are_no_shift_and_stretched_ones_are() {
+    fn distribution_shift_detects_stretched_frames_only() {
         let reference = frames(1, 200, 1.0);
         let same = distribution_shift(&frames(2, 200, 1.0), &reference).unwrap();
         assert!((0.8..1.25).contains(&same.median_ratio), "{}", same.median_ratio);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_an_error() {
+    fn distribution_shift_rejects_incomparable_frames() {
         let reference = frames(1, 3, 1.0);
         assert!(matches!(distribution_shift(&[], &reference), Err(MetricError::TooFew { .. })));
         assert!(matches!(distribution_shift(&[vec![1.0]], &reference), Err(MetricError::Length { .. })));

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn peaks_stand_at_the_wavenumbers_with_the_share_of_the_kinetic_energy() {
+    fn spectrum_peaks_have_wavenumber_and_energy_share() {
         for frames in [4096, 3000, 9000] {
             let spectrum = oscillators(1600.0, 3700.0, frames);
             let share = |from: f64, to: f64| -> f64 {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_distance_of_spectra_is_the_mean_shift() {
+    fn wasserstein_of_spectra_is_mean_shift() {
         let reference = oscillators(1600.0, 3700.0, 4096);
         let shifted = oscillators(1620.0, 3700.0, 4096);
         let distance = reference.wasserstein_per_cm(&shifted).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_or_no_motion_is_an_error() {
+    fn spectrum_builder_rejects_too_few_frames_or_no_motion() {
         assert!(SpectrumBuilder::new(&[1.0], 0.0).is_err());
         let mut few = SpectrumBuilder::new(&[1.0], 0.5).unwrap();
         few.push(&[Vec3::x()]).unwrap();

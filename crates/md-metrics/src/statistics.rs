@@ -248,7 +248,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn percentiles_are_those_of_numpy() {
+    fn percentile_of_powers_of_two_matches_numpy() {
         // numpy.percentile([1, 2, 4, 8, 16], [50, 99, 10])
         let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
         for (percent, expected) in [(50.0, 4.0), (99.0, 15.68), (10.0, 1.4), (100.0, 16.0), (0.0, 1.0)] {
@@ -289,7 +289,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn running_statistics_equal_the_two_pass_formulas(
+        fn running_stats_equal_two_pass_formulas(
             values in prop::collection::vec(-1.0..1.0_f64, 1..200),
             offset in -1e5..1e5_f64,
         ) {
@@ -308,7 +308,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn percentiles_lie_between_neighbours_and_ignore_order(
+        fn percentile_lies_between_neighbours_and_ignores_order(
             mut values in prop::collection::vec(-10.0..10.0_f64, 1..50),
             percent in 0.0..=100.0_f64,
         ) {
@@ -322,7 +322,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn percentiles_equal_numpy() {
+    fn percentile_of_unsorted_values_matches_numpy() {
         // numpy.percentile([3, 1, 4, 1, 5, 9, 2, 6], [0, 10, 50, 90, 95, 100])
         let values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0];
         for (percent, expected) in
@@ -337,7 +337,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_named_and_not_counted() {
+    fn running_stats_rejects_non_finite_without_counting() {
         let mut stats = RunningStats::default();
         stats.push(1.0).unwrap();
         let error = stats.push(f64::INFINITY).unwrap_err();
@@ -351,7 +351,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_autocorrelation_time_of_an_autoregressive_series_is_found() {
+    fn autocorrelation_time_matches_autoregressive_series() {
         for (phi, seed) in [(0.0, 1), (0.5, 2), (0.9, 3)] {
             let exact = (1.0 + phi) / (1.0 - phi);
             let series = Noise(seed).autoregressive(phi, 100_000);
@@ -364,7 +364,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_fast_oscillation_does_not_hide_a_slow_correlation() {
+    fn autocorrelation_time_sees_through_fast_oscillation() {
         let (phi, n) = (0.98_f64, 20_000);
         let oscillation = |i: usize| 3.0 * (i as f64 * std::f64::consts::TAU / 10.3).sin();
         let series: Vec<f64> =

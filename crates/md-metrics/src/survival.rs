@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_those_of_the_tables() {
+    fn survival_rate_bounds_match_chi_squared_tables() {
         let run = |time_ps, failed| Lifetime { time_ps, failed };
         let none = survival(&[run(1000.0, false)], 0.95).unwrap();
         assert!((none.rate_upper_per_ns - 2.9957).abs() < 1e-3, "{none:?}");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn kaplan_meier_is_the_textbook_example() {
+    fn survival_curve_matches_kaplan_meier_textbook() {
         // The 6-MP arm of E. J. Freireich et al., Blood 21, 699 (1963): S(6) = 0.8571, S(13) = 0.6902, S(23) = 0.4482;
         // 95 % on the log(-log) scale at 6: 0.620 to 0.952 (R, survfit, conf.type = "log-log").
         let failed = [6.0, 6.0, 6.0, 7.0, 10.0, 13.0, 16.0, 22.0, 23.0];
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_of_the_rate_holds_the_truth_at_least_as_often_as_it_says() {
+    fn survival_rate_bound_covers_truth_in_95_percent() {
         let mut noise = Noise(7);
         for (rate_per_ps, runs) in [(0.02, 12), (0.1, 6), (0.5, 4), (1.0, 12)] {
             let trials = 4000;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_the_curve_hold_the_truth_in_95_of_100() {
+    fn survival_curve_bounds_cover_truth_in_95_percent() {
         let mut noise = Noise(8);
         let (rate_per_ps, trials) = (0.15_f64, 3000);
         let held = (0..trials)
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_watched_has_no_rate() {
+    fn survival_rejects_no_runs_zero_time_and_bad_level() {
         assert!(matches!(survival(&[], 0.95), Err(MetricError::Empty { .. })));
         let nothing = [Lifetime { time_ps: 0.0, failed: true }];
         assert!(matches!(survival(&nothing, 0.95), Err(MetricError::OutOfRange { .. })));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_target_and_no_temperatures_are_errors() {
+    fn temperature_statistics_reject_bad_target_or_no_samples() {
         let stats = RunningStats::from_values(&[300.0]).unwrap();
         for target in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_to_the_degrees_of_freedom() {
+    fn kinetic_shares_sum_to_degrees_of_freedom() {
         let shares = kinetic_shares(&MASSES, &water(), 3);
         assert!((shares.iter().sum::<f64>() - 3.0).abs() < 1e-12, "{shares:?}");
         assert!(shares[0] < 0.5 && shares[1] > 1.2, "hydrogen moves most: {shares:?}");
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn thermal_velocities_pass_as_often_as_they_should() {
+    fn thermal_tests_have_nominal_rejection_rate() {
         let (mut by_energy, mut by_atom, mut covered) = (0, 0, 0);
         let trials = 200;
         for seed in 0..trials {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_temperature_and_a_hot_atom_are_found() {
+    fn thermal_tests_detect_wrong_temperature_and_hot_atom() {
         let hot = accumulate(1, [330.0; 3], 0.5, 4000);
         assert!((hot.temperature_error.value - 0.1).abs() < 0.03, "{hot:?}");
         assert!(hot.kinetic_energy_p < 1e-3, "{hot:?}");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kolmogorov_distribution_is_that_of_the_tables() {
+    fn kolmogorov_p_matches_tables() {
         // scipy.special.kolmogorov(1.3581) = 0.05, (1.6276) = 0.01; n so large that the correction vanishes.
         assert!((kolmogorov_p(1.3581e-6, 1e12) - 0.05).abs() < 1e-4);
         assert!((kolmogorov_p(1.6276e-6, 1e12) - 0.01).abs() < 1e-4);

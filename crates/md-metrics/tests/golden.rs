@@ -58,7 +58,7 @@ fn all_close(found: &[f64], expected: &Value) {
 }
 
 #[test]
-fn every_case_is_reproduced() {
+fn metrics_reproduce_golden_cases() {
     for case in cases() {
         let (input, output) = (&case["input"], &case["output"]);
         println!("{}", text(&case, "id")); // shown when it fails
@@ -352,7 +352,7 @@ fn trajectory_summary(input: &Value, output: &Value) {
 
 /// FLAW: an atom that left by 1.56 Å is 'stable' to a limit of 2 Å on displacements. Its bonds tell.
 #[test]
-fn the_bond_tracker_catches_what_a_limit_on_displacements_calls_stable() {
+fn bond_tracker_catches_break_below_displacement_limit() {
     let case = case("analyze_trajectory_stability_3");
     assert_eq!(case["output"]["positions_stable"], true);
     let frames = frames(&case["input"]["trajectory_data"]["positions"]);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_agree_where_both_speak() {
+    fn require_agreement_compares_only_shared_keys() {
         let wide = description(
             "w",
             &json!({ "cutoff": 5, "elements": ["H", "C"], "e": { "H": -13.6, "C": [1, 2.5] }, "only_here": 1 }),

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_envelope_ends_with_two_continuous_derivatives() {
+    fn envelope_ends_with_two_continuous_derivatives() {
         assert_eq!(envelope(0.0), (1.0, 0.0));
         assert_eq!(envelope(0.5).0, 0.855_468_75);
         assert_eq!(envelope(1.0), (0.0, 0.0));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_of_the_basis_are_its_derivatives() {
+    fn bessel_basis_slopes_match_finite_differences() {
         let basis = BesselBasis::new(5.0, 8);
         let on = |d: f64| basis.evaluate(&Pairs::within(5.0, &[Vec3::zeros(), Vec3::new(d, 0.0, 0.0)]));
         // The smallest are where sin(x)/x is a series.

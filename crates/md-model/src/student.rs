@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_at_once_is_halved_until_it_does() {
+    fn evaluate_halves_batch_on_oom() {
         let found =
             evaluate(&[row(&[1.0]), row(&[2.0, 3.0]), row(&[4.0]), row(&[5.0]), row(&[6.0])]).unwrap();
         assert_eq!(found.energies, [1.0, 5.0, 4.0, 5.0, 6.0]);
@@ -418,13 +418,13 @@ mod tests {
     }
 
     #[test]
-    fn one_system_that_does_not_fit_is_an_error() {
+    fn evaluate_of_single_system_fails_on_oom() {
         let error = evaluate(&[row(&[1.0]), row(&[1.0, 2.0, 3.0])]).unwrap_err();
         assert!(error.to_string().contains("out of memory"), "{error}");
     }
 
     #[test]
-    fn shares_are_whole_systems_in_order() {
+    fn shares_keep_whole_systems_in_order() {
         let batch = Batch::new(&[row(&[0.0]), row(&[0.0, 1.0]), row(&[0.0, 1.0, 2.0, 3.0]), row(&[0.0])]);
         let all = |at_once| shares(&batch, at_once).collect::<Vec<_>>();
         assert_eq!(all(3), [0..2, 2..3, 3..4]);

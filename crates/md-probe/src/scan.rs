@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_changes_nothing_but_where_axes_are_mixed() {
+    fn rotation_scan_is_flat_unless_axes_are_mixed() {
         let flat = rotation_scan(&mut SOUND.clone(), &argon(), 36).unwrap();
         assert_eq!((flat.len(), flat[36][0]), (37, 360.0));
         assert!(flat.iter().all(|[_, e]| e.abs() < 1e-12), "{flat:?}");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_atom_that_leaves_crosses_the_cutoff_where_it_is() {
+    fn leaving_scan_steps_at_cutoff() {
         let defect = Defect::Truncated { jump_ev: 0.5, cutoff_angstrom: 6.0 };
         let scan = leaving_scan(&mut Defective::new(SOUND, defect), &argon(), 8.0, 160).unwrap();
         let steps = |scan: &[[f64; 2]]| scan.windows(2).filter(|w| (w[1][1] - w[0][1]).abs() > 0.3).count();

@@ -126,7 +126,7 @@ mod tests {
     const SOUND: LennardJones = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 
     #[test]
-    fn the_quadrature_integrates_polynomials_exactly() {
+    fn gauss_legendre_integrates_polynomials_exactly() {
         for n in NODES {
             for power in 0..2 * n as i32 {
                 let sum: f64 = gauss_legendre(n).iter().map(|(x, w)| w * x.powi(power)).sum();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_does_no_work_around_a_loop_and_a_swirl_does() {
+    fn loop_work_is_zero_for_gradient_and_not_for_swirl() {
         let work = loop_work(&mut SOUND.clone(), &argon(), 0.1, 4, 1).unwrap();
         assert!(work.work_ev < 1e-12 && work.resolution_ev < 1e-10, "{work:?}");
         let scaled = Defect::ScaledForce { factor: 1.1 };

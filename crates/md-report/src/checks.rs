@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_says_its_value_its_threshold_and_where() {
+    fn check_formats_value_threshold_and_place() {
         let mut check = check(Status::Pass, Some(12.0), true);
         assert_eq!((value(&check), threshold(&check)), ("12".to_owned(), ">= 10 ps".to_owned()));
         check.interval = Some([11.5, 12.5]);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn criteria_come_in_the_order_of_their_definitions_and_none_is_left_out() {
+    fn criterion_lines_follow_definitions_then_unknown_ids() {
         let mut model = crate::fixtures::model("tiny", json!([]));
         let mut with_id = |id: &str| {
             let mut check = check(Status::Pass, Some(12.0), true);

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn markdown_has_its_tables_and_no_html() {
+    fn document_markdown_renders_tables_and_escapes_html() {
         let expected = "\
 # models & &lt;molecules>
 
@@ -247,7 +247,7 @@ a\\|b &lt;script>x&lt;/script>
     }
 
     #[test]
-    fn html_is_escaped_and_coloured() {
+    fn document_html_escapes_text_and_colours_status() {
         let page = document().html().unwrap();
         assert!(page.starts_with("<!doctype html>"), "{page}");
         for part in [
@@ -264,7 +264,7 @@ a\\|b &lt;script>x&lt;/script>
     }
 
     #[test]
-    fn plain_text_has_every_word() {
+    fn document_text_has_every_part() {
         let text = document().text();
         for part in ["models & <molecules>\n", "\nWhat\n", "a|b <script>x</script>\n", "\n  two\n", "FAIL"] {
             assert!(text.contains(part), "{part:?} is not in {text}");
@@ -272,7 +272,7 @@ a\\|b &lt;script>x&lt;/script>
     }
 
     #[test]
-    fn only_what_would_mean_something_is_escaped() {
+    fn escape_markdown_escapes_only_active_syntax() {
         for (text, escaped) in [
             ("force_rmse_ev <= 0.2", "force_rmse_ev <= 0.2"),
             ("_a_ *b*", "\\_a\\_ \\*b\\*"),

@@ -111,7 +111,7 @@ mod tests {
     use crate::fixtures;
 
     #[test]
-    fn every_check_is_a_case_and_only_a_pass_passes() {
+    fn junit_has_case_per_check_and_passes_only_pass() {
         let mut checks = [
             fixtures::check("kink", "pass", Some(1e-9), 1e-3),
             fixtures::check("kink", "fail", Some(2.0), 1e-3),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn junit_fails_for_an_unfinished_campaign_and_for_a_verdict_that_is_not_the_expected_one() {
+    fn junit_fails_on_unfinished_campaign_or_unexpected_verdict() {
         let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
         results.campaign.finished.clear();
         (results.models[0].verdict, results.models[0].expected) =

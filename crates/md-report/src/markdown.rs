@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_what_is_not_applicable_and_why() {
+    fn markdown_report_lists_not_applicable_with_reason() {
         let mut check = fixtures::check("equivalence", "not_applicable", None, 0.2);
         check["reason"] = json!("one implementation");
         let results = fixtures::results(vec![fixtures::model("own", json!([check]))]);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_what_decides_and_what_is_missing() {
+    fn markdown_report_has_verdicts_checks_and_gaps() {
         let definitions =
             [Definition { key: "kink", title: "kink of the energy", definition: "", unit: "eV", source: "" }];
         let text = markdown(&campaign(), &definitions).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_line_up_as_plain_text() {
+    fn markdown_report_aligns_tables() {
         let text = markdown(&campaign(), &[]).unwrap();
         let mut tables = 0;
         for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn without_gaps_it_says_so() {
+    fn markdown_report_without_gaps_says_every_check_was_made() {
         let text = markdown(&fixtures::results(vec![fixtures::model("big", json!([]))]), &[]).unwrap();
         assert!(text.contains("Nothing: every check was made."), "{text}");
         let text = markdown(&fixtures::results(Vec::new()), &[]).unwrap();

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_plot_has_a_mark_for_every_measurement() {
+    fn performance_plots_mark_every_measurement() {
         let speed =
             vec![row("a", 3, 1, 0.04), row("a", 13, 1, 0.2), row("b", 3, 1, 0.02), row("a", 3, 64, 0.8)];
         let plots = performance(&Performance { machine: Vec::new(), speed }).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_drawn() {
+    fn performance_without_measurements_draws_no_plot() {
         assert!(performance(&Performance { machine: Vec::new(), speed: Vec::new() }).unwrap().is_empty());
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     use crate::fixtures;
 
     #[test]
-    fn findings_are_said_with_their_numbers() {
+    fn envelope_and_failure_are_worded_with_numbers() {
         let mut model = fixtures::model("tiny", json!([]));
         assert_eq!(envelope(&model), None);
         model.envelope = serde_json::from_value(json!({
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_against_time_go_by_temperature() {
+    fn error_against_time_is_grouped_by_temperature() {
         let bin = |kelvin: f64, to: f64, rmse: f64| {
             let mut bin = json!({ "temperature_K": kelvin, "from_ps": 0.0, "to_ps": to });
             bin["n_frames"] = json!(4);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_said_once_for_all_criteria_that_wait_for_it() {
+    fn skipped_criteria_with_same_reason_share_a_line() {
         let check = |id: &str, status: &str, reason: &str| {
             json!({ "id": id, "use": "production", "status": status, "threshold": 1.0, "unit": "", "molecule": "water",
                 "reason": reason })
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn further_uses_have_a_line_each() {
+    fn use_lines_has_line_per_further_use() {
         let check = |use_name: &str, status: &str| {
             json!({ "id": "rmse", "use": use_name, "status": status, "threshold": 1.0, "unit": "", "molecule": "water",
                 "reason": "" })

@@ -49,7 +49,7 @@ fn seen(chromium: &Path, folder: &Path, page: &str) -> Value {
 }
 
 #[test]
-fn a_reader_can_use_the_report() {
+fn html_report_works_in_chromium() {
     let Some(chromium) = chromium() else {
         let required = std::env::var_os("MDPROOF_REQUIRE_ALL").is_some();
         assert!(!required, "there is no chromium on PATH, and MDPROOF_REQUIRE_ALL is set");

@@ -19,7 +19,7 @@ fn text(results: &Results) -> String {
 }
 
 #[test]
-fn every_number_of_a_check_comes_from_its_record() {
+fn html_check_numbers_come_from_record() {
     let before = text(&fixture::full());
     assert!(before.contains("0.1234 ± 2e-2") || before.contains("0.1234 ± 2.0e-2"), "half of the interval");
     assert!(before.contains("0.7391 (s.e. 6.2e-2)") || before.contains("0.7391 (s.e. 6.3e-2)"));
@@ -34,7 +34,7 @@ fn every_number_of_a_check_comes_from_its_record() {
 }
 
 #[test]
-fn what_is_said_is_what_the_records_say() {
+fn html_text_comes_from_records() {
     let said = text(&fixture::full());
     for words in [
         "summary of good",
@@ -69,7 +69,7 @@ fn what_is_said_is_what_the_records_say() {
 }
 
 #[test]
-fn names_are_text_wherever_they_stand() {
+fn html_escapes_names_in_page_and_data() {
     let page = page(&fixture::full());
     assert!(!page.contains(ODD), "as written it would be markup");
     assert!(page.contains("&lt;b&gt;&amp;&quot;x"), "in the page");
@@ -79,7 +79,7 @@ fn names_are_text_wherever_they_stand() {
 }
 
 #[test]
-fn nothing_is_fetched() {
+fn html_loads_no_external_resources() {
     let page = page(&fixture::full());
     for outside in ["<link", "<img", "<iframe", "<script src", "@import", "url("] {
         let own = &page[..page.find("<script>").unwrap()];
@@ -89,7 +89,7 @@ fn nothing_is_fetched() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_the_reason() {
+fn html_names_missing_panels_with_reason() {
     let said = text(&fixture::old());
     for title in
         ["energy against time", "kinetic temperature", "velocity spectrum", "energy of two atoms alone"]
@@ -112,7 +112,7 @@ fn what_is_missing_is_named_with_the_reason() {
 }
 
 #[test]
-fn runs_that_broke_are_shown_first() {
+fn html_trajectories_show_broken_runs_first() {
     let page = page(&fixture::full());
     let data = &page[page.find("id=\"trajectory-data\">").unwrap()..];
     let data = &data[data.find('[').unwrap()..data.find("</script>").unwrap()];
@@ -124,7 +124,7 @@ fn runs_that_broke_are_shown_first() {
 }
 
 #[test]
-fn every_run_has_a_name_of_its_own() {
+fn html_run_names_are_unique() {
     let names = |change: fn(&mut Results)| {
         let mut results = fixture::full();
         results.runs[1].replica = 0;
@@ -146,7 +146,7 @@ fn every_run_has_a_name_of_its_own() {
 }
 
 #[test]
-fn series_of_an_unknown_kind_is_drawn_from_its_columns() {
+fn html_draws_series_of_unknown_id_from_columns() {
     let mut results = fixture::full();
     assert!(!text(&results).contains("Other curves"));
     let mut other = results.series[0].clone();
@@ -161,7 +161,7 @@ fn series_of_an_unknown_kind_is_drawn_from_its_columns() {
 }
 
 #[test]
-fn frames_are_read_run_by_run() {
+fn trajectories_groups_frames_by_run() {
     let frame = |run: &str, time: &str, x: f64| {
         format!(
             "2\nProperties=species:S:1:pos:R:3:model_forces:R:3 model_energy=-1 pbc=\"F F F\" model=m molecule=hf run={run} \

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_speaks_for_all_and_of_failures_the_furthest_off() {
+    fn most_telling_is_the_furthest_failure() {
         let checks = |at_least| {
             let statuses = [Status::Pass, Status::Skipped, Status::Fail, Status::Fail];
             let values = [Some(10.0), None, Some(2.0), Some(1.0)];

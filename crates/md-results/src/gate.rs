@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn worse_keeps_the_interval_that_holds_the_largest() {
+    fn worse_keeps_interval_holding_the_largest() {
         let mut known = gate(GateId::Kink, 2.0, 0.5, "a");
         let mut add = |value: f64, error: f64, detail: &str| {
             known = known.clone().worse(gate(GateId::Kink, value, error, detail));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn worse_keeps_the_smallest_where_that_counts() {
+    fn worse_keeps_smallest_for_at_least_gates() {
         let of = |values: [f64; 3]| {
             values
                 .map(|v| gate(GateId::DimerWall, v, f64::NAN, ""))
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn worse_prefers_a_measurement_to_none() {
+    fn worse_prefers_measured_to_not_applicable() {
         let none = Gate::not_applicable(GateId::EquivalenceForce, "m", "water", "one implementation");
         let measured = gate(GateId::EquivalenceForce, f64::NAN, f64::NAN, "");
         assert_eq!(none.clone().worse(measured.clone()), measured);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_read_by_their_names_and_no_other() {
+    fn gate_id_parses_its_names_and_rejects_unknown() {
         for id in GateId::ALL {
             assert_eq!(id.name().parse(), Ok(*id));
         }

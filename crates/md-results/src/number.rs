@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_people_write_them() {
+    fn number_formats_four_significant_digits() {
         for (value, text) in [
             (0.0, "0"),
             (10.0, "10"),

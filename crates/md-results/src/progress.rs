@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_follows_from_the_speed_so_far() {
+    fn remaining_s_extrapolates_elapsed_time() {
         let stage = |done, total, over| StageProgress {
             name: "runs".to_owned(),
             done,

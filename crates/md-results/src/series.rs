@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_keeps_six_digits() {
+    fn column_rounds_to_six_significant_digits() {
         let column = Column::new("energy", "eV", [1.0 / 3.0, -1_234.567_891, 0.0, 1e-30]);
         assert_eq!(column.values, [0.333_333, -1_234.57, 0.0, 1e-30]);
     }

@@ -9,7 +9,7 @@ proptest! {
     #![proptest_config(many_cases(8))]
 
     #[test]
-    fn damaged_records_are_read_or_refused(edits in edits(1..6)) {
+    fn results_parse_reads_or_refuses_damaged_json(edits in edits(1..6)) {
         let results = r#"{"schema_version": 1, "campaign": {"name": "c", "config_sha256": "", "seed": 1, "started": "",
             "finished": ""}, "provenance": {"mdproof_version": "0", "threads": 1, "device_requested": "cpu",
             "device_used": "cpu"}, "criteria": [{"use": "production", "thresholds": {"k": {"value": 1.0, "source":

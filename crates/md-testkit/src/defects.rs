@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_are_consistent_have_the_exact_gradient() {
+    fn consistent_defects_keep_exact_gradient() {
         let matrix = Mat3::new(1.0, 0.1, 0.0, 0.0, 1.0, 0.2, 0.05, 0.0, 1.0);
         for defect in [
             Defect::Units { factor: 1.01 },
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_the_force_are_faults_of_the_force() {
+    fn force_defects_break_gradient() {
         for defect in [
             Defect::ScaledForce { factor: 1.001 },
             Defect::Noise { sigma_ev_per_angstrom: 1e-3 },
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_that_of_the_formats() {
+    fn rounded_matches_float_formats() {
         for x in [1.0, -0.1, 1234.567, 3e-4, -6.02e4] {
             assert_eq!(rounded(x, 24), f64::from(x as f32));
             assert_eq!(rounded(x, 53), x);

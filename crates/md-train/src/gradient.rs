@@ -88,7 +88,7 @@ mod tests {
     use crate::layout::Layout;
 
     #[test]
-    fn the_gradient_is_that_of_the_loss_by_finite_differences() {
+    fn gradient_matches_finite_differences_of_loss() {
         let all = fixtures::frames(1, 12);
         let data = Dataset { files: Vec::new(), frames: all };
         let batch: Vec<usize> = (0..24).step_by(2).collect(); // 48 atoms: two parts
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_cut_into_whole_systems() {
+    fn chunks_keep_whole_systems() {
         let atoms = [21, 3, 3, 13, 33, 50, 3];
         let cut = chunks(&[0, 1, 2, 3, 4, 5, 6], |f| atoms[f], 40);
         assert_eq!(cut, [&[0, 1, 2, 3][..], &[4, 5], &[6]]);

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tensors_survive_the_array_and_know_whether_they_decay() {
+    fn layout_round_trips_tensors_and_marks_decay() {
         let tensor = |shape: &[usize], first: f64| WeightTensor {
             shape: shape.to_vec(),
             values: (0..shape.iter().product()).map(|i| first + i as f64).collect(),

@@ -107,7 +107,7 @@ mod tests {
         LossConfig { force_weight: 2.0, energy_weight: 0.5, huber_ev_per_angstrom: None };
 
     #[test]
-    fn a_batch_by_hand() {
+    fn loss_of_batch_matches_hand_values() {
         let labels = [labelled(1.0, vec![Vec3::zeros()]), labelled(-2.0, vec![Vec3::zeros(); 4])];
         let mut forces = vec![Vec3::zeros(); 5];
         forces[0] = Vec3::new(3.0, 0.0, 4.0);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_is_that_of_the_loss_by_finite_differences() {
+    fn loss_slope_matches_finite_differences() {
         let labels = [
             labelled(-1.0, vec![Vec3::new(0.3, -0.2, 0.9), Vec3::new(1.0, 2.0, -3.0)]),
             labelled(4.0, vec![Vec3::new(-0.7, 0.1, 0.0)]),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn huber_is_a_parabola_below_delta_and_a_line_above() {
+    fn huber_is_quadratic_below_delta_and_linear_above() {
         let value = |x: f64| rho(x * x, Vec3::new(x, 0.0, 0.0), Some(0.1)).0;
         assert!((value(1e-9) / 0.5e-18 - 1.0).abs() < 1e-12);
         assert!((value(1000.0) - 0.1 * (1000.0 - 0.1)).abs() < 1e-5);

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn two_steps_by_hand() {
+    fn adamw_two_steps_match_hand_values() {
         let mut weights = [1.0, 1.0];
         let mut moments = Moments::zero(2);
         adamw(&config(), 0.1, 1, &mut weights, &[true, false], &[2.0, 2.0], &mut moments);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schedule_has_its_end_points() {
+    fn learning_rate_schedule_has_its_end_points() {
         let rate = |step| learning_rate(&config(), step);
         assert_eq!(rate(0), 0.01);
         assert_eq!(rate(9), 0.1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_average_follows_fast_at_first() {
+    fn average_follows_fast_at_first() {
         let mut mean = [0.0];
         average(&mut mean, &[1.0], 0.99, 0);
         assert_eq!(mean, [0.9]); // decay 1/10
@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clipping_keeps_the_direction_and_bounds_the_length(
+        fn clip_keeps_direction_and_bounds_norm(
             gradient in prop::collection::vec(-5.0..5.0, 1..20), max_norm in 0.1..10.0,
         ) {
             let before = norm(&gradient);

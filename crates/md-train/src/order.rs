@@ -53,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_epoch_has_every_entry_once(n in 1usize..40, size in 1usize..10, seed: u64) {
+        fn order_has_every_entry_once_per_epoch(n in 1usize..40, size in 1usize..10, seed: u64) {
             let entries: Vec<usize> = (100..100 + n).collect();
             let mut order = Order::new(entries.clone(), size, seed);
             let places: Vec<usize> = (0..3 * n as u64).flat_map(|step| order.batch(step)).collect();
@@ -65,7 +65,7 @@ mod tests {
         }
 
         #[test]
-        fn a_batch_does_not_depend_on_what_was_asked_before(seed: u64, step in 0u64..50) {
+        fn order_batch_is_independent_of_history(seed: u64, step in 0u64..50) {
             let mut walked = Order::new((0..17).collect(), 4, seed);
             let after: Vec<_> = (0..=step).map(|k| walked.batch(k)).collect();
             prop_assert_eq!(&Order::new((0..17).collect(), 4, seed).batch(step), &after[step as usize]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_and_seeds_differ() {
+    fn order_differs_between_epochs_and_seeds() {
         let first = |seed, step| Order::new((0..50).collect(), 50, seed).batch(step);
         assert_ne!(first(1, 0), first(1, 1));
         assert_ne!(first(1, 0), first(2, 0));

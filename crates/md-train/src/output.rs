@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_cut_after_a_step_and_before_a_half_line() {
+    fn truncate_log_cuts_after_step_and_half_line() {
         let folder = tempfile::tempdir().unwrap();
         let line = |step| MetricsLine::Training {
             step,

@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn known_energies_are_found(h in -20.0..0.0, c in -1100.0..0.0, o in -2100.0..0.0) {
+        fn reference_energies_recover_known_energies(h in -20.0..0.0, c in -1100.0..0.0, o in -2100.0..0.0) {
             let molecules = ["HHO", "CHHHH", "CO", "CCHHHHHHO", "HH"];
             let frames: Vec<_> = molecules
                 .iter()
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn one_molecule_gets_the_shortest_vector_and_its_mean_energy() {
+    fn reference_energies_of_one_molecule_have_least_norm() {
         // 2 H + O = -500 on average: the shortest solution is along (2, 1), -500 (2, 1)/5.
         let found = reference_energies(&[frame("HHO", -501.0), frame("OHH", -499.0)]);
         assert!((found["H"] + 200.0).abs() < 1e-10 && (found["O"] + 100.0).abs() < 1e-10);
     }
 
     #[test]
-    fn molecules_count_by_their_frames() {
+    fn reference_energies_weight_molecules_by_frames() {
         // H alone, three times at 1 and once at 5 eV: the mean is 2.
         let found = reference_energies(&[frame("H", 1.0), frame("H", 1.0), frame("H", 1.0), frame("H", 5.0)]);
         assert!((found["H"] - 2.0).abs() < 1e-13);

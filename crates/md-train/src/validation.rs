@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_by_hand() {
+    fn validate_errors_match_hand_values() {
         let x = |length| Vec3::new(length, 0.0, 0.0);
         let mut wrong =
             Wrong { energies: vec![0.0, 0.6, -3.0, -4.0], forces: vec![x(3.0), x(0.0), x(1.0), x(1.0)] };
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_finite_is_an_error_with_its_frame() {
+    fn validate_names_frame_of_non_finite_answer() {
         for (energy, force) in [(f64::NAN, 0.0), (0.0, f64::INFINITY)] {
             let mut wrong = Wrong {
                 energies: vec![0.0, 0.0, 0.0, energy],

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_of_tells_a_full_disk_and_an_interrupt_from_bad_input() {
+    fn status_of_separates_interrupts_from_bad_input() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         for (error, status) in [
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_every_status() {
+    fn exit_table_and_readme_list_every_status() {
         let readme = include_str!("../../../README.md");
         for status in [AS_EXPECTED, NOT_AS_EXPECTED, BAD_INPUT, INCOMPLETE, INTERRUPTED] {
             assert!(TABLE.contains(&format!("\n  {status} ")), "{status}");

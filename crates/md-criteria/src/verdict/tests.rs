@@ -236,7 +236,7 @@ fn judged(change: impl Fn(&mut Results)) -> (Verdict, Vec<String>, String, Outco
 }
 
 #[test]
-fn sound_evidence_is_approved() {
+fn judge_approves_sound_evidence() {
     let (verdict, uses, summary, outcome) = judged(|_| {});
     assert_eq!((verdict, outcome), (Verdict::Approved, Outcome::Met), "{summary}");
     assert_eq!(uses, [PRODUCTION, "screening"]);
@@ -246,7 +246,7 @@ fn sound_evidence_is_approved() {
 type Removal = fn(&mut Results);
 
 #[test]
-fn whatever_is_missing_nothing_is_approved() {
+fn judge_is_incomplete_when_any_evidence_is_missing() {
     let removals: [(Removal, &str); 9] = [
         (|r| r.runs.clear(), "no NVE runs"),
         (|r| r.runs[0].energy = None, "has no such number"),
@@ -282,7 +282,7 @@ fn whatever_is_missing_nothing_is_approved() {
 }
 
 #[test]
-fn a_failure_of_every_use_rejects_whatever_else_is_missing() {
+fn judge_rejects_failure_of_every_use_despite_gaps() {
     for spoil in [
         (|r: &mut Results| r.gates[0].value = Some(0.1)) as Removal,
         |r| r.gates[0].value = None,
@@ -301,7 +301,7 @@ fn a_failure_of_every_use_rejects_whatever_else_is_missing() {
 }
 
 #[test]
-fn verdict_is_restricted_to_the_uses_that_pass() {
+fn judge_restricts_to_uses_that_pass() {
     let dies_at_2_ps = |r: &mut Results| {
         r.runs[0].steps_done = 4000;
         r.runs[0].fate = RunFate::Diverged;
@@ -329,7 +329,7 @@ fn verdict_is_restricted_to_the_uses_that_pass() {
 }
 
 #[test]
-fn an_observation_that_ended_too_soon_is_no_pass_and_no_failure() {
+fn judge_is_incomplete_when_runs_end_too_soon() {
     let survived = |steps: u64| {
         move |r: &mut Results| {
             for run in &mut r.runs {
@@ -348,7 +348,7 @@ fn an_observation_that_ended_too_soon_is_no_pass_and_no_failure() {
 }
 
 #[test]
-fn an_expected_rejection_is_met_and_a_failing_control_is_not() {
+fn outcome_met_by_expected_rejection_not_by_failed_control() {
     let (.., outcome) = judged(|r| {
         r.gates[0].value = Some(0.1);
         r.models[0].expected = Some(Verdict::Rejected);
@@ -369,7 +369,7 @@ fn an_expected_rejection_is_met_and_a_failing_control_is_not() {
 }
 
 #[test]
-fn an_engine_that_was_not_fully_checked_leaves_the_campaign_incomplete() {
+fn outcome_is_incomplete_without_full_control_checks() {
     let with_control = |change: fn(&mut Results)| {
         let mut results = sound();
         let control =
@@ -424,7 +424,7 @@ fn replicas(drifts: &'static [f64]) -> impl Fn(&mut Results) {
 }
 
 #[test]
-fn an_interval_that_covers_the_threshold_is_undecided_and_says_what_would_decide() {
+fn check_is_undecided_when_interval_covers_threshold() {
     // Mean 0.9, standard error 0.2 from the scatter, t(2) = 4.30: 0.04 to 1.76 meV/atom/ps against 1.
     let check = check_of(DRIFT, replicas(&[0.5, 1.1, 1.1]));
     assert_eq!(check.status, Status::Undecided);
@@ -454,7 +454,7 @@ fn an_interval_that_covers_the_threshold_is_undecided_and_says_what_would_decide
 }
 
 #[test]
-fn between_good_and_bad_is_undecided() {
+fn check_is_undecided_between_good_and_bad_threshold() {
     let with = |value: f64| {
         check_of("energy_drift_percent", move |r| {
             let threshold = Threshold { bad: Some(2.0), ..Threshold::new(1.0, ThresholdSource::Campaign) };
@@ -470,7 +470,7 @@ fn between_good_and_bad_is_undecided() {
 }
 
 #[test]
-fn a_use_for_moderate_temperatures_does_not_ask_about_hot_runs() {
+fn max_temperature_of_use_excludes_hotter_runs() {
     let breaks_when_hot = |r: &mut Results| {
         r.criteria[1].max_temperature_k = Some(300.0);
         r.runs.push(Run { temperature_k: 500.0, fate: RunFate::Diverged, steps_done: 100, ..run() });
@@ -480,7 +480,7 @@ fn a_use_for_moderate_temperatures_does_not_ask_about_hot_runs() {
 }
 
 #[test]
-fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
+fn failure_modes_group_failures_with_cause_and_remedy() {
     let mut results = sound();
     for (id, value) in [("rotation_energy", 0.13), ("net_torque", 0.02)] {
         results.gates.iter_mut().find(|g| g.id.name() == id).unwrap().value = Some(value);
@@ -514,7 +514,7 @@ fn failures_of_one_kind_are_one_mode_with_its_causes_and_remedies() {
 }
 
 #[test]
-fn wrong_units_and_coarse_weights_are_named_where_forces_are_wrong() {
+fn failure_modes_name_wrong_units_and_f16_weights() {
     let mut results = sound();
     results.models[0].weight_bits = Some(11);
     for (slope, why) in [
@@ -537,7 +537,7 @@ fn wrong_units_and_coarse_weights_are_named_where_forces_are_wrong() {
 }
 
 #[test]
-fn checks_of_thermostats_need_runs_with_one() {
+fn thermostat_check_is_skipped_without_thermostat_runs() {
     let ask = |r: &mut Results| {
         let threshold = Threshold::new(0.01, ThresholdSource::Campaign);
         r.criteria[0].thresholds.insert("equipartition_p".into(), threshold);
@@ -561,7 +561,7 @@ fn checks_of_thermostats_need_runs_with_one() {
 }
 
 #[test]
-fn fails_every_use_counts_what_was_measured_alone() {
+fn fails_every_use_counts_only_measured_evidence() {
     let fails = |change: fn(&mut Results)| {
         let mut results = sound();
         results.runs.clear();
@@ -580,7 +580,7 @@ fn fails_every_use_counts_what_was_measured_alone() {
 }
 
 #[test]
-fn what_is_not_applicable_neither_passes_nor_is_missing() {
+fn judge_ignores_not_applicable_gates() {
     let nothing_to_measure = |r: &mut Results, applies: fn(&Gate) -> bool| {
         for gate in r.gates.iter_mut().filter(|gate| !applies(gate)) {
             *gate = Gate::not_applicable(gate.id, &gate.model, &gate.molecule, "one implementation");
@@ -617,7 +617,7 @@ fn what_is_not_applicable_neither_passes_nor_is_missing() {
 }
 
 #[test]
-fn short_runs_beside_long_ones_ask_for_nothing_more() {
+fn judge_accepts_short_runs_beside_long_ones() {
     let (verdict, ..) = judged(|r| {
         let short = Run { steps_planned: 2000, steps_done: 2000, relaxed: false, ..run() };
         r.runs.push(short.clone());

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_takes_any_text_for_a_checksum() {
+    fn short_truncates_any_text_at_char_boundary() {
         assert_eq!(short(Some("0123456789abcdef")), "0123456789ab...");
         assert_eq!(short(Some("01")), "01...");
         assert_eq!(

@@ -155,7 +155,7 @@ fn measured_instead(
 }
 
 #[test]
-fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
+fn campaign_confines_panic_to_its_molecule() {
     // After a panic the model is loaded again, without the injected failure; later results are not tested.
     let (results, _) = measured(Curse::Panics, "cpu");
     let of_water = |f: &&Failure| f.molecule.as_deref() == Some("water");
@@ -175,7 +175,7 @@ fn a_panic_over_one_molecule_leaves_the_other_alone_and_approves_nothing() {
 }
 
 #[test]
-fn what_does_not_fit_at_once_is_made_in_halves() {
+fn batching_halves_on_oom() {
     let (results, record) = measured(Curse::Full(2), "cpu");
     assert_eq!(results.runs.len(), 6);
     assert!(results.runs.iter().all(|r| r.fate == RunFate::Finished), "{:?}", results.runs);
@@ -189,7 +189,7 @@ fn what_does_not_fit_at_once_is_made_in_halves() {
 }
 
 #[test]
-fn the_cpu_continues_for_a_device_that_is_lost_and_the_results_say_so() {
+fn campaign_continues_on_cpu_after_device_loss() {
     let (results, record) = measured(Curse::Lost, "cuda");
     assert!(results.runs.iter().all(|r| r.fate != RunFate::Failed), "{:?}", results.runs);
     assert_eq!((record.device_requested.as_deref(), record.device.as_deref()), (Some("cuda"), Some("cpu")));
@@ -198,7 +198,7 @@ fn the_cpu_continues_for_a_device_that_is_lost_and_the_results_say_so() {
 }
 
 #[test]
-fn a_run_that_nobody_can_make_has_failed_and_is_no_pass() {
+fn campaign_records_failed_runs_and_does_not_approve() {
     let (results, _) = measured(Curse::Lost, "cpu");
     assert!(
         results.failures.iter().any(|f| f.reason.contains("the device is lost")),
@@ -209,7 +209,7 @@ fn a_run_that_nobody_can_make_has_failed_and_is_no_pass() {
 }
 
 #[test]
-fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
+fn watch_ignores_stage_of_unknown_model() {
     let folder = folder();
     let (options, config, _) = opened(&folder);
     let results = nothing_yet(&config, &options, &[]);
@@ -225,7 +225,7 @@ fn watch_books_a_stage_of_an_unknown_model_to_nobody() {
 }
 
 #[test]
-fn watch_calls_a_stage_over_that_came_to_its_end_and_no_other() {
+fn watch_marks_only_finished_stages_as_over() {
     let folder = folder();
     let (options, config, _) = opened(&folder);
     let results = nothing_yet(&config, &options, &[]);
@@ -239,7 +239,7 @@ fn watch_calls_a_stage_over_that_came_to_its_end_and_no_other() {
 }
 
 #[test]
-fn is_running_asks_the_lock_of_the_folder() {
+fn is_running_checks_folder_lock() {
     let folder = folder();
     let (options, _, out) = opened(&folder);
     assert!(!Campaign::is_running(&out), "there is no folder");

@@ -233,7 +233,7 @@ mod tests {
 
     /// Forces that are right but for a unit: the slope tells the factor, and nothing is left when they are scaled.
     #[test]
-    fn a_unit_that_was_mistaken_is_a_slope() {
+    fn force_record_slope_recovers_unit_factor() {
         let mut sound = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
         let mut off = Defective::new(sound.clone(), Defect::Units { factor: 1.01 });
         let mut errors = Errors::default();
@@ -258,7 +258,7 @@ mod tests {
 
     /// Two frames by hand.
     #[test]
-    fn the_error_of_the_slope_comes_from_the_scatter_between_frames() {
+    fn slope_standard_error_matches_two_frames_by_hand() {
         let frames = vec![[0.0, 1.0, 1.0], [0.0, 2.4, 2.0]];
         let mut errors = Errors { frames, ..Errors::default() };
         // s = 3.4 / 3; residuals 1 - s and 2.4 - 2 s are -+0.1333; 2 / 1 of the sum of their squares is 0.0711.
@@ -270,7 +270,7 @@ mod tests {
 
     /// The spread of slopes over many sets of frames is the error that one set gives.
     #[test]
-    fn the_error_of_the_slope_is_the_spread_of_slopes() {
+    fn slope_standard_error_matches_spread_of_many_sets() {
         let mut state = 1_u64;
         // Uniform in -1..1, by Knuth's MMIX generator.
         let mut random = move || {

@@ -417,14 +417,14 @@ mod tests {
     }
 
     #[test]
-    fn no_gate_fires_on_a_sound_potential() {
+    fn gates_pass_on_sound_potential() {
         for (id, _, worst) in judged(loaded(sound(), sound())) {
             assert!(worst, "{id}");
         }
     }
 
     #[test]
-    fn every_planted_defect_fires_its_own_gates() {
+    fn gates_fire_on_each_planted_defect() {
         let matrix = Mat3::new(1.0, 0.02, 0.0, 0.0, 1.0, 0.03, 0.01, 0.0, 1.0);
         let gradient = ["force_gradient", "structure_gradient"].as_slice();
         let cases: [(Defect, Vec<&str>); 7] = [
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn rays_say_how_near_atoms_came() {
+    fn ray_gate_detail_states_closest_approach() {
         let mut model = loaded(sound(), sound());
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_between_force_and_gradient_is_told() {
+    fn force_gradient_gate_detail_states_factor() {
         let defective = Defective::new(sound(), Defect::ScaledForce { factor: 1.001 });
         let mut model = loaded(defective.clone(), defective);
         let mut gates = Gates::new("m");
@@ -477,13 +477,13 @@ mod tests {
     }
 
     #[test]
-    fn rounding_in_the_format_of_the_runs_is_a_gate_of_its_own() {
+    fn precision_gates_fire_on_rounding() {
         let coarse = Defective::new(sound(), Defect::Rounded { bits: 5 });
         assert_eq!(fired(loaded(coarse, sound())), BTreeSet::from(["precision_drift", "precision_force"]));
     }
 
     #[test]
-    fn a_fast_path_that_computes_something_else_is_found_and_named() {
+    fn equivalence_gate_fires_on_differing_fast_path() {
         let plain = Defective::new(sound(), Defect::ScaledForce { factor: 1.1 });
         let mut model = loaded(sound(), sound());
         (model.path, model.reference_path) = ("fast".to_owned(), "plain".to_owned());

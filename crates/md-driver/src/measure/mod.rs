@@ -341,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_have_titles_of_their_own() {
+    fn stage_titles_are_unique() {
         let titles: BTreeSet<&str> = STAGES.iter().map(|stage| stage.about().title).collect();
         assert_eq!(titles.len(), STAGES.len());
     }

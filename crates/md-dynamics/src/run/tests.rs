@@ -85,7 +85,7 @@ fn bad_step(fate: &Fate) -> (u64, Divergence) {
 }
 
 #[test]
-fn observers_see_the_start_and_every_stride() {
+fn observers_see_start_and_every_stride() {
     let (mut every, mut third) = (Notebook::new(1), Notebook::new(3));
     let mut state = at_rest(&[argon_atom(0.5)]);
     for _ in 0..2 {
@@ -100,7 +100,7 @@ fn observers_see_the_start_and_every_stride() {
 /// Amplitudes of 0.5 to 1.5 Å in a well whose energy is NaN from 2 Å on, and some systems that are pushed
 /// there: `Well` panics should a NaN come back to it.
 #[test]
-fn a_system_that_fails_leaves_and_the_others_do_not_notice() {
+fn run_drops_diverged_system_without_changing_others() {
     let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 2.0 };
     let systems = [argon_atom(0.5), argon_atom(1.9), water(), argon_atom(-1.9), argon_atom(1.5)];
     let start = |keep: &[usize]| {
@@ -138,7 +138,7 @@ fn a_system_that_fails_leaves_and_the_others_do_not_notice() {
 }
 
 #[test]
-fn a_batch_runs_as_its_systems_do_alone() {
+fn run_of_batch_equals_systems_alone() {
     let systems = [water(), argon_atom(0.5), water()];
     let (mut both, mut alone) = (at_rest(&systems), Vec::new());
     thermalise(&mut both, &[300.0; 3], &[1, 2, 3], &VelocityOptions::default()).unwrap();
@@ -157,7 +157,7 @@ fn a_batch_runs_as_its_systems_do_alone() {
 }
 
 #[test]
-fn a_run_ends_when_no_system_is_left() {
+fn run_ends_when_no_system_is_left() {
     let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 0.1 };
     let mut notebook = Notebook::new(1);
     let mut state = at_rest(&[argon_atom(0.05), argon_atom(0.08)]);
@@ -171,7 +171,7 @@ fn a_run_ends_when_no_system_is_left() {
 }
 
 #[test]
-fn limits_hold_from_the_start_on() {
+fn limits_apply_from_step_zero() {
     let hydrogen = |r| system(&["H", "H"], &[[0.0, 0.0, 0.0], [r, 0.0, 0.0]]);
     let limits = Limits::for_molecule(&hydrogen(0.7), 2.0, 1000.0);
     assert_eq!(limits.bonds, [BondLimit { i: 0, j: 1, limit_angstrom: 1.4 }]);
@@ -202,7 +202,7 @@ fn limits_hold_from_the_start_on() {
 }
 
 #[test]
-fn what_is_not_finite_is_named() {
+fn run_names_non_finite_atom() {
     type Spoil = fn(&mut State);
     let spoils: [(Spoil, Divergence); 2] = [
         (|state| state.positions_mut()[2].y = f64::INFINITY, Divergence::NonFinitePosition { atom: 1 }),
@@ -222,7 +222,7 @@ fn what_is_not_finite_is_named() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error_before_the_first_step() {
+fn run_rejects_bad_limits_and_strides_before_first_step() {
     let mut state = at_rest(&[water(), argon_atom(0.0)]);
     let mut attempt = |limits: Vec<Limits>, stride| {
         let (mut fine, mut odd) = (Notebook::new(1), Notebook::new(stride));
@@ -252,7 +252,7 @@ fn what_does_not_fit_is_an_error_before_the_first_step() {
 }
 
 #[test]
-fn an_observer_that_fails_ends_the_run() {
+fn observer_error_ends_run() {
     struct FullDisk;
     impl Observer for FullDisk {
         fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
@@ -271,7 +271,7 @@ fn an_observer_that_fails_ends_the_run() {
 
 /// Systems that leave at different steps, observers with different strides: wherever it is cut, a run is the same.
 #[test]
-fn a_run_in_parts_is_the_whole_run() {
+fn run_in_parts_equals_whole_run() {
     let systems = [argon_atom(0.5), argon_atom(1.9), water(), argon_atom(-1.9)];
     let seeds = [5, 6, 7, 8];
     let kinds = [

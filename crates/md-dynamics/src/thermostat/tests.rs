@@ -25,17 +25,17 @@ fn nose_hoover(dt: f64, kelvins: &[f64], _: &[u64], state: &State) -> NoseHoover
 }
 
 #[test]
-fn langevin_samples_and_keeps_its_books() {
+fn langevin_passes_thermostat_conformance() {
     conformance::thermostat(langevin).unwrap().assert_all();
 }
 
 #[test]
-fn bussi_samples_and_keeps_its_books() {
+fn bussi_passes_thermostat_conformance() {
     conformance::thermostat(bussi).unwrap().assert_all();
 }
 
 #[test]
-fn nose_hoover_chains_sample_and_keep_their_books() {
+fn nose_hoover_passes_thermostat_conformance() {
     conformance::thermostat(nose_hoover).unwrap().assert_all();
 }
 
@@ -74,7 +74,7 @@ fn failed(report: &Report) -> Vec<&'static str> {
 }
 
 #[test]
-fn faults_are_caught_each_by_its_own_check() {
+fn thermostat_conformance_catches_each_fault() {
     // Velocities a thousandth too large after every step: hotter, and energy from nowhere.
     let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
         inner: langevin(dt, kelvins, seeds, state),
@@ -133,7 +133,7 @@ fn molecule(n: usize) -> (State, Control, Vec<u64>) {
 }
 
 #[test]
-fn an_isolated_molecule_neither_drifts_nor_turns_and_has_the_right_temperature() {
+fn thermostat_of_isolated_molecule_adds_no_rigid_motion() {
     for (kind, mixes) in [
         (ThermostatKind::Langevin { friction_per_ps: 10.0 }, true),
         (ThermostatKind::Bussi { relaxation_fs: 50.0 }, false),
@@ -188,7 +188,7 @@ fn bent_carbon_dioxide(degrees: f64, n: usize) -> (State, Control, Vec<u64>) {
 }
 
 #[test]
-fn a_bent_molecule_passes_through_a_line_unharmed_and_turns_no_faster() {
+fn thermostat_survives_bent_molecule_becoming_linear() {
     for kind in [
         ThermostatKind::Langevin { friction_per_ps: 20.0 },
         ThermostatKind::Bussi { relaxation_fs: 50.0 },
@@ -220,7 +220,7 @@ fn a_bent_molecule_passes_through_a_line_unharmed_and_turns_no_faster() {
 }
 
 #[test]
-fn a_linear_molecule_bends_both_ways_and_its_atoms_have_their_shares() {
+fn thermostat_equipartitions_linear_molecule() {
     let (mut state, mut control, seeds) = bent_carbon_dioxide(180.0, 8);
     assert_eq!(state.degrees_of_freedom(), [4; 8]);
     let kind = ThermostatKind::Langevin { friction_per_ps: 20.0 };
@@ -255,7 +255,7 @@ fn a_linear_molecule_bends_both_ways_and_its_atoms_have_their_shares() {
 }
 
 #[test]
-fn a_ramp_is_followed() {
+fn langevin_follows_temperature_ramp() {
     let (mut state, mut control, seeds) = molecule(16);
     let ramp = Target::Ramp { from_k: 300.0, to_k: 900.0, duration_fs: 2000.0 };
     let kind = ThermostatKind::Langevin { friction_per_ps: 20.0 };
@@ -270,7 +270,7 @@ fn a_ramp_is_followed() {
 }
 
 #[test]
-fn what_makes_no_thermostat_is_a_typed_error() {
+fn thermostat_build_rejects_bad_parameters() {
     let (state, _, _) = molecule(1);
     let build = |kind: ThermostatKind, dt: f64, target: Target, seeds: &[u64]| {
         kind.build(dt, &[target], seeds, &state).map(|_| ()).unwrap_err().to_string()

@@ -92,7 +92,7 @@ mod tests {
 
     /// Each line as `ase.io.extxyz.key_val_str_to_dict` (3.29) splits it.
     #[test]
-    fn lines_are_split_as_ase_splits_them() {
+    fn comment_pairs_match_ase() {
         let cases: [(&str, &[(&str, &str)]); 12] = [
             ("", &[]),
             ("flag", &[]),
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_is_an_error_only_in_an_extended_comment() {
+    fn comment_rejects_open_quote_only_if_extended() {
         assert_eq!(pairs("the 5' end, 300 K"), []);
         let error = Comment::parse(r#"name="oops Properties=species:S:1:pos:R:3 energy=1"#).unwrap_err();
         assert!(error.to_string().contains("opens a \" that is never closed"), "{error}");
     }
 
     #[test]
-    fn a_key_taken_twice_is_an_error() {
+    fn comment_take_rejects_repeated_key() {
         let mut comment = Comment::parse("energy=1 other=2 other=3 energy=4").unwrap();
         let error = comment.take("energy").unwrap_err();
         assert_eq!(error.to_string(), "the comment line gives \"energy\" twice: remove one");

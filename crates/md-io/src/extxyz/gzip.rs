@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_file_reads_as_the_plain_one_whatever_its_name() {
+    fn gzip_reads_as_plain_whatever_the_name() {
         let folder = tempfile::tempdir().unwrap();
         let plain = read(&folder.path().join("a.extxyz"), text(2000).as_bytes()).unwrap();
         let one = gzip(&text(2000));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_file_is_one_error_wherever_it_ends() {
+    fn gzip_truncated_anywhere_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.extxyz.gz");
         let two = [gzip(&text(3)), gzip(&text(2))].concat();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_inflates_beyond_measure_is_refused() {
+    fn gzip_bomb_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bomb.extxyz.gz");
         let frame = "1\n\nH 0 0 0\n";
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_file_is_an_error() {
+    fn gzip_corrupt_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("corrupt.extxyz.gz");
         let good = gzip(&text(3));

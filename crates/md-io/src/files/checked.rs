@@ -109,7 +109,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_was_written_is_read_and_no_file_is_none() {
+    fn read_checked_returns_written_content_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         assert_eq!(read_checked(&path).unwrap(), None);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_flipped_bit_is_found() {
+    fn read_checked_detects_every_cut_and_bit_flip() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         write_checked(&path, b"the state of a run").unwrap();
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn read_checked_rejects_arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state");
             for bytes in [bytes.clone(), [PREFIX.as_bytes(), &bytes].concat()] {

@@ -80,7 +80,7 @@ fn records() -> impl Strategy<Value = Written> {
 }
 
 #[test]
-fn records_come_back_the_last_of_each_name() {
+fn journal_open_returns_last_record_of_each_name() {
     let (_folder, path) = new_path();
     let mut journal = Journal::create(&path).unwrap();
     journal.append(&[("water/300 K", b"first"), ("", b"")]).unwrap();
@@ -95,7 +95,7 @@ fn records_come_back_the_last_of_each_name() {
 }
 
 #[test]
-fn the_format_is_what_is_documented() {
+fn journal_bytes_match_documented_format() {
     let payload = b"payload";
     let numbers = [18_u64.to_le_bytes().as_slice(), &4_u32.to_le_bytes(), &7_u64.to_le_bytes()].concat();
     let hash = |bytes: &[u8]| Sha256::digest(bytes).to_vec();
@@ -111,7 +111,7 @@ fn the_format_is_what_is_documented() {
 }
 
 #[test]
-fn a_new_journal_replaces_nothing() {
+fn journal_create_refuses_existing_file() {
     let (folder, path) = new_path();
     fs::write(&path, "").unwrap();
     assert!(matches!(Journal::create(&path), Err(JournalError::Exists { .. })));
@@ -123,7 +123,7 @@ fn a_new_journal_replaces_nothing() {
 }
 
 #[test]
-fn a_journal_has_one_writer() {
+fn journal_is_locked_by_one_writer() {
     let (_folder, path) = new_path();
     let first = Journal::create(&path).unwrap();
     assert!(matches!(Journal::open(&path), Err(JournalError::InUse { .. })));
@@ -135,7 +135,7 @@ fn a_journal_has_one_writer() {
 }
 
 #[test]
-fn files_that_are_no_journals_are_left_alone() {
+fn journal_open_leaves_foreign_files_untouched() {
     let (_folder, path) = new_path();
     let record = ("a".to_owned(), b"payload".to_vec());
     // As an archive holds it: whole, but elsewhere.
@@ -158,7 +158,7 @@ fn files_that_are_no_journals_are_left_alone() {
 }
 
 #[test]
-fn an_interrupted_creation_is_an_empty_journal() {
+fn journal_open_after_interrupted_creation_is_empty() {
     let (_folder, path) = new_path();
     for length in 0..HEADER.len() {
         let zeros = vec![0; HEADER.len() - length];
@@ -173,7 +173,7 @@ fn an_interrupted_creation_is_an_empty_journal() {
 }
 
 #[test]
-fn lengths_beyond_the_file_allocate_nothing() {
+fn journal_open_cuts_lengths_beyond_end_without_allocating() {
     let (_folder, path) = new_path();
     let whole = vec![("a".to_owned(), b"payload".to_vec())];
     let offset = places(&whole)[0].end as u64;
@@ -197,7 +197,7 @@ fn lengths_beyond_the_file_allocate_nothing() {
 }
 
 #[test]
-fn space_that_was_reserved_but_not_written_is_cut_off() {
+fn journal_open_cuts_reserved_unwritten_space() {
     let (_folder, path) = new_path();
     let written: Written = vec![("a".into(), b"payload".to_vec()), ("b".into(), vec![b'x'; 100])];
     let second = places(&written)[1].clone();
@@ -212,7 +212,7 @@ fn space_that_was_reserved_but_not_written_is_cut_off() {
 }
 
 #[test]
-fn damage_at_the_end_is_kept_and_told_from_an_interruption() {
+fn journal_open_tells_damage_at_end_from_interruption() {
     let (_folder, path) = new_path();
     let written: Written = ["a", "b", "c"].map(|name| (name.into(), vec![b'x'; 30])).into();
     let places = places(&written);
@@ -235,7 +235,7 @@ fn damage_at_the_end_is_kept_and_told_from_an_interruption() {
 
 proptest! {
     #[test]
-    fn what_is_appended_comes_back(appends in prop::collection::vec(records(), 0..4)) {
+    fn journal_round_trips_appended_records(appends in prop::collection::vec(records(), 0..4)) {
         let (_folder, path) = new_path();
         let mut journal = Journal::create(&path).unwrap();
         for records in &appends {
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_cut_anywhere_keeps_what_is_whole(written in records(), length in any::<prop::sample::Index>()) {
+    fn journal_cut_keeps_whole_records(written in records(), length in any::<prop::sample::Index>()) {
         let (_folder, path) = new_path();
         let mut bytes = file_of(&written);
         bytes.truncate(length.index(bytes.len() + 1));
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_loses_that_record_alone(
+    fn journal_bit_flip_loses_only_its_record(
         written in records(),
         byte in any::<prop::sample::Index>(),
         bit in 0_u8..8,
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn much_damage_leaves_exactly_what_it_did_not_touch(
+    fn journal_recovers_all_records_outside_damage(
         written in records(),
         overwritten in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..60, any::<u8>()), 1..6),
         length in any::<prop::sample::Index>(),
@@ -320,7 +320,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_hold_nothing(
+    fn journal_open_of_arbitrary_bytes_has_no_records(
         parts in prop::collection::vec(
             prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
@@ -391,7 +391,7 @@ fn first_and_second() -> (Written, Written) {
 }
 
 #[test]
-fn a_disk_that_fills_up_at_any_byte_leaves_the_journal_as_it_was() {
+fn journal_append_on_full_disk_leaves_file_unchanged() {
     let (_folder, path) = new_path();
     let (first, second) = first_and_second();
     let n_bytes = frames(0, &borrowed(&second)).unwrap().len();
@@ -416,7 +416,7 @@ fn a_disk_that_fills_up_at_any_byte_leaves_the_journal_as_it_was() {
 }
 
 #[test]
-fn a_cut_that_fails_is_made_up_for() {
+fn journal_append_retries_failed_truncation() {
     let (_folder, path) = new_path();
     let (first, second) = first_and_second();
     let n_bytes = frames(0, &borrowed(&second)).unwrap().len();

@@ -125,7 +125,7 @@ fn bytes(folder: &Path, compression: Compression) -> Vec<Vec<u8>> {
 const BOTH: [Compression; 2] = [Compression::None, Compression::Gzip];
 
 #[test]
-fn what_was_observed_is_read_back_exactly() {
+fn trajectory_writer_round_trips_observed_frames() {
     for compression in BOTH {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("new/folder");
@@ -147,7 +147,7 @@ fn what_was_observed_is_read_back_exactly() {
 }
 
 #[test]
-fn only_the_chosen_systems_are_written_and_memory_is_bounded() {
+fn trajectory_writer_writes_chosen_systems_in_bounded_memory() {
     for compression in BOTH {
         let folder = tempfile::tempdir().unwrap();
         let argon = [(2, "argon".into())];
@@ -164,7 +164,7 @@ fn only_the_chosen_systems_are_written_and_memory_is_bounded() {
 }
 
 #[test]
-fn gzip_is_smaller_the_same_each_time_and_holds_the_plain_text() {
+fn trajectory_gzip_is_smaller_and_reproducible() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, compression| {
         let folder = folder.path().join(name);
@@ -186,7 +186,7 @@ fn gzip_is_smaller_the_same_each_time_and_holds_the_plain_text() {
 }
 
 #[test]
-fn a_run_that_was_killed_and_continues_gives_the_frames_of_one_that_was_not() {
+fn trajectory_reopen_after_kill_gives_same_frames() {
     for compression in BOTH {
         // Killed long after the checkpoint, which is before, at and behind the step where system 0 leaves;
         // twice.
@@ -236,7 +236,7 @@ fn a_run_that_was_killed_and_continues_gives_the_frames_of_one_that_was_not() {
 }
 
 #[test]
-fn a_checkpoint_is_on_disk_and_only_what_is_new_is_written() {
+fn trajectory_checkpoint_flushes_only_new_frames() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = TrajectoryWriter::create(folder.path(), &names(), 1, Compression::Gzip).unwrap();
     assert_eq!(writer.checkpoint().unwrap(), [0; 3]);
@@ -250,7 +250,7 @@ fn a_checkpoint_is_on_disk_and_only_what_is_new_is_written() {
 }
 
 #[test]
-fn files_that_are_not_those_of_the_checkpoint_are_refused_and_left_alone() {
+fn trajectory_reopen_refuses_other_files_untouched() {
     for compression in BOTH {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = TrajectoryWriter::create(folder.path(), &names(), 1, compression).unwrap();
@@ -282,7 +282,7 @@ fn files_that_are_not_those_of_the_checkpoint_are_refused_and_left_alone() {
 }
 
 #[test]
-fn what_could_not_be_written_is_written_later() {
+fn trajectory_writer_retries_failed_writes() {
     for compression in BOTH {
         let folder = tempfile::tempdir().unwrap();
         let argon = path(folder.path(), "argon", compression);
@@ -313,7 +313,7 @@ fn what_could_not_be_written_is_written_later() {
 }
 
 #[test]
-fn names_that_lead_elsewhere_or_repeat_are_refused() {
+fn trajectory_create_refuses_unsafe_or_repeated_names() {
     let folder = tempfile::tempdir().unwrap();
     let create = |systems: &[(usize, &str)]| {
         let systems: Vec<_> = systems.iter().map(|&(id, stem)| (id, stem.to_owned())).collect();
@@ -328,7 +328,7 @@ fn names_that_lead_elsewhere_or_repeat_are_refused() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_ends_the_run_with_its_name() {
+fn trajectory_writer_error_names_file_and_ends_run() {
     let folder = tempfile::tempdir().unwrap();
     let water = [(0, "water".into())];
     let mut writer = TrajectoryWriter::create(folder.path(), &water, 1, Compression::None).unwrap();

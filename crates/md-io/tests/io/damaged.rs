@@ -63,17 +63,17 @@ proptest! {
     #![proptest_config(many_cases(8))]
 
     #[test]
-    fn a_damaged_frame_is_read_or_refused(file in 0..FILES.len(), edits in edits(1..6)) {
+    fn extxyz_reads_or_refuses_damaged_frame(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(damaged(FILES[file], &edits))))?;
     }
 
     #[test]
-    fn so_is_a_damaged_frame_that_was_compressed(file in 0..FILES.len(), edits in edits(1..6)) {
+    fn gzip_reads_or_refuses_damaged_frame(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(gzip(&damaged(FILES[file], &edits)))))?;
     }
 
     #[test]
-    fn a_damaged_gzip_stream_is_read_or_refused(file in 0..FILES.len(), edits in edits(1..6)) {
+    fn gzip_reads_or_refuses_damaged_stream(file in 0..FILES.len(), edits in edits(1..6)) {
         check(read(Cursor::new(damaged(&gzip(FILES[file]), &edits))))?;
     }
 
@@ -96,7 +96,7 @@ impl Read for Endless {
 }
 
 #[test]
-fn a_stream_without_an_end_is_refused() {
+fn extxyz_refuses_endless_line() {
     let endless = |line| read(Endless { line, at: 0 }).unwrap_err().to_string();
     assert_eq!(endless(b"x"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
     assert_eq!(endless(b"\0"), "f.xyz:1: the line is longer than 4 MiB: is this an extended XYZ file?");
@@ -109,7 +109,7 @@ fn a_stream_without_an_end_is_refused() {
 
 /// A million bytes of one kind, and what they come to.
 #[test]
-fn a_line_of_one_kind_is_no_burden() {
+fn extxyz_comment_of_repeated_pieces_is_fast() {
     for (piece, expected) in [
         ("a=1 ", None),
         ("a ", None),

@@ -19,7 +19,7 @@ fn water_positions() -> [Vec3; 3] {
 }
 
 #[test]
-fn labels_and_info() {
+fn read_frames_has_labels_and_info_of_ase_file() {
     let frames = read("ase_labelled.extxyz", "energy", "forces");
     assert_eq!(frames.len(), 2);
     let water = &frames[0];
@@ -50,7 +50,7 @@ fn labels_and_info() {
 }
 
 #[test]
-fn cell_masses_and_named_labels() {
+fn read_frames_has_cell_masses_and_named_labels() {
     let slab = &read("ase_periodic.extxyz", "REF_energy", "REF_forces")[0];
     let symbols: Vec<&str> = slab.system.elements().iter().map(|e| e.symbol()).collect();
     assert_eq!(symbols, ["Cu", "O", "H", "Cl"]);
@@ -73,13 +73,13 @@ fn cell_masses_and_named_labels() {
 }
 
 #[test]
-fn plain_xyz() {
+fn read_system_reads_plain_xyz() {
     let system = read_system(&path("ase_plain.xyz")).unwrap();
     assert_eq!(system.positions(), water_positions());
 }
 
 #[test]
-fn what_is_not_there_is_an_error_that_names_the_file() {
+fn open_names_missing_or_empty_file() {
     let absent = path("absent.xyz");
     let error = open(&absent, LabelKeys::default()).unwrap_err().to_string();
     assert!(error.starts_with("cannot open ") && error.contains("absent.xyz"), "{error}");

@@ -17,7 +17,7 @@ fn water(comment: &str) -> String {
 }
 
 #[test]
-fn comment_lines() {
+fn frame_reader_rejects_bad_comment_lines() {
     let p = "Properties=species:S:1:pos:R:3";
     for (comment, expected) in [
         (format!("{p} energy=low"), "f.xyz:2: found \"low\", expected a finite energy in eV"),
@@ -57,7 +57,7 @@ fn comment_lines() {
 }
 
 #[test]
-fn properties() {
+fn frame_reader_rejects_bad_properties() {
     let usage = "(expected name:type:width triplets, such as species:S:1:pos:R:3)";
     for (value, reason) in [
         ("species:S:1:pos:R", "5 fields are no triplets"),
@@ -81,7 +81,7 @@ fn properties() {
 }
 
 #[test]
-fn atom_lines() {
+fn frame_reader_rejects_bad_atom_lines() {
     let extended = "Properties=species:S:1:pos:R:3";
     for (text, expected) in [
         (water("plain").replace("H 0 0.76", "H 0.76"), "f.xyz:4: found 3 columns, expected at least 4"),
@@ -124,7 +124,7 @@ fn atom_lines() {
 }
 
 #[test]
-fn frames() {
+fn frame_reader_rejects_bad_atom_counts() {
     let counted = "where a frame begins (expected the number of atoms alone)";
     for (text, expected) in [
         ("water\n".into(), format!("f.xyz:1: found \"water\" {counted}")),
@@ -140,7 +140,7 @@ fn frames() {
 }
 
 #[test]
-fn a_cut_off_frame_says_what_is_missing() {
+fn frame_reader_states_missing_lines_of_cut_frame() {
     let text = water("") + &water("");
     let cut: String = text.lines().take(8).map(|line| format!("{line}\n")).collect();
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_cut_off_frame_says_what_is_missing() {
 }
 
 #[test]
-fn labels_are_missing_only_if_they_are_required() {
+fn frame_reader_misses_labels_only_if_required() {
     let keys = LabelKeys { required: true, ..LabelKeys::default() };
     let both = "1\nenergy=1 Properties=species:S:1:pos:R:3:forces:R:3\nH 0 0 0 0 0 0\n";
     assert_eq!(read(both.as_bytes(), &keys).unwrap()[0].energy_ev, Some(1.0));
@@ -185,7 +185,7 @@ fn labels_are_missing_only_if_they_are_required() {
 }
 
 #[test]
-fn after_an_error_the_reader_ends() {
+fn frame_reader_ends_after_an_error() {
     let text = water("").replace('O', "Ox") + &water("");
     let mut frames = FrameReader::new(text.as_bytes(), "f.xyz", LabelKeys::default());
     assert!(frames.next().unwrap().is_err());
@@ -193,7 +193,7 @@ fn after_an_error_the_reader_ends() {
 }
 
 #[test]
-fn unusual_files_that_are_not_broken() {
+fn frame_reader_accepts_unusual_valid_files() {
     let keys = LabelKeys::default();
     let plain = read(water("").as_bytes(), &keys).unwrap();
     for text in [
@@ -242,12 +242,12 @@ const PIECES: [&str; 16] = [
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_do_not_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn frame_reader_never_panics_on_arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&bytes, &LabelKeys::default());
     }
 
     #[test]
-    fn mutated_files_do_not_make_it_panic(
+    fn frame_reader_never_panics_on_mutated_files(
         file in 0..3usize,
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4usize, 0..PIECES.len()), 1..8),
         required in any::<bool>(),

@@ -49,7 +49,7 @@ fn n_components(system: &System, bonds: &[bonds::Bond]) -> usize {
 }
 
 #[test]
-fn each_is_the_molecule_it_says_it_is() {
+fn molecule_files_match_their_metadata() {
     let molecules = molecules();
     assert!(molecules.len() >= 12, "{:?}", molecules.keys());
     for (name, molecule) in &molecules {
@@ -73,7 +73,7 @@ fn n_heavy(system: &System) -> usize {
 
 /// Sizes from the formulas in PubChem. C5H11NO2, at times printed for alanine, is valine.
 #[test]
-fn sizes_are_those_of_the_formulas() {
+fn molecule_sizes_match_pubchem_formulas() {
     let molecules = molecules();
     for (name, formula, n_atoms) in [
         ("water", "H2O", 3),
@@ -95,7 +95,7 @@ fn sizes_are_those_of_the_formulas() {
 }
 
 #[test]
-fn geometries_are_plausible() {
+fn molecule_geometries_match_experiment() {
     let molecules = molecules();
     let lengths = |name: &str| -> Vec<f64> {
         bonds::find(&molecules[name].system, bonds::DEFAULT_SCALE).iter().map(|b| b.length_angstrom).collect()
@@ -110,7 +110,7 @@ fn geometries_are_plausible() {
 
 /// The CORN rule: with the hydrogen of the α carbon towards the viewer, CO, R and N run clockwise in L.
 #[test]
-fn amino_acids_are_l() {
+fn molecule_amino_acids_are_l_enantiomers() {
     let molecules = molecules();
     for (name, alpha, side_chain, nitrogen, carboxyl) in [("alanine", 1, 0, 2, 3), ("valine", 3, 1, 4, 5)] {
         let x = molecules[name].system.positions();

@@ -76,7 +76,7 @@ fn bits(frame: &LabelledFrame) -> String {
 
 proptest! {
     #[test]
-    fn frames_come_back(frames in prop::collection::vec(frame(), 1..4)) {
+    fn write_frame_round_trips_bitwise(frames in prop::collection::vec(frame(), 1..4)) {
         let bytes: Vec<u8> = frames.iter().flat_map(write).collect();
         let read: Vec<LabelledFrame> =
             FrameReader::new(bytes.as_slice(), "written", LabelKeys::default()).map(Result::unwrap).collect();
@@ -86,7 +86,7 @@ proptest! {
 }
 
 #[test]
-fn what_would_not_be_read_back_is_not_written() {
+fn write_frame_rejects_unreadable_info() {
     let (elements, positions) = ([Element::H; 2], [Vec3::zeros(), Vec3::new(0.74, 0.0, 0.0)]);
     let frame = FrameToWrite { energy_key: "own_energy", ..FrameToWrite::new(&elements, &positions) };
     let mut out = Vec::new();

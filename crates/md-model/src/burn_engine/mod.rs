@@ -69,7 +69,7 @@ mod tests {
 
     /// Among them one without pairs.
     #[test]
-    fn systems_in_one_graph_are_as_they_are_alone() {
+    fn burn_engine_batch_equals_systems_alone() {
         let molecule = |shift: f64| {
             let x = [[0.0, 0.0, 0.0], [0.96 + shift, 0.0, 0.0], [-0.24, 0.93, shift]];
             System::new(vec![Element::O, Element::H, Element::H], x.map(Vec3::from).to_vec()).unwrap()

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_format_is_decoded() {
+    fn safetensors_read_decodes_every_float_format() {
         // -1.5 in each format (IEEE 754; bfloat16 is the upper half of an f32).
         let cases: [(Dtype, &[u8]); 4] = [
             (Dtype::F16, &[0x00, 0xbe]),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_exactly() {
+    fn safetensors_round_trips_weights_and_config() {
         let tensor = |values: Vec<f64>| WeightTensor { shape: vec![values.len()], values };
         for values in [vec![1.5, -0.25], vec![0.1, f64::MIN_POSITIVE]] {
             let weights =
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn read_never_panics_on_arbitrary_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes);
             // With a header length that fits, more of the reader runs.
             if bytes.len() >= 8 {
@@ -130,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_file_does_not_panic(
+        fn read_never_panics_on_damaged_file(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         ) {
             let view = TensorView::new(Dtype::F32, vec![2, 2], &[0; 16]).unwrap();

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn views_of_a_storage_are_laid_out_row_major() {
+    fn torch_read_lays_out_storage_views_row_major() {
         let data: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         let values = |offset, shape, strides| {
             let pickle = state_dict_of(offset, shape, strides);
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_claims_is_not_allocated() {
+    fn torch_read_rejects_oversized_shapes() {
         for shape in [[i32::MAX, i32::MAX], [100_000, 100_000], [1 << 20, 1]] {
             let file = with_pickle(&state_dict_of(0, shape, [0, 0]));
             assert!(matches!(error(&file), TorchError::TooLarge { .. }));
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn python_code_is_named_and_not_run() {
+    fn pickle_names_and_refuses_python_code() {
         let cases: [(&[u8], &str); 7] = [
             (b"\x80\x02cos\nsystem\n\x8c\x04true\x85R.", "os.system"),
             (b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R.", "posix.system"),
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_pickles_are_refused() {
+    fn pickle_damaged_is_refused() {
         for pickle in [
             &b""[..],
             b"\x80",
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_objects_are_noted_and_not_made() {
+    fn pickle_ignores_harmless_objects() {
         for object in [
             &b"ctorch\ndevice\n(\x8c\x04cudaK\x00tR"[..],
             b"ctorch\nfloat32\n",
@@ -508,7 +508,7 @@ mod tests {
 
     /// Deep nesting overflows no stack, and a list that contains itself no memory.
     #[test]
-    fn nesting_is_harmless() {
+    fn pickle_survives_deep_and_cyclic_nesting() {
         let mut deep = vec![b']'; 1_000_000];
         deep.extend(vec![b'a'; 999_999]);
         deep.push(b'.');
@@ -530,7 +530,7 @@ mod tests {
 
     /// One string in every item of one list in every entry: 10 kB that would be a terabyte.
     #[test]
-    fn what_a_pickle_shares_is_not_multiplied() {
+    fn pickle_shared_objects_are_not_expanded() {
         let text = [&b"X\xe8\x03\0\0"[..], &[b'x'; 1000], b"q\x00"].concat();
         let list = [&b"]("[..], &b"h\0".repeat(1000), b"eq\x01"].concat();
         let entries: Vec<u8> = (0..100u8).flat_map(|k| [0x8c, 1, k, b'h', 1]).collect();
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_has_its_name_once() {
+    fn torch_read_rejects_repeated_tensor_name() {
         // The second pair of key and value, again, before SETITEM.
         let once = state_dict_of(0, [1, 1], [1, 1]);
         let key = once.windows(3).position(|w| w == b"\x8c\x01w").unwrap();
@@ -558,7 +558,7 @@ mod tests {
 
     /// A directory that states no length for an entry that is stored with one, or as many as it likes.
     #[test]
-    fn an_entry_is_as_long_as_it_says() {
+    fn zip_entry_with_false_length_is_refused() {
         let file = with_pickle(&state_dict_of(0, [1, 1], [1, 1]));
         let directory = file.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
         for stated in [0u32, 15, 17, u32::MAX - 1] {
@@ -570,13 +570,13 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_has_one_end() {
+    fn zip_with_several_ends_is_refused() {
         let ends = [FIXTURE, &b"PK\x05\x06".repeat(1000)].concat();
         assert!(matches!(error(&ends), TorchError::Ends { found: 1001 }));
     }
 
     #[test]
-    fn archives_that_torch_does_not_write_are_refused() {
+    fn torch_read_refuses_foreign_archives() {
         let pickle: &[u8] = b"\x80\x02}.";
         let bomb = vec![0; 10_000_000];
         let deflated = archive(&[("m/data.pkl", &bomb)], CompressionMethod::Deflated);
@@ -597,21 +597,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn torch_read_never_panics_on_arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes, None);
             let _ = read(&with_pickle(&bytes), None);
         }
 
         /// Programs of instructions that exist reach deeper than noise does.
         #[test]
-        fn arbitrary_programs_do_not_panic(
+        fn pickle_never_panics_on_arbitrary_programs(
             program in prop::collection::vec(prop::sample::select(&b"(.0N\x88K\x00M}])t\x85\x86\x87aesuq\x01h\x94QRb"[..]), 0..60),
         ) {
             let _ = read(&with_pickle(&program), None);
         }
 
         #[test]
-        fn a_damaged_file_does_not_panic(
+        fn torch_read_never_panics_on_damaged_file(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         ) {
             let mut bytes = FIXTURE.to_vec();
@@ -623,7 +623,7 @@ mod tests {
 
         /// The same within the pickle, past the checksum of the archive.
         #[test]
-        fn a_damaged_pickle_does_not_panic(
+        fn pickle_never_panics_on_damage(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         ) {
             let mut pickle = Archive::open(FIXTURE).unwrap().entry("data.pkl").unwrap();

@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn single_precision_exp_is_within_its_bound() {
+    fn exp_in_f32_is_within_its_bound() {
         for n in -8700..8800 {
             let x = n as f32 * 0.01;
             let expected = f64::from(x).exp();
@@ -333,13 +333,13 @@ mod tests {
 
     /// (1 + 2ε)(3 + 4ε) = 3 + 10ε.
     #[test]
-    fn dual_numbers_multiply_by_the_product_rule() {
+    fn mul_of_dual_numbers_follows_product_rule() {
         assert_eq!(mul([1.0, 2.0], [3.0, 4.0]), [3.0, 10.0]);
         assert_eq!(mul([2.0], [3.0]), [6.0]);
     }
 
     #[test]
-    fn a_layer_its_pull_back_and_its_gradient_by_hand() {
+    fn linear_pull_back_and_gradient_match_hand_values() {
         // y = (x₀ + 2x₁ + 5, 3x₀ + 4x₁ + 6)
         let layer = Layer { weight: vec![1.0, 2.0, 3.0, 4.0], bias: vec![5.0, 6.0], n_in: 2, n_out: 2 };
         let x = Matrix::<f64, 2>::from_row_major(vec![1.0, 1.0, 0.5, 0.0], 1, 2);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn dot_adds_every_product() {
+    fn dot_matches_sum_of_squares() {
         for n in [0, 1, 15, 16, 37] {
             let a: Vec<f64> = (1..=n).map(f64::from).collect();
             let expected = f64::from(n * (n + 1) * (2 * n + 1) / 6);

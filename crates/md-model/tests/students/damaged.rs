@@ -93,13 +93,13 @@ proptest! {
     #![proptest_config(many_cases(4))]
 
     #[test]
-    fn a_damaged_torch_file_is_read_or_refused(edits in edits(1..4)) {
+    fn torch_reads_or_refuses_damaged_file(edits in edits(1..4)) {
         let bytes = damaged(TORCH, &edits);
         check(|| Checkpoint::from_torch(&bytes))?;
     }
 
     #[test]
-    fn so_is_one_with_a_damaged_pickle(edits in edits(1..4)) {
+    fn torch_reads_or_refuses_damaged_pickle(edits in edits(1..4)) {
         let name = ZipArchive::new(Cursor::new(TORCH)).unwrap().file_names().find(|n| n.ends_with("data.pkl")).unwrap().to_owned();
         let bytes = with_pickle(&damaged(&entry(&name), &edits));
         check(|| Checkpoint::from_torch(&bytes))?;
@@ -108,7 +108,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_damaged_folder_is_read_or_refused(weights in edits(1..4), config in edits(1..4)) {
+    fn safetensors_reads_or_refuses_damaged_folder(weights in edits(1..4), config in edits(1..4)) {
         for [sound, json] in folders() {
             check(|| Checkpoint::from_safetensors(&damaged(&sound, &weights), &json))?;
             check(|| Checkpoint::from_safetensors(&sound, &damaged(&json, &config)))?;

@@ -38,8 +38,8 @@ fn vec3(x: &Value) -> Vec3 {
 
 /// PyTorch's energies and forces of `original` and `tiny` (their README).
 #[test]
-fn energies_and_forces_agree_with_pytorch() {
-    let Some(folder) = shared_checkpoints("energies_and_forces_agree_with_pytorch") else { return };
+fn distiller_agrees_with_pytorch() {
+    let Some(folder) = shared_checkpoints("distiller_agrees_with_pytorch") else { return };
     let reference: Value =
         serde_json::from_slice(&fs::read(folder.join("energy_force_reference.json")).unwrap()).unwrap();
     let cases = reference["cases"].as_array().unwrap();
@@ -70,8 +70,8 @@ fn energies_and_forces_agree_with_pytorch() {
 
 /// Other people's checkpoints: sizes as published, and one content in two formats.
 #[test]
-fn public_checkpoints_load_alike_in_both_formats() {
-    let Some(folder) = shared_checkpoints("public_checkpoints_load_alike_in_both_formats") else { return };
+fn checkpoint_loads_alike_from_both_formats() {
+    let Some(folder) = shared_checkpoints("checkpoint_loads_alike_from_both_formats") else { return };
     for (name, parameters) in [("original", 427_292), ("tiny", 77_203), ("ultra-tiny", 21_459)] {
         let safetensors = Checkpoint::load(folder.join(name)).unwrap();
         let torch = Checkpoint::load(folder.join(name).join("best_model.pt")).unwrap();
@@ -136,7 +136,7 @@ impl RandomCheckpoint {
 /// The conformance suite of every potential, and what the distiller form cannot pass: its 3x3 matrices mix Cartesian
 /// components, so turning or mirroring a molecule changes its energy, and there is a torque on it.
 #[test]
-fn the_distiller_form_passes_conformance_but_for_rotation() {
+fn distiller_passes_conformance_but_for_rotation() {
     const ROTATION: [&str; 5] =
         ["rotation_energy", "rotation_force", "reflection_energy", "reflection_force", "net_torque"];
     let systems =
@@ -168,7 +168,7 @@ fn the_distiller_form_passes_conformance_but_for_rotation() {
 /// The distiller form in plain Python (tests/data/make_torch_fixture.py prints this number), itself equal to
 /// PyTorch's to 2e-15 eV on `tiny`.
 #[test]
-fn energy_of_the_fixture_agrees_with_plain_python() {
+fn distiller_energy_agrees_with_plain_python() {
     let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
     let positions = [[0.0, 0.1, 0.2], [0.9, 0.3, -0.4], [-0.5, 0.8, -0.6], [3.5, 2.5, 1.5]];
     let water = system("O H H H", &positions);
@@ -181,7 +181,7 @@ fn energy_of_the_fixture_agrees_with_plain_python() {
 
 /// Sixth-order central differences: two Richardson steps from the second-order formula.
 #[test]
-fn forces_are_the_negative_gradient_of_the_energy() {
+fn distiller_forces_match_finite_differences() {
     for seed in 0..3 {
         let mut student = RandomCheckpoint::new(seed).student(Precision::F64);
         let system = molecule_and_lone_atom();
@@ -212,7 +212,7 @@ fn forces_are_the_negative_gradient_of_the_energy() {
 }
 
 #[test]
-fn a_saved_checkpoint_is_loaded_as_it_was() {
+fn checkpoint_save_round_trips_distiller() {
     let folder = tempfile::tempdir().unwrap();
     let untrained = RandomCheckpoint::new(3).load().unwrap();
     untrained.save(folder.path()).unwrap();
@@ -226,7 +226,7 @@ fn a_saved_checkpoint_is_loaded_as_it_was() {
 }
 
 #[test]
-fn single_precision_is_close_to_double() {
+fn distiller_f32_is_close_to_f64() {
     let system = molecule_and_lone_atom();
     let (mut squared, mut largest_error) = (0.0, 0.0f64);
     for seed in 0..8 {
@@ -248,7 +248,7 @@ fn single_precision_is_close_to_double() {
 }
 
 #[test]
-fn lone_atoms_have_energies_of_their_own() {
+fn distiller_lone_atoms_have_own_energies() {
     for precision in [Precision::F32, Precision::F64] {
         let mut student = RandomCheckpoint::new(1).student(precision);
         let single = |symbol| system(symbol, &[[1.0, 2.0, 3.0]]);
@@ -263,7 +263,7 @@ fn lone_atoms_have_energies_of_their_own() {
 
 /// Bitwise, for one thread or several, with systems of other sizes around, with or without forces.
 #[test]
-fn a_system_of_a_batch_is_as_if_alone() {
+fn distiller_batch_equals_systems_alone() {
     let systems = [
         molecule_and_lone_atom(),
         system("O H H", &[[0.0; 3], [0.9, 0.3, 0.0], [-0.3, 0.9, 0.1]]),
@@ -293,7 +293,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn energy_and_forces_know_neither_origin_nor_order(
+    fn distiller_is_invariant_to_translation_and_order(
         shift in prop::array::uniform3(-20.0..20.0f64),
         order in Just([0usize, 1, 2, 3, 4]).prop_shuffle(),
         seed in 0..1000u64,
@@ -313,7 +313,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_student_cannot_do_is_an_error() {
+fn student_check_rejects_unsupported_requests() {
     let mut random = RandomCheckpoint::new(3);
     random.config["elements"] = json!(["O", "H"]);
     let mut student = random.student(Precision::F64);
@@ -355,7 +355,7 @@ fn what_a_student_cannot_do_is_an_error() {
 
 /// A file in PyTorch's layout, with every number format and a transposed matrix (make_torch_fixture.py).
 #[test]
-fn a_pytorch_file_is_read_to_the_last_number() {
+fn checkpoint_from_pytorch_file_has_every_number() {
     let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
     let Architecture::Distiller(h) = checkpoint.architecture() else {
         panic!("{:?}", checkpoint.architecture())
@@ -385,7 +385,7 @@ fn a_pytorch_file_is_read_to_the_last_number() {
 
 /// The centres of a basis that nobody trained end at the cutoff, in whatever format they are stored.
 #[test]
-fn the_cutoff_agrees_with_the_basis_of_the_weights() {
+fn checkpoint_rejects_cutoff_against_basis() {
     let as_f32 = |x: f64| f64::from(x as f32);
     let as_f16 = |x: f64| half::f16::from_f64(x).to_f64();
     let as_bf16 = |x: f64| half::bf16::from_f64(x).to_f64();
@@ -420,7 +420,7 @@ fn the_cutoff_agrees_with_the_basis_of_the_weights() {
 }
 
 #[test]
-fn trained_basis_functions_count_as_parameters() {
+fn parameter_count_includes_learnable_basis() {
     let mut random = RandomCheckpoint::new(0);
     let fixed = random.load().unwrap().parameter_count();
     random.config["learnable_rbf"] = json!(true);
@@ -431,7 +431,7 @@ fn trained_basis_functions_count_as_parameters() {
 
 /// One change to a sound checkpoint, and words of the message it must give.
 #[test]
-fn every_flaw_of_a_checkpoint_has_its_message() {
+fn checkpoint_load_names_every_flaw() {
     type Flaw = fn(&mut RandomCheckpoint);
     let cases: [(Flaw, &str); 22] = [
         (
@@ -494,7 +494,7 @@ fn every_flaw_of_a_checkpoint_has_its_message() {
 }
 
 #[test]
-fn files_that_are_no_checkpoints_are_named() {
+fn checkpoint_load_names_foreign_files() {
     let checkpoint = RandomCheckpoint::new(0);
     let folder = checkpoint.folder.path();
     let load = |path: &Path| Checkpoint::load(path).unwrap_err().to_string();
@@ -566,7 +566,7 @@ fn require_agreement(checkpoint: &Checkpoint, systems: &[System]) {
 }
 
 #[test]
-fn native_and_burn_agree() {
+fn distiller_native_and_burn_agree() {
     let systems =
         [molecule_and_lone_atom(), system("O H H", &[[0.0; 3], [0.9, 0.3, -0.1], [-0.4, 0.8, 0.2]])];
     for (hidden_dim, num_interactions, num_rbf) in [(16, 3, 6), (21, 2, 20), (128, 3, 20), (4, 1, 1)] {
@@ -581,7 +581,7 @@ fn native_and_burn_agree() {
         let checkpoint = Checkpoint::untrained(&Architecture::Distiller(sizes), 3).unwrap();
         require_agreement(&checkpoint, &systems);
     }
-    let Some(folder) = shared_checkpoints("native_and_burn_agree") else { return };
+    let Some(folder) = shared_checkpoints("distiller_native_and_burn_agree") else { return };
     let methane = [
         [0.02, 0.01, -0.01],
         [0.63, 0.6, 0.64],
@@ -603,7 +603,7 @@ fn native_and_burn_agree() {
 
 /// Forces from tables are the gradient of the energy from tables, not of that of the network.
 #[test]
-fn tabulated_forces_are_the_gradient_of_the_tabulated_energy() {
+fn distiller_tabulated_forces_match_tabulated_energy() {
     let checkpoint = RandomCheckpoint::new(5).load().unwrap();
     let mut student = Student::with_filters(&checkpoint, Precision::F64, Filters::Tabulated).unwrap();
     let mut isotropic = RandomCheckpoint::new(5);

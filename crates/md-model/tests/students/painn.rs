@@ -60,7 +60,7 @@ fn painn_passes_conformance() {
 
 /// The loops and the tensor operations are written independently of each other.
 #[test]
-fn both_ways_of_computing_agree() {
+fn painn_native_and_reference_agree() {
     for (h, seed) in [(sizes(8, 3), 1), (sizes(17, 2), 2), (sizes(32, 1), 3)] {
         let checkpoint = checkpoint(&h, seed);
         for (precision, tolerance) in [(Precision::F64, 1e-11), (Precision::F32, 1e-4)] {
@@ -79,7 +79,7 @@ fn both_ways_of_computing_agree() {
 /// Twenty Bessel functions, as the students have: forces from splines within 10⁻⁶ of those of the network, and the gradient
 /// of their own energy.
 #[test]
-fn filters_from_splines_are_those_of_the_network() {
+fn painn_tabulated_filters_match_exact_filters() {
     let h = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(24, 3) };
     let checkpoint = checkpoint(&h, 4);
     let [mut exact, mut tabulated] = [Filters::Exact, Filters::Tabulated]
@@ -94,7 +94,7 @@ fn filters_from_splines_are_those_of_the_network() {
 
 /// Bitwise, at the sizes of real students, whatever systems are computed in one pass and on however many threads.
 #[test]
-fn systems_of_a_batch_are_as_if_alone_at_full_size() {
+fn student_batch_equals_systems_alone_at_full_size() {
     let painn = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(112, 2) };
     let distiller = DistillerHyperparameters {
         hidden_dim: 128,
@@ -135,7 +135,7 @@ fn systems_of_a_batch_are_as_if_alone_at_full_size() {
 /// for an atom that crosses the cutoff, and where the repulsion sets in. One-sided second differences of the energy agree
 /// on both sides up to O(h), and forces change continuously.
 #[test]
-fn painn_has_no_kinks() {
+fn painn_is_smooth_at_cutoff_symmetry_and_repulsion() {
     let mut student = Student::new(&checkpoint(&sizes(8, 3), 4), Precision::F64).unwrap();
     let a = 0.63;
     let methane = [[0.0; 3], [a, a, a], [a, -a, -a], [-a, a, -a], [-a, -a, a]].map(Vec3::from);
@@ -169,7 +169,7 @@ fn painn_has_no_kinks() {
 }
 
 #[test]
-fn atoms_beyond_the_cutoff_do_not_matter() {
+fn painn_ignores_atoms_beyond_cutoff() {
     let mut student = Student::new(&checkpoint(&sizes(8, 2), 6), Precision::F64).unwrap();
     let [c, o] = ["C", "O"].map(|s| energy(&mut student, &system(s, &[[0.0; 3]])));
     let apart = evaluate(&mut student, &[system("C O", &[[0.0; 3], [4.0001, 0.0, 0.0]])]);
@@ -181,7 +181,7 @@ fn atoms_beyond_the_cutoff_do_not_matter() {
 
 /// Atoms pushed into each other repel, whatever the network says.
 #[test]
-fn nothing_collapses() {
+fn painn_repels_close_atoms() {
     let mut student = Student::new(&checkpoint(&sizes(8, 2), 7), Precision::F64).unwrap();
     for pair in ["H H", "C H", "O H", "C C", "N O", "O O"] {
         let mut at = |d: f64| energy(&mut student, &system(pair, &[[0.0; 3], [d, 0.0, 0.0]]));
@@ -221,7 +221,7 @@ fn weight_gradient(
 
 /// Dual numbers, the tape and differences of the loss itself: three ways to one gradient.
 #[test]
-fn gradients_by_weights_are_exact() {
+fn painn_weight_gradient_matches_finite_differences() {
     let h = sizes(8, 3);
     let checkpoint = checkpoint(&h, 11);
     let weights = checkpoint.weights();
@@ -258,7 +258,7 @@ fn gradients_by_weights_are_exact() {
 }
 
 #[test]
-fn a_painn_checkpoint_is_written_and_read() {
+fn checkpoint_save_round_trips_painn() {
     let h = sizes(8, 2);
     let made = checkpoint(&h, 3);
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +272,7 @@ fn a_painn_checkpoint_is_written_and_read() {
 
 /// What `save` writes says twice what the network is, and `training.json` once more.
 #[test]
-fn a_checkpoint_that_contradicts_itself_is_refused() {
+fn checkpoint_load_refuses_contradictory_files() {
     let folder = tempfile::tempdir().unwrap();
     let [weights, config, record] =
         ["model.safetensors", "config.json", "training.json"].map(|name| folder.path().join(name));
@@ -353,7 +353,7 @@ fn a_checkpoint_that_contradicts_itself_is_refused() {
 
 /// The sizes of the first campaign, within 5 % of 427K, 77K and 21K.
 #[test]
-fn the_three_students_have_their_sizes() {
+fn painn_parameter_counts_match_published_sizes() {
     for (hidden_dim, num_rbf, expected) in [(112, 20, 416_977), (48, 16, 80_401), (24, 12, 21_289)] {
         let h = PainnHyperparameters { num_rbf, ..sizes(hidden_dim, 3) };
         assert_eq!(checkpoint(&h, 1).parameter_count(), expected);
@@ -361,7 +361,7 @@ fn the_three_students_have_their_sizes() {
 }
 
 #[test]
-fn broken_hyperparameters_are_refused() {
+fn painn_rejects_bad_hyperparameters() {
     let refused = |change: fn(&mut PainnHyperparameters)| {
         let mut h = sizes(8, 2);
         change(&mut h);
@@ -388,7 +388,7 @@ proptest! {
 
     /// Any number of atoms anywhere: dual and plain numbers never part from the tape.
     #[test]
-    fn random_clusters_agree_with_the_reference(
+    fn painn_agrees_with_reference_on_random_clusters(
         atoms in prop::collection::vec((0..4usize, prop::array::uniform3(-2.5..2.5f64)), 1..12),
         seed in 0..100u64,
     ) {

@@ -175,7 +175,7 @@ fn listed(weights: &Weights) -> Object {
 
 /// Which of several sets is deployed only their owner knows, wherever they are and however they are named.
 #[test]
-fn several_sets_of_weights_are_a_question() {
+fn torch_load_asks_which_of_several_weight_sets() {
     let (raw, average) = (student(1), student(2));
     let (r, a) = (raw.weights(), average.weights());
     let Object::Dict(mut swa) = state(a, "module.") else { panic!() };
@@ -236,7 +236,7 @@ fn several_sets_of_weights_are_a_question() {
 
 /// Seen, though it is in a form that nobody knows.
 #[test]
-fn an_average_in_a_form_of_its_own_is_a_question_too() {
+fn torch_load_asks_about_average_of_unknown_form() {
     let (raw, average) = (student(1), student(2));
     let pairs = average
         .weights()
@@ -256,7 +256,7 @@ fn an_average_in_a_form_of_its_own_is_a_question_too() {
 
 /// The moments of an optimiser have the shapes of the weights, and so has what is of another network not.
 #[test]
-fn what_is_no_set_of_weights_is_none() {
+fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     let raw = student(1);
     let moments = |t: &WeightTensor| {
         dict([("exp_avg", Object::Tensor(t.clone())), ("exp_avg_sq", Object::Tensor(t.clone()))])
@@ -293,7 +293,7 @@ fn what_is_no_set_of_weights_is_none() {
 
 /// What wraps a network gives every name a prefix; what saves one puts it under other keys.
 #[test]
-fn weights_are_found_where_people_save_them() {
+fn torch_load_finds_weights_under_prefixes_and_keys() {
     let student = student(1);
     let weights = student.weights();
     for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.student."] {
@@ -332,7 +332,7 @@ fn weights_are_found_where_people_save_them() {
 
 /// Shapes that leave more than one way are no names.
 #[test]
-fn a_list_whose_order_does_not_tell_is_refused() {
+fn torch_load_refuses_ambiguous_unnamed_tensors() {
     let (raw, average) = (student(1), student(2));
     let mut some = average.weights().clone();
     some.remove("rbf.centers"); // and not rbf.widths, which has the same shape
@@ -368,7 +368,7 @@ fn fixture_without(text: &str) -> TempDir {
 }
 
 #[test]
-fn a_broken_pytorch_file_has_its_message() {
+fn torch_load_names_missing_weights() {
     let error = |text| Checkpoint::load(fixture_without(text).path()).unwrap_err().to_string();
     let found = error("model_state_dict");
     assert!(found.contains("the file holds no dictionary with model_state_dict"), "{found}");
@@ -378,7 +378,7 @@ fn a_broken_pytorch_file_has_its_message() {
 
 /// Files from before MLFF-Distiller saved `config`: `config.json` beside them says what they do not, and nothing is guessed.
 #[test]
-fn a_pytorch_file_without_a_configuration_needs_one_beside_it() {
+fn torch_load_without_config_needs_config_json() {
     let folder = fixture_without("config");
     let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
     for expected in [
@@ -406,7 +406,7 @@ fn a_pytorch_file_without_a_configuration_needs_one_beside_it() {
 
 /// `config` in the file and `config.json` beside it.
 #[test]
-fn two_configurations_of_a_pytorch_file_agree() {
+fn torch_load_refuses_contradictory_configs() {
     let folder = tempfile::tempdir().unwrap();
     let [file, beside] = ["student.pt", "config.json"].map(|name| folder.path().join(name));
     fs::copy(data("distiller.pt"), &file).unwrap();

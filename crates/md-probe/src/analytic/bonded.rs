@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straight_hinge_bends_linearly_about_the_line() {
+    fn harmonic_angle_at_180_degrees_bends_linearly() {
         for bend in [1e-3, 1e-6, 1e-9, 1e-12] {
             let force = hinge(PI - bend, PI).evaluation().forces[0];
             let expected = 3.0 * bend / 1.2;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_hinge_is_finite_on_the_line_and_beside_it() {
+    fn harmonic_angle_is_finite_at_and_near_180_degrees() {
         let theta0 = 2.0;
         for theta in [PI, PI - 1e-12, PI - 1e-6, 0.0, 1e-12] {
             let state = hinge(theta, theta0);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn coincident_atoms_give_numbers_or_nan_but_no_panic() {
+    fn analytic_potentials_never_panic_on_coincident_atoms() {
         let line = (0..3).map(|i| Vec3::repeat(f64::from(i))).collect();
         let system = System::new(vec![Element::C; 3], line).unwrap();
         let angle = HarmonicAngle { atoms: [0, 1, 2], stiffness_ev_per_rad2: 3.0, theta0_rad: 2.0 };

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_molecule_gets_its_bonds_and_angles() {
+    fn control_finds_bonds_and_angles() {
         for (molecule, bonds, angles) in
             [(water(), 2, 1), (carbon_dioxide(), 2, 1), (methane(), 4, 6), (cyclopropane(), 9, 18)]
         {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn systems_are_matched_in_any_mixture_and_after_others_left() {
+    fn control_matches_systems_in_any_batch() {
         let known = [water(), methane(), carbon_dioxide()];
         let mut control = Control::new(&known).unwrap();
         let mixture = [methane(), water(), carbon_dioxide(), water(), methane()];
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_or_was_never_seen_is_an_error() {
+    fn control_rejects_ambiguous_or_unknown_systems() {
         // H-O-O-H against O-O with both H on the first O.
         let peroxide = system("O O H H", &[[0.0; 3], [1.45, 0.0, 0.0], [-0.3, 0.9, 0.0], [1.75, -0.9, 0.0]]);
         let isomer = system("O O H H", &[[0.0; 3], [1.45, 0.0, 0.0], [-0.3, 0.9, 0.0], [-0.3, -0.9, 0.0]]);
@@ -258,7 +258,7 @@ mod tests {
 
     /// As a control for dynamics: 0.5 fs, 500 K, 2 ps, velocity Verlet.
     #[test]
-    fn at_500_k_no_bond_breaks_and_energy_is_conserved() {
+    fn control_at_500_k_keeps_bonds_and_energy() {
         let molecules = [water(), carbon_dioxide(), methane(), cyclopropane()];
         let mut control = Control::new(&molecules).unwrap();
         let mut state = State::at_rest(&molecules, &mut control).unwrap();

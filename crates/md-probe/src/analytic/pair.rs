@@ -155,7 +155,7 @@ mod tests {
     /// The 13-atom icosahedron is the global minimum of the Lennard-Jones cluster: -44.326801 ε (Cambridge
     /// Cluster Database; M. R. Hoare and P. Pal, Adv. Phys. 20, 161 (1971)).
     #[test]
-    fn the_icosahedron_of_thirteen_has_the_published_energy() {
+    fn lennard_jones_13_icosahedron_has_published_energy() {
         let golden = (1.0 + 5.0_f64.sqrt()) / 2.0;
         let mut shell = vec![Vec3::zeros()];
         for a in [-1.0, 1.0] {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_pairs_leaves_the_others_alone_and_must_fit_the_system() {
+    fn morse_pair_list_ignores_others_and_must_fit_system() {
         let at = |x: f64| Vec3::new(x, 0.0, 0.0);
         let three = System::new(vec![Element::H; 3], vec![at(0.0), at(0.9), at(2.0)]).unwrap();
         let mut morse = Morse {

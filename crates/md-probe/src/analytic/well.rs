@@ -86,7 +86,7 @@ mod tests {
 
     /// m d²x/dt² = F, by central differences of the trajectory in time.
     #[test]
-    fn the_trajectory_obeys_newton() {
+    fn harmonic_well_trajectory_obeys_newton() {
         let well = HarmonicWell { stiffness_ev_per_angstrom2: 2.5, centres: vec![Vec3::new(0.1, -0.2, 0.3)] };
         let (mass, x0, v0) = (12.011, Vec3::new(0.3, 0.1, 0.2), Vec3::new(0.01, -0.02, 0.005));
         let at = |t: f64| well.trajectory(0, mass, x0, v0, t);

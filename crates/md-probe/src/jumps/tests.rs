@@ -12,7 +12,7 @@ fn argon() -> System {
 }
 
 #[test]
-fn a_smooth_potential_has_no_jumps_even_on_its_wall() {
+fn ray_jumps_of_smooth_potential_are_zero() {
     for seed in 0..4 {
         let jumps = ray_jumps(&mut SOUND.clone(), &argon(), 6, 12.0, seed).unwrap().jumps;
         assert!(jumps.energy.size_ev < 1e-8, "{jumps:?}");
@@ -21,7 +21,7 @@ fn a_smooth_potential_has_no_jumps_even_on_its_wall() {
 }
 
 #[test]
-fn a_truncated_potential_jumps_by_what_was_cut_off_and_where() {
+fn largest_jumps_locate_truncation_and_its_size() {
     for (jump_ev, cutoff_angstrom) in [(0.5, 5.0), (1e-3, 6.3)] {
         let defect = Defect::Truncated { jump_ev, cutoff_angstrom };
         let mut truncated = Defective::new(SOUND, defect);
@@ -106,7 +106,7 @@ fn molecule(atoms: &str) -> System {
 const STEEP: LennardJones = LennardJones { epsilon_ev: 0.05, sigma_angstrom: 0.6 };
 
 #[test]
-fn rays_lead_past_all_atoms_of_any_molecule() {
+fn rays_pass_all_atoms_of_any_molecule() {
     for (name, atoms) in MOLECULES {
         let system = molecule(atoms);
         let mut random = SplitMix64::new(7);
@@ -138,7 +138,7 @@ fn rays_lead_past_all_atoms_of_any_molecule() {
 }
 
 #[test]
-fn rays_cross_a_cutoff_of_every_molecule() {
+fn ray_jumps_find_cutoff_in_every_molecule() {
     for (name, atoms) in MOLECULES {
         let defect = Defect::Truncated { jump_ev: 0.01, cutoff_angstrom: 5.0 };
         let jumps =
@@ -149,7 +149,7 @@ fn rays_cross_a_cutoff_of_every_molecule() {
 }
 
 #[test]
-fn an_atom_in_a_cage_stays_there() {
+fn rays_skip_caged_atom() {
     // Argon in the middle of 20 others: a dodecahedron with edges of 2.1 Å.
     let golden = 0.5 * (1.0 + 5.0_f64.sqrt());
     let mut positions = vec![Vec3::zeros()];
@@ -167,7 +167,7 @@ fn an_atom_in_a_cage_stays_there() {
 }
 
 #[test]
-fn ways_out_exist_for_one_atom_for_unknown_radii_and_where_nothing_is_free() {
+fn rays_exist_for_lone_atom_unknown_radii_and_shell() {
     let atom = System::new(vec![Element::O], vec![Vec3::new(0.3, -2.0, 0.1)]).unwrap();
     let alone = ray_jumps(&mut STEEP.clone(), &atom, 8, 12.0, 1).unwrap();
     assert_eq!(alone, RayJumps { jumps: Jumps::default(), closest: None });

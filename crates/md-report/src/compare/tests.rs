@@ -85,7 +85,7 @@ fn nothing_else(mut changes: Changes, take: impl Fn(&mut ModelChanges)) {
 }
 
 #[test]
-fn equal_results_do_not_differ() {
+fn compare_of_equal_results_is_empty_and_identical() {
     let changes = planted(|_| ());
     assert!(changes.is_empty() && !changes.regression && changes.identical, "{changes:?}");
     assert_eq!(changes.models.len(), 3);
@@ -98,7 +98,7 @@ fn equal_results_do_not_differ() {
 }
 
 #[test]
-fn times_machines_and_verdicts_do_not_make_measurements_differ_but_one_bit_does() {
+fn compare_identical_ignores_times_but_not_one_bit() {
     let slower = planted(|r| {
         r.campaign.started = "2026-02-01T00:00:00Z".to_owned();
         r.provenance.threads = 99;
@@ -117,7 +117,7 @@ fn times_machines_and_verdicts_do_not_make_measurements_differ_but_one_bit_does(
 }
 
 #[test]
-fn a_verdict_that_got_worse_is_a_regression() {
+fn compare_reports_worse_verdict_as_regression() {
     let changes = planted(|r| {
         r.models[1].verdict = Some(Verdict::Restricted);
         r.models[1].summary = "holds for screening".to_owned();
@@ -135,7 +135,7 @@ fn a_verdict_that_got_worse_is_a_regression() {
 }
 
 #[test]
-fn verdicts_have_an_order() {
+fn compare_orders_approved_restricted_rejected() {
     let order = [Verdict::Approved, Verdict::Restricted, Verdict::Rejected];
     for pair in order.windows(2) {
         let [before, after] = [0, 1].map(|n| {
@@ -149,7 +149,7 @@ fn verdicts_have_an_order() {
 }
 
 #[test]
-fn an_incomplete_verdict_is_no_regression_and_not_comparable() {
+fn compare_with_incomplete_verdict_is_not_comparable() {
     for before in [Verdict::Approved, Verdict::Restricted, Verdict::Rejected, Verdict::Incomplete] {
         let [mut a, mut b] = [campaign(), campaign()];
         a.models[1].verdict = Some(before);
@@ -165,7 +165,7 @@ fn an_incomplete_verdict_is_no_regression_and_not_comparable() {
 }
 
 #[test]
-fn a_check_that_fails_now_is_a_regression_for_any_use() {
+fn compare_reports_pass_to_fail_as_regression_for_any_use() {
     let changes = planted(|r| r.models[1].checks[4].status = Status::Fail);
     assert!(changes.regression && changes.outcome == Outcome::Regression);
     let flip = &tiny(&changes).flips[0];
@@ -182,7 +182,7 @@ fn a_check_that_fails_now_is_a_regression_for_any_use() {
 }
 
 #[test]
-fn a_check_that_is_not_decided_any_more_is_not_comparable() {
+fn compare_with_pass_to_undecided_is_not_comparable() {
     for status in [Status::Undecided, Status::Skipped] {
         let changes = planted(|r| r.models[1].checks[4].status = status);
         assert_eq!(changes.outcome, Outcome::NotComparable, "{status:?}");
@@ -196,7 +196,7 @@ fn a_check_that_is_not_decided_any_more_is_not_comparable() {
 }
 
 #[test]
-fn what_is_not_applicable_any_more_is_neither_better_nor_worse_but_not_comparable() {
+fn compare_with_newly_not_applicable_check_is_not_comparable() {
     let not_applicable = |r: &mut Results| {
         let check = &mut r.models[1].checks[4];
         (check.status, check.value, check.interval, check.standard_error) =
@@ -218,7 +218,7 @@ fn what_is_not_applicable_any_more_is_neither_better_nor_worse_but_not_comparabl
 }
 
 #[test]
-fn a_measurement_must_differ_by_more_than_both_uncertainties() {
+fn measurement_change_must_exceed_both_uncertainties() {
     let rmse = |value: f64| {
         move |r: &mut Results| {
             for n in [0, 4] {
@@ -250,7 +250,7 @@ fn a_measurement_must_differ_by_more_than_both_uncertainties() {
 }
 
 #[test]
-fn an_interval_wider_than_normal_counts() {
+fn measurement_change_uses_interval_wider_than_normal() {
     let wide = |r: &mut Results| {
         for n in [0, 4] {
             let check = &mut r.models[1].checks[n];
@@ -262,7 +262,7 @@ fn an_interval_wider_than_normal_counts() {
 }
 
 #[test]
-fn for_other_uses_alone_a_worse_measurement_is_no_regression() {
+fn worse_measurement_of_other_use_is_no_regression() {
     let mut before = campaign();
     before.models[1].checks.remove(0);
     let mut after = before.clone();
@@ -274,7 +274,7 @@ fn for_other_uses_alone_a_worse_measurement_is_no_regression() {
 }
 
 #[test]
-fn without_a_known_uncertainty_a_tenth_is_a_change_and_marked() {
+fn measurement_without_uncertainty_changes_beyond_ten_percent() {
     assert!(planted(|r| r.models[1].checks[1].value = Some(1.1)).is_empty());
     let changes = planted(|r| r.models[1].checks[1].value = Some(1.2));
     let change = &tiny(&changes).measurements[0];
@@ -288,13 +288,13 @@ fn without_a_known_uncertainty_a_tenth_is_a_change_and_marked() {
 }
 
 #[test]
-fn values_far_from_their_thresholds_are_not_told_apart() {
+fn measurement_far_below_threshold_is_unchanged() {
     assert!(planted(|r| r.models[1].checks[2].value = Some(9e-6)).is_empty());
     assert!(!planted(|r| r.models[1].checks[2].value = Some(2e-5)).is_empty());
 }
 
 #[test]
-fn what_one_alone_has_is_listed() {
+fn compare_lists_checks_and_models_of_one_side() {
     let changes = planted(|r| {
         r.models[1].checks.remove(1);
     });
@@ -326,7 +326,7 @@ fn what_one_alone_has_is_listed() {
 }
 
 #[test]
-fn only_candidates_are_matched_whatever_their_names() {
+fn compare_matches_sole_candidates_despite_names() {
     let mut before = campaign();
     before.models.pop();
     let mut after = before.clone();
@@ -338,7 +338,7 @@ fn only_candidates_are_matched_whatever_their_names() {
 }
 
 #[test]
-fn speeds_are_compared_on_one_machine_only() {
+fn compare_speeds_requires_same_machine_and_device() {
     let faster = |r: &mut Results| r.speed[0].ms_per_step = 0.1;
     let changes = planted(faster);
     let speeds = &tiny(&changes).speeds;
@@ -360,7 +360,7 @@ fn speeds_are_compared_on_one_machine_only() {
 }
 
 #[test]
-fn other_conditions_are_told_and_are_no_change() {
+fn compare_reports_conditions_without_change() {
     let with_threshold = |value: f64| {
         move |r: &mut Results| {
             let thresholds = [("rmse".to_owned(), Threshold::new(value, ThresholdSource::Campaign))];
@@ -385,7 +385,7 @@ fn other_conditions_are_told_and_are_no_change() {
 }
 
 #[test]
-fn changes_are_written_and_read_as_json() {
+fn changes_round_trip_through_json() {
     let changes = planted(|r| {
         r.models[1].checks[0].value = Some(0.19);
         r.models[1].checks[1].status = Status::Fail;
@@ -396,7 +396,7 @@ fn changes_are_written_and_read_as_json() {
 }
 
 #[test]
-fn a_check_that_fails_and_measures_worse_is_told_once() {
+fn compare_text_merges_flip_and_worse_measurement() {
     let changes = planted(|r| {
         let check = &mut r.models[1].checks[0];
         (check.value, check.interval, check.status) = (Some(0.4), None, Status::Fail);
@@ -453,13 +453,13 @@ fn mirrored(direction: Direction) -> Direction {
 
 proptest! {
     #[test]
-    fn nothing_differs_from_itself(a in campaigns()) {
+    fn compare_of_results_with_themselves_is_identical(a in campaigns()) {
         let changes = compare(&a, &a);
         prop_assert!(changes.is_empty() && !changes.regression && changes.conditions.is_empty());
     }
 
     #[test]
-    fn better_one_way_is_worse_the_other(a in campaigns(), b in campaigns()) {
+    fn compare_swapped_mirrors_directions(a in campaigns(), b in campaigns()) {
         let (there, back) = (compare(&a, &b), compare(&b, &a));
         let (there, back) = (tiny(&there), tiny(&back));
         prop_assert_eq!(
@@ -485,7 +485,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_taken_away_is_missed(kind in 0..6_usize, n in any::<prop::sample::Index>()) {
+    fn compare_with_removed_record_is_not_comparable(kind in 0..6_usize, n in any::<prop::sample::Index>()) {
         let before = measured();
         prop_assert_eq!(compare(&before, &before).outcome, Outcome::NoRegression);
         let mut after = before.clone();

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn curves_are_bounded_and_every_run_has_its_row() {
+    fn runs_panel_bounds_curves_but_lists_every_run() {
         for n in [3, 2000] {
             let results = campaign(n);
             let mut figures = Figures::default();

@@ -68,7 +68,7 @@ fn finished(edit: impl Fn(&mut Results)) -> CampaignStatus {
 }
 
 #[test]
-fn a_campaign_at_work_says_how_far_it_is() {
+fn status_of_running_campaign_shows_progress() {
     let status = at_work(true);
     assert_eq!(status.state, State::Running);
     assert_eq!(
@@ -90,7 +90,7 @@ fn a_campaign_at_work_says_how_far_it_is() {
 }
 
 #[test]
-fn a_bar_is_full_at_the_end_alone() {
+fn progress_bar_is_full_only_at_100_percent() {
     let mut progress = progress();
     progress.models[1].stages = vec![stage("runs", 999, 1000, false)];
     let text = text(&status(Some(&progress), None, &[], NOW, true));
@@ -98,7 +98,7 @@ fn a_bar_is_full_at_the_end_alone() {
 }
 
 #[test]
-fn without_its_process_it_has_stopped_and_nothing_is_left_to_wait_for() {
+fn status_without_process_is_stopped() {
     let status = at_work(false);
     assert_eq!((status.state, status.models[1].state), (State::Stopped, State::Stopped));
     assert_eq!(status.models[1].stages[1].remaining_s, None);
@@ -114,7 +114,7 @@ fn without_its_process_it_has_stopped_and_nothing_is_left_to_wait_for() {
 }
 
 #[test]
-fn criteria_are_pending_until_they_are_measured() {
+fn status_criteria_are_pending_until_measured() {
     let status = at_work(true);
     let told: Vec<_> = status.models[0]
         .criteria
@@ -143,7 +143,7 @@ fn criteria_are_pending_until_they_are_measured() {
 }
 
 #[test]
-fn a_criterion_that_is_not_asked_for_is_not_pending() {
+fn status_omits_criteria_without_threshold() {
     let mut results = measured();
     results.criteria[0].thresholds.remove("kink");
     let status = status(Some(&progress()), Some(&results), &DEFINITIONS, NOW, true);
@@ -151,7 +151,7 @@ fn a_criterion_that_is_not_asked_for_is_not_pending() {
 }
 
 #[test]
-fn blockers_are_named_with_their_reasons() {
+fn status_blockers_have_reasons() {
     assert!(finished(|_| ()).blockers.is_empty());
     let status = finished(|r| {
         r.runs = vec![
@@ -196,7 +196,7 @@ fn blockers_are_named_with_their_reasons() {
 }
 
 #[test]
-fn results_of_another_campaign_are_left_aside() {
+fn status_ignores_results_of_other_campaign() {
     let edits: [fn(&mut Results); 2] = [
         |r| r.campaign.name = "older".to_owned(),
         |r| r.campaign.finished = "2025-12-31T23:59:59Z".to_owned(),
@@ -214,7 +214,7 @@ fn results_of_another_campaign_are_left_aside() {
 }
 
 #[test]
-fn what_mends_and_what_decides_is_next() {
+fn status_next_lists_remedies_and_deciding_runs() {
     let mode = FailureMode {
         id: "accuracy".to_owned(),
         finding: "far off".to_owned(),
@@ -238,7 +238,7 @@ fn what_mends_and_what_decides_is_next() {
 }
 
 #[test]
-fn a_standup_has_its_five_headings_and_their_lines() {
+fn standup_has_five_headings_with_items() {
     let text = standup(&at_work(true)).unwrap();
     let headings: Vec<&str> = text.lines().filter(|l| l.starts_with("## ")).collect();
     assert_eq!(headings, ["## Completed", "## Plan", "## Blockers", "## Metrics", "## Next"]);
@@ -256,7 +256,7 @@ fn a_standup_has_its_five_headings_and_their_lines() {
 }
 
 #[test]
-fn where_nothing_was_run_it_says_so() {
+fn status_without_campaign_is_absent() {
     let status = status(None, None, &DEFINITIONS, NOW, false);
     assert_eq!(
         (status.state, status.next.as_slice()),
@@ -266,7 +266,7 @@ fn where_nothing_was_run_it_says_so() {
 }
 
 #[test]
-fn a_status_is_written_and_read_as_json() {
+fn status_round_trips_through_json() {
     let status = at_work(true);
     let json = serde_json::to_value(&status).unwrap();
     assert_eq!(json["state"], "running");
@@ -275,7 +275,7 @@ fn a_status_is_written_and_read_as_json() {
 }
 
 #[test]
-fn a_clock_that_went_back_is_no_time_that_passed() {
+fn status_elapsed_is_none_when_clock_went_back() {
     let mut progress = progress();
     progress.started = "2027-01-01T00:00:00Z".to_owned(); // a year after it was last seen
     let status = status(Some(&progress), None, &[], NOW, true);

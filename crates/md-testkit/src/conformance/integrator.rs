@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn velocity_verlet_and_position_verlet_pass() {
+    fn integrator_passes_velocity_and_position_verlet() {
         report_on(verlet).assert_all();
         report_on(|state, potential, dt| {
             state.drift(0.5 * dt);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn five_broken_variants_of_velocity_verlet_are_each_caught_twice() {
+    fn integrator_catches_broken_verlet_variants_twice() {
         let missing_half_kick: Step = |state, potential, dt| {
             state.kick(0.5 * dt);
             state.drift(dt);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn fourth_order_is_lost_by_a_coefficient_that_is_wrong_by_a_thousandth() {
+    fn integrator_catches_forest_ruth_coefficient_off_by_1e_3() {
         let report = |step: Step| integrator(4, |dt| Box::new(Scheme { dt, step })).unwrap();
         report(|state, potential, dt| forest_ruth(state, potential, dt, 1.0)).assert_all();
         let wrong = report(|state, potential, dt| forest_ruth(state, potential, dt, 1.001));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bookkeeping_fault_is_caught_by_its_own_check() {
+    fn integrator_catches_each_bookkeeping_fault() {
         let clock_runs_twice: Step = |state, potential, dt| {
             verlet(state, potential, dt)?;
             state.advance(dt);
@@ -213,7 +213,7 @@ mod tests {
 
     /// A scheme with something per system that forgets to drop it.
     #[test]
-    fn a_scheme_that_does_not_follow_the_batch_is_caught() {
+    fn integrator_catches_state_not_following_batch() {
         struct PerSystem(Scheme, Vec<f64>);
         impl Integrator for PerSystem {
             fn name(&self) -> &str {

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_analytic_potential_passes() {
+    fn potential_passes_every_analytic_potential() {
         let all = systems();
         let free = Tolerances::double();
         let labelled = Tolerances::double().with_labelled_atoms();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_force_that_is_not_the_gradient_is_caught() {
+    fn potential_catches_force_that_is_no_gradient() {
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_of_components_is_caught() {
+    fn potential_catches_mixed_components() {
         // Of the forces alone.
         assert_caught(
             |inner, c, request, out, _| {
@@ -314,7 +314,7 @@ mod tests {
 
     /// A signed volume tells a molecule from its mirror image.
     #[test]
-    fn a_handed_potential_is_caught() {
+    fn potential_catches_chirality() {
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_on_the_place_in_space_is_caught() {
+    fn potential_catches_dependence_on_position_in_space() {
         // A spring from the centroid to the origin, where it happens to be.
         assert_caught(
             |inner, c, request, out, _| {
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_on_the_order_of_atoms_is_caught() {
+    fn potential_catches_dependence_on_atom_order() {
         let first = Morse { depth_ev: 1e-3, pairs: Pairs::List(vec![(0, 1)]), ..morse() };
         let mut sum = Sum::new(vec![Box::new(morse()), Box::new(first)]);
         let report = potential(&mut sum, &systems(), &Tolerances::double()).unwrap();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_on_the_batch_is_caught_to_the_last_bit() {
+    fn potential_catches_dependence_on_batch_bitwise() {
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_on_earlier_calls_is_caught_to_the_last_bit() {
+    fn potential_catches_dependence_on_earlier_calls_bitwise() {
         let caught = ["batch_energy", "determinism_energy", "buffer_energy"];
         assert_caught(
             |inner, c, request, out, calls| {
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_on_the_buffer_and_on_the_request_is_caught() {
+    fn potential_catches_dependence_on_buffer_and_request() {
         assert_caught(
             |inner, c, request, out, _| {
                 let mut right = Evaluation::default();
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_fails_and_a_wrong_shape_is_an_error() {
+    fn potential_fails_nan_and_rejects_wrong_shape() {
         let mut nan = Broken {
             inner: Morse { r0_angstrom: f64::NAN, ..morse() },
             fault: |inner, c, request, out, _| inner.evaluate(c, request, out),

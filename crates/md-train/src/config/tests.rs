@@ -6,7 +6,7 @@ fn parse(text: &str) -> Result<TrainingConfig, TrainError> {
 }
 
 #[test]
-fn the_shortest_configuration_has_the_documented_defaults() {
+fn training_config_has_documented_defaults() {
     let config = parse(
         "name = 'tiny'\nseed = 1\n[student]\nhidden_dim = 48\nnum_interactions = 3\nnum_rbf = 16\n\
          cutoff_angstrom = 5.0\n[[data]]\nframes = ['a.extxyz']\n[optimiser]\nsteps = 100\n",
@@ -23,7 +23,7 @@ fn the_shortest_configuration_has_the_documented_defaults() {
 }
 
 #[test]
-fn a_configuration_survives_its_record() {
+fn training_config_round_trips_through_json() {
     let config = parse(CONFIG).unwrap();
     let record = serde_json::to_value(&config).unwrap();
     let back: TrainingConfig = serde_json::from_value(record).unwrap();
@@ -32,7 +32,7 @@ fn a_configuration_survives_its_record() {
 
 /// What is replaced in a good file by what, and the message that must follow.
 #[test]
-fn broken_configurations_say_what_and_where() {
+fn training_config_errors_name_key_and_line() {
     let line = |needle: &str| 1 + CONFIG[..CONFIG.find(needle).unwrap()].matches('\n').count();
     let cases = [
         ("seed = 3", "sed = 3", "unknown field `sed`"),
@@ -70,7 +70,7 @@ fn broken_configurations_say_what_and_where() {
 }
 
 #[test]
-fn keys_that_contradict_each_other_are_named() {
+fn training_config_rejects_contradictory_keys() {
     let cases = [
         ("warm_up_steps = 5", "warm_up_steps = 20", "optimiser.warm_up_steps = 20 (expected less than"),
         ("final_learning_rate = 0.0001", "final_learning_rate = 1.0", "optimiser.final_learning_rate = 1e0"),
@@ -89,7 +89,7 @@ fn keys_that_contradict_each_other_are_named() {
 }
 
 #[test]
-fn the_configurations_of_this_repository_are_sound() {
+fn training_configs_of_repository_load() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/train");
     for name in ["original", "tiny", "ultra-tiny", "demo"] {
         let config = TrainingConfig::load(&folder.join(format!("{name}.toml"))).unwrap();

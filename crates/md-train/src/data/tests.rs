@@ -26,7 +26,7 @@ fn dataset(lengths: &[Vec<usize>]) -> Dataset {
 
 proptest! {
     #[test]
-    fn no_trajectory_is_on_both_sides_and_every_molecule_is_on_both(
+    fn split_separates_trajectories_and_covers_molecules(
         lengths in prop::collection::vec(prop::collection::vec(1usize..6, 1..12), 1..5),
         trajectory_fraction in 0.01..0.99,
         max_frames in 1usize..60,
@@ -92,7 +92,7 @@ proptest! {
 }
 
 #[test]
-fn names_that_sort_by_temperature_are_held_out_at_every_temperature() {
+fn split_holds_out_every_temperature() {
     let data = dataset(&[vec![1; 30]]);
     let mut sorted: Vec<String> = (0..30).map(|t| format!("t{t}")).collect();
     sorted.sort();
@@ -106,7 +106,7 @@ fn names_that_sort_by_temperature_are_held_out_at_every_temperature() {
 }
 
 #[test]
-fn frames_of_other_kinds_are_on_neither_side() {
+fn split_leaves_out_frames_of_other_kinds() {
     let data = dataset(&[vec![9; 4]]);
     let kinds = Some(BTreeSet::from(["md".to_owned()]));
     let validation = ValidationConfig { kinds, ..ValidationConfig::default() };
@@ -118,7 +118,7 @@ fn frames_of_other_kinds_are_on_neither_side() {
 }
 
 #[test]
-fn files_are_read_with_their_keys_plain_and_compressed() {
+fn dataset_reads_plain_and_gzip_with_keys() {
     let folder = tempfile::tempdir().unwrap();
     let expected = frames(2, 5);
     write(folder.path(), &expected);
@@ -131,7 +131,7 @@ fn files_are_read_with_their_keys_plain_and_compressed() {
 
 /// What is replaced in a good file by what, and the message that must follow.
 #[test]
-fn frames_that_cannot_be_trained_on_say_why() {
+fn dataset_errors_name_file_and_frame() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &frames(2, 2));
     let path = folder.path().join("methane.extxyz");

@@ -41,7 +41,7 @@ const FILES: [&str; 5] =
     ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "training.json"];
 
 #[test]
-fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
+fn trainer_resume_is_byte_identical() {
     let folder = workplace();
     let config = config(folder.path(), CONFIG);
     let [whole, killed, stopped] = ["whole", "killed", "stopped"].map(|name| folder.path().join(name));
@@ -90,7 +90,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one_byte_for_byte() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn trainer_is_independent_of_thread_count() {
     let folder = workplace();
     // 12 systems of 3 and 5 atoms are two parts or more.
     let config = config(folder.path(), &CONFIG.replace("steps = 20", "steps = 8"));
@@ -104,7 +104,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn what_is_written_can_be_read() {
+fn trainer_output_is_readable() {
     let folder = workplace();
     let out = folder.path().join("out");
     let mut events = Vec::new();
@@ -159,7 +159,7 @@ fn what_is_written_can_be_read() {
 }
 
 #[test]
-fn a_run_is_not_continued_with_something_else() {
+fn trainer_resume_refuses_other_config_or_state() {
     let folder = workplace();
     let out = folder.path().join("out");
     let at = |text: &str| config(folder.path(), text);
@@ -197,7 +197,7 @@ fn a_run_is_not_continued_with_something_else() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state() {
+fn trainer_stops_on_non_finite_loss_and_keeps_state() {
     let folder = workplace();
     let out = folder.path().join("out");
     let text = CONFIG
@@ -219,7 +219,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state() {
 }
 
 #[test]
-fn patience_ends_a_run_that_does_not_improve() {
+fn trainer_stops_early_after_patience() {
     let folder = workplace();
     let out = folder.path().join("out");
     // Steps so small that nothing changes.
@@ -236,7 +236,7 @@ fn patience_ends_a_run_that_does_not_improve() {
 }
 
 #[test]
-fn training_starts_from_a_checkpoint_that_fits() {
+fn trainer_starts_from_fitting_checkpoint() {
     let folder = workplace();
     let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     let mut trainer = Trainer::new(config(folder.path(), CONFIG), &first, CPU).unwrap();
@@ -268,7 +268,7 @@ fn training_starts_from_a_checkpoint_that_fits() {
 }
 
 #[test]
-fn a_tiny_student_learns_an_analytic_potential() {
+fn trainer_learns_analytic_potential() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &frames(5, 40));
     let out = folder.path().join("out");

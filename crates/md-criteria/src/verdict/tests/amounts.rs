@@ -13,7 +13,7 @@ fn assert_too_little(key: &str, change: impl Fn(&mut Results), reason: &str) {
 }
 
 #[test]
-fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
+fn judge_is_incomplete_with_too_few_replicas_or_temperatures() {
     assert_too_little("replicas", |r| r.runs.truncate(3), "1 run at 100 K");
     assert_too_little("temperatures", |r| r.runs.truncate(2), "runs at 300 K");
     let cold = |r: &mut Results| {
@@ -39,7 +39,7 @@ fn too_few_replicas_temperatures_or_kelvins_are_incomplete() {
 }
 
 #[test]
-fn a_step_over_the_safe_step_is_no_evidence() {
+fn timestep_over_safe_is_incomplete() {
     let over = |r: &mut Results| {
         r.runs
             .iter_mut()
@@ -80,7 +80,7 @@ fn a_step_over_the_safe_step_is_no_evidence() {
 }
 
 #[test]
-fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
+fn runs_left_out_are_named_and_incomplete() {
     let left_out = |kelvins: f64| {
         move |r: &mut Results| {
             r.campaign.left_out = vec![LeftOut {
@@ -103,7 +103,7 @@ fn runs_that_were_left_out_are_named_and_leave_the_model_incomplete() {
 }
 
 #[test]
-fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
+fn outcome_of_unfinished_campaign_is_incomplete() {
     let mut results = sound();
     results.campaign.finished.clear();
     results.models.push(Model { name: "later".into(), ..results.models[0].clone() });
@@ -124,7 +124,7 @@ fn an_unfinished_campaign_is_incomplete_and_says_what_was_not_measured() {
 }
 
 #[test]
-fn frequencies_are_judged_wherever_they_are_given() {
+fn frequency_error_is_judged_where_reference_is_given() {
     let off_by = |percent: Option<f64>| {
         move |r: &mut Results| {
             r.molecules[0].reference_frequencies_per_cm = vec![1600.0, 3800.0, 3900.0];
@@ -144,7 +144,7 @@ fn frequencies_are_judged_wherever_they_are_given() {
 }
 
 #[test]
-fn forces_that_are_too_soft_by_one_factor_fail_whatever_their_rmse() {
+fn force_slope_error_fails_forces_off_by_one_factor() {
     let key = "force_slope_error";
     let with = |slope: f64, error: Option<f64>| {
         move |r: &mut Results| {
@@ -168,7 +168,7 @@ fn forces_that_are_too_soft_by_one_factor_fail_whatever_their_rmse() {
 }
 
 #[test]
-fn a_molecule_that_breaks_under_a_thermostat_is_broken() {
+fn judge_rejects_divergence_in_thermostat_run() {
     let (verdict, ..) = judged(|r| {
         let reason = Some("the bond 0-1 stretched".to_owned());
         let hot =

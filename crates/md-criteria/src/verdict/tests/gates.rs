@@ -16,7 +16,7 @@ fn modes_of(values: &[(&str, f64)]) -> (String, Vec<FailureMode>) {
 }
 
 #[test]
-fn the_force_is_called_no_gradient_only_where_that_was_measured() {
+fn failure_modes_name_gradient_only_where_measured() {
     const NO_GRADIENT: &str = "the force is not the gradient of the energy";
     let ids = |modes: &[FailureMode]| modes.iter().map(|m| m.id.clone()).collect::<Vec<String>>();
     for id in ["hessian_asymmetry", "loop_work"] {
@@ -68,7 +68,7 @@ fn the_force_is_called_no_gradient_only_where_that_was_measured() {
 }
 
 #[test]
-fn a_gate_whose_error_covers_the_limit_is_undecided_and_no_replica_decides_it() {
+fn gate_is_undecided_when_error_covers_limit() {
     let with = |id: &'static str, value: f64, error: f64| {
         move |r: &mut Results| {
             let gate = r.gates.iter_mut().find(|g| g.id.name() == id).unwrap();

@@ -48,7 +48,7 @@ fn record(results: &Results) -> String {
 }
 
 #[test]
-fn of_the_control_and_of_planted_defects() {
+fn campaign_numbers_of_control_and_planted_defects() {
     let planted = [
         ("sound", None),
         ("forces times 1.13", Some(Defect::ScaledForce { factor: 1.13 })),
@@ -70,7 +70,7 @@ fn of_the_control_and_of_planted_defects() {
 }
 
 #[test]
-fn of_a_student_in_f64() {
+fn campaign_numbers_of_student_in_f64() {
     let folder = folder();
     let file = folder.path().join("c.toml");
     let student = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/checkpoints/ultra-tiny");

@@ -37,7 +37,7 @@ fn builder_of(file: &Path) -> CampaignBuilder<'static> {
 }
 
 #[test]
-fn a_file_names_the_model_and_the_integrator_that_a_program_brings() {
+fn campaign_file_names_own_model_and_integrator() {
     let folder = folder();
     let results = by_file(&folder, "verlet").open().unwrap().run().unwrap();
     assert_eq!(results.runs.len(), 6);
@@ -64,7 +64,7 @@ fn a_file_names_the_model_and_the_integrator_that_a_program_brings() {
 }
 
 #[test]
-fn forest_ruth_conserves_the_energy_of_a_campaign_better_than_velocity_verlet() {
+fn forest_ruth_conserves_energy_better_than_velocity_verlet() {
     let deviation = |integrator: &str| {
         let results = by_file(&folder(), integrator).open().unwrap().run().unwrap();
         let all = results.runs.iter().map(|run| run.energy.as_ref().unwrap().max_deviation_mev_per_atom);
@@ -104,7 +104,7 @@ impl Ticker for Stopping {
 }
 
 #[test]
-fn a_run_with_an_integrator_of_ones_own_is_resumed_as_if_nothing_had_happened() {
+fn resume_with_own_integrator_reproduces_whole_campaign() {
     let folder = folder();
     let whole = by_file(&folder, "verlet").open().unwrap().run().unwrap();
     let builder = |begin| {
@@ -120,7 +120,7 @@ fn a_run_with_an_integrator_of_ones_own_is_resumed_as_if_nothing_had_happened() 
 }
 
 #[test]
-fn a_campaign_built_in_code_says_what_is_wrong_with_it() {
+fn campaign_built_in_code_reports_config_errors() {
     use crate::config::{Config, MoleculeConfig, RunConfig};
 
     let own = |name: &str| crate::config::Integrator::own(name, verlet);
@@ -165,7 +165,7 @@ fn a_campaign_built_in_code_says_what_is_wrong_with_it() {
 }
 
 #[test]
-fn config_from_file_keeps_its_text_until_it_is_changed() {
+fn config_from_file_keeps_text_until_changed() {
     let folder = folder();
     by_file(&folder, "velocity_verlet");
     let file = folder.path().join("c.toml");
@@ -189,7 +189,7 @@ fn config_from_file_keeps_its_text_until_it_is_changed() {
 }
 
 #[test]
-fn names_of_integrators_are_told_with_what_was_meant() {
+fn integrator_name_typos_get_suggestions() {
     let message = |run: &str| {
         let text = format!(
             "[campaign]\nname = \"c\"\nseed = 1\n[[model]]\nname = \"m\"\nanalytic = \"control\"\n[[molecule]]\nname = \"w\"\n\

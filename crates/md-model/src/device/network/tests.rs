@@ -103,7 +103,7 @@ fn assert_as_close_as_the_cpu(architecture: &Architecture, systems: &[System], r
 }
 
 #[test]
-fn energies_and_forces_are_those_of_the_cpu() {
+fn device_energies_and_forces_match_cpu() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let systems = [3, 1, 13, 30, 2].map(|atoms| cluster(atoms, &mut rng));
     for architecture in architectures() {
@@ -113,7 +113,7 @@ fn energies_and_forces_are_those_of_the_cpu() {
 
 /// More neighbours than there is room for at first, and products of many rows.
 #[test]
-fn dense_and_large_systems_are_as_on_the_cpu() {
+fn device_matches_cpu_for_dense_large_system() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let system = cluster(4200, &mut rng);
     for architecture in [distiller(24, 1), painn(24, 2)] {
@@ -123,7 +123,7 @@ fn dense_and_large_systems_are_as_on_the_cpu() {
 
 /// The library is silent about it.
 #[test]
-fn a_kernel_that_did_not_run_is_an_error() {
+fn gpu_read_reports_kernels_that_did_not_run() {
     let gpu = Gpu::<WgpuRuntime, f32>::new(wgpu::client(Precision::F32).unwrap(), "test", 0);
     let zeros = gpu.zeros(5);
     assert_eq!(f32::from_bytes(&gpu.read([&zeros]).unwrap()[0]), [0.0; 5]);
@@ -203,7 +203,7 @@ fn run(potential: &mut dyn Potential, systems: &[System], limits: Vec<Limits>) -
 }
 
 #[test]
-fn steps_on_the_device_are_those_of_the_host() {
+fn device_velocity_verlet_matches_host() {
     let systems = [water(0.0), water(0.05), water(0.3), water(0.1)];
     // The third breaks its bond on the way.
     let limits: Vec<Limits> =
@@ -228,7 +228,7 @@ fn steps_on_the_device_are_those_of_the_host() {
 
 /// What is not finite stops the steps, and says so.
 #[test]
-fn a_system_that_is_thrown_apart_stops_at_its_step() {
+fn device_velocity_verlet_stops_at_non_finite_step() {
     let mut potential = student();
     let mut state = State::at_rest(&[water(0.0), water(0.1)], &mut potential).unwrap();
     state.velocities_mut()[4] = Vec3::repeat(f64::NAN);

@@ -296,7 +296,7 @@ mod tests {
 
     /// Which kinds are compiled in is up to features of the pulp crate: without one, loops silently become slow.
     #[test]
-    fn registers_are_as_wide_as_those_of_the_cpu() {
+    fn register_width_matches_cpu_features() {
         let mut found = 0;
         numbers_in_a_register(&mut found, &0.0f32);
         let expected = if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derivative_is_within_the_bound_stated_and_the_bound_is_close() {
+    fn table_error_is_within_tight_bound() {
         // The fastest of 20 Bessel functions with a cutoff of 5 Å.
         let q = 4.0 * std::f64::consts::PI;
         for intervals in [128, 256, 512] {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_are_the_derivatives_of_values_across_intervals() {
+    fn table_slopes_match_finite_differences() {
         let table = table(3.0, 64);
         let value = |d: f64| sample(&table, 64, d).0[0];
         for d in [0.3, 5.0 / 64.0 * 17.0, 2.5, 4.99] {

@@ -10,7 +10,7 @@ fn edited(edit: impl FnOnce(&mut Results)) -> Changes {
 }
 
 #[test]
-fn what_makes_results_not_comparable_is_named_first() {
+fn compare_names_reasons_for_not_comparable_first() {
     type Edit = fn(&mut Results);
     let cases: [(Edit, &str); 17] = [
         (|r| r.campaign.finished.clear(), "the second is unfinished"),
@@ -64,7 +64,7 @@ fn what_makes_results_not_comparable_is_named_first() {
 }
 
 #[test]
-fn what_the_second_alone_has_or_saw_diverge_is_no_obstacle() {
+fn compare_accepts_new_models_and_diverged_runs_in_second() {
     let more = edited(|r| {
         let mut model = fixtures::model("huge", json!([]));
         model.molecules = vec!["water".to_owned()];
@@ -84,7 +84,7 @@ fn what_the_second_alone_has_or_saw_diverge_is_no_obstacle() {
 }
 
 #[test]
-fn a_regression_beats_what_is_missing() {
+fn compare_regression_outranks_not_comparable() {
     let changes = edited(|r| {
         r.models[1].checks[0].status = Status::Fail;
         r.models.truncate(2);
@@ -97,7 +97,7 @@ fn a_regression_beats_what_is_missing() {
 }
 
 #[test]
-fn records_that_differ_are_named_though_no_check_shows_it() {
+fn compare_lists_differing_records_without_checks() {
     let drift = |value: f64| {
         let energy = json!({ "initial_eV": 1.0, "max_deviation_meV_per_atom": 0.1,
             "rms_fluctuation_meV_per_atom": 0.1, "drift_meV_per_atom_per_ps": value, "n_anomalies": 0 });
@@ -128,7 +128,7 @@ fn records_that_differ_are_named_though_no_check_shows_it() {
 }
 
 #[test]
-fn another_name_of_the_only_candidate_is_no_difference() {
+fn compare_ignores_rename_of_sole_candidate() {
     let mut before = measured();
     before.models.truncate(2);
     let mut after = before.clone();
@@ -150,7 +150,7 @@ fn another_name_of_the_only_candidate_is_no_difference() {
 }
 
 #[test]
-fn claims_that_contradict_the_measurements_are_not_comparable_and_the_measurements_count() {
+fn compare_with_claims_against_measurements_not_comparable() {
     // Derives the verdicts of the campaign from its measurements, whatever a file claims.
     let judge = |r: &mut Results| {
         for (model, judged) in r.models.iter_mut().zip(campaign().models) {
@@ -189,7 +189,7 @@ fn claims_that_contradict_the_measurements_are_not_comparable_and_the_measuremen
 }
 
 #[test]
-fn ten_thousand_runs_and_checks_are_told_in_few_lines() {
+fn compare_text_stays_short_for_ten_thousand_runs() {
     let mut before = measured();
     for replica in 2..10_000 {
         before.runs.push(fixtures::run("tiny", replica, "diverged", Some("hot")));

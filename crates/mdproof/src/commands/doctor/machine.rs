@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_memory_and_a_disk() {
+    fn memory_and_disk_are_readable() {
         let memory = memory().unwrap();
         assert!(memory.available_mib > 0.0 && memory.available_mib <= memory.total_mib, "{memory:?}");
         let folder = tempfile::tempdir().unwrap();

@@ -86,7 +86,7 @@ fn model(outcome: Loading) -> Vec<Item> {
 }
 
 #[test]
-fn snapshot_of_a_sound_machine_and_of_one_with_problems() {
+fn render_of_sound_and_faulty_machine() {
     let python = GpuProcess { pid: 4711, name: Some("python".to_owned()), memory_mib: Some(480.0) };
     let faulty = edit(|r| {
         r.disk = Some(Disk { folder: "out".to_owned(), total_mib: 1e6, free_mib: 20.0 });
@@ -104,7 +104,7 @@ fn snapshot_of_a_sound_machine_and_of_one_with_problems() {
 }
 
 #[test]
-fn nothing_is_wrong_with_a_sound_machine() {
+fn judge_of_sound_machine_is_ok() {
     let items = judge(&sound());
     assert_eq!(worst(&items), Status::Ok);
     assert!(items.iter().all(|item| item.advice.is_none()), "{items:#?}");
@@ -114,7 +114,7 @@ fn nothing_is_wrong_with_a_sound_machine() {
 }
 
 #[test]
-fn a_gpu_in_use_is_a_warning_that_names_who_uses_it() {
+fn judge_warns_of_gpu_in_use_and_names_processes() {
     let python = GpuProcess { pid: 4711, name: Some("python".to_owned()), memory_mib: Some(480.0) };
     let items = gpu_with(500.0, vec![python, GpuProcess { pid: 12, name: None, memory_mib: None }]);
     let gpu = only_complaint(&items);
@@ -126,7 +126,7 @@ fn a_gpu_in_use_is_a_warning_that_names_who_uses_it() {
 }
 
 #[test]
-fn no_driver_is_a_statement_and_a_broken_one_a_warning() {
+fn judge_accepts_absent_driver_and_warns_of_broken_one() {
     let items = edit(|r| r.nvidia = Nvidia::Absent { reason: "no libnvidia-ml".to_owned() });
     assert_eq!(worst(&items), Status::Ok);
     assert!(items.iter().any(|item| item.found == "none: no libnvidia-ml"), "{items:#?}");
@@ -141,13 +141,13 @@ fn no_driver_is_a_statement_and_a_broken_one_a_warning() {
 }
 
 #[test]
-fn a_gpu_that_the_program_cannot_use_is_a_warning() {
+fn judge_warns_of_gpu_without_cuda_build() {
     let items = edit(|r| r.build.cuda = false);
     assert!(only_complaint(&items).advice.as_ref().unwrap().contains("--features cuda"));
 }
 
 #[test]
-fn a_checkpoint_that_fails_is_a_problem_and_one_that_is_not_given_a_warning() {
+fn judge_failed_checkpoint_is_problem_missing_is_warning() {
     let items = model(Loading::Failed("cannot be read".to_owned()));
     let failed = only_complaint(&items);
     assert_eq!((failed.subject.as_str(), failed.status), ("model tiny", Status::Problem));
@@ -166,7 +166,7 @@ fn a_checkpoint_that_fails_is_a_problem_and_one_that_is_not_given_a_warning() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_problem_by_its_name() {
+fn judge_reports_unreadable_file_once_by_name() {
     let items = edit(|r| {
         let water = &mut r.campaign.as_mut().unwrap().molecules[0];
         water.files[1].frames = Reading::Failed("line 7 is cut off".to_owned());
@@ -184,7 +184,7 @@ fn a_file_that_cannot_be_read_is_one_problem_by_its_name() {
 }
 
 #[test]
-fn forces_that_are_wrong_or_not_a_number_are_a_problem() {
+fn judge_reports_wrong_or_nan_forces_as_problem() {
     let cuda = |outcome| edit(|r| r.forces.devices[1].outcome = outcome);
     let with = |force_difference_ev_per_angstrom| {
         cuda(Called::Measured {
@@ -201,7 +201,7 @@ fn forces_that_are_wrong_or_not_a_number_are_a_problem() {
 }
 
 #[test]
-fn a_small_machine_is_warned_of() {
+fn judge_warns_of_small_memory_disk_or_old_cpu() {
     let memory = |available_mib| edit(|r| r.memory = Some(Memory { total_mib: 2000.0, available_mib }));
     assert_eq!(only_complaint(&memory(900.0)).subject, "memory");
     assert_eq!(worst(&memory(1100.0)), Status::Ok);
