@@ -47,7 +47,7 @@ fn main() -> ExitCode {
             cargo()
                 .args(["test", "--package", "md-tests", "--package", "md-driver", "--package", "mdproof"])
                 .args(FEATURES)
-                .args(["--", "snapshot", "numbers::", "campaign::tests::own::"])
+                .args(["--", "snapshot", "numbers::", "own::", "judge::tests::render"])
                 .env("INSTA_UPDATE", "always"),
         ),
         Task::Cards => cards::write(&root()),
