@@ -7,6 +7,7 @@ use md_results::{
 };
 
 use super::*;
+use crate::Evidence;
 
 mod amounts;
 mod gates;
