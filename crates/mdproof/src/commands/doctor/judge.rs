@@ -147,7 +147,7 @@ fn forces(forces: &Forces) -> Vec<Item> {
             }
             Called::Absent(reason) => Item::ok(&subject, format!("not available: {reason}")),
             Called::Failed(error) => {
-                Item::problem(&subject, error, "use another device (--device) until this is mended")
+                Item::problem(&subject, error, "use another device (--device) until this is fixed")
             }
         }
     });
