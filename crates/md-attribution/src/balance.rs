@@ -8,53 +8,52 @@ use md_metrics::statistics::percentile;
 use crate::experiment::Setting;
 use crate::{AttributionError, CauseKind};
 
-/// Steps with the largest residual that are looked into for a jump.
+/// Number of steps with the largest residual that are searched for a jump.
 const LOOKED_INTO: usize = 48;
 
-/// A residual of a step is out of line beyond so many medians, and beyond this, eV.
+/// A step residual is an outlier if it exceeds this many medians, and the following energy (eV).
 const OUT_OF_LINE: f64 = 20.0;
 const OUT_OF_LINE_EV: f64 = 1e-7;
 
-/// Jumps whose time and size are kept.
+/// Number of jumps recorded with time and size.
 const EVENTS: usize = 100;
 
-/// Blocks over which a part is averaged, so that fast oscillation does not count as loss.
+/// Number of blocks over which a part is averaged, so that fast oscillation does not count as loss.
 const BLOCKS: usize = 16;
 
-/// The total energy of a run taken apart. The parts add up to its change.
+/// Decomposition of the total energy of a run. The parts sum to its change.
 ///
-/// Velocity Verlet moves a system by the chord Δx and changes its kinetic energy by exactly `½ (F + F')·Δx +
-/// dt²/8 Σ (F'² - F²) / m`. With the same model in f64 (U₆₄, F₆₄, and its work `W₆₄ = ∫ F₆₄·dx` along the chord
-/// by Simpson's rule), the change `ΔU + ΔK` of a step is the sum of
+/// Velocity Verlet moves a system by the chord Δx and changes its kinetic energy by exactly `½ (F + F')·Δx + dt²/8 Σ
+/// (F'² - F²) / m`. With the same model in f64 (U₆₄, F₆₄, and its work `W₆₄ = ∫ F₆₄·dx` along the chord by Simpson's
+/// rule), the change `ΔU + ΔK` of a step is the sum of
 ///
 /// | part | formula | zero for |
 /// |---|---|---|
 /// | engine | `ΔK - ½ (F + F')·Δx - dt²/8 Σ (F'² - F²) / m` | velocity Verlet |
-/// | precision | `ΔU - ΔU₆₄` and the same formula's difference between F and F₆₄ | runs in f64 |
+/// | precision | `ΔU - ΔU₆₄` and the difference of the same formula between F and F₆₄ | runs in f64 |
 /// | time step | `½ (F₆₄ + F₆₄')·Δx - W₆₄ + dt²/8 Σ (F₆₄'² - F₆₄²) / m` | infinitely small steps |
 /// | model | `ΔU₆₄ + W₆₄` | a force that is the gradient of a smooth energy |
-///
-/// and the model's part is split by step: the steps with most of it are integrated again, more finely; where it
-/// is still out of line and a jump of the energy or of the force is found on the chord by bisection, it is a
-/// discontinuity.
+/// and the model part is split by step: the steps with the largest contribution are integrated again with a finer
+/// quadrature. If a step is still an outlier and bisection finds a jump of the energy or of the force on the chord, it
+/// counts as a discontinuity.
 #[derive(Debug, Clone)]
 pub struct Balance {
     /// The parts.
     pub parts: Vec<Part>,
-    /// Time that was looked at, ps.
+    /// Duration of the analysed run, ps.
     pub duration_ps: f64,
-    /// Steps with a jump.
+    /// Number of steps with a jump.
     pub jumps: u64,
-    /// The first of them.
+    /// The first of these steps.
     pub jump_events: Vec<JumpEvent>,
-    /// Whether the same positions give the same answer.
+    /// Whether repeated evaluations at the same positions agree.
     pub repeatable: bool,
 }
 
 /// One part of the change of the total energy.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Which.
+    /// Kind of the part.
     pub kind: PartKind,
     /// Change over the run, eV.
     pub net_ev: f64,
@@ -62,28 +61,28 @@ pub struct Part {
     pub slope_mev_per_atom_per_ps: f64,
     /// Standard deviation about that line, meV/atom.
     pub rms_mev_per_atom: f64,
-    /// How far the energy wandered by it, per time: the range of 16 averages over the run (of all of it for the
-    /// engine, which should make nothing), meV/atom/ps.
+    /// Variation of the energy due to this part, per time: the range of 16 block averages over the run (of all samples
+    /// for the engine, whose part should vanish), meV/atom/ps.
     pub loss_mev_per_atom_per_ps: f64,
 }
 
-/// The parts that are told apart.
+/// The parts of the decomposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartKind {
-    /// Of the integrator, if it is not velocity Verlet.
+    /// The integrator, if it is not velocity Verlet.
     Engine,
-    /// Of the format of the run against f64.
+    /// The floating-point format of the run, relative to f64.
     Precision,
-    /// Of the length of the step.
+    /// The length of the time step.
     TimeStep,
-    /// Of jumps of the energy and kinks.
+    /// Jumps and kinks of the energy.
     Discontinuity,
-    /// Of a force that is not the gradient, elsewhere.
+    /// A force that is not the gradient elsewhere.
     Model,
 }
 
 impl PartKind {
-    /// A name for files.
+    /// Identifier in files.
     pub fn id(self) -> &'static str {
         match self {
             PartKind::Engine => "engine",
@@ -94,7 +93,7 @@ impl PartKind {
         }
     }
 
-    /// The cause that this part is a sign of. Of a potential that answers at random, nothing finer can be said.
+    /// Returns the cause indicated by this part. For a potential with random results nothing more specific is known.
     pub(crate) fn cause(self, repeatable: bool) -> CauseKind {
         match self {
             PartKind::Engine => CauseKind::Engine,
@@ -107,16 +106,16 @@ impl PartKind {
     }
 }
 
-/// A jump of the energy that a run met.
+/// A jump of the energy during a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JumpEvent {
-    /// When, ps.
+    /// Time, ps.
     pub time_ps: f64,
     /// Change of the total energy in that step, eV.
     pub size_ev: f64,
 }
 
-/// Repeats the run of `setting` and keeps the books.
+/// Repeats the run of `setting` and decomposes its energy.
 pub(crate) fn take(
     setting: &Setting<'_>,
     potential: &mut dyn Potential,
@@ -182,7 +181,7 @@ pub(crate) fn take(
     ))
 }
 
-/// Adds up the changes of one part.
+/// Sums the changes of one part.
 fn part(kind: PartKind, changes: &[f64], times_ps: &[f64], n_atoms: usize) -> Part {
     let per_atom = MEV_PER_EV / n_atoms as f64;
     let mut sum = 0.0;
@@ -195,7 +194,7 @@ fn part(kind: PartKind, changes: &[f64], times_ps: &[f64], n_atoms: usize) -> Pa
     let mut energy = EnergyAccumulator::default();
     let finite = times_ps.iter().zip(&cumulative).all(|(&t, &e)| energy.push(t, e).is_ok());
     let drift = energy.drift_rate(n_atoms).ok().filter(|_| finite);
-    // Velocity Verlet has no engine part at all: an oscillation of it is a fault, too.
+    // The engine part of velocity Verlet is zero, so its oscillation is a fault, too.
     let length = if kind == PartKind::Engine { 1 } else { cumulative.len().div_ceil(BLOCKS) };
     let averages = cumulative.chunks(length).map(|c| c.iter().sum::<f64>() / c.len() as f64);
     let range = averages.clone().fold(f64::NEG_INFINITY, f64::max) - averages.fold(f64::INFINITY, f64::min);
@@ -210,8 +209,8 @@ fn part(kind: PartKind, changes: &[f64], times_ps: &[f64], n_atoms: usize) -> Pa
     }
 }
 
-/// The model's part of a step again, with a quadrature so fine that a sharp turn of a smooth energy leaves
-/// nothing: what Simpson's rule missed there is of the time step.
+/// Recomputes the model part of a step with a quadrature so fine that a sharp turn of a smooth energy leaves no
+/// residual: the error of Simpson's rule belongs to the time step part.
 fn refined_residual_ev(
     oracle: &mut dyn Potential,
     system: &System,
@@ -244,10 +243,9 @@ fn refined_residual_ev(
     Ok(out.energies[INTERVALS] - out.energies[0] + work_ev)
 }
 
-/// The steps, in order, at which the energy jumps.
+/// Finds the steps, in order, at which the energy jumps.
 ///
-/// Of the steps out of line the largest are looked into. Where most of them hold a jump, so do those out of
-/// line that were not looked into.
+/// Only the largest outliers are searched. If most of them contain a jump, the remaining outliers count as jumps, too.
 fn find_jumps(
     oracle: &mut dyn Potential,
     system: &System,
@@ -263,8 +261,8 @@ fn find_jumps(
         let along = |at: f64| from.iter().zip(&to).map(|(a, b)| a + (b - a) * (at / length)).collect();
         let jumps = md_probe::largest_jumps(oracle, system, along, (0.0, length), 8)?;
         looked_into.push(step);
-        // Several pairs may cross in one step, each with a jump of its own. Where the force jumps and the energy does not, at a
-        // kink, the quadrature is off by as much as the jump times the chord.
+        // Several pairs may cross the cutoff in one step, each with its own jump. At a kink, where the force jumps and
+        // the energy does not, the error of the quadrature is as large as the jump times the chord.
         let of_kink_ev = jumps.force.size_ev_per_angstrom * length;
         if jumps.energy.size_ev > 0.1 * sizes[step] || of_kink_ev > sizes[step] {
             found.push(step);
@@ -284,7 +282,7 @@ struct Outlier {
     to: Vec<Vec3>,
 }
 
-/// What is known at the end of a step.
+/// Quantities at the end of a step.
 #[derive(Clone)]
 struct Known {
     positions: Vec<Vec3>,
@@ -294,14 +292,14 @@ struct Known {
     kinetic_ev: f64,
 }
 
-/// An observer that splits every step.
+/// An observer that decomposes every step.
 struct Books<'o> {
     oracle: &'o mut dyn Potential,
     batch: Batch,
     timestep_fs: f64,
     last: Option<Known>,
     times_ps: Vec<f64>,
-    /// Engine, precision, time step, model: change in every step, eV.
+    /// Engine, precision, time step and model: change in every step, eV.
     parts: [Vec<f64>; 4],
     outliers: Vec<Outlier>,
 }
@@ -326,7 +324,7 @@ impl Books<'_> {
         let scale = EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2 * self.timestep_fs * self.timestep_fs / 8.0;
         let squares =
             |f: &[Vec3]| -> f64 { f.iter().zip(masses).map(|(f, m)| f.norm_squared() / m).sum::<f64>() };
-        // What velocity Verlet makes of forces: trapezoid and shadow.
+        // The energy change of velocity Verlet under given forces: trapezoid and shadow.
         let verlet = |f: &[Vec3], g: &[Vec3]| 0.5 * (work(f) + work(g)) + scale * (squares(g) - squares(f));
         let of_run = verlet(&before.forces, &after.forces);
         let of_exact = verlet(&before.exact.forces, &after.exact.forces);
@@ -346,7 +344,7 @@ impl Books<'_> {
         Ok(())
     }
 
-    /// Keeps the chord of the step just split if its residual is among the largest.
+    /// Stores the chord of the last step if its residual is among the largest.
     fn remember(&mut self, size: f64, before: &Known, after: &Known) {
         let step = self.parts[3].len() - 1;
         let smallest = self

@@ -9,22 +9,22 @@ use crate::{AttributionError, MakeIntegrator};
 /// One run of an experiment.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// What was changed.
+    /// Description of the change.
     pub name: String,
     /// Time step, fs.
     pub timestep_fs: f64,
-    /// Least-squares drift, meV/atom/ps; `None` where the run was too short for one.
+    /// Least-squares drift, meV/atom/ps; `None` if the run was too short.
     pub drift: Option<Estimate>,
     /// Standard deviation of the total energy, meV/atom.
     pub rms_fluctuation_mev_per_atom: Option<f64>,
-    /// Standard deviation of the total over that of the kinetic energy.
+    /// Ratio of the standard deviations of the total and the kinetic energy.
     pub fluctuation_ratio: Option<f64>,
-    /// When and how it diverged, if it did.
+    /// Time and kind of divergence, if it diverged.
     pub diverged: Option<String>,
 }
 
 impl Experiment {
-    /// Its drift in words.
+    /// Formats the drift as text.
     pub(crate) fn in_words(&self) -> String {
         match (&self.drift, &self.diverged) {
             (_, Some(_)) => "diverged".to_owned(),
@@ -34,7 +34,7 @@ impl Experiment {
     }
 }
 
-/// The run that experiments vary.
+/// The run varied by the experiments.
 pub(crate) struct Setting<'a> {
     pub(crate) start: &'a State,
     pub(crate) steps: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// The run with `potential` and the time step divided by `divisor`, for the same time.
+    /// Runs with `potential` and the time step divided by `divisor`, for the same duration.
     pub(crate) fn experiment(
         &self,
         name: String,
@@ -77,7 +77,7 @@ impl Setting<'_> {
         })
     }
 
-    /// The run, watched.
+    /// Runs with observers.
     pub(crate) fn run(
         &self,
         timestep_fs: f64,

@@ -6,22 +6,22 @@ use md_metrics::Estimate;
 use crate::experiment::Setting;
 use crate::{AttributionError, MakeIntegrator};
 
-/// How a [`timestep_ladder`] is climbed.
+/// Options of [`timestep_ladder`].
 #[derive(Debug, Clone)]
 pub struct LadderOptions {
     /// Time steps, ascending, fs.
     pub timesteps_fs: Vec<f64>,
-    /// Duration of every rung, fs.
+    /// Duration of the run for each time step, fs.
     pub duration_fs: f64,
-    /// When a run counts as diverged.
+    /// Limits beyond which a run counts as diverged.
     pub limits: Limits,
-    /// A drift beyond this, by more than its uncertainty, is not safe.
+    /// Largest safe drift; it counts as exceeded only if it is exceeded by more than the uncertainty.
     pub max_drift_mev_per_atom_per_ps: f64,
-    /// Largest ratio of the standard deviations of total and kinetic energy.
+    /// Largest safe ratio of the standard deviations of total and kinetic energy.
     ///
-    /// Velocity Verlet makes `(ω dt)² / 8` for a vibration ω. The rule of thumb asks for less than 1/5 (H. J.
-    /// C. Berendsen, W. F. van Gunsteren, in
-    /// *Molecular Dynamics Simulation of Statistical-Mechanical Systems* (1986)); 0.1 is on its safe side.
+    /// Velocity Verlet gives `(ω dt)² / 8` for a vibration ω. The rule of thumb is less than 1/5 (H. J. C. Berendsen,
+    /// W. F. van Gunsteren, in *Molecular Dynamics Simulation of Statistical-Mechanical Systems* (1986)); 0.1 is on its
+    /// safe side.
     pub max_fluctuation_ratio: f64,
 }
 
@@ -37,33 +37,33 @@ impl Default for LadderOptions {
     }
 }
 
-/// The same run with longer and longer time steps.
+/// Repetitions of a run with increasing time steps.
 #[derive(Debug, Clone)]
 pub struct Ladder {
-    /// Duration of every rung, ps.
+    /// Duration of the run for each time step, ps.
     pub duration_ps: f64,
-    /// The rungs that were tried, shortest step first; climbing ends at the second that is not safe.
+    /// The time steps tested, shortest first; the ladder ends at the second one that is not safe.
     pub rungs: Vec<Rung>,
-    /// The longest step up to which every rung is safe, fs.
+    /// The longest time step up to which all are safe, fs.
     pub largest_safe_fs: Option<f64>,
 }
 
-/// One time step.
+/// The result for one time step.
 #[derive(Debug, Clone)]
 pub struct Rung {
     /// Time step, fs.
     pub timestep_fs: f64,
     /// Drift, meV/atom/ps.
     pub drift: Option<Estimate>,
-    /// Standard deviation of the total over that of the kinetic energy.
+    /// Ratio of the standard deviations of the total and the kinetic energy.
     pub fluctuation_ratio: Option<f64>,
-    /// How it diverged, if it did.
+    /// Kind of divergence, if it diverged.
     pub diverged: Option<String>,
-    /// Whether nothing speaks against it.
+    /// Whether it passed all criteria.
     pub safe: bool,
 }
 
-/// Finds the longest time step that conserves energy, from one start.
+/// Finds the longest time step that conserves energy, with all runs from the same start.
 ///
 /// # Errors
 /// [`AttributionError`].
@@ -79,13 +79,13 @@ pub fn timestep_ladder(
         let limits = options.limits.clone();
         let setting = Setting { start, steps, timestep_fs, limits, make_integrator };
         let run = setting.experiment(String::new(), 1, potential)?;
-        // Not safe when the whole interval lies beyond the bound: a short run cannot prove a small drift.
+        // A step is unsafe only if the whole interval is beyond the bound: a short run cannot prove a small drift.
         let drifts = run.drift.is_none_or(|drift| {
             let [low, high] = drift.interval(0.95);
             let bound = options.max_drift_mev_per_atom_per_ps;
             !(low <= bound && high >= -bound)
         });
-        // One atom is at rest, and no energy fluctuates.
+        // A single atom is at rest, and no energy fluctuates.
         let at_rest = start.degrees_of_freedom().iter().all(|&n| n == 0);
         let calm = run.fluctuation_ratio.map_or(at_rest, |ratio| ratio <= options.max_fluctuation_ratio);
         rungs.push(Rung {

@@ -1,11 +1,12 @@
-//! Why energy was not conserved.
+//! Attribution of energy drift to its causes.
 //!
-//! [`diagnose`] repeats one NVE run and takes the change of its total energy apart, step by step, into parts
-//! that add up to it exactly ([`Part`]); repeats it with half and a quarter of the time step, in f64 and with
-//! an analytic control; and names the causes with their shares. [`timestep_ladder`] finds the longest time step
-//! that conserves energy.
+//! [`diagnose`] repeats one NVE run and decomposes the change of its total energy, step by step, into parts that sum to
+//! it exactly ([`Part`]). It repeats the run with half and a quarter of the time step, in f64 and with an analytic
+//! control, and reports the causes with their shares. [`timestep_ladder`] finds the longest time step that conserves
+//! energy.
 //!
-//! Knows potentials and integrators by their traits alone. No files, no networks, no thresholds of approval.
+//! Potentials and integrators are accessed only through their traits. This crate contains no files, networks or
+//! approval thresholds.
 //!
 //! ```
 //! use md_attribution::{Case, CauseKind, diagnose};
@@ -50,74 +51,74 @@ pub use balance::{Balance, JumpEvent, Part, PartKind};
 pub use experiment::Experiment;
 pub use ladder::{Ladder, LadderOptions, Rung, timestep_ladder};
 
-/// Makes the integrator for a time step in fs.
+/// Creates the integrator with a time step in fs.
 pub type MakeIntegrator<'a> = &'a dyn Fn(f64) -> Result<Box<dyn Integrator>, StepError>;
 
 /// A run that did not conserve energy.
 pub struct Case<'a> {
-    /// Positions and velocities of one system at its beginning.
+    /// Initial positions and velocities of one system.
     pub start: &'a State,
-    /// Its time step, fs.
+    /// Time step, fs.
     pub timestep_fs: f64,
-    /// Steps to look at.
+    /// Number of steps to analyse.
     pub steps: u64,
-    /// When it counts as diverged.
+    /// Limits beyond which the run counts as diverged.
     pub limits: Limits,
-    /// The drift that matters: parts that change the energy by less than a tenth of this are no cause.
+    /// Tolerated drift: parts that change the energy by less than a tenth of it are not reported as causes.
     pub tolerance_mev_per_atom_per_ps: f64,
     /// The integrator, which should be velocity Verlet.
     pub make_integrator: MakeIntegrator<'a>,
-    /// The potential as it was run.
+    /// The potential of the run.
     pub potential: &'a mut dyn Potential,
-    /// The same in f64.
+    /// The same potential in f64.
     pub oracle: &'a mut dyn Potential,
-    /// A sound potential for the same system.
+    /// A reference potential for the same system that conserves energy.
     pub control: Option<&'a mut dyn Potential>,
 }
 
-/// What [`diagnose`] found.
+/// The result of [`diagnose`].
 #[derive(Debug, Clone)]
 pub struct Attribution {
-    /// The causes, largest share first; none where energy is conserved.
+    /// The causes, largest share first; empty if energy is conserved.
     pub causes: Vec<Cause>,
-    /// Where the energy went.
+    /// Decomposition of the energy change.
     pub balance: Balance,
-    /// The same run under other conditions, the run itself first.
+    /// The same run under other conditions, starting with the original run.
     pub experiments: Vec<Experiment>,
 }
 
-/// One cause.
+/// A cause of energy drift.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cause {
-    /// Which.
+    /// Kind of cause.
     pub kind: CauseKind,
-    /// Its share of the energy lost or won, 0 to 1; `None` where there is nothing to share.
+    /// Fraction of the energy change, 0 to 1; `None` if it is undefined.
     pub share: Option<f64>,
-    /// The numbers.
+    /// Numerical evidence.
     pub evidence: String,
 }
 
-/// The causes that are told apart.
+/// The causes that are distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CauseKind {
     /// The time step is too long for the integrator.
     TimeStep,
     /// The floating-point format of the run is too coarse.
     Precision,
-    /// The energy jumps or its slope does, as at a cutoff that is not smooth.
+    /// The energy or its slope is discontinuous, as at a cutoff that is not smooth.
     Discontinuity,
     /// The force is not the gradient of the energy.
     NotAGradient,
-    /// The same positions give another answer every time.
+    /// Repeated evaluations at the same positions differ.
     Noise,
-    /// A bond broke or the geometry went astray: what was simulated is no longer the molecule.
+    /// A bond broke or the geometry became invalid: the simulated system is no longer the molecule.
     BrokenBond,
     /// The integrator is wrong.
     Engine,
 }
 
 impl CauseKind {
-    /// What would fix it.
+    /// Suggested fix.
     pub fn remedy(self) -> &'static str {
         match self {
             CauseKind::TimeStep => "a shorter time step",
@@ -135,13 +136,13 @@ impl CauseKind {
     }
 }
 
-/// Why there is no attribution.
+/// Why the attribution failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributionError {
-    /// Not one system.
+    /// The start does not have exactly one system.
     #[error("the start has {0} systems (expected 1)")]
     Systems(usize),
-    /// A run could not be made.
+    /// A run failed.
     #[error(transparent)]
     Run(#[from] RunError),
     /// An integrator or the potential failed.
@@ -150,31 +151,31 @@ pub enum AttributionError {
     /// A probe of the potential failed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// A statistic has no value.
+    /// A statistic is undefined.
     #[error(transparent)]
     Metric(#[from] MetricError),
 }
 
-/// A part below this share of all parts is not named.
+/// Parts below this fraction of all parts are not reported.
 const SMALLEST_SHARE: f64 = 0.05;
 
-/// A part that changes the energy by less than this fraction of the tolerance is no cause.
+/// Parts that change the energy by less than this fraction of the tolerance are not reported.
 const IMMATERIAL: f64 = 0.1;
 
-/// What rounding in f64 makes of the engine's part, at most, meV/atom/ps.
+/// Upper bound of the engine part due to rounding in f64, meV/atom/ps.
 const ENGINE_ROUNDING: f64 = 1e-5;
 
-/// A run that diverges is looked at again at this fraction of its time step: where it holds then, the step was
+/// Diverging runs are repeated with this fraction of the time step: if the repeated run is stable, the time step was
 /// too long.
 const FINEST: f64 = 0.25;
 
-/// Repeats a run, and says why its energy is not conserved.
+/// Repeats a run and finds the causes of its energy drift.
 ///
-/// The shares are those of [`Part::loss_mev_per_atom_per_ps`]: slow changes of the energy, not the fast
-/// oscillation that every step has.
+/// The shares are based on [`Part::loss_mev_per_atom_per_ps`]: slow changes of the energy, without the fast oscillation
+/// at every step.
 ///
 /// # Errors
-/// [`AttributionError`]. That the run diverges is no error.
+/// [`AttributionError`]. Divergence of the run is not an error.
 pub fn diagnose(case: Case<'_>) -> Result<Attribution, AttributionError> {
     let Case {
         start,
@@ -199,14 +200,15 @@ pub fn diagnose(case: Case<'_>) -> Result<Attribution, AttributionError> {
     }
     experiments.push(setting.experiment("in f64".to_owned(), 1, oracle)?);
     if let Some(control) = control {
-        // The control has its own idea of bonds and of heat.
+        // Bonds and temperatures of the control differ from those of the potential.
         setting.limits = Limits::default();
         experiments.push(setting.experiment("with the control potential".to_owned(), 1, control)?);
     }
     let mut causes = causes(&balance, &experiments, IMMATERIAL * tolerance_mev_per_atom_per_ps);
     if let Fate::Diverged { step, reason } = &fate {
         let divergence = divergence(*step, reason, timestep_fs, &experiments);
-        // What a runaway molecule does to the energy tells little: no step is short enough, and small parts are noise.
+        // The energy of a disintegrating molecule is not informative: no step is short enough, and small parts are
+        // noise.
         causes.retain(|c| c.kind != CauseKind::TimeStep && c.share.is_none_or(|s| s > 0.5));
         causes.insert(0, divergence);
     }
@@ -221,7 +223,7 @@ fn causes(balance: &Balance, experiments: &[Experiment], immaterial: f64) -> Vec
     for part in parts {
         let loss = part.loss_mev_per_atom_per_ps;
         let least = if part.kind == PartKind::Engine { ENGINE_ROUNDING } else { immaterial };
-        // What is not a number is named.
+        // NaN is reported.
         if loss < least || loss < SMALLEST_SHARE * total {
             continue;
         }

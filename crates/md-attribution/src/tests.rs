@@ -47,13 +47,13 @@ fn diagnose_with(
         control: Some(&mut control()),
     })
     .unwrap();
-    // The parts add up to the change of the total energy.
+    // The parts sum to the change of the total energy.
     let sum: f64 = found.balance.parts.iter().map(|p| p.net_ev).sum();
     assert!(sum.is_finite(), "{found:?}");
     found
 }
 
-/// With a potential that is its own oracle.
+/// Diagnoses a defective potential that is also its f64 reference.
 fn diagnose_model(defect: Defect) -> Attribution {
     let mut potential = Defective::new(control(), defect);
     let mut oracle = potential.clone();
@@ -101,7 +101,7 @@ fn diagnose_names_force_that_is_no_gradient() {
 
 #[test]
 fn diagnose_names_discontinuous_cutoff() {
-    // The H-H distances of methane swing about 1.78 Å.
+    // The H-H distances of methane oscillate about 1.78 Å.
     let found = diagnose_model(Defect::Truncated { jump_ev: 0.02, cutoff_angstrom: 1.8 });
     assert_cause(&found, CauseKind::Discontinuity);
     assert!(found.balance.jumps > 10, "{}", found.balance.jumps);
@@ -198,7 +198,7 @@ fn timestep_ladder_ends_at_fastest_vibration() {
     let ladder = timestep_ladder(&start, &verlet, &mut control, &options).unwrap();
     let safe = ladder.largest_safe_fs.unwrap();
     assert!((0.5..=1.5).contains(&safe), "{ladder:#?}");
-    // (ω dt)² / 8 of the stiffest vibration, four times as much at twice the step.
+    // (ω dt)² / 8 of the stiffest vibration, four times as large for twice the step.
     let ratio = |k: usize| ladder.rungs[k].fluctuation_ratio.unwrap();
     assert!((ratio(1) / ratio(0) - 4.0).abs() < 0.5, "{ladder:#?}");
 }
@@ -213,7 +213,7 @@ fn timestep_ladder_of_one_atom_accepts_every_step() {
     assert_eq!(ladder.largest_safe_fs, options.timesteps_fs.last().copied(), "{ladder:#?}");
 }
 
-/// A force field for cells alone: without one it refuses.
+/// A force field that supports only periodic cells.
 struct OnlyPeriodic(Control);
 
 impl Potential for OnlyPeriodic {

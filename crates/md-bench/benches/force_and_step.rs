@@ -1,6 +1,7 @@
-//! One energy and force call, and one NVE step, against the number of atoms: the analytic control, and untrained
-//! networks of the largest student's size (427K parameters; the weights do not change the cost) in f32 and f64, in the
-//! distiller form and as PaiNN; 64 molecules at once; finding neighbours; and what a training step of PaiNN spends on four systems, in native loops and on burn's tape.
+//! Benchmarks of one energy and force call, and of one NVE step, against the number of atoms, for the analytic control
+//! and untrained networks of the size of the largest student (427K parameters; the weights do not change the cost) in
+//! f32 and f64, in the distiller form and as PaiNN. Also 64 molecules in one batch, neighbour search, and a training
+//! step of PaiNN on four systems, in native loops and on the tape of burn.
 //!
 //! ```text
 //! cargo bench -p md-bench
@@ -20,7 +21,7 @@ use md_model::{
 };
 use md_probe::analytic::Control;
 
-/// Time step, fs: untrained forces would throw the atoms out of each other's reach in one step of usual length.
+/// Time step, fs: at a usual step untrained forces would move the atoms beyond the cutoff at once.
 const TIMESTEP_FS: f64 = 1e-6;
 
 /// Numbers of atoms.
@@ -28,7 +29,7 @@ const SIZES: [usize; 5] = [3, 5, 13, 25, 50];
 
 type AnyError = Box<dyn std::error::Error>;
 
-/// The first `atoms` atoms of a straight-chain alkane in its zigzag geometry.
+/// Returns the first `atoms` atoms of a straight-chain alkane in its zigzag geometry.
 fn piece_of_alkane(atoms: usize) -> Result<System, AnyError> {
     let (mut elements, mut positions) = (Vec::new(), Vec::new());
     for i in 0..atoms.div_ceil(3) {
@@ -114,7 +115,7 @@ fn force_and_step(criterion: &mut Criterion) -> Result<(), AnyError> {
     bench_training(criterion, &painn, &molecules)
 }
 
-/// All pairs of a cubic grid, a tenth of an atom per Å³, for which cells are made.
+/// All pairs of a cubic grid with a tenth of an atom per Å³, for which cells are used.
 fn bench_neighbours(criterion: &mut Criterion) {
     for side in [10_u32, 22, 46] {
         let at = |n: u32| 2.15 * f64::from(n);
@@ -131,7 +132,7 @@ fn bench_neighbours(criterion: &mut Criterion) {
     }
 }
 
-/// The gradient by the weights of a loss in energies and forces of four copies of each molecule.
+/// The gradient with respect to the weights of a loss in energies and forces, for four copies of each molecule.
 fn bench_training(
     criterion: &mut Criterion,
     painn: &PainnHyperparameters,
@@ -144,7 +145,7 @@ fn bench_training(
             let systems = vec![molecule.clone(); 4];
             let (batch, positions) = (Batch::new(&systems), Batch::gather_positions(&systems));
             let configuration = Configuration { batch: &batch, positions: &positions };
-            // Half the sum of squares is a loss like any other.
+            // Half the sum of squares costs as much as any other loss.
             let gradient = || student.weight_gradient(black_box(configuration), Evaluation::clone);
             gradient()?;
             let id = format!("painn-{name}/weight-gradient/4x{}", molecule.n_atoms());

@@ -1,10 +1,10 @@
-//! Latency, throughput and memory of a potential, by one protocol; and what the CPU can do ([`machine`]).
+//! Latency, throughput and memory of a potential by a fixed protocol, and peak rates of the CPU ([`machine`]).
 //!
-//! [`measure`] times single calls (energy and forces) and NVE steps (velocity Verlet, the same call
-//! included), each after a small displacement of all atoms, so that no answer can come from a cache. The
-//! first call is reported apart, since it may compile, tune or allocate.
+//! [`measure`] times single calls (energy and forces) and NVE steps (velocity Verlet, including the call), each after a
+//! small displacement of all atoms, so that results cannot come from a cache. The first call is reported separately,
+//! since it may compile, tune or allocate.
 //!
-//! The only library crate that reads the clock. Not in this crate: what is fast enough.
+//! This is the only library crate that reads the clock. It contains no performance thresholds.
 //!
 //! ```
 //! use md_bench::{Protocol, measure};
@@ -33,42 +33,42 @@ pub use machine::{Machine, machine};
 /// Amplitude of the displacement between calls, Å: it changes every number but not the cost.
 const JITTER_ANGSTROM: f64 = 1e-3;
 
-/// Steps that a potential with steps of its own, on a GPU, is asked for at once; of the others each is timed alone.
+/// Number of steps per call for a potential with its own steps on a GPU; for others each step is timed alone.
 const STEPS_AT_ONCE: u64 = 50;
 
-/// Time step of the timed dynamics, fs. The cost of a step does not depend on it, but for an unsound model, whose atoms
-/// one step of 0.5 fs can throw out of each other's reach; so they all but stand still.
+/// Time step of the timed dynamics, fs. The cost of a step does not depend on it, except for a bad model, whose atoms
+/// may leave the cutoff in one step of 0.5 fs; so the atoms hardly move.
 const TIMESTEP_FS: f64 = 1e-6;
 
 const BYTES_PER_KIB: f64 = 1024.0;
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
-/// How often to call. At least `min_calls` calls and steps are timed; then more, until `max_calls` of each or
+/// Number of calls. At least `min_calls` calls and steps are timed; then more, until `max_calls` of each or
 /// `max_seconds` in total.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
-    /// Calls after the first one and before the timed ones.
+    /// Number of calls between the first one and the timed ones.
     pub warmup_calls: usize,
-    /// Timed calls, at least; 1 if 0 is given. A 99th percentile wants 100.
+    /// Minimum number of timed calls; 0 counts as 1. A 99th percentile needs 100.
     pub min_calls: usize,
-    /// Timed calls, at most.
+    /// Maximum number of timed calls.
     pub max_calls: usize,
-    /// Total time of the timed calls and steps, s, beyond which no more than `min_calls` are made; and beyond ten times
-    /// which none are, once there are three.
+    /// Total time of the timed calls and steps (s) beyond which no more than `min_calls` are made. Beyond ten times as
+    /// much, none are made after the third.
     pub max_seconds: f64,
 }
 
 impl Default for Protocol {
-    /// 10 calls to warm up, then 50 to 1000 in about 2 s.
+    /// 10 warm-up calls, then 50 to 1000 in about 2 s.
     fn default() -> Self {
         Protocol { warmup_calls: 10, min_calls: 50, max_calls: 1000, max_seconds: 2.0 }
     }
 }
 
-/// What [`measure`] found. A call or step is of the whole batch.
+/// The result of [`measure`]. Calls and steps are those of the whole batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timing {
-    /// The very first call, ms.
+    /// Time of the first call, ms.
     pub first_call_ms: f64,
     /// Median time of a call, ms.
     pub ms_per_call_p50: f64,
@@ -76,7 +76,7 @@ pub struct Timing {
     pub ms_per_call_p99: f64,
     /// Mean time of a call, ms.
     pub ms_per_call_mean: f64,
-    /// Number of timed calls, and of timed steps.
+    /// Number of timed calls; as many steps are timed.
     pub calls: usize,
     /// Median time of an NVE step, ms.
     pub ms_per_step: f64,
@@ -89,7 +89,7 @@ pub struct Timing {
 /// Times `potential` on the batch of `systems`.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn measure(
     potential: &mut dyn Potential,
     systems: &[System],
@@ -122,7 +122,7 @@ pub fn measure(
     };
     while wanted(calls.len(), total_ms) {
         let call = call_ms(potential, &batch, &next_positions(), &mut out)?;
-        // Every step starts beside the structure: a molecule that flies apart would get cheaper.
+        // Every step starts near the structure: a disintegrating molecule would become cheaper.
         let mut state = start.clone();
         state.positions_mut().copy_from_slice(&next_positions());
         let (made, took) = timed(|| verlet.steps(&mut state, potential, STEPS_AT_ONCE, &[]));
@@ -131,7 +131,7 @@ pub fn measure(
         total_ms += call + took;
     }
 
-    // At least one call was timed, and times are finite: there is always a percentile.
+    // At least one call was timed and times are finite, so there is always a percentile.
     let percentile = |ms: &[f64], percent| statistics::percentile(ms, percent).unwrap_or(f64::NAN);
     let ms_per_step = percentile(&steps, 50.0);
     Ok(Timing {
@@ -146,9 +146,8 @@ pub fn measure(
     })
 }
 
-/// Largest resident memory that this process has had since it started, MiB: all of the program, not the
-/// potential alone. From `VmHWM` in `/proc/self/status`; `None` where there is none (other systems than
-/// Linux).
+/// Returns the largest resident memory of this process so far, MiB: that of the whole program, not only the potential.
+/// From `VmHWM` in `/proc/self/status`; `None` on systems other than Linux.
 pub fn peak_memory_mib() -> Option<f64> {
     high_water_mark_mib(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -177,7 +176,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     (result, 1e3 * start.elapsed().as_secs_f64())
 }
 
-/// The structure with every coordinate moved by up to [`JITTER_ANGSTROM`], differently for every `place`.
+/// Returns the structure with every coordinate displaced by up to [`JITTER_ANGSTROM`], differently for every `place`.
 fn displaced(structure: &[Vec3], place: u32) -> Vec<Vec3> {
     let phase = |atom: usize, axis: usize| f64::from(place) + (3 * atom + axis) as f64 * 0.7;
     let moved =
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
     use md_core::{Element, PotentialError};
 
-    /// Counts its calls and remembers whether one came twice with the same positions.
+    /// Counts its calls and detects repeated positions.
     #[derive(Default)]
     struct Counting {
         calls: usize,
@@ -241,7 +240,7 @@ mod tests {
         let protocol = Protocol { warmup_calls: 3, min_calls: 4, max_calls: 6, max_seconds: 1e3 };
         let timing = measure(&mut potential, &[argon(), argon()], &protocol).unwrap();
         assert_eq!(timing.calls, 6);
-        // First, warm-up, the forces at the start, and a call and a step each time.
+        // The first call, warm-up, the initial forces, and a call and a step each time.
         assert_eq!(potential.calls, 1 + 3 + 1 + 2 * 6);
         assert_eq!(potential.repeats, 0);
         for ms in [timing.first_call_ms, timing.ms_per_call_p50, timing.ms_per_call_mean, timing.ms_per_step]

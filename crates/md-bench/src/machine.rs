@@ -1,36 +1,36 @@
-//! What the CPU can do at most: the measure of what a potential makes of it.
+//! Peak rates of the CPU, to which the speed of a potential can be compared.
 
 use std::hint::black_box;
 
 use crate::timed;
 
-/// Size of the matrices that are multiplied: three of them in f64 stay in a cache of 1 MiB.
+/// Size of the multiplied matrices: three of them in f64 fit in a cache of 1 MiB.
 const MATRIX: usize = 192;
 
 /// Time of each measurement, ms.
 const ENOUGH_MS: f64 = 100.0;
 
-/// Numbers in each of the three arrays that are streamed through memory: beyond any cache.
+/// Length of each of the three arrays streamed through memory: larger than any cache.
 const STREAMED: usize = 4 << 20;
 
-/// How often they are streamed; the fastest counts.
+/// Number of repetitions; the fastest counts.
 const STREAMS: usize = 5;
 
 /// Rates of this machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// Threads that worked at the same time.
+    /// Number of concurrent threads.
     pub threads: usize,
-    /// Products of matrices in single precision, by the library that the networks use, GFLOP/s over all threads.
+    /// Matrix products in single precision with the library that the networks use, GFLOP/s over all threads.
     pub gemm_f32_gflop_per_s: f64,
-    /// The same in double precision.
+    /// Matrix products in double precision, GFLOP/s over all threads.
     pub gemm_f64_gflop_per_s: f64,
-    /// Memory bandwidth, GB/s over all threads: a ← b + s c on arrays of f64, counting 24 bytes each (STREAM triad, J. McCalpin
-    /// 1995).
+    /// Memory bandwidth, GB/s over all threads: a ← b + s c on arrays of f64, counting 24 bytes each (STREAM triad, J.
+    /// McCalpin 1995).
     pub memory_gb_per_s: f64,
 }
 
-/// Measures the rates of `threads` threads at once, in about a second.
+/// Measures the rates of `threads` concurrent threads, in about a second.
 ///
 /// ```no_run
 /// let machine = md_bench::machine(1);
@@ -46,16 +46,16 @@ pub fn machine(threads: usize) -> Machine {
     }
 }
 
-/// The sum of the rates of all threads.
+/// Returns the sum of the rates of all threads.
 fn at_once(threads: usize, rate: impl Fn() -> f64 + Sync) -> f64 {
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(&rate)).collect();
-        // A measurement does not panic; a thread that did would count nothing.
+        // A measurement does not panic; a thread that did would count as zero.
         running.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
     })
 }
 
-/// GFLOP/s of one thread.
+/// Measures the matrix product rate of one thread, GFLOP/s.
 fn products<T: Copy + 'static>(one: T) -> f64 {
     let n = MATRIX;
     let (a, b, mut c) = (vec![one; n * n], vec![one; n * n], vec![one; n * n]);
@@ -96,7 +96,7 @@ fn products<T: Copy + 'static>(one: T) -> f64 {
     done * 2.0 * (n as f64).powi(3) / (1e6 * total_ms)
 }
 
-/// GB/s of one thread.
+/// Measures the memory bandwidth of one thread, GB/s.
 fn triad() -> f64 {
     let (mut a, b, c) = (vec![0.0; STREAMED], vec![1.0; STREAMED], vec![2.0; STREAMED]);
     let bytes = 3.0 * size_of::<f64>() as f64 * STREAMED as f64;
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn machine_rates_are_plausible_for_a_cpu() {
         let one = machine(1);
-        // From the slowest core that anybody would run this on, unoptimised, to more than any core has.
+        // From an unoptimised build on the slowest core to more than any core reaches.
         assert!((0.1..2000.0).contains(&one.gemm_f32_gflop_per_s), "{one:?}");
         assert!((0.1..1000.0).contains(&one.gemm_f64_gflop_per_s), "{one:?}");
         assert!((0.1..1000.0).contains(&one.memory_gb_per_s), "{one:?}");

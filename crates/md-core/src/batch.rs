@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::{Cell, Element, System, Vec3};
 
-/// Many independent systems in one structure of arrays: what does not change while they move.
+/// Many independent systems as a structure of arrays, with the properties that do not change as they move.
 ///
 /// The atoms of system `s` are `range(s)` in every per-atom array. Systems do not interact.
 ///
@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of these systems, in order. Positions are not part of a batch: see [`Batch::gather_positions`].
+    /// Creates a batch of these systems, in order. It does not contain positions: see [`Batch::gather_positions`].
     pub fn new(systems: &[System]) -> Self {
         let mut offsets = vec![0];
         for system in systems {
@@ -38,7 +38,7 @@ impl Batch {
         }
     }
 
-    /// Positions (Å) of all atoms of these systems, in batch order.
+    /// Returns the positions (Å) of all atoms of these systems, in batch order.
     pub fn gather_positions(systems: &[System]) -> Vec<Vec3> {
         systems.iter().flat_map(System::positions).copied().collect()
     }
@@ -48,12 +48,12 @@ impl Batch {
         self.cells.len()
     }
 
-    /// Number of atoms of all systems.
+    /// Number of atoms in all systems.
     pub fn n_atoms(&self) -> usize {
         self.elements.len()
     }
 
-    /// Indices of the atoms of system `s`. Panics when there is no such system.
+    /// Indices of the atoms of system `s`. Panics if there is no such system.
     pub fn range(&self, s: usize) -> Range<usize> {
         self.offsets[s]..self.offsets[s + 1]
     }
@@ -78,7 +78,7 @@ impl Batch {
         self.cells[s].as_ref()
     }
 
-    /// The batch that holds only the systems `keep`, in that order.
+    /// Returns the batch of only the systems `keep`, in that order.
     #[must_use]
     pub fn select(&self, keep: &[usize]) -> Self {
         let mut offsets = vec![0];
@@ -93,13 +93,13 @@ impl Batch {
         }
     }
 
-    /// The entries of a per-atom array that belong to the systems `keep`.
+    /// Returns the entries of a per-atom array that belong to the systems `keep`.
     pub fn select_atoms<T: Clone>(&self, keep: &[usize], per_atom: &[T]) -> Vec<T> {
         keep.iter().flat_map(|&s| per_atom[self.range(s)].iter().cloned()).collect()
     }
 }
 
-/// A batch at given positions: what a potential is evaluated on.
+/// A batch at given positions, the input of a potential.
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration<'a> {
     /// The systems.

@@ -1,8 +1,8 @@
-//! Covalent bonds guessed from a geometry.
+//! Covalent bonds inferred from a geometry.
 
 use crate::{System, neighbours};
 
-/// A bond between atoms `i < j` and its length in the geometry it was found in.
+/// A bond between atoms `i < j`, with its length in the geometry it was inferred from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bond {
@@ -14,11 +14,11 @@ pub struct Bond {
     pub length_angstrom: f64,
 }
 
-/// Factor on the sum of covalent radii up to which [`find`] calls two atoms bonded by default.
+/// Default factor on the sum of covalent radii up to which [`find`] takes two atoms as bonded.
 pub const DEFAULT_SCALE: f64 = 1.25;
 
-/// Pairs of atoms nearer than `scale` times the sum of their covalent radii (Cordero et al. 2008), ordered by
-/// `i`, then `j`. Atoms of elements without a tabulated radius form no bonds.
+/// Returns the pairs of atoms closer than `scale` times the sum of their covalent radii (Cordero et al. 2008), ordered
+/// by `i`, then `j`. Atoms of elements without a tabulated radius form no bonds.
 ///
 /// ```
 /// use md_core::{Element, System, Vec3, bonds};

@@ -15,13 +15,13 @@ use crate::element_table::{Row, TABLE};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Element(u8);
 
-/// What was given names no element.
+/// The error for an input that is not an element.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElementError {
-    /// A symbol that is in no periodic table.
+    /// The symbol is not that of an element.
     #[error("'{0}' is not the symbol of a chemical element (expected one such as H, C or Cl)")]
     UnknownSymbol(String),
-    /// An atomic number outside 1 to 118.
+    /// The atomic number is outside 1 to 118.
     #[error("{0} is not an atomic number (expected 1 to 118)")]
     UnknownNumber(i64),
 }
@@ -38,7 +38,7 @@ impl Element {
     /// Argon.
     pub const AR: Element = Element(18);
 
-    /// The element of atomic number `number` (1 to 118).
+    /// Returns the element with atomic number `number` (1 to 118).
     ///
     /// # Errors
     /// [`ElementError::UnknownNumber`] outside that range.

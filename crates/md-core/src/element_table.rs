@@ -1,7 +1,7 @@
-//! The table behind [`Element`](crate::Element): symbol, standard atomic mass in amu, covalent radius in Å.
+//! Element data for [`Element`](crate::Element): symbol, standard atomic mass in amu, covalent radius in Å.
 //!
 //! Masses: IUPAC 2016 (J. Meija et al., Pure Appl. Chem. 88, 265); for elements without a standard weight the
-//! longest-lived isotope. Radii: B. Cordero et al., Dalton Trans. 2008, 2832; `None` where it gives none. The
+//! longest-lived isotope. Radii: B. Cordero et al., Dalton Trans. 2008, 2832; `None` for elements not listed there. The
 //! numbers were read from ASE 3.29 (`ase.data.atomic_masses_iupac2016`, `ase.data.covalent_radii`).
 
 pub(crate) struct Row {

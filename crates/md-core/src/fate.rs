@@ -1,38 +1,38 @@
 use crate::SystemError;
 use std::fmt;
 
-/// What became of one system in a run.
+/// The outcome of one system in a run.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Fate {
-    /// It did every step.
+    /// The system completed every step.
     Finished,
-    /// It left the batch.
+    /// The system diverged and was removed from the batch.
     Diverged {
-        /// The step after which it was found out.
+        /// The step after which the divergence was detected.
         step: u64,
-        /// What was found.
+        /// The kind of divergence.
         reason: Divergence,
     },
 }
 
-/// Why a system left the batch. Atoms are counted from 0 within the system.
+/// Why a system was removed from the batch. Atoms are counted from 0 within the system.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Divergence {
-    /// Its energy is NaN or infinite.
+    /// The energy is NaN or infinite.
     NonFiniteEnergy,
-    /// The force on this atom is NaN or infinite.
+    /// The force on an atom is NaN or infinite.
     NonFiniteForce {
         /// The atom.
         atom: usize,
     },
-    /// This atom's position or velocity is NaN or infinite.
+    /// The position or velocity of an atom is NaN or infinite.
     NonFinitePosition {
         /// The atom.
         atom: usize,
     },
-    /// A bonded pair came further apart than allowed.
+    /// A bonded pair exceeded its longest distance.
     BondStretched {
         /// One atom.
         i: usize,
@@ -40,19 +40,19 @@ pub enum Divergence {
         j: usize,
         /// Their distance, Å.
         distance_angstrom: f64,
-        /// What was allowed, Å.
+        /// The longest distance allowed, Å.
         limit_angstrom: f64,
     },
-    /// The kinetic temperature ran away.
+    /// The kinetic temperature exceeded its limit.
     TooHot {
         /// Its temperature, K.
         temperature_k: f64,
-        /// What was allowed, K.
+        /// The highest temperature allowed, K.
         limit_k: f64,
     },
-    /// Its atoms no longer form a [`System`](crate::System): two of them coincide, say.
+    /// The atoms no longer form a valid [`System`](crate::System): two of them coincide, for example.
     InvalidGeometry {
-        /// What is wrong with it.
+        /// Why the geometry is invalid.
         error: SystemError,
     },
 }

@@ -1,30 +1,30 @@
 use crate::{Limits, Potential, PotentialError, State};
 
-/// Why a step could not be made. A system that flies apart is no error: see [`Fate`](crate::Fate).
+/// Why a step could not be made. A system that diverges is not an error: see [`Fate`](crate::Fate).
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The potential could not answer.
+    /// The potential returned an error.
     #[error(transparent)]
     Potential(#[from] PotentialError),
-    /// A time step that is not positive and finite.
+    /// The time step is not positive and finite.
     #[error("the time step is {0} fs (expected a positive number)")]
     TimeStep(f64),
-    /// An array that does not fit the batch.
+    /// An array does not fit the batch.
     #[error("expected {expected} {what}, found {found}")]
     Length {
-        /// What the array holds.
+        /// Contents of the array.
         what: &'static str,
-        /// Length it must have.
+        /// Required length.
         expected: usize,
-        /// Length it has.
+        /// Actual length.
         found: usize,
     },
 }
 
-/// A scheme that moves a batch of systems forward by one time step.
+/// A scheme that advances a batch of systems by one time step.
 ///
-/// Forces live in the [`State`] and belong to its positions before and after every step, so that a restart from
-/// a stored state continues exactly. See the [crate documentation](crate) for velocity Verlet in five lines.
+/// Forces are stored in the [`State`] and belong to its positions before and after every step, so that a run continues
+/// exactly from a stored state. See the [crate documentation](crate) for velocity Verlet in five lines.
 pub trait Integrator: Send {
     /// Name for messages and reports, such as `"velocity Verlet"`.
     fn name(&self) -> &str;
@@ -32,15 +32,15 @@ pub trait Integrator: Send {
     /// Time step, fs.
     fn timestep_fs(&self) -> f64;
 
-    /// Moves every system by one time step.
+    /// Advances every system by one time step.
     ///
     /// # Errors
     /// [`StepError`].
     fn step(&mut self, state: &mut State, potential: &mut dyn Potential) -> Result<(), StepError>;
 
-    /// Makes up to `steps` steps (at least 1 is asked for) that nobody wants to see in between, and returns how many: the last is
-    /// the first at which a system exceeds its limits, of which there is one set per system or none at all. A scheme that
-    /// makes one step at a time has nothing to add.
+    /// Makes up to `steps` steps (at least 1) without frames in between and returns the number made. It stops after the
+    /// first step at which a system exceeds its limits (one set per system, or none at all). Schemes that make one step
+    /// at a time need not override this.
     ///
     /// # Errors
     /// [`StepError`].
@@ -56,11 +56,11 @@ pub trait Integrator: Send {
         Ok(1)
     }
 
-    /// The quantity the exact flow of this scheme conserves, eV, one per system: the total energy in NVE, an
-    /// extended energy under a thermostat.
+    /// Returns the quantity conserved by the exact flow of this scheme, one per system, in eV: the total energy in NVE,
+    /// an extended energy under a thermostat.
     fn conserved_ev(&self, state: &State) -> Vec<f64>;
 
-    /// Told that only the systems `keep` of the batch continue, in that order. Schemes that hold anything per system
-    /// (a random stream, a thermostat) must follow; others have nothing to do.
+    /// Keeps only the data of the systems `keep`, in that order, when the others leave the batch. Schemes without data per
+    /// system (a random stream, a thermostat) do nothing.
     fn retain_systems(&mut self, keep: &[usize]);
 }

@@ -1,16 +1,16 @@
-//! Units, elements, batched systems and the traits of molecular dynamics: the crate that others build on.
+//! Units, elements, batched systems and the molecular-dynamics traits on which the other crates build.
 //!
-//! Everything is in **eV, Å, fs, amu, K** (see [`units`]). The four things of a simulation are four types: what
-//! moves ([`System`], many of them in a [`Batch`]), where it is now ([`State`]), how energy depends on positions
-//! ([`Potential`]) and how it moves ([`Integrator`]). An [`Observer`] watches.
+//! Everything is in **eV, Å, fs, amu, K** (see [`units`]). A simulation has four parts, each with its own type: the
+//! molecules ([`System`], many of them in a [`Batch`]), their present positions and velocities ([`State`]), the
+//! potential energy surface ([`Potential`]) and the integration scheme ([`Integrator`]). An [`Observer`] records a run.
 //!
-//! Not in this crate, by design: files, clocks, random numbers, serialisation, neural networks.
+//! By design this crate contains no files, clocks, random numbers, serialisation or neural networks.
 //!
-//! # A potential and an integrator of your own
+//! # Writing a potential and an integrator
 //!
 //! The Morse potential of a diatomic molecule, `E(r) = D (1 - exp(-a (r - r₀)))²`, run with velocity Verlet.
-//! (`md-dynamics` has a run loop with observers, and velocity Verlet ready-made; `md-testkit` has the suite that
-//! tells whether a potential is sound.)
+//! (`md-dynamics` provides a run loop with observers and a velocity Verlet integrator; `md-testkit` provides the
+//! conformance suite that tests a potential.)
 //!
 //! ```
 //! use md_core::*;
@@ -84,7 +84,7 @@
 //!     fn retain_systems(&mut self, _keep: &[usize]) {} // nothing is held per system
 //! }
 //!
-//! // H₂: D = 4.747 eV, a = 1.944 1/Å, r₀ = 0.741 Å, let go from 0.9 Å.
+//! // H₂: D = 4.747 eV, a = 1.944 1/Å, r₀ = 0.741 Å, released from 0.9 Å.
 //! let mut morse = Morse { d: 4.747, a: 1.944, r0: 0.741 };
 //! let h2 = System::new(vec![Element::H; 2], vec![Vec3::zeros(), Vec3::new(0.9, 0.0, 0.0)])?;
 //! let mut state = State::at_rest(&[h2], &mut morse)?;

@@ -1,15 +1,15 @@
 use crate::{Divergence, State, System, Vec3, bonds};
 
-/// How far one system may go before it counts as diverged. The default allows anything finite.
+/// Limits beyond which a system counts as diverged. The default allows every finite state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Pairs of atoms and how far apart they may be.
+    /// Longest distances allowed between pairs of atoms.
     pub bonds: Vec<BondLimit>,
     /// Highest kinetic temperature, K.
     pub max_temperature_k: f64,
 }
 
-/// How far apart two atoms of a system may be.
+/// The longest distance allowed between two atoms of a system.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BondLimit {
     /// One atom, counted from 0 within the system.
@@ -27,8 +27,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Every covalent bond of `system` ([`bonds::find`]) may stretch to `bond_ratio` times its present length, and
-    /// the temperature may rise to `max_temperature_k` K.
+    /// Returns limits that let every covalent bond of `system` ([`bonds::find`]) stretch to `bond_ratio` times its
+    /// present length, and the temperature rise to `max_temperature_k` K.
     ///
     /// ```
     /// use md_core::{Element, Limits, System, Vec3};
@@ -44,7 +44,7 @@ impl Limits {
         Limits { bonds, max_temperature_k }
     }
 
-    /// What is wrong with system `s` of `state`, causes before consequences; `None` when all is well.
+    /// Returns the first limit that system `s` of `state` exceeds, causes before consequences; `None` if there is none.
     pub fn exceeded(&self, state: &State, s: usize) -> Option<Divergence> {
         let atoms = state.batch().range(s);
         let positions = &state.positions()[atoms.clone()];

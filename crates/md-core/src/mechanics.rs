@@ -1,4 +1,4 @@
-//! Mechanics of one collection of point masses. Positions in Å, velocities in Å/fs, masses in amu.
+//! Mechanics of a collection of point masses. Positions in Å, velocities in Å/fs, masses in amu.
 
 use crate::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
 use crate::{Mat3, Vec3};
@@ -53,16 +53,16 @@ pub fn inertia(masses_amu: &[f64], positions: &[Vec3]) -> Mat3 {
         .sum()
 }
 
-/// A moment of inertia below this share of the largest is that of a line: rounding of the positions makes as much.
+/// A moment of inertia below this fraction of the largest counts as zero: rounding of the positions produces as much.
 const NO_MOMENT: f64 = 1e-12;
 
 /// Number of independent rigid rotations: 3 in general, 2 when all atoms lie on one line, 0 for one atom.
 ///
-/// 'On one line' means that the smallest principal moment of inertia is below 1e-6 of the largest: a CO₂ molecule of
-/// more than 179.78 degrees, which its bending passes within a femtosecond.
+/// Atoms count as being on one line if the smallest principal moment of inertia is below 1e-6 of the largest: for CO₂
+/// that is an angle above 179.78 degrees, which its bending passes within a femtosecond.
 pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
     if positions.len() < 2 {
-        return 0; // whatever rounding leaves of its distance from its own centre
+        return 0; // rounding would otherwise leave a distance from its own centre
     }
     let moments = inertia(masses_amu, positions).symmetric_eigenvalues();
     let (smallest, largest) = (moments.min(), moments.max());
@@ -75,29 +75,31 @@ pub fn rotational_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> 
     }
 }
 
-/// Degrees of freedom of a molecule that neither drifts nor turns: 3N - 6, or 3N - 5 for atoms on one line, or 0
-/// for one atom. As many as it has vibrations.
+/// Number of vibrational degrees of freedom of a molecule without translation and rotation: 3N - 6, or 3N - 5 for atoms
+/// on one line, or 0 for one atom.
 ///
-/// The count belongs to the geometry that it is made of, and a molecule that moves keeps it:
+/// The count is that of the given geometry, and a moving molecule keeps it:
 ///
-/// | it starts | n | of CO₂ | held at zero as it moves |
+/// | initial geometry | n | for CO₂ | held at zero during the motion |
 /// |---|---|---|---|
-/// | on one line, or nearer to it than 179.78 degrees | 3N - 5 | 4 | rotation about the two axes with the larger moments |
+/// | linear, or closer to it than 179.78 degrees | 3N - 5 | 4 | rotation about the two axes with the larger moments |
 /// | bent, by a degree or more | 3N - 6 | 3 | rotation about all three axes |
 ///
-/// In the first case both bends move by themselves, and together they may circle the line. In the second the molecule bends in
-/// one plane, and goes through the line there. Both are right samples of what they hold at zero.
+/// In the first case both bending modes are free and may combine to a motion around the line. In the second the
+/// molecule bends in one plane and passes through the line. Both sample the ensemble with their constraints correctly.
 pub fn internal_degrees_of_freedom(masses_amu: &[f64], positions: &[Vec3]) -> usize {
     let held = 3 + rotational_degrees_of_freedom(masses_amu, positions);
     (3 * positions.len()).saturating_sub(held)
 }
 
-/// The axes that a collection of point masses turns about, as unit vectors with their moments of inertia in amu Å²: those
-/// `rotations` of the three principal axes with the largest moments, but for those whose moment is below 1e-12 of the largest.
+/// Returns the axes of rotation of a collection of point masses as unit vectors, with their moments of inertia in amu
+/// Å²: the `rotations` principal axes with the largest moments, without those whose moment is below 1e-12 of the
+/// largest.
 ///
-/// 3 rotations are held by a bent molecule and 2 by a linear one, which may bend meanwhile. The moment about a bent molecule's
-/// own line falls to nothing as it passes through a line: nothing turns about that axis then, and what was divided by the moment
-/// would be rounding over rounding. A moment is the sum `Σ m |a × (x - x_com)|²` for the axis a, and never negative.
+/// `rotations` is 3 for a bent molecule and 2 for a linear one, which may bend later. The moment of a bent molecule
+/// about its own line vanishes as it passes through a line: there is no rotation about that axis then, and a division
+/// by the moment would give only rounding errors. A moment is the sum `Σ m |a × (x - x_com)|²` for the axis a, and
+/// never negative.
 pub fn rotation_axes(masses_amu: &[f64], positions: &[Vec3], rotations: usize) -> Vec<(Vec3, f64)> {
     let centre = centre_of_mass(masses_amu, positions);
     let principal = inertia(masses_amu, positions).symmetric_eigen().eigenvectors;
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn rotational_dof_of_one_atom_is_zero_anywhere() {
-        // Of 1.9 * 39.95 / 39.95 rounding leaves a distance from 1.9.
+        // Rounding of 1.9 * 39.95 / 39.95 leaves a distance from 1.9.
         for x in [0.0, 1.9, -1.9, 1e3] {
             assert_eq!(rotational_degrees_of_freedom(&[39.95], &[Vec3::new(x, 0.3, 0.0)]), 0);
         }
@@ -175,7 +177,7 @@ mod tests {
             assert!((inertia(&masses, &bent) * axis - axis * *expected).norm() < 1e-12);
         }
         assert_eq!(rotation_axes(&masses, &bent, 2), axes[..2]);
-        // In a direction in which no coordinate is exact; rounding leaves 1e-32 of a moment, of either sign in the tensor.
+        // No coordinate is exact along this direction; rounding leaves a moment of 1e-32, of either sign in the tensor.
         let along = Vec3::new(0.3, -0.7, 0.9);
         let line = [along * 0.0, along, along * 1.9];
         assert_eq!(rotation_axes(&masses, &line, 3).len(), 2);

@@ -15,13 +15,13 @@ pub struct Pair {
     pub distance: f64,
 }
 
-/// Atoms up to which looking at all pairs is faster than sorting atoms into cells.
+/// Number of atoms up to which a loop over all pairs is faster than cells.
 const FEW: usize = 200;
 
 /// Calls `visit` for every pair with `distance <= cutoff` (Å), ordered by `i`, then `j`.
 ///
-/// The cost is linear in the number of atoms, for which cells (M. P. Allen, D. J. Tildesley, Computer Simulation of Liquids,
-/// ch. 5.3) are made when there are more than a few hundred. An atom at a position that is not finite has no neighbours.
+/// The cost is linear in the number of atoms: above a few hundred atoms it uses cell lists (M. P. Allen, D. J.
+/// Tildesley, Computer Simulation of Liquids, ch. 5.3). An atom whose position is not finite has no neighbours.
 ///
 /// ```
 /// use md_core::{Vec3, neighbours};
@@ -59,12 +59,12 @@ pub fn for_each_pair(positions: &[Vec3], cutoff: f64, mut visit: impl FnMut(Pair
     }
 }
 
-/// Atoms by cells of a grid, each at least as wide as the cutoff.
+/// Atoms sorted into the cells of a grid, each at least as wide as the cutoff.
 struct Cells {
     origin: Vec3,
     per_angstrom: Vec3,
     counts: [usize; 3],
-    /// Where the atoms of each cell begin in `atoms`, and where those of the last end.
+    /// Index in `atoms` of the first atom of each cell, then the end of the last cell.
     starts: Vec<usize>,
     atoms: Vec<usize>,
 }
@@ -79,7 +79,7 @@ impl Cells {
                 (low.inf(x), high.sup(x))
             });
         let extent = (high - low).map(|d| d.max(0.0));
-        // As many cells as atoms at most, however far apart the atoms are.
+        // There are at most as many cells as atoms, however far apart the atoms are.
         let mut edge = cutoff.max(f64::MIN_POSITIVE);
         let along = |edge: f64| extent.map(|d| (d / edge).floor().max(1.0));
         while along(edge).product() > positions.len() as f64 {
@@ -112,7 +112,7 @@ impl Cells {
 
     fn cell(&self, x: &Vec3) -> [usize; 3] {
         let place = (x - self.origin).component_mul(&self.per_angstrom);
-        // Conversion saturates: at 0 for what is not a number.
+        // The conversion saturates, at 0 for NaN.
         std::array::from_fn(|c| (place[c] as usize).min(self.counts[c] - 1))
     }
 
@@ -120,7 +120,7 @@ impl Cells {
         (x * self.counts[1] + y) * self.counts[2] + z
     }
 
-    /// The atoms of the cell of `x` and of those that touch it, in runs.
+    /// Returns the atoms of the cell of `x` and of its neighbour cells, in slices.
     fn around(&self, x: &Vec3) -> impl Iterator<Item = &[usize]> {
         let cell = self.cell(x);
         let near = move |c: usize| cell[c].saturating_sub(1)..(cell[c] + 2).min(self.counts[c]);

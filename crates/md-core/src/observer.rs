@@ -1,19 +1,19 @@
 use crate::{Element, State, Vec3, mechanics};
 use std::ops::Range;
 
-/// What an [`Observer`] sees: the systems still running, at the end of one step.
+/// The systems still running, at the end of one step, as shown to an [`Observer`].
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// State of the systems that are still in the batch.
     pub state: &'a State,
-    /// `ids[k]` is the number that system `k` of `state` had in the batch the run began with.
+    /// `ids[k]` is the index of system `k` of `state` in the initial batch of the run.
     pub ids: &'a [usize],
-    /// What the integrator conserves, eV, per system of `state`.
+    /// Conserved quantity of the integrator, eV, per system of `state`.
     pub conserved_ev: &'a [f64],
 }
 
 impl<'a> Frame<'a> {
-    /// The systems, one by one.
+    /// Iterates over the systems.
     pub fn systems(self) -> impl ExactSizeIterator<Item = SystemFrame<'a>> {
         (0..self.ids.len()).map(move |index| SystemFrame { frame: self, index, id: self.ids[index] })
     }
@@ -24,17 +24,17 @@ impl<'a> Frame<'a> {
 pub struct SystemFrame<'a> {
     frame: Frame<'a>,
     index: usize,
-    /// Number of this system in the batch that the run began with.
+    /// Index of this system in the initial batch of the run.
     pub id: usize,
 }
 
 impl<'a> SystemFrame<'a> {
-    /// Steps done.
+    /// Number of steps made.
     pub fn step(&self) -> u64 {
         self.frame.state.step()
     }
 
-    /// Time passed, fs.
+    /// Simulated time, fs.
     pub fn time_fs(&self) -> f64 {
         self.frame.state.time_fs()
     }
@@ -79,7 +79,7 @@ impl<'a> SystemFrame<'a> {
         self.frame.state.temperature_k(self.index)
     }
 
-    /// What the integrator conserves, eV (the total energy in NVE).
+    /// Conserved quantity of the integrator, eV (the total energy in NVE).
     pub fn conserved_ev(&self) -> f64 {
         self.frame.conserved_ev[self.index]
     }
@@ -94,30 +94,30 @@ impl<'a> SystemFrame<'a> {
     }
 }
 
-/// Why an observer gave up: usually a file that cannot be written.
+/// An error of an observer, usually a file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{observer} failed at step {step}: {source}")]
 pub struct ObserverError {
-    /// Which observer.
+    /// Name of the observer.
     pub observer: String,
     /// Step at which it failed.
     pub step: u64,
-    /// What happened.
+    /// Underlying error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Something that watches a run without changing it: an energy record, a trajectory file, a progress bar.
+/// Records a run without changing it: an energy record, a trajectory file, a progress bar.
 ///
-/// Observers are shown step 0 and then every `stride`-th step. They stream: memory must not grow without bound
-/// with the number of steps.
+/// Observers receive step 0 and then every `stride`-th step. Their memory must not grow without bound with the number
+/// of steps.
 pub trait Observer {
-    /// Every how many steps this observer wants a frame; at least 1.
+    /// Number of steps between frames; at least 1.
     fn stride(&self) -> u64 {
         1
     }
 
-    /// Looks at one frame.
+    /// Processes one frame.
     ///
     /// # Errors
     /// [`ObserverError`], which ends the run.

@@ -1,6 +1,6 @@
 use crate::{Batch, Configuration, Element, Limits, Mat3, State, Vec3};
 
-/// What a caller wants besides the energies.
+/// The quantities to compute besides the energies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request {
     /// Forces on the atoms.
@@ -10,15 +10,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// Energies alone.
+    /// Energies only.
     pub const ENERGY: Request = Request { forces: false, stress: false };
-    /// Energies and forces: what dynamics needs.
+    /// Energies and forces, as dynamics needs them.
     pub const FORCES: Request = Request { forces: true, stress: false };
     /// Energies, forces and stresses.
     pub const STRESS: Request = Request { forces: true, stress: true };
 }
 
-/// What a potential says about a configuration.
+/// Energies, and the requested forces and stresses, of one configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evaluation {
@@ -31,8 +31,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Sets every requested field to zeros of the right length for `batch` and empties the others. Potentials
-    /// call this first; allocations are kept from call to call.
+    /// Sets every requested field to zeros of the right length for `batch` and empties the others. Potentials call this
+    /// first; the allocations are reused from call to call.
     pub fn reset(&mut self, batch: &Batch, request: Request) {
         self.energies.clear();
         self.energies.resize(batch.n_systems(), 0.0);
@@ -43,7 +43,7 @@ impl Evaluation {
         self.stresses = request.stress.then(|| vec![Mat3::zeros(); batch.n_systems()]);
     }
 
-    /// The evaluation of the systems `keep` of `batch` alone.
+    /// Returns the evaluation of only the systems `keep` of `batch`.
     #[must_use]
     pub fn select(&self, batch: &Batch, keep: &[usize]) -> Self {
         Evaluation {
@@ -54,11 +54,11 @@ impl Evaluation {
     }
 }
 
-/// Why a potential cannot answer. A bad *answer* (NaN, a huge force) is no error: it is returned, and the
-/// caller judges it.
+/// The error of a potential that cannot evaluate a configuration. A bad *result* (NaN, a huge force) is not an error:
+/// it is returned for the caller to judge.
 #[derive(Debug, thiserror::Error)]
 pub enum PotentialError {
-    /// An element the potential has no parameters for.
+    /// The potential has no parameters for an element.
     #[error(
         "{potential} does not know the element {element} (atom {atom} of system {system}); it knows {known}"
     )]
@@ -71,67 +71,67 @@ pub enum PotentialError {
         atom: usize,
         /// The element.
         element: Element,
-        /// The elements it knows, for the message.
+        /// The supported elements, for the message.
         known: String,
     },
-    /// A thing the potential cannot do, such as stress or periodic cells.
+    /// The potential does not support a request, such as stress or periodic cells.
     #[error("{potential} does not support {what}")]
     Unsupported {
         /// Name of the potential.
         potential: String,
-        /// What was asked for.
+        /// The unsupported feature.
         what: &'static str,
     },
-    /// A system the potential has no parameters for (wrong number of atoms, say).
+    /// The potential has no parameters for a system (wrong number of atoms, for example).
     #[error("{potential} does not describe system {system} of the batch: {reason}")]
     UnknownSystem {
         /// Name of the potential.
         potential: String,
         /// System of the batch.
         system: usize,
-        /// What does not fit.
+        /// Why the system does not match the potential.
         reason: String,
     },
-    /// Positions that do not match the batch.
+    /// The number of positions does not match the batch.
     #[error("the batch has {expected} atoms but {found} positions were given")]
     Length {
-        /// Atoms of the batch.
+        /// Number of atoms in the batch.
         expected: usize,
-        /// Positions given.
+        /// Number of positions given.
         found: usize,
     },
-    /// The library that computes failed.
+    /// The underlying library failed.
     #[error("{potential} failed: {message}")]
     Backend {
         /// Name of the potential.
         potential: String,
-        /// What the library said.
+        /// Error message of the library.
         message: String,
     },
 }
 
 /// A potential energy surface: energy and forces as a pure function of positions.
 ///
-/// Systems of a batch do not interact, and the result for one does not depend on the others (on the CPU, bitwise).
-/// `&mut self` is for caches and scratch memory only; no result may depend on earlier calls. The forces should
-/// be the exact negative gradient of the energy; whether they are is what `md-testkit` measures.
+/// The systems of a batch do not interact, and the result for one does not depend on the others (bitwise on the CPU).
+/// `&mut self` is for caches and scratch memory only; no result may depend on earlier calls. The forces should be the
+/// exact negative gradient of the energy; `md-testkit` measures whether they are.
 ///
-/// See the [crate documentation](crate) for an implementation in full.
+/// See the [crate documentation](crate) for a complete implementation.
 pub trait Potential: Send {
     /// Name for messages and reports, such as `"Lennard-Jones"`.
     fn name(&self) -> &str;
 
-    /// Whether this potential can describe `batch` and answer `request` at all: elements, cells, stress. Callers
-    /// ask before a long run; [`Potential::evaluate`] asks again.
+    /// Checks whether this potential can describe `batch` and answer `request`: elements, cells, stress. Callers check
+    /// before a long run; [`Potential::evaluate`] checks again.
     ///
     /// # Errors
     /// [`PotentialError::UnknownElement`], [`PotentialError::Unsupported`], [`PotentialError::UnknownSystem`].
     fn check(&self, batch: &Batch, request: Request) -> Result<(), PotentialError>;
 
-    /// Energies (eV) and, as requested, forces (eV/Å) and stresses (eV/Å³) at `configuration`, written to `out`.
+    /// Computes energies (eV) and, if requested, forces (eV/Å) and stresses (eV/Å³) at `configuration` into `out`.
     ///
     /// # Errors
-    /// What [`Potential::check`] finds, or a failure of the library behind it.
+    /// Any error of [`Potential::check`], or a failure of the underlying library.
     fn evaluate(
         &mut self,
         configuration: Configuration<'_>,
@@ -139,13 +139,14 @@ pub trait Potential: Send {
         out: &mut Evaluation,
     ) -> Result<(), PotentialError>;
 
-    /// Makes up to `steps` steps of velocity Verlet as [`State::kick`], [`State::drift`] and [`State::evaluate`] make them, and
-    /// returns how many: the last is the first at which a system exceeds its limits (one set per system, or none at all)
-    /// or is not finite. For potentials on a device, which need not show every step to the host. `None`: this one
-    /// cannot, or not now, and `state` is as it was.
+    /// Makes up to `steps` steps of velocity Verlet, equal to those of [`State::kick`], [`State::drift`] and
+    /// [`State::evaluate`], and returns the number made. It stops after the first step at which a system exceeds its
+    /// limits (one set per system, or none at all) or is not finite. Potentials on a device implement it to avoid
+    /// showing every step to the host. Returns `None`, with `state` unchanged, if the potential does not support this
+    /// now or at all.
     ///
     /// # Errors
-    /// As [`Potential::evaluate`].
+    /// See [`Potential::evaluate`].
     fn velocity_verlet(
         &mut self,
         state: &mut State,
@@ -187,7 +188,7 @@ impl<P: Potential + ?Sized> Potential for Box<P> {
     }
 }
 
-/// The refusal most potentials start from: no periodic cells and no stress, positions that match the batch.
+/// Rejects periodic cells and stress requests, which most potentials do not support.
 ///
 /// # Errors
 /// [`PotentialError::Unsupported`] for a cell or a stress request.
@@ -205,7 +206,7 @@ pub fn require_open_boundaries(name: &str, batch: &Batch, request: Request) -> R
 }
 
 impl Configuration<'_> {
-    /// Checks that there is one position per atom of the batch.
+    /// Checks that there is one position for each atom of the batch.
     ///
     /// # Errors
     /// [`PotentialError::Length`].
@@ -215,9 +216,9 @@ impl Configuration<'_> {
     }
 }
 
-/// The sum of potentials: a network plus dispersion plus a restraint.
+/// A sum of potentials, such as a network plus dispersion plus a restraint.
 ///
-/// Energies, forces and stresses add; every term must support what is asked of the sum.
+/// Energies, forces and stresses add; every term must support each quantity requested of the sum.
 pub struct Sum {
     name: String,
     terms: Vec<Box<dyn Potential>>,
@@ -225,7 +226,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// The sum of `terms`.
+    /// Creates the sum of `terms`.
     pub fn new(terms: Vec<Box<dyn Potential>>) -> Self {
         let name = terms.iter().map(|t| t.name().to_owned()).collect::<Vec<_>>().join(" + ");
         Sum { name, terms, scratch: Evaluation::default() }

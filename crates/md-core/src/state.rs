@@ -3,10 +3,10 @@ use crate::{
     Batch, Configuration, Evaluation, Potential, PotentialError, Request, StepError, System, Vec3, mechanics,
 };
 
-/// Everything that changes while a batch of systems moves, forces included: a copy of it restarts exactly.
+/// Everything that changes while a batch of systems moves, forces included; a run restarts exactly from a copy.
 ///
-/// Invariant: `evaluation` belongs to `positions` except between [`State::drift`] and [`State::evaluate`],
-/// which are the bricks integrators are built of.
+/// Invariant: `evaluation` belongs to `positions` except between [`State::drift`] and [`State::evaluate`], the
+/// operations from which integrators are built.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct State {
@@ -20,12 +20,12 @@ pub struct State {
 }
 
 impl State {
-    /// Systems at rest, with the forces of `potential` at their positions.
+    /// Creates systems at rest, with the forces of `potential` at their positions.
     ///
-    /// The number of degrees of freedom of each system is 3 N until [`State::set_velocities`] says otherwise.
+    /// Each system has 3 N degrees of freedom until [`State::set_velocities`] changes it.
     ///
     /// # Errors
-    /// What [`Potential::evaluate`] returns.
+    /// See [`Potential::evaluate`].
     pub fn at_rest(systems: &[System], potential: &mut dyn Potential) -> Result<Self, StepError> {
         let batch = Batch::new(systems);
         let mut state = State {
@@ -41,8 +41,8 @@ impl State {
         Ok(state)
     }
 
-    /// Sets all velocities (Å/fs) and the number of degrees of freedom that share each system's kinetic energy
-    /// (3 N less what is held at zero: 3 for the momentum of the centre of mass, 3 or 2 for rotation).
+    /// Sets all velocities (Å/fs) and the number of degrees of freedom of each system (3 N minus those held at zero: 3
+    /// for the momentum of the centre of mass, 3 or 2 for rotation).
     ///
     /// # Errors
     /// [`StepError::Length`] when an array does not fit the batch.
@@ -58,7 +58,7 @@ impl State {
         Ok(())
     }
 
-    /// Half of leapfrog: `v += dt F / m`. `dt_fs` in fs.
+    /// Updates the velocities: `v += dt F / m`. `dt_fs` in fs.
     pub fn kick(&mut self, dt_fs: f64) {
         let scale = dt_fs * EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2;
         let masses = self.batch.masses_amu();
@@ -67,29 +67,29 @@ impl State {
         }
     }
 
-    /// The other half: `x += dt v`. The forces are stale until [`State::evaluate`].
+    /// Updates the positions: `x += dt v`. The forces are stale until [`State::evaluate`].
     pub fn drift(&mut self, dt_fs: f64) {
         for (x, v) in self.positions.iter_mut().zip(&self.velocities) {
             *x += v * dt_fs;
         }
     }
 
-    /// Energies and forces at the present positions.
+    /// Computes energies and forces at the present positions.
     ///
     /// # Errors
-    /// What [`Potential::evaluate`] returns.
+    /// See [`Potential::evaluate`].
     pub fn evaluate(&mut self, potential: &mut dyn Potential) -> Result<(), PotentialError> {
         let configuration = Configuration { batch: &self.batch, positions: &self.positions };
         potential.evaluate(configuration, Request::FORCES, &mut self.evaluation)
     }
 
-    /// Counts one finished step of `dt_fs`.
+    /// Adds one step and `dt_fs` to the counters.
     pub fn advance(&mut self, dt_fs: f64) {
         self.step += 1;
         self.time_fs = self.step as f64 * dt_fs;
     }
 
-    /// What [`Potential::velocity_verlet`] has made of this state in `steps` steps.
+    /// Replaces the contents by the result of `steps` steps of [`Potential::velocity_verlet`].
     ///
     /// # Errors
     /// [`StepError::Length`] when an array does not fit the batch.
@@ -114,13 +114,13 @@ impl State {
         Ok(())
     }
 
-    /// Sets step and time back to 0: what follows is counted from here, say after a preparation.
+    /// Sets step and time to 0, for example after a preparation run.
     pub fn reset_clock(&mut self) {
         self.step = 0;
         self.time_fs = 0.0;
     }
 
-    /// Keeps only the systems `keep`, in that order; every one of them is unchanged, bit for bit.
+    /// Keeps only the systems `keep`, in that order, bit for bit unchanged.
     pub fn retain_systems(&mut self, keep: &[usize]) {
         self.positions = self.batch.select_atoms(keep, &self.positions);
         self.velocities = self.batch.select_atoms(keep, &self.velocities);
@@ -139,7 +139,7 @@ impl State {
         &self.positions
     }
 
-    /// Positions to change in place, Å; call [`State::evaluate`] afterwards.
+    /// Positions for modification in place, Å; call [`State::evaluate`] afterwards.
     pub fn positions_mut(&mut self) -> &mut [Vec3] {
         &mut self.positions
     }
@@ -149,7 +149,7 @@ impl State {
         &self.velocities
     }
 
-    /// Velocities to change in place, Å/fs.
+    /// Velocities for modification in place, Å/fs.
     pub fn velocities_mut(&mut self) -> &mut [Vec3] {
         &mut self.velocities
     }
@@ -164,12 +164,12 @@ impl State {
         &self.degrees_of_freedom
     }
 
-    /// Steps done.
+    /// Number of steps made.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// Time passed, fs.
+    /// Simulated time, fs.
     pub fn time_fs(&self) -> f64 {
         self.time_fs
     }

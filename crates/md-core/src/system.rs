@@ -1,11 +1,11 @@
 use crate::{Element, Mat3, Vec3};
 
-/// Two atoms nearer than this (Å) are taken for one atom entered twice.
+/// Two atoms closer than this (Å) count as one atom entered twice.
 pub const COINCIDENT_ANGSTROM: f64 = 0.05;
 
 /// One molecule (or other collection of atoms) in one geometry: the input of a simulation.
 ///
-/// Correct by construction: at least one atom, finite positions, no two atoms in one place, positive masses.
+/// Valid by construction: at least one atom, finite positions, no coincident atoms, positive masses.
 ///
 /// ```
 /// use md_core::{Element, System, Vec3};
@@ -22,24 +22,24 @@ pub struct System {
     cell: Option<Cell>,
 }
 
-/// Why a list of atoms is no [`System`]. Atoms are counted from 0.
+/// Why a list of atoms is not a valid [`System`]. Atoms are counted from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SystemError {
-    /// No atoms.
+    /// There are no atoms.
     #[error("the system has no atoms")]
     Empty,
-    /// Arrays of different length.
+    /// The arrays differ in length.
     #[error("{elements} elements but {found} {what}")]
     Length {
         /// Number of elements given.
         elements: usize,
         /// Length of the other array.
         found: usize,
-        /// What the other array holds.
+        /// Contents of the other array.
         what: String,
     },
-    /// A coordinate that is NaN or infinite.
+    /// A coordinate is NaN or infinite.
     #[error("atom {atom} ({element}) has the position ({}, {}, {}), which is not finite", position.x, position.y, position.z)]
     NonFinitePosition {
         /// Index of the atom.
@@ -49,7 +49,7 @@ pub enum SystemError {
         /// Its position, Å.
         position: Vec3,
     },
-    /// Two atoms in one place.
+    /// Two atoms coincide.
     #[error(
         "atoms {first} and {second} coincide ({distance_angstrom:.4} Å apart, less than {COINCIDENT_ANGSTROM} Å): \
          remove one of them or correct its position"
@@ -62,7 +62,7 @@ pub enum SystemError {
         /// Their distance in Å.
         distance_angstrom: f64,
     },
-    /// A mass that is not positive and finite.
+    /// A mass is not positive and finite.
     #[error("atom {atom} has a mass of {mass_amu} amu (expected a positive number)")]
     Mass {
         /// Index of the atom.
@@ -70,13 +70,13 @@ pub enum SystemError {
         /// The mass given, amu.
         mass_amu: f64,
     },
-    /// Lattice vectors that span no volume.
+    /// The lattice vectors span no volume.
     #[error("the lattice vectors are not finite or span no volume")]
     FlatCell,
 }
 
 impl System {
-    /// A system with standard atomic masses and open boundaries. `positions` in Å, one per element.
+    /// Creates a system with standard atomic masses and open boundaries. `positions` in Å, one per element.
     ///
     /// # Errors
     /// See [`SystemError`].
@@ -97,7 +97,7 @@ impl System {
         Ok(System { elements, masses_amu, positions, cell: None })
     }
 
-    /// The same system with masses of its own (isotopes), in amu.
+    /// Returns the same system with other masses (isotopes) (amu).
     ///
     /// # Errors
     /// [`SystemError::Length`] or [`SystemError::Mass`].
@@ -112,14 +112,14 @@ impl System {
         Ok(self)
     }
 
-    /// The same system in a periodic cell.
+    /// Returns the same system in a periodic cell.
     #[must_use]
     pub fn with_cell(mut self, cell: Cell) -> Self {
         self.cell = Some(cell);
         self
     }
 
-    /// The same atoms at other positions (Å).
+    /// Returns the same atoms at other positions (Å).
     ///
     /// # Errors
     /// See [`SystemError`].
@@ -154,12 +154,13 @@ impl System {
     }
 }
 
-/// Two atoms in one place, if there are any.
+/// Finds two coincident atoms.
 ///
-/// Each atom looks into the cells around it, cubes so small that more than a few atoms in one cannot all be apart. So the
-/// first atoms that are looked at decide, and the cost is that of sorting, wherever the atoms are.
+/// Each atom is compared with those in the cells around it. The cells are cubes so small that one cannot hold more than
+/// a few atoms that are all apart, so a coincident pair is found early, and the cost is that of sorting for any
+/// arrangement.
 fn coincident(positions: &[Vec3]) -> Option<SystemError> {
-    // Conversion saturates: atoms that far away differ by more than this anyway, or not at all.
+    // The conversion saturates: atoms that far away differ by more than this anyway, or not at all.
     let cell =
         |x: &Vec3| -> [i64; 3] { std::array::from_fn(|c| (x[c] / COINCIDENT_ANGSTROM).floor() as i64) };
     let mut atoms: Vec<([i64; 3], usize)> = positions.iter().map(cell).zip(0..).collect();
@@ -193,7 +194,7 @@ fn check_length(elements: usize, found: usize, what: &str) -> Result<(), SystemE
     }
 }
 
-/// Lattice of a periodic system: the rows are the lattice vectors in Å, with a flag per direction.
+/// Lattice of a periodic system: the rows are the lattice vectors (Å), with a periodicity flag for each.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Cell {
@@ -202,7 +203,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A cell from its lattice vectors (rows, Å) and the directions in which it repeats.
+    /// Creates a cell from its lattice vectors (rows, Å) and the directions in which it repeats.
     ///
     /// # Errors
     /// [`SystemError::FlatCell`] when the vectors span no volume.

@@ -1,9 +1,8 @@
-//! Units and constants, stated once.
+//! Units and constants.
 //!
-//! The workspace computes in **eV, Å, fs, amu, K**. That set is not coherent: mass times acceleration comes
-//! out in amu Å/fs², not in eV/Å, so two conversion factors appear wherever mechanics meets energy:
-//! [`AMU_ANGSTROM2_PER_FS2_IN_EV`] and its inverse. Every factor here is derived from the CODATA 2018 values
-//! declared at the top and from nothing else.
+//! The workspace computes in **eV, Å, fs, amu, K**. That set is not coherent: mass times acceleration is in amu Å/fs²,
+//! not in eV/Å, so energies and mechanics are related by two conversion factors: [`AMU_ANGSTROM2_PER_FS2_IN_EV`] and
+//! its inverse. Every factor is derived from the CODATA 2018 values declared at the top and from nothing else.
 //!
 //! Source: E. Tiesinga et al., *CODATA recommended values of the fundamental physical constants: 2018*,
 //! Rev. Mod. Phys. 93, 025010 (2021). Checked against ASE 3.29 (`ase.units.create_units('2018')`).
@@ -22,7 +21,7 @@ pub const SPEED_OF_LIGHT_CM_PER_FS: f64 = 2.99792458e-5;
 pub const HARTREE_J: f64 = 4.3597447222071e-18;
 /// Bohr radius in m.
 pub const BOHR_M: f64 = 5.29177210903e-11;
-/// Particles in a mole, 1/mol (exact).
+/// Avogadro constant in 1/mol (exact).
 pub const AVOGADRO_PER_MOL: f64 = 6.02214076e23;
 
 /// Boltzmann constant in eV/K.
@@ -33,7 +32,7 @@ pub const AVOGADRO_PER_MOL: f64 = 6.02214076e23;
 /// ```
 pub const BOLTZMANN_EV_PER_K: f64 = BOLTZMANN_J_PER_K / ELEMENTARY_CHARGE_C;
 
-/// One amu Å²/fs² in eV: kinetic energy `½ m v²` with m in amu and v in Å/fs, times this, is in eV.
+/// One amu Å²/fs² in eV. Kinetic energy `½ m v²` with m in amu and v in Å/fs, times this factor, is in eV.
 ///
 /// ```
 /// // ASE measures time in Å sqrt(amu/eV); create_units('2018')['fs'] is 0.09822694750253277 of it.

@@ -1,4 +1,4 @@
-//! What a batch, a state and a sum of potentials promise.
+//! Tests of batches, states, neighbour lists and sums of potentials.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use md_core::{
@@ -12,7 +12,7 @@ fn argon() -> LennardJones {
     LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 }
 }
 
-/// Argon atoms on a jittered line, some 3.5 to 4.5 Å apart.
+/// Argon atoms on a jittered line, about 3.5 to 4.5 Å apart.
 fn chain(gaps: &[f64]) -> System {
     let mut x = 0.0;
     let positions = gaps.iter().enumerate().map(|(i, gap)| {
@@ -86,8 +86,8 @@ proptest! {
         prop_assert!(sum.name().contains(" + "));
     }
 
-    /// Few atoms, for which all pairs are looked at, and many, for which there are cells: in boxes of any shape (flat ones,
-    /// too), with atoms far away and atoms at NaN.
+    /// Few atoms, for which all pairs are visited, and many, for which cells are used: in boxes of any shape (flat
+    /// ones, too), with atoms far away and atoms at NaN.
     #[test]
     fn neighbours_match_brute_force_within_cutoff(
         points in prop_oneof![

@@ -1,11 +1,11 @@
-//! What the tests of this crate share.
+//! Fixtures shared by the tests of this crate.
 
 use md_core::{
     Batch, Configuration, Element, Evaluation, Potential, PotentialError, Request, State, System, Vec3,
 };
 
-/// `½ k |x|²` for every atom; NaN for one further than `edge_angstrom` from the origin, and so for the energy of
-/// its system. It panics when shown a position that is not finite, which no caller of a potential may do.
+/// `½ k |x|²` for every atom; NaN for an atom further than `edge_angstrom` from the origin, and so for the energy of
+/// its system. It panics on a position that is not finite, which no caller of a potential may pass.
 pub struct Well {
     pub k_ev_per_angstrom2: f64,
     pub edge_angstrom: f64,
@@ -37,7 +37,7 @@ impl Potential for Well {
             for a in atoms {
                 let x = c.positions[a];
                 assert!(x.iter().all(|c| c.is_finite()), "atom {a} of the batch is at {x}");
-                // What 0/0 gives on x86 has a sign.
+                // On x86 the result of 0/0 has a sign.
                 let k = if x.norm() > self.edge_angstrom { -f64::NAN } else { self.k_ev_per_angstrom2 };
                 out.energies[s] += 0.5 * k * x.norm_squared();
                 out.forces[a] = -x * k;
@@ -64,7 +64,7 @@ pub fn argon_atom(x: f64) -> System {
     system(&["Ar"], &[[x, 0.0, 0.0]])
 }
 
-/// At rest in [`Well::bottomless`].
+/// Creates systems at rest in [`Well::bottomless`].
 pub fn at_rest(systems: &[System]) -> State {
     State::at_rest(systems, &mut Well::bottomless()).unwrap()
 }

@@ -9,15 +9,15 @@ const CHI: f64 = 1.235_692_651_138_917;
 
 /// The extended Forest-Ruth-like scheme in its velocity version: constant energy (NVE), fourth order in the time step.
 ///
-/// Four force evaluations per step, of kicks `v += c dt F/m` and drifts `x += d dt v` with
+/// Four force evaluations per step, with kicks `v += c dt F/m` and drifts `x += d dt v`:
 ///
 /// | kicks c | ξ | χ | 1 - 2 (χ + ξ) | χ | ξ |
-/// |---|---|---|---|---|---|
+/// | drifts d between kicks | ½ - λ | λ | λ | ½ - λ | |
 /// | drifts d between them | ½ - λ | λ | λ | ½ - λ | |
 ///
-/// Symplectic and time-reversible, as [`VelocityVerlet`](crate::VelocityVerlet), but its total energy fluctuates in
-/// proportion to dt⁴: for the same number of force evaluations much less. It is worth its price where energies must be
-/// conserved far better than velocity Verlet does at any step that is affordable.
+/// Symplectic and time-reversible, like [`VelocityVerlet`](crate::VelocityVerlet), but its total energy fluctuates in
+/// proportion to dt⁴: far less for the same number of force evaluations. Use it where the energy must be conserved far
+/// better than velocity Verlet does at any affordable time step.
 ///
 /// Source: I. P. Omelyan, I. M. Mryglod, R. Folk, Comput. Phys. Commun. 146, 188 (2002), the velocity version of the extended
 /// Forest-Ruth-like scheme.
@@ -28,7 +28,7 @@ pub struct ForestRuth {
 }
 
 impl ForestRuth {
-    /// The scheme with a time step of `timestep_fs` fs.
+    /// Creates the scheme with a time step of `timestep_fs` fs.
     ///
     /// # Errors
     /// [`StepError::TimeStep`] unless the time step is positive and finite.
@@ -59,7 +59,7 @@ impl Integrator for ForestRuth {
         Ok(())
     }
 
-    /// The total energy, potential plus kinetic, eV.
+    /// Returns the total energy, potential plus kinetic, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
         total_energies_ev(state)
     }

@@ -1,16 +1,16 @@
-//! How a batch moves: integrators at constant energy ([`IntegratorKind`]), thermostats ([`ThermostatKind`]), starting velocities, geometry
-//! relaxation and the run loop.
+//! Molecular dynamics of a batch: integrators at constant energy ([`IntegratorKind`]), thermostats
+//! ([`ThermostatKind`]), initial velocities, geometry relaxation and the run loop.
 //!
-//! Sees a potential only as [`md_core::Potential`]. No networks, no files, no clocks. Units are those of
-//! [`md_core`]: eV, Å, fs, amu, K. Whatever happens to one system is, bit for bit, what would happen to it alone:
-//! no neighbour in the batch, good or bad, reaches it.
+//! Potentials are accessed only through [`md_core::Potential`]. This crate contains no networks, files or clocks. Units
+//! are those of [`md_core`]: eV, Å, fs, amu, K. The result for each system of a batch equals, bit for bit, the result
+//! for that system alone; diverging systems do not affect the others.
 //!
 //! ```
 //! use md_core::*;
 //! use md_dynamics::{RunOptions, VelocityOptions, VelocityVerlet, run, stream_seed, thermalise};
 //! use md_probe::analytic::LennardJones;
 //!
-//! // Argon, two atoms near contact, 30 K, 1 ps.
+//! // Two argon atoms near contact, 30 K, 1 ps.
 //! let mut potential = LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
 //! let dimer = System::new(vec![Element::AR; 2], vec![Vec3::zeros(), Vec3::new(3.8, 0.0, 0.0)])?;
 //! let mut state = State::at_rest(&[dimer], &mut potential)?;

@@ -3,38 +3,39 @@ use md_core::units::EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2;
 use md_core::{Divergence, Potential, State, StepError, System, Vec3};
 use std::ops::Range;
 
-/// When [`relax`] stops.
+/// Stopping criteria of [`relax`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct RelaxOptions {
-    /// Converged when the largest force on any atom is below this, eV/Å.
+    /// Threshold of convergence for the largest force on any atom, eV/Å.
     pub fmax_ev_per_angstrom: f64,
-    /// Most steps (each costs one force evaluation) for any system.
+    /// Maximum number of steps (one force evaluation each) for any system.
     pub max_steps: u64,
-    /// A bond (of those [`bonds::find`](md_core::bonds::find) sees at the start) that grows beyond this many times
-    /// its length at the start means divergence. Infinity for starts so poor that atoms must part.
+    /// Largest ratio of a bond length to its initial value; beyond it the system counts as diverged. Bonds are those
+    /// that [`bonds::find`](md_core::bonds::find) finds at the start. Infinity for starts so poor that atoms must
+    /// separate.
     pub max_bond_ratio: f64,
 }
 
 impl Default for RelaxOptions {
-    /// 0.01 eV/Å, 2000 steps, bonds to twice their length.
+    /// 0.01 eV/Å, 2000 steps, a bond ratio of 2.
     fn default() -> Self {
         RelaxOptions { fmax_ev_per_angstrom: 0.01, max_steps: 2000, max_bond_ratio: 2.0 }
     }
 }
 
-/// One system after [`relax`].
+/// The result of [`relax`] for one system.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Relaxed {
-    /// The system in its last geometry; in the one it started from when it diverged.
+    /// The system in its last geometry, or in its initial one if it diverged.
     pub system: System,
-    /// Potential energy of the last geometry, eV. Not finite when that is how it diverged.
+    /// Potential energy of the last geometry, eV. Not finite if the system diverged for that reason.
     pub energy_ev: f64,
-    /// Length of the largest force of the last geometry, eV/Å. Not finite when that is how it diverged.
+    /// Length of the largest force in the last geometry, eV/Å. Not finite if the system diverged for that reason.
     pub max_force_ev_per_angstrom: f64,
-    /// Steps it took.
+    /// Number of steps made.
     pub steps: u64,
-    /// How it ended.
+    /// How the relaxation ended.
     pub outcome: RelaxOutcome,
 }
 
@@ -44,26 +45,26 @@ pub struct Relaxed {
 pub enum RelaxOutcome {
     /// All forces are below the threshold.
     Converged,
-    /// The steps ran out.
+    /// The maximum number of steps was reached.
     NotConverged,
-    /// It came apart, collapsed, or met energies or forces that are not finite.
+    /// A bond broke, atoms coincided, or the energy or a force was not finite.
     Diverged(Divergence),
 }
 
-/// Moves every system to a nearby minimum of its potential energy, all of them in one batch.
+/// Relaxes every system to a nearby minimum of its potential energy, all in one batch.
 ///
-/// FIRE: molecular dynamics of atoms of equal mass that are pulled into the direction of the force, stop whenever
-/// they would go uphill, and take longer steps the longer they go downhill. Semi-implicit Euler steps, at most
-/// 0.2 Å for the fastest atom. The cell of a periodic system stays as it is. A minimum is not proven: a start
-/// on a saddle point, where the forces vanish, stays there.
+/// The algorithm is FIRE: molecular dynamics with equal masses in which velocities are mixed with the direction of the
+/// force, set to zero whenever the motion is uphill, and the time step grows as long as the motion is downhill. It uses
+/// semi-implicit Euler steps of at most 0.2 Å for the fastest atom. The cell of a periodic system is not changed. The
+/// result is not proven to be a minimum: a start on a saddle point, where the forces vanish, stays there.
 ///
-/// A system leaves the batch when it has converged or diverged. Its result does not depend on the other systems,
-/// bit for bit. Order and number of the results are those of `systems`.
+/// A converged or diverged system leaves the batch. Its result does not depend on the other systems, bit for bit. The
+/// results are in the order of `systems`, one for each.
 ///
 /// Source: E. Bitzek, P. Koskinen, F. Gähler, M. Moseler, P. Gumbsch, Phys. Rev. Lett. 97, 170201 (2006).
 ///
 /// # Errors
-/// What [`Potential::evaluate`] returns. Divergence is no error.
+/// See [`Potential::evaluate`]. Divergence is not an error.
 pub fn relax(
     systems: &[System],
     potential: &mut dyn Potential,
@@ -84,7 +85,7 @@ pub fn relax(
             let (atom, max_force_ev_per_angstrom) = largest_force(&state, k);
             let outcome = match limits[id].exceeded(&state, k) {
                 Some(reason) => RelaxOutcome::Diverged(reason),
-                // Finite components whose squares are not: no step can be made of them.
+                // The components are finite but their squares are not, so no step can be computed from them.
                 None if !max_force_ev_per_angstrom.is_finite() => {
                     RelaxOutcome::Diverged(Divergence::NonFiniteForce { atom })
                 }
@@ -116,15 +117,15 @@ pub fn relax(
     Ok(finished.into_iter().map(|(_, relaxed)| relaxed).collect())
 }
 
-/// The atom of system `s` with the largest force, and that force's length, eV/Å; NaN counts as largest.
+/// Returns the atom of system `s` with the largest force, and the length of that force, eV/Å; NaN counts as largest.
 fn largest_force(state: &State, s: usize) -> (usize, f64) {
     let forces = &state.evaluation().forces[state.batch().range(s)];
-    // In the total order a NaN without sign is larger than all numbers; `f64::max` would drop it.
+    // In the total order a positive NaN is larger than all numbers; `f64::max` would drop it.
     let lengths = forces.iter().map(|f| f.norm().abs()).enumerate();
     lengths.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
 }
 
-/// `start` at the last positions, and `outcome` unless those are no geometry at all.
+/// Returns `start` at the last positions with `outcome`; `start` itself if it diverged or the geometry is invalid.
 fn final_geometry(start: &System, state: &State, s: usize, outcome: RelaxOutcome) -> (System, RelaxOutcome) {
     if let RelaxOutcome::Diverged(_) = outcome {
         return (start.clone(), outcome);
@@ -135,24 +136,24 @@ fn final_geometry(start: &System, state: &State, s: usize, outcome: RelaxOutcome
     }
 }
 
-/// What FIRE remembers of one system between steps. Velocities are those of the state.
+/// State of FIRE for one system. Velocities are those of the state.
 #[derive(Debug, Clone)]
 struct Fire {
     /// Time step Δt, fs.
     timestep_fs: f64,
-    /// Weight α of the force's direction against the velocity's.
+    /// Weight α of the direction of the force in the mixed velocity.
     mixing: f64,
-    /// Steps downhill in a row.
+    /// Number of consecutive downhill steps.
     downhill: u32,
 }
 
-// The paper's f_inc, f_dec, α_start, f_α and N_min.
+// f_inc, f_dec, α_start, f_α and N_min of the paper.
 const GROW: f64 = 1.1;
 const SHRINK: f64 = 0.5;
 const MIXING_START: f64 = 0.1;
 const MIXING_DECAY: f64 = 0.99;
 const DOWNHILL_STEPS_BEFORE_GROWTH: u32 = 5;
-// Not in the paper: they depend on the units and on the mass, here 1 amu for every atom.
+// Not from the paper: these depend on the units and on the mass, here 1 amu for every atom.
 const TIMESTEP_START_FS: f64 = 1.0;
 const TIMESTEP_MAX_FS: f64 = 10.0;
 const MAX_STEP_ANGSTROM: f64 = 0.2;
@@ -164,7 +165,7 @@ impl Default for Fire {
 }
 
 impl Fire {
-    /// Moves system `s`.
+    /// Makes one step of system `s`.
     fn step(&mut self, state: &mut State, s: usize) {
         let atoms = state.batch().range(s);
         self.steer(state, atoms.clone());
@@ -184,7 +185,7 @@ impl Fire {
         }
     }
 
-    /// Turns the velocities towards the forces, or stops the atoms when they run uphill.
+    /// Mixes the velocities with the direction of the forces, or stops the atoms if they move uphill.
     fn steer(&mut self, state: &mut State, atoms: Range<usize>) {
         let forces = &state.evaluation().forces[atoms.clone()];
         let velocities = &state.velocities()[atoms.clone()];
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn relax_divergence_is_reported_and_keeps_start() {
-        // Hydrogen atoms that repel each other: the bond breaks.
+        // Hydrogen atoms that repel each other, so that the bond breaks.
         let h2 = system(&["H", "H"], &[[0.0, 0.0, 0.0], [0.7, 0.0, 0.0]]);
         let exploded = one(h2.clone(), &mut ARGON.clone(), &tight());
         let RelaxOutcome::Diverged(Divergence::BondStretched { limit_angstrom, .. }) = exploded.outcome
@@ -307,18 +308,18 @@ mod tests {
             panic!("{:?}", exploded.outcome)
         };
         assert_eq!((limit_angstrom, &exploded.system), (1.4, &h2));
-        // Springs without length: the atoms fall into one.
+        // Springs of zero length, so that the atoms collapse to one point.
         let collapsed = one(water(), &mut springs(0.0), &tight());
         let RelaxOutcome::Diverged(reason @ Divergence::InvalidGeometry { .. }) = collapsed.outcome else {
             panic!("{:?}", collapsed.outcome)
         };
         assert!(reason.to_string().starts_with("the geometry became invalid: atoms 0 and 1 coincide"));
         assert_eq!(collapsed.system, water());
-        // A force beyond the range of its own square.
+        // A force whose square overflows.
         let mut cliff = Well { k_ev_per_angstrom2: 1e200, edge_angstrom: 2.0 };
         let overflowed = one(argon_atom(1.0), &mut cliff, &tight());
         assert_eq!(overflowed.outcome, RelaxOutcome::Diverged(Divergence::NonFiniteForce { atom: 0 }));
-        // A potential that answers NaN, beside a good system.
+        // A potential that returns NaN, next to a valid system.
         let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 2.0 };
         let outside = system(&["Ar", "Ar"], &[[2.5, 0.0, 0.0], [1.5, 0.0, 0.0]]);
         let both = relax(&[outside, argon_atom(1.0)], &mut well, &tight()).unwrap();
@@ -328,7 +329,7 @@ mod tests {
         assert!(both[1].system.positions()[0].norm() < 1e-6);
     }
 
-    /// α, Δt and v after steps downhill and one uphill, by hand from the paper's rules.
+    /// α, Δt and v after downhill steps and one uphill step, computed by hand from the rules of the paper.
     #[test]
     fn fire_steer_follows_the_paper() {
         let mut state = at_rest(&[argon_atom(1.0)]); // F = (-1, 0, 0) eV/Å
@@ -367,7 +368,7 @@ mod tests {
         assert!(relaxed.max_force_ev_per_angstrom > 1e-6);
         let (start, end) = (icosahedron(), relaxed.system);
         assert_ne!(start, end, "the last geometry, not the first");
-        // A threshold of zero is never met, not even where there is no force.
+        // A threshold of zero is never met, not even with zero force.
         let never = RelaxOptions { fmax_ev_per_angstrom: 0.0, max_steps: 20, ..tight() };
         let at_rest = one(argon_atom(1.0), &mut ARGON.clone(), &never);
         assert_eq!((at_rest.outcome, at_rest.steps), (RelaxOutcome::NotConverged, 20));

@@ -1,15 +1,15 @@
 use md_core::{Fate, Frame, Integrator, Limits, Observer, ObserverError, Potential, State, StepError};
 
-/// What [`run`] does.
+/// Options of [`run`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunOptions {
     /// Number of steps.
     pub steps: u64,
-    /// Limits of each system, in batch order; empty for no limits beyond finite numbers.
+    /// Limits of each system, in batch order; empty to require only finite numbers.
     pub limits: Vec<Limits>,
 }
 
-/// Why a run ended early. A system that diverges is no error: it gets its [`Fate`].
+/// Why a run ended early. A system that diverges is not an error: it is reported as a [`Fate`].
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A step could not be made.
@@ -18,27 +18,27 @@ pub enum RunError {
     /// An observer failed.
     #[error(transparent)]
     Observer(#[from] ObserverError),
-    /// Not one set of limits per system.
+    /// The number of sets of limits is not the number of systems.
     #[error(
         "limits for {found} systems were given, the batch has {expected} (give one set for each, or none)"
     )]
     Limits {
-        /// Systems of the batch.
+        /// Number of systems in the batch.
         expected: usize,
-        /// Sets of limits given.
+        /// Number of sets of limits given.
         found: usize,
     },
-    /// A bond limit for an atom that does not exist.
+    /// A bond limit names an atom that does not exist.
     #[error("a bond limit of system {system} names atom {atom}, but the system has {n_atoms} atoms (from 0)")]
     BondAtom {
         /// System of the batch.
         system: usize,
-        /// The atom named.
+        /// Index of the atom.
         atom: usize,
-        /// Atoms of the system.
+        /// Number of atoms in the system.
         n_atoms: usize,
     },
-    /// A limit that is negative, zero or NaN.
+    /// A limit is negative, zero or NaN.
     #[error("a limit of system {system} is {value} (expected a positive number, infinity for none)")]
     LimitValue {
         /// System of the batch.
@@ -46,50 +46,50 @@ pub enum RunError {
         /// The limit given, Å or K.
         value: f64,
     },
-    /// An observer that asks for a frame every 0 steps.
+    /// An observer has a stride of 0.
     #[error("observer {observer} has a stride of 0 (expected 1 or more)")]
     Stride {
-        /// Its place in the list of observers.
+        /// Index in the list of observers.
         observer: usize,
     },
 }
 
-/// Where a run stands: what there is to know beside state, integrator and observers to continue with it.
+/// Progress of a run: all that is needed besides state, integrator and observers to continue it.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Course {
-    /// Steps done.
+    /// Number of steps made.
     pub done: u64,
-    /// Numbers, in the batch the run began with, of the systems that are still in it.
+    /// Indices, in the initial batch of the run, of the systems that are still running.
     pub ids: Vec<usize>,
-    /// What became of each system of that batch so far.
+    /// Outcome of each system of the initial batch so far.
     pub fates: Vec<Fate>,
 }
 
 impl Course {
-    /// Of a run that has not begun.
+    /// The progress of a run that has not begun.
     pub fn new(state: &State) -> Self {
         let n = state.batch().n_systems();
         Course { done: 0, ids: (0..n).collect(), fates: vec![Fate::Finished; n] }
     }
 }
 
-/// Moves a batch `options.steps` steps and returns what became of each system of it.
+/// Advances a batch by `options.steps` steps and returns the outcome of each of its systems.
 ///
-/// Before the first step and after every step each system is checked: finite positions, energy, forces and
-/// velocities, then its [`Limits`]; between frames by whoever makes the steps ([`Integrator::steps`]). One that
-/// fails gets [`Fate::Diverged`] and leaves `state` and `integrator` at once, so that its numbers never reach the
-/// potential again; the others continue unchanged, bit for bit. The run ends early when none is left. Afterwards
+/// Before the first step and after every step each system is checked: finite positions, energy, forces and velocities,
+/// then its [`Limits`]. Between frames the code that makes the steps checks ([`Integrator::steps`]). A system that
+/// fails gets [`Fate::Diverged`] and is removed from `state` and `integrator` at once, so that the potential never sees
+/// its numbers again; the others continue unchanged, bit for bit. The run ends early when none is left. Afterwards
 /// `state` holds the systems that finished, in order.
 ///
-/// Observers see the state the run begins with and every `stride`-th step after it, always after the check: no
-/// frame holds a system that has diverged, and there is no frame without systems.
+/// Observers receive the initial state and every `stride`-th step after it, always after the check: no frame contains a
+/// diverged system, and there are no frames without systems.
 ///
-/// Nothing is stored from step to step, and a step at which no observer is due and no system leaves allocates
-/// nothing beyond what the integrator and the potential do.
+/// Nothing is stored from step to step. A step at which no observer is due and no system leaves allocates nothing
+/// beyond the allocations of the integrator and the potential.
 ///
 /// # Errors
-/// [`RunError`]. Systems that had left `state` by then are gone from it.
+/// [`RunError`]. Systems that had diverged by then are no longer in `state`.
 pub fn run(
     state: &mut State,
     integrator: &mut dyn Integrator,
@@ -102,14 +102,14 @@ pub fn run(
     Ok(course.fates)
 }
 
-/// [`run`] in parts: continues from `course`, and pauses after `steps` more steps. Returns whether the run is over.
+/// Runs part of [`run`]: continues from `course`, pauses after `steps` more steps, and returns whether the run is over.
 ///
-/// A run is the same, bit for bit, in however many parts it is made: it pauses right after a step, and what is due
-/// then, the check and the observers, comes first in the next part. State, integrator, observers and `course` are
-/// all that the next part needs: restored from copies, they continue as if nothing had happened.
+/// The result does not depend, bit for bit, on how a run is divided into parts. A part pauses right after a step; the
+/// check and the observers due at that step come first in the next part. A run continues exactly from copies of state,
+/// integrator, observers and `course`.
 ///
 /// # Errors
-/// As [`run`].
+/// See [`run`].
 pub fn advance(
     state: &mut State,
     integrator: &mut dyn Integrator,
@@ -156,7 +156,7 @@ pub fn advance(
     }
 }
 
-/// Takes the systems that fail their check out of the batch and writes down their fates.
+/// Removes the systems that fail their check from the batch and records their fates.
 fn remove_diverged(
     state: &mut State,
     integrator: &mut dyn Integrator,
@@ -184,7 +184,7 @@ fn remove_diverged(
     }
 }
 
-/// `ids` are the systems that are left of `n_systems`.
+/// `ids` are the remaining systems of `n_systems`.
 fn check_limits(state: &State, ids: &[usize], n_systems: usize, limits: &[Limits]) -> Result<(), RunError> {
     if limits.is_empty() {
         return Ok(());

@@ -2,11 +2,11 @@ use md_core::{Integrator, Limits, Potential, State, StepError};
 
 use crate::{Bussi, ForestRuth, Langevin, NoseHooverChain, VelocityVerlet};
 
-/// The integrators of this crate, by the names of their types.
+/// Defines an enum of the integrators of this crate, with variants named after their types.
 macro_rules! schemes {
     ($($scheme:ident),*) => {
-        /// Any integrator of this crate as data, with all that it holds of its systems: random streams, thermostats, heat. A
-        /// copy continues exactly, and so does one that was stored (feature `serde`).
+        /// Any integrator of this crate as data, with its state per system: random streams, thermostats, heat. A run
+        /// continues exactly from a copy, also from a stored one (feature `serde`).
         #[derive(Debug, Clone, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub enum Scheme {
@@ -74,10 +74,10 @@ impl Integrator for Scheme {
     }
 }
 
-/// Makes a [`Scheme`] for a time step in fs.
+/// Creates a [`Scheme`] with a time step in fs.
 type Make = fn(f64) -> Result<Scheme, StepError>;
 
-/// An integrator at constant energy, by its name.
+/// An integrator at constant energy, selected by name.
 #[derive(Debug, Clone, Copy)]
 pub struct IntegratorKind {
     name: &'static str,
@@ -86,7 +86,7 @@ pub struct IntegratorKind {
 }
 
 impl IntegratorKind {
-    /// All of them. The first is the default.
+    /// All integrators. The first is the default.
     pub const ALL: &'static [IntegratorKind] = &[
         IntegratorKind {
             name: "velocity_verlet",
@@ -103,22 +103,22 @@ impl IntegratorKind {
     /// Velocity Verlet.
     pub const DEFAULT: IntegratorKind = IntegratorKind::ALL[0];
 
-    /// The one of this name.
+    /// Returns the integrator with this name.
     pub fn find(name: &str) -> Option<Self> {
         IntegratorKind::ALL.iter().copied().find(|kind| kind.name == name)
     }
 
-    /// Its name in campaign files, such as `velocity_verlet`.
+    /// Name in campaign files, such as `velocity_verlet`.
     pub fn name(self) -> &'static str {
         self.name
     }
 
-    /// What it is, in a few words.
+    /// Short description.
     pub fn meaning(self) -> &'static str {
         self.meaning
     }
 
-    /// The integrator for a time step in fs.
+    /// Creates the integrator with a time step in fs.
     ///
     /// # Errors
     /// [`StepError::TimeStep`] unless the time step is positive and finite.

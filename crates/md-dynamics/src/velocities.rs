@@ -3,18 +3,18 @@ use md_core::{State, StepError, Vec3, mechanics};
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Choices of [`thermalise`].
+/// Options of [`thermalise`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VelocityOptions {
-    /// Scale the velocities so that the kinetic temperature is exactly the one asked for. Otherwise it
-    /// fluctuates from draw to draw, as in the canonical ensemble, by `T sqrt(2/n)` for n degrees of freedom.
+    /// Scale the velocities to exactly the kinetic temperature given. Otherwise it fluctuates from draw to draw, as in
+    /// the canonical ensemble, by `T sqrt(2/n)` for n degrees of freedom.
     pub exact_temperature: bool,
 }
 
 /// Why velocities cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum VelocityError {
-    /// A temperature that is negative, NaN or infinite.
+    /// A temperature is negative, NaN or infinite.
     #[error("system {system} is to have {temperature_k} K (expected zero or a positive number)")]
     Temperature {
         /// System of the batch.
@@ -22,33 +22,34 @@ pub enum VelocityError {
         /// The temperature given, K.
         temperature_k: f64,
     },
-    /// An array that does not fit the batch.
+    /// An array does not fit the batch.
     #[error(transparent)]
     Length(#[from] StepError),
 }
 
-/// Gives every system velocities from the Maxwell-Boltzmann distribution at its own temperature.
+/// Draws the velocities of every system from the Maxwell-Boltzmann distribution at its own temperature.
 ///
-/// Each Cartesian component of atom i is drawn with variance `k_B T / m_i`; then the part that moves or turns the
-/// system as a whole is taken out, which is an orthogonal projection in mass-weighted coordinates, so that what
-/// remains is Maxwell-Boltzmann distributed on the remaining n degrees of freedom, mean kinetic energy `n k_B T / 2`:
+/// Each Cartesian component of atom i is drawn with variance `k_B T / m_i`; then the translation and rotation of the
+/// whole system are removed, which is an orthogonal projection in mass-weighted coordinates. The result is
+/// Maxwell-Boltzmann distributed on the remaining n degrees of freedom, with a mean kinetic energy of `n k_B T / 2`:
 ///
 /// | system | held at zero | n |
 /// |---|---|---|
 /// | open boundaries | momentum, angular momentum | 3N - 6 |
 /// | open boundaries, all atoms on one line | the same | 3N - 5 |
 /// | periodic in any direction | momentum | 3N - 3 |
-/// | one atom | everything | 0: at rest, 0 K, whatever was asked for |
+/// | one atom | everything | 0: at rest, 0 K at any temperature given |
 ///
-/// The degrees of freedom are written to the state, so that [`State::temperature_k`] follows. The positions
-/// decide what is linear ([`mechanics::internal_degrees_of_freedom`]), now and for as long as the state moves: thermostats
-/// hold at zero what is missing of 3N, also as a bent molecule passes through a line and as a linear one bends.
+/// The degrees of freedom are stored in the state, for [`State::temperature_k`]. Whether a system is linear depends on
+/// its positions at this call ([`mechanics::internal_degrees_of_freedom`]) and does not change as the state moves:
+/// thermostats hold the missing degrees of freedom at zero, also when a bent molecule passes through a line and when a
+/// linear one bends.
 ///
-/// System `s` draws from a ChaCha12 stream keyed with `seeds[s]` alone ([`stream_seed`] makes one), so what it
-/// gets does not depend on its place or neighbours in the batch, bit for bit.
+/// System `s` draws from a ChaCha12 stream keyed with only `seeds[s]` (see [`stream_seed`]), so its velocities do not
+/// depend on its index or on the other systems of the batch, bit for bit.
 ///
 /// # Errors
-/// [`VelocityError`]; the state is unchanged then.
+/// [`VelocityError`]; the state is then unchanged.
 pub fn thermalise(
     state: &mut State,
     temperatures_k: &[f64],
@@ -91,10 +92,10 @@ pub fn thermalise(
     Ok(())
 }
 
-/// Seed of the random stream of one system of a campaign: FNV-1a (64 bit) over the eight bytes of
+/// Returns the seed of the random stream of one system of a campaign: FNV-1a (64 bit) over the eight bytes of
 /// `campaign_seed`, least significant first, and the UTF-8 bytes of `system_id`.
 ///
-/// The same on every machine and in every version. Two ids of one length that differ in one byte never collide.
+/// It is the same on every machine and in every version. Two ids of one length that differ in one byte never collide.
 ///
 /// Source: G. Fowler, L. C. Noll, K.-P. Vo, D. Eastlake, *The FNV Non-Cryptographic Hash Algorithm* (IETF draft).
 ///
@@ -111,14 +112,14 @@ pub fn stream_seed(campaign_seed: u64, system_id: &str) -> u64 {
         .fold(OFFSET_BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
-/// The random stream of a seed.
+/// Creates the random stream of a seed.
 pub(crate) fn stream(seed: u64) -> ChaCha12Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     ChaCha12Rng::from_seed(key)
 }
 
-/// Independent Maxwell-Boltzmann components, Å/fs.
+/// Draws independent Maxwell-Boltzmann components, Å/fs.
 fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
     let mut stream = stream(seed);
     let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
@@ -131,8 +132,8 @@ fn draw(masses_amu: &[f64], temperature_k: f64, seed: u64) -> Vec<Vec3> {
         .collect()
 }
 
-/// Sets the momentum and, for `rotations` of 3 (or 2, of a linear molecule), the angular momentum to zero: that about as
-/// many principal axes ([`mechanics::rotation_axes`]). About an axis without a moment nothing turns, and nothing is removed.
+/// Sets the momentum and, for `rotations` of 3 (or 2 for a linear molecule), the angular momentum about as many
+/// principal axes ([`mechanics::rotation_axes`]) to zero. About an axis without a moment of inertia nothing is removed.
 pub(crate) fn remove_rigid_motion(
     masses_amu: &[f64],
     positions: &[Vec3],
@@ -145,7 +146,7 @@ pub(crate) fn remove_rigid_motion(
         0 => Vec::new(),
         _ => mechanics::rotation_axes(masses_amu, positions, rotations),
     };
-    // The second pass takes out what rounding left of the first.
+    // The second pass removes the rounding errors of the first.
     for _ in 0..2 {
         let drift = mechanics::momentum(masses_amu, velocities) / total_mass;
         velocities.iter_mut().for_each(|v| *v -= drift);
@@ -185,7 +186,7 @@ mod tests {
         state
     }
 
-    /// Momentum and angular momentum as fractions of what they would be if all atoms pulled together.
+    /// Returns momentum and angular momentum as fractions of their values if all contributions were parallel.
     fn rigid_motion(state: &State, s: usize) -> (f64, f64) {
         let atoms = state.batch().range(s);
         let (m, x) = (&state.batch().masses_amu()[atoms.clone()], &state.positions()[atoms.clone()]);
@@ -266,8 +267,8 @@ mod tests {
         assert_ne!(together.velocities()[..3], together.velocities()[6..], "seeds 11 and 13");
     }
 
-    /// A change of these numbers changes every campaign: they pin the random stream and the normal sampler.
-    /// Drawn by this function with rand_chacha 0.10.0 and rand_distr 0.6.0.
+    /// These numbers pin the random stream and the normal sampler: if they change, every campaign changes. Drawn by
+    /// this function with rand_chacha 0.10.0 and rand_distr 0.6.0.
     #[test]
     fn draw_matches_golden_numbers() {
         let drawn = draw(&[39.948], 300.0, stream_seed(20251125, "argon"));
@@ -320,7 +321,7 @@ mod tests {
             let width = (kept * BOLTZMANN_EV_PER_K * 300.0 / (mass * AMU_ANGSTROM2_PER_FS2_IN_EV)).sqrt();
             let mut z: Vec<f64> = (0..DRAWS).map(|s| state.velocities()[3 * s + atom][axis]).collect();
             if axis == 2 {
-                // Water lies in the xy plane: out of it there is nothing but rigid motion.
+                // Water lies in the xy plane: all motion out of the plane is rigid.
                 assert!(*kept < 1e-12 && z.iter().all(|z| z.abs() < 1e-15));
                 continue;
             }
@@ -335,7 +336,7 @@ mod tests {
         }
     }
 
-    /// `1 - Σ q²` per Cartesian component, by Gram-Schmidt.
+    /// Computes `1 - Σ q²` per Cartesian component by Gram-Schmidt orthogonalisation.
     fn kept_fractions(molecule: &System) -> Vec<f64> {
         let motions = (0..6).map(|k| {
             let axis = Vec3::ith(k % 3, 1.0);
@@ -373,7 +374,7 @@ mod tests {
             temperature_k in 1.0..3000.0f64,
             seed: u64,
         ) {
-            // One atom in each corner of a cube with edges of 2 Å.
+            // One atom at each corner of a cube with edges of 2 Å.
             let positions: Vec<Vec3> = jitter.iter().enumerate().map(|(k, &(x, y, z))| {
                 let corner = Vec3::new((k & 1) as f64, (k >> 1 & 1) as f64, (k >> 2) as f64);
                 corner * 2.0 + Vec3::new(x + shift, y, z)
@@ -388,7 +389,7 @@ mod tests {
             prop_assert!((state.temperature_k(0) / temperature_k - 1.0).abs() < 1e-12);
         }
 
-        /// Molecules that pass through a line: bent by any angle down to none, of any masses, anywhere.
+        /// Nearly linear molecules: bent by any angle down to zero, of any masses, at any place.
         #[test]
         fn thermalise_near_linear_removes_rigid_motion_and_is_bounded(
             exponent in -16.0..0.0f64,
@@ -401,7 +402,7 @@ mod tests {
         ) {
             let bend = if exactly_linear { 0.0 } else { 10_f64.powf(exponent) };
             let turn = SplitMix64::new(seed).rotation();
-            // Every second atom lies off the line, by some of it out of the plane.
+            // Every second atom lies off the line, some of the offset out of the plane.
             let offsets = [0.0, bend, 0.0, -0.5 * bend];
             let positions: Vec<Vec3> = (0..n).map(|k| {
                 let out = if k == 3 { 0.3 * bend } else { 0.0 };
@@ -411,7 +412,7 @@ mod tests {
             let before = draw(masses, 300.0, seed);
             let mut after = before.clone();
             remove_rigid_motion(masses, &positions, rotations, &mut after);
-            // It is a projection: no energy is added.
+            // A projection adds no energy.
             let energy = |v: &[Vec3]| mechanics::kinetic_energy_ev(masses, v);
             prop_assert!(energy(&after) <= energy(&before) * (1.0 + 1e-9), "{} {}", energy(&before), energy(&after));
             let mut again = after.clone();
@@ -420,12 +421,12 @@ mod tests {
             for (a, b) in after.iter().zip(&again) {
                 prop_assert!((a - b).norm() < 1e-8 * scale, "{a} {b}");
             }
-            // About every axis that turns, and 3 only where the molecule is bent beyond rounding.
+            // About every axis with a moment, and about 3 only if the bend is larger than rounding.
             let momentum = mechanics::momentum(masses, &after).norm();
             prop_assert!(momentum < 1e-12 * masses.iter().sum::<f64>() * scale, "momentum {momentum:e}");
             let spin = mechanics::angular_momentum(masses, &positions, &after);
             for (axis, moment) in mechanics::rotation_axes(masses, &positions, rotations) {
-                // Rounding of positions at a distance from the origin.
+                // Rounding of positions far from the origin.
                 let all = masses.iter().sum::<f64>() * scale * (1.0 + shift.abs());
                 prop_assert!(axis.dot(&spin).abs() < 1e-12 * all, "{} about a moment of {moment:e}", axis.dot(&spin));
             }

@@ -17,7 +17,7 @@ pub struct VelocityVerlet {
 }
 
 impl VelocityVerlet {
-    /// The scheme with a time step of `timestep_fs` fs.
+    /// Creates the scheme with a time step of `timestep_fs` fs.
     ///
     /// # Errors
     /// [`StepError::TimeStep`] unless the time step is positive and finite.
@@ -26,13 +26,13 @@ impl VelocityVerlet {
     }
 }
 
-/// A time step, if it is positive and finite, fs.
+/// Returns a time step (fs) if it is positive and finite.
 pub(crate) fn checked_timestep_fs(timestep_fs: f64) -> Result<f64, StepError> {
     let is_sensible = timestep_fs.is_finite() && timestep_fs > 0.0;
     if is_sensible { Ok(timestep_fs) } else { Err(StepError::TimeStep(timestep_fs)) }
 }
 
-/// Potential plus kinetic energy of every system, eV: what a scheme in NVE conserves.
+/// Returns the potential plus kinetic energy of every system, eV, the conserved quantity of the schemes in NVE.
 pub(crate) fn total_energies_ev(state: &State) -> Vec<f64> {
     let total = |s| state.potential_energy_ev(s) + state.kinetic_energy_ev(s);
     (0..state.batch().n_systems()).map(total).collect()
@@ -56,7 +56,7 @@ impl Integrator for VelocityVerlet {
         Ok(())
     }
 
-    /// All at once where the potential has steps of its own ([`Potential::velocity_verlet`]).
+    /// Uses the steps of the potential if it has any ([`Potential::velocity_verlet`]).
     fn steps(
         &mut self,
         state: &mut State,
@@ -73,7 +73,7 @@ impl Integrator for VelocityVerlet {
         Ok(1)
     }
 
-    /// The total energy, potential plus kinetic, eV.
+    /// Returns the total energy, potential plus kinetic, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
         total_energies_ev(state)
     }

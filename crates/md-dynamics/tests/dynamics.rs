@@ -1,4 +1,4 @@
-//! Velocity Verlet against closed forms and against ASE; what a run costs.
+//! Velocity Verlet against closed forms and against ASE; memory used by a run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
@@ -42,7 +42,7 @@ fn advance(state: &mut State, potential: &mut dyn Potential, timestep_fs: f64, s
     }
 }
 
-/// Total energy (eV) of the first system after every step, the start included.
+/// Returns the total energy (eV) of the first system after every step, including the start.
 fn energies(state: &mut State, potential: &mut dyn Potential, timestep_fs: f64, steps: usize) -> Vec<f64> {
     let mut verlet = VelocityVerlet::new(timestep_fs).unwrap();
     let mut energies = verlet.conserved_ev(state);
@@ -127,8 +127,8 @@ fn integrator_and_thermostat_kinds_are_found_by_name() {
     }
 }
 
-/// On a harmonic oscillator the scheme has a closed form of its own: `x_n = x₀ cos nθ + v₀/(ω c) sin nθ`,
-/// `v_n = v₀ cos nθ - x₀ ω c sin nθ` with `cos θ = 1 - (ω dt)²/2` and `c = sqrt(1 - (ω dt)²/4)`.
+/// On a harmonic oscillator the scheme has a closed form: `x_n = x₀ cos nθ + v₀/(ω c) sin nθ`, `v_n = v₀ cos nθ - x₀ ω
+/// c sin nθ` with `cos θ = 1 - (ω dt)²/2` and `c = sqrt(1 - (ω dt)²/4)`.
 #[test]
 fn velocity_verlet_of_oscillator_matches_closed_form() {
     let mut well = HarmonicWell { stiffness_ev_per_angstrom2: 30.0, centres: vec![Vec3::zeros()] };
@@ -170,9 +170,9 @@ fn velocity_verlet_conserves_momentum_and_spin() {
     assert!((spin_after - spin).norm() < 1e-11 * spin.norm());
 }
 
-/// 100 ps and 400 ps: the energy fluctuates, by what is asserted, but its mean does not move, once kinetic and potential energy
-/// have settled in the first tenth. The cluster is chaotic: the means of one trajectory differ by 4 % of the fluctuation by chance,
-/// those of 64 by 0.5 %.
+/// Runs of 100 ps and 400 ps: the energy fluctuates by the asserted amount, but its mean does not drift once kinetic
+/// and potential energy have equilibrated in the first tenth. The cluster is chaotic: the means of one trajectory
+/// differ by 4 % of the fluctuation by chance, those of 64 by 0.5 %.
 #[test]
 fn velocity_verlet_energy_does_not_drift() {
     for (system, potential, temperature_k, timestep_fs, fluctuation_ev, trajectories, drift) in [
@@ -194,7 +194,7 @@ fn velocity_verlet_energy_does_not_drift() {
     }
 }
 
-/// ASE 3.29.0 (see golden/ase_nve.py) and we agree to 1e-12 in Å, Å/fs and eV.
+/// ASE 3.29.0 (see golden/ase_nve.py) and this crate agree to 1e-12 in Å, Å/fs and eV.
 #[test]
 fn velocity_verlet_agrees_with_ase() {
     let golden: Value = serde_json::from_str(include_str!("golden/ase_nve.json")).unwrap();
@@ -223,7 +223,7 @@ fn velocity_verlet_agrees_with_ase() {
     }
 }
 
-/// The potential of a case, and its energy (eV) where ASE's is zero.
+/// Returns the potential of a case, and its energy (eV) at the zero of ASE.
 fn potential(parameters: &Value) -> (Box<dyn Potential>, f64) {
     if let Some(p) = parameters.get("lennard_jones") {
         let (epsilon_ev, sigma_angstrom) = (number(&p["epsilon_ev"]), number(&p["sigma_angstrom"]));
@@ -233,7 +233,7 @@ fn potential(parameters: &Value) -> (Box<dyn Potential>, f64) {
         let depth_ev = number(&p["depth_ev"]);
         let steepness_per_angstrom = number(&p["a_per_angstrom"]);
         let r0_angstrom = number(&p["r0_angstrom"]);
-        // ASE counts from separated atoms, we from the minimum.
+        // ASE counts from separated atoms, this crate from the minimum.
         return (
             Box::new(Morse { depth_ev, steepness_per_angstrom, r0_angstrom, pairs: Pairs::All }),
             depth_ev,
@@ -256,7 +256,7 @@ fn vectors(rows: &Value) -> Vec<Vec3> {
     rows.map(|row| Vec3::new(number(&row[0]), number(&row[1]), number(&row[2]))).collect()
 }
 
-/// The allocator of this test binary: counts what each thread asks for and still holds.
+/// Allocator of this test binary: counts the allocations and the live bytes of each thread.
 struct Counting;
 
 thread_local! {
@@ -281,7 +281,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Counts frames, and the most memory that was held when one was shown.
+/// Counts frames, and the largest memory in use at any of them.
 struct Counter {
     stride: u64,
     frames: u64,

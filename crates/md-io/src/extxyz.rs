@@ -1,4 +1,4 @@
-//! Extended XYZ as ASE 3.29 reads and writes it (`ase.io.extxyz`), and plain XYZ.
+//! Extended XYZ as read and written by ASE 3.29 (`ase.io.extxyz`), and plain XYZ.
 //!
 //! A frame is a line with the number of atoms, a comment line and one line per atom:
 //!
@@ -12,32 +12,32 @@
 //!
 //! | in the file | meaning | unit |
 //! |---|---|---|
-//! | column `species` (S, 1) or `Z` (I, 1) | element; where both are given they must agree | |
+//! | column `species` (S, 1) or `Z` (I, 1) | element; if both are given they must agree | |
 //! | column `pos` (R, 3) | positions | Å |
-//! | column `masses` (R, 1) | masses; standard ones without it | amu |
+//! | column `masses` (R, 1) | masses; standard masses if absent | amu |
 //! | column `velocities` (R, 3) | velocities | Å/fs |
 //! | column [`LabelKeys::forces`] (R, 3) | forces | eV/Å |
 //! | key [`LabelKeys::energy`] | potential energy | eV |
 //! | key `Lattice` (9 numbers) | the three lattice vectors, one after the other | Å |
-//! | key `pbc` (1 or 3 flags) | directions in which the system repeats | |
+//! | key `pbc` (1 or 3 flags) | directions in which the system is periodic | |
 //!
-//! - Columns come in any order; others are skipped by their declared width. Other keys are kept as text in
-//!   [`LabelledFrame::info`]; words without a value are dropped. Values may stand in `"…"`, `'…'`, `{…}` or
-//!   `[…]`, with `\` before a character that is to lose its meaning.
-//! - `Lattice` without `pbc` is periodic in all directions, as in ASE. With a `pbc` of three `F` the boundaries
-//!   are open and the box is ignored. A periodic `pbc` without `Lattice` is an error.
-//! - Without `Properties` the columns are `species`, `pos` (plain XYZ) and what follows on a line is ignored;
-//!   keys in the comment count there, too (an `energy` is taken to be in eV).
-//!   A declared `Properties` must give the number of columns exactly.
-//! - Numbers that are not finite are errors, in positions as in labels.
-//! - Blank lines before a frame and after the last one, and CRLF, are accepted.
-//! - A file that begins with the bytes `1f 8b` is taken for gzip, whatever its name, and decompressed as it is read.
-//! - Memory is bounded by [`XyzProblem::LONGEST_LINE_BYTES`] and [`XyzProblem::MOST_ATOMS`], and what inflates as no frames
-//!   do is refused.
+//! - Columns may be in any order; others are skipped by their declared width. Other keys are kept as text in
+//!   [`LabelledFrame::info`]; words without a value are dropped. Values may be quoted as `"…"`, `'…'`, `{…}` or `[…]`,
+//!   with `\` to escape a character.
+//! - `Lattice` without `pbc` is periodic in all directions, as in ASE. With a `pbc` of three `F` the boundaries are
+//!   open and the box is ignored. A periodic `pbc` without `Lattice` is an error.
+//! - Without `Properties` the columns are `species`, `pos` (plain XYZ) and the rest of a line is ignored; keys in the
+//!   comment are read there, too (an `energy` is assumed to be in eV). With `Properties` the number of columns must
+//!   match exactly.
+//! - Non-finite numbers are errors, in positions and in labels.
+//! - Blank lines before a frame and after the last one, and CRLF line ends, are accepted.
+//! - A file that begins with the bytes `1f 8b` is treated as gzip, whatever its name, and decompressed as it is read.
+//! - Memory is bounded by [`XyzProblem::LONGEST_LINE_BYTES`] and [`XyzProblem::MOST_ATOMS`], and a compression ratio
+//!   too high for frames is an error.
 //!
-//! ASE keeps a column `velocities` untouched, as `atoms.arrays["velocities"]` in Å/fs; its own velocities live
-//! in `momenta`, in other units. `atoms.set_velocities(atoms.arrays["velocities"] / ase.units.fs)` moves them
-//! there. A column `momenta` is skipped here.
+//! ASE keeps a column `velocities` untouched, as `atoms.arrays["velocities"]` in Å/fs; its own velocities are stored in
+//! `momenta`, in other units. `atoms.set_velocities(atoms.arrays["velocities"] / ase.units.fs)` converts them. A column
+//! `momenta` is skipped here.
 
 mod columns;
 mod comment;
@@ -57,14 +57,14 @@ pub use error::{XyzError, XyzProblem};
 pub use reader::FrameReader;
 pub use writer::{FrameToWrite, WriteError, write_frame};
 
-/// Under which names a file holds its labels, and whether it must.
+/// Names of the labels in a file, and whether labels are required.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelKeys {
     /// Key of the potential energy (eV) in the comment line.
     pub energy: String,
     /// Name of the force column (eV/Å).
     pub forces: String,
-    /// Whether a frame without energy or forces is an error. If not, what is missing is `None`.
+    /// Whether a frame without energy or forces is an error. Otherwise missing labels are `None`.
     pub required: bool,
 }
 
@@ -75,7 +75,7 @@ impl Default for LabelKeys {
     }
 }
 
-/// One frame of a file: a system and what the file says about it.
+/// One frame of a file: a system with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledFrame {
     /// Elements, positions, masses and cell.
@@ -86,11 +86,11 @@ pub struct LabelledFrame {
     pub forces: Option<Vec<Vec3>>,
     /// Velocity of each atom, Å/fs.
     pub velocities: Option<Vec<Vec3>>,
-    /// All other keys of the comment line with their values as text. Of a key given twice the last holds.
+    /// All other keys of the comment line with their values as text. The last value of a repeated key is kept.
     pub info: BTreeMap<String, String>,
 }
 
-/// Opens a file, plain or gzip, to read it frame by frame.
+/// Opens a file, plain or gzip, for reading frame by frame.
 ///
 /// # Errors
 /// [`XyzError::Open`].
@@ -100,10 +100,10 @@ pub fn open(path: &Path, keys: LabelKeys) -> Result<FrameReader<Box<dyn BufRead 
         .map_err(|source| XyzError::Open { path: path.to_owned(), source })
 }
 
-/// Reads what may be gzip frame by frame; `file` is its name in messages.
+/// Reads frames from `reader`, plain or gzip; `file` is its name in messages.
 ///
 /// # Errors
-/// Those of `reader`, before the first frame.
+/// Errors of `reader` before the first frame.
 pub fn from_reader<'a>(
     reader: impl BufRead + Send + 'a,
     file: impl Into<String>,
@@ -112,16 +112,16 @@ pub fn from_reader<'a>(
     Ok(FrameReader::new(gzip::decompressed(reader)?, file, keys))
 }
 
-/// All frames of a file, at least one.
+/// Reads all frames of a file, at least one.
 ///
 /// # Errors
-/// See [`XyzError`]. No frames are returned from a file with an error in it.
+/// See [`XyzError`]. No frames are returned if any part of the file is invalid.
 pub fn read_frames(path: &Path, keys: &LabelKeys) -> Result<Vec<LabelledFrame>, XyzError> {
     let frames = open(path, keys.clone())?.collect::<Result<Vec<_>, _>>()?;
     if frames.is_empty() { Err(XyzError::NoFrames { path: path.to_owned() }) } else { Ok(frames) }
 }
 
-/// The first frame of a file, without labels. Later frames are not looked at.
+/// Reads the first frame of a file, without labels. Later frames are not read.
 ///
 /// # Errors
 /// See [`XyzError`].

@@ -1,4 +1,4 @@
-//! Whole files: atomic writes and checksums. Errors of the file system do not name the file; the caller does.
+//! Whole files: atomic writes and checksums. File system errors do not name the file; the caller does.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,16 +10,16 @@ mod checked;
 
 pub use checked::{CheckedError, read_checked, write_checked};
 
-/// How the names begin of files that an interrupted [`write_atomically`] leaves behind.
+/// Prefix of the files that an interrupted [`write_atomically`] leaves behind.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// Writes a file such that at every moment, also after a crash, `path` holds either its old content or all of
-/// `bytes`: a temporary file beside it is written, synced and renamed over it.
+/// Writes a file atomically: at every moment, also after a crash, `path` holds either its old content or all of
+/// `bytes`. It writes and syncs a temporary file in the same folder and renames it over `path`.
 ///
 /// # Errors
-/// Those of the file system. `path` is then unchanged, unless the last thing, to sync the folder, failed.
+/// Errors of the file system. `path` is then unchanged, unless the final sync of the folder failed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // `create_new` rather than a private temporary file: the result is readable as any new file is.
+    // `create_new` instead of a private temporary file, so that the result has the permissions of any new file.
     let mut temporary = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .make_in(folder_of(path), |path| File::options().write(true).create_new(true).open(path))?;
@@ -29,10 +29,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-/// Makes sure that a file or folder that was created or renamed is found again after a power cut.
+/// Ensures that a file or folder that was created or renamed exists after a power failure.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        File::open(folder_of(path))?.sync_all()?; // other systems do not open folders
+        File::open(folder_of(path))?.sync_all()?; // other systems cannot open folders
     }
     Ok(())
 }
@@ -44,15 +44,15 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// SHA-256 of these bytes, as 64 lower-case hexadecimal digits.
+/// Computes the SHA-256 of these bytes, as 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(Sha256::new_with_prefix(bytes))
 }
 
-/// SHA-256 of a file's content, as 64 lower-case hexadecimal digits. Memory does not grow with the file.
+/// Computes the SHA-256 of a file's content, as 64 lower-case hexadecimal digits, in constant memory.
 ///
 /// # Errors
-/// Those of the file system.
+/// Errors of the file system.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

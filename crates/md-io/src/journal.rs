@@ -1,20 +1,20 @@
-//! An append-only file of named records that survive a kill, a power cut, a full disk and damaged bytes.
+//! An append-only file of named records that survives kills, power failures, full disks and damaged bytes.
 //!
-//! The file is a line with the version of the format, and then one frame for each record:
+//! The file is a line with the format version, followed by one frame for each record:
 //!
-//! | Bytes | What |
+//! | Bytes | Content |
 //! |---|---|
 //! | 8 | marker |
 //! | 4 | length of the name, bytes |
 //! | 8 | length of the payload, bytes |
-//! | 8 | seal: the beginning of the SHA-256 over the offset of the frame in the file and the lengths |
+//! | 8 | seal: first bytes of the SHA-256 over the offset of the frame in the file and the lengths |
 //! | 32 | SHA-256 over the offset, the lengths, the name and the payload |
 //! | | the name, UTF-8 |
 //! | | the payload |
 //!
-//! Numbers are little-endian. The seal tells a frame that was cut off from one whose lengths are damaged. The
-//! offset is in both so that a payload that looks like a frame, as that of a journal within a journal, is
-//! never taken for one. Another version of the format needs another marker.
+//! Numbers are little-endian. The seal distinguishes a truncated frame from one with damaged lengths. Both hashes
+//! include the offset, so that a payload that looks like a frame, such as that of a journal within a journal, is never
+//! taken for one. Another version of the format needs another marker.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -34,92 +34,91 @@ const HEADER: &[u8] = b"mdproof journal 1\n";
 const MARKER: &[u8] = b"\x89mdrec1\n";
 /// Marker, lengths and seal.
 const SEALED_BYTES: usize = MARKER.len() + 4 + 8 + 8;
-/// All that stands in front of a name.
+/// Everything before the name.
 const HEAD_BYTES: usize = SEALED_BYTES + 32;
 
 /// Why a journal cannot be created, opened or appended to.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// A new journal where there is a file.
+    /// The file of a new journal exists already.
     #[error("cannot create the journal {}: the file exists", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// A file that cannot be created, opened, read or repaired.
+    /// The file cannot be created, opened, read or repaired.
     #[error("cannot open the journal {}: {source}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// A file of another kind. It is left as it is.
+    /// The file is of another kind. It is not changed.
     #[error("{} is no journal", path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,
     },
-    /// A journal of another version of the format. It is left as it is.
+    /// The journal has another version of the format. It is not changed.
     #[error("the journal {} has version {found} of the format (expected version 1)", path.display())]
     Version {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Version of the file.
         found: u32,
     },
-    /// A journal that another process, or this one, has open.
+    /// The journal is open in another process or in this one.
     #[error("the journal {} is in use: wait for the process that writes it, or end it", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// Records that could not be appended. Those before them are kept.
+    /// The records could not be appended. Earlier records are kept.
     #[error("cannot append to the journal {}: {source}", path.display())]
     Append {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
 }
 
-/// An open journal: the file, its path and its present length.
+/// An open journal: the file, its path and its current length.
 ///
-/// It holds a lock on the file as long as it lives, where the file system has locks, so that no two processes
-/// write the same journal. Two journals cannot be open on one file in one process either.
+/// It holds a lock on the file, if the file system supports locks, so that no two processes write the same journal. Two
+/// journals cannot be open on one file in one process either.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     end: End<File>,
 }
 
-/// What [`Journal::open`] found.
+/// The result of [`Journal::open`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
-    /// Payload of each whole record, by name. Of several records with one name it is the last whole one.
+    /// Payload of each complete record, by name. The last complete one of several records with the same name.
     pub records: BTreeMap<String, Vec<u8>>,
-    /// What is not as it was written. It stays in the file.
+    /// Damaged parts of the file. They are not changed.
     pub damaged: Vec<Damage>,
-    /// How much was cut off at the end, bytes: an append that was interrupted. 0 after an orderly end.
+    /// Number of bytes removed from the end: an interrupted append. 0 if there was none.
     pub cut_bytes: u64,
 }
 
-/// A stretch of the file that is not as it was written: a record or several beside each other, or the first
-/// line.
+/// A contiguous damaged part of the file: one or several records, or the first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damage {
-    /// Where it begins, bytes from the beginning of the file.
+    /// Offset in the file, bytes.
     pub offset: u64,
-    /// How long it is, bytes.
+    /// Length, bytes.
     pub bytes: u64,
 }
 
 impl Journal {
-    /// A new, empty journal.
+    /// Creates an empty journal.
     ///
     /// # Errors
-    /// [`JournalError::Exists`] where there is a file, whatever it holds, and [`JournalError::Open`].
+    /// [`JournalError::Exists`] if a file exists, whatever its content, and [`JournalError::Open`].
     pub fn create(path: &Path) -> Result<Journal, JournalError> {
         let open = |source| JournalError::Open { path: path.to_owned(), source };
         let mut file = match File::options().read(true).write(true).create_new(true).open(path) {
@@ -131,20 +130,19 @@ impl Journal {
         lock(&file, path)?;
         let written = file.write_and_sync(0, HEADER).and_then(|()| sync_folder_of(path));
         if let Err(error) = written {
-            let _ = fs::remove_file(path); // what stays is opened as an interrupted creation
+            let _ = fs::remove_file(path); // a remaining file is opened as an interrupted creation
             return Err(open(error));
         }
         Ok(Journal { path: path.to_owned(), end: End::new(file, HEADER.len() as u64) })
     }
 
-    /// Opens a journal and reads all records that are whole, also those behind damaged ones.
+    /// Opens a journal and reads all complete records, also those after damaged ones.
     ///
-    /// What an interrupted append left at the end is cut off; nothing else is changed. A file that holds less
-    /// than the first line, or nothing, is a creation that was interrupted. Memory is at most twice the size
-    /// of the file.
+    /// The remainder of an interrupted append is removed from the end; nothing else is changed. An empty file, or one
+    /// shorter than the first line, is an interrupted creation. Memory is at most twice the size of the file.
     ///
     /// # Errors
-    /// See [`JournalError`]. The file is then unchanged, unless it was the repair that failed.
+    /// See [`JournalError`]. The file is then unchanged, unless the repair failed.
     pub fn open(path: &Path) -> Result<(Journal, Recovered), JournalError> {
         let open = |source| JournalError::Open { path: path.to_owned(), source };
         let mut file = File::options().read(true).write(true).open(path).map_err(open)?;
@@ -174,11 +172,11 @@ impl Journal {
         Ok((Journal { path: path.to_owned(), end: End::new(file, length) }, recovered))
     }
 
-    /// Appends these records, pairs of name and payload, in one write, and waits until they are on the disk.
+    /// Appends records, pairs of name and payload, in one write, and waits until they are on disk.
     ///
-    /// A kill amid it may leave the first of them without the others. After an error none of them counts: the
-    /// file is cut back to its length before, at the latest by the next call. That works as soon as the disk
-    /// does.
+    /// If the process is killed during the write, the first records may exist without the others. After an error none
+    /// of them exists: the file is truncated to its previous length, at the latest by the next call, as soon as the
+    /// disk permits.
     ///
     /// # Errors
     /// [`JournalError::Append`].
@@ -186,12 +184,12 @@ impl Journal {
         self.end.append(records).map_err(|source| JournalError::Append { path: self.path.clone(), source })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Present length of the file, bytes.
+    /// Current length of the file, bytes.
     pub fn length(&self) -> u64 {
         self.end.length
     }
@@ -204,12 +202,12 @@ fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// What a journal needs of its file.
+/// The file operations of a journal.
 trait Disk {
-    /// Writes these bytes from this offset on, and waits until they are on the disk.
+    /// Writes these bytes at this offset and waits until they are on disk.
     fn write_and_sync(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts the file off behind so many bytes.
+    /// Truncates the file to this length.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -225,12 +223,12 @@ impl Disk for File {
     }
 }
 
-/// The end of the file, where it grows.
+/// The growing end of the file.
 #[derive(Debug)]
 struct End<D> {
     disk: D,
     length: u64,
-    /// Something may be behind `length`: a write failed, and so did the cut after it.
+    /// There may be bytes after `length`: a write failed, and so did the truncation after it.
     ragged: bool,
 }
 
@@ -254,7 +252,7 @@ impl<D: Disk> End<D> {
     }
 }
 
-/// The frames of these records, the first of which begins at `offset` in the file.
+/// Encodes records as frames, the first of which begins at `offset` in the file.
 fn frames(offset: u64, records: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
     let size = records.iter().map(|(name, payload)| HEAD_BYTES + name.len() + payload.len()).sum();
     let mut bytes = Vec::with_capacity(size);
@@ -274,7 +272,7 @@ fn frames(offset: u64, records: &[(&str, &[u8])]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where a frame is and how long its parts are.
+/// Position of a frame and the lengths of its parts.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     offset: u64,
@@ -283,8 +281,7 @@ struct Head {
 }
 
 impl Head {
-    /// The head at `offset`, if one is there and its seal is right. The frame may continue beyond the end of the
-    /// file.
+    /// Reads the head at `offset` if there is one with a valid seal. The frame may extend beyond the end of the file.
     fn read(file: &[u8], offset: usize) -> Option<Head> {
         let rest = file.get(offset..)?.strip_prefix(MARKER)?;
         let (name_bytes, rest) = rest.split_first_chunk()?;
@@ -297,7 +294,7 @@ impl Head {
         rest.starts_with(&head.seal()).then_some(head)
     }
 
-    /// The whole frame within a file of this length; `None` if it continues beyond it.
+    /// Returns the range of the frame in a file of this length; `None` if it extends beyond it.
     fn range(&self, file_bytes: usize) -> Option<Range<usize>> {
         let length = (HEAD_BYTES as u64 + u64::from(self.name_bytes)).checked_add(self.payload_bytes)?;
         let end = usize::try_from(self.offset.checked_add(length)?).ok()?;
@@ -321,7 +318,7 @@ impl Head {
     }
 }
 
-/// A record as it stands in the file.
+/// A record in the file.
 struct Record<'a> {
     name: &'a str,
     payload: &'a [u8],
@@ -329,7 +326,7 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record at `offset`, if it is whole.
+    /// Reads the record at `offset` if it is complete.
     fn read(file: &'a [u8], offset: usize) -> Option<Self> {
         let head = Head::read(file, offset)?;
         let frame = head.range(file.len())?;
@@ -342,7 +339,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What is in a file, and how long it is without what an interrupted append left.
+/// Returns the contents of a file, and its length without the remainder of an interrupted append.
 fn recover(file: &[u8]) -> (Recovered, u64) {
     let mut recovered = Recovered::default();
     let mut note = |damaged: Range<usize>| {
@@ -354,7 +351,7 @@ fn recover(file: &[u8]) -> (Recovered, u64) {
     if !file.starts_with(HEADER) {
         note(0..HEADER.len().min(file.len()));
     }
-    let mut end = HEADER.len(); // of the last whole record
+    let mut end = HEADER.len(); // end of the last complete record
     let mut searched = end;
     while let Some(offset) = next_marker(file, searched) {
         if let Some(record) = Record::read(file, offset) {
@@ -363,7 +360,7 @@ fn recover(file: &[u8]) -> (Recovered, u64) {
             end = record.end;
             searched = end;
         } else {
-            searched = offset + 1; // within the damaged record, too: it may be its length that is wrong
+            searched = offset + 1; // also within the damaged record, since its length may be wrong
         }
     }
     let cut = cut_from(file, end);
@@ -379,8 +376,8 @@ fn next_marker(file: &[u8], from: usize) -> Option<usize> {
         .map(|distance| from + distance)
 }
 
-/// Where the half record begins that an interrupted append left, at or behind `offset`, from where on nothing
-/// is whole; the end of the file if there is none.
+/// Finds the start of the incomplete record of an interrupted append, at or after `offset`, after which there is no
+/// complete record; the end of the file if there is none.
 fn cut_from(file: &[u8], mut offset: usize) -> usize {
     while let Some(rest) = file.get(offset..).filter(|rest| !rest.is_empty()) {
         match Head::read(file, offset) {
@@ -398,14 +395,14 @@ fn cut_from(file: &[u8], mut offset: usize) -> usize {
     offset
 }
 
-/// Whether `bytes` are the beginning of `whole` and no more. File systems may make a file longer before they
-/// write to it: zeros at the end, after a power cut, are not written.
+/// Returns whether `bytes` are a truncated beginning of `whole`. File systems may extend a file before they write to
+/// it, so zeros at the end count as not written after a power failure.
 fn is_cut(bytes: &[u8], whole: &[u8]) -> bool {
     let written = without_zeros(bytes);
     written.len() < whole.len() && whole.starts_with(written)
 }
 
-/// Whether `bytes` are a marker and too little of what follows it to see whether it is right.
+/// Returns whether `bytes` are a marker with too few bytes after it to check the seal.
 fn is_cut_head(bytes: &[u8]) -> bool {
     let written = without_zeros(bytes);
     written.len() < SEALED_BYTES && written.starts_with(MARKER)
@@ -416,7 +413,7 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[..length]
 }
 
-/// The version that a first line names.
+/// Returns the version in a first line.
 fn version(file: &[u8]) -> Option<u32> {
     let line = file.strip_prefix(TITLE)?.split(|&byte| byte == b'\n').next()?;
     str::from_utf8(line).ok()?.parse().ok()

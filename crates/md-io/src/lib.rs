@@ -1,9 +1,9 @@
-//! Structures, trajectories and results on disk. Knows files, not physics.
+//! Structures, trajectories and results on disk. This crate contains no physics.
 //!
-//! - [`extxyz`]: molecules and labelled frames, read and written.
-//! - [`trajectory`]: an observer that writes a run to disk while it runs.
-//! - [`journal`]: named records that survive a kill, a power cut, a full disk and damaged bytes.
-//! - [`files`]: writing without half-written files, and checksums.
+//! - [`extxyz`]: reads and writes molecules and labelled frames.
+//! - [`trajectory`]: an observer that writes a run to disk as it proceeds.
+//! - [`journal`]: named records that survive kills, power failures, full disks and damaged bytes.
+//! - [`files`]: atomic writes and checksums.
 
 pub mod extxyz;
 pub mod files;

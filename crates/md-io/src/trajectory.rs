@@ -1,4 +1,4 @@
-//! Trajectories on disk: an observer that writes systems of a run to extended XYZ files, one file each.
+//! Trajectories on disk: an observer that writes systems of a run to extended XYZ files, one for each system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,68 +19,68 @@ use buffered::BufferedFile;
 /// Why a trajectory cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TrajectoryError {
-    /// A file that cannot be created, appended to or synced.
+    /// A file cannot be created, appended to or synced.
     #[error("cannot write the trajectory {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// A frame that cannot be written.
+    /// A frame cannot be written.
     #[error("cannot write a frame to the trajectory {}: {source}", path.display())]
     Frame {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: WriteError,
     },
-    /// A file name that would lie elsewhere.
+    /// The file name contains a path.
     #[error("'{0}' is no file name for a trajectory (expected a name without folders)")]
     Name(String),
-    /// One name or number for two systems.
+    /// Two systems have the same name or index.
     #[error("system {id} ('{stem}') is listed twice, or another system has its file name")]
     Repeated {
-        /// Number of the system in the batch.
+        /// Index of the system in the batch.
         id: usize,
-        /// Its file name without extension.
+        /// Name of its file without extension.
         stem: String,
     },
-    /// A file to be written on that is not there.
+    /// A file to be continued does not exist.
     #[error("the trajectory {} is missing (expected {expected} bytes)", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// Length it had, bytes.
+        /// Length at the checkpoint, bytes.
         expected: u64,
     },
-    /// A file that has lost its end.
+    /// A file to be continued is too short.
     #[error("the trajectory {} has {found} bytes (expected at least {expected})", path.display())]
     Shorter {
         /// The file.
         path: PathBuf,
-        /// Length it had, bytes.
+        /// Length at the checkpoint, bytes.
         expected: u64,
-        /// Length it has, bytes.
+        /// Actual length, bytes.
         found: u64,
     },
-    /// A checkpoint of another number of systems.
+    /// The checkpoint has another number of systems.
     #[error("the checkpoint is of {found} trajectories (expected {expected})")]
     Checkpoint {
         /// Number of systems.
         expected: usize,
-        /// Number of lengths.
+        /// Number of lengths in the checkpoint.
         found: usize,
     },
 }
 
-/// How the files are compressed.
+/// Compression of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Not at all: `STEM.extxyz`.
+    /// Uncompressed: `STEM.extxyz`.
     #[default]
     None,
-    /// By gzip: `STEM.extxyz.gz`. Same frames give the same bytes.
+    /// gzip: `STEM.extxyz.gz`. Equal frames give equal bytes.
     Gzip,
 }
 
@@ -93,29 +93,29 @@ impl Compression {
     }
 }
 
-/// Writes chosen systems to `FOLDER/STEM.extxyz` or `FOLDER/STEM.extxyz.gz`, every `stride` steps.
+/// Writes selected systems to `FOLDER/STEM.extxyz` or `FOLDER/STEM.extxyz.gz`, every `stride` steps.
 ///
-/// A frame has positions (Å), velocities (Å/fs), forces (eV/Å), the cell, masses where they are not standard,
-/// and the keys `energy` (eV), `step`, `time_fs`, `kinetic_energy_ev`, `conserved_ev` and `temperature_k`.
-/// [`extxyz`](crate::extxyz) reads them back exactly, compressed or not.
+/// A frame contains positions (Å), velocities (Å/fs), forces (eV/Å), the cell, masses if they are not standard, and the
+/// keys `energy` (eV), `step`, `time_fs`, `kinetic_energy_ev`, `conserved_ev` and `temperature_k`.
+/// [`extxyz`](crate::extxyz) reads all of them exactly, compressed or not.
 ///
-/// Memory is bounded (some 64 KiB per system) and no file is held open between writes, so a batch may have
-/// more systems than a process may have files. Whenever a file is written to, it gets whole frames,
-/// compressed ones as one whole gzip member. [`TrajectoryWriter::finish`] after the run tells whether the
-/// last frames could be written; dropping the writer writes them, too, but only logs an error.
+/// Memory is bounded (about 64 KiB per system) and no file is open between writes, so a batch may have more systems
+/// than the process may open files. Every write appends complete frames, compressed ones as one complete gzip member.
+/// Call [`TrajectoryWriter::finish`] after the run to learn whether the last frames could be written; dropping the
+/// writer writes them, too, but only logs an error.
 #[derive(Debug)]
 pub struct TrajectoryWriter {
     stride: u64,
     folder: PathBuf,
-    /// Whether the folder lists the files after a power cut, too.
+    /// Whether the folder was synced, so that it lists the files after a power failure.
     folder_synced: bool,
     files: BTreeMap<usize, BufferedFile>,
 }
 
 impl TrajectoryWriter {
-    /// Creates the folder if need be, and an empty file for each system: pairs of the number it has in the
-    /// batch the run begins with and the name of its file without extension. Existing files are overwritten.
-    /// A `stride` of 0 is taken for 1.
+    /// Creates the folder if needed, and an empty file for each system, given as pairs of its index in the initial
+    /// batch of the run and the name of its file without extension. Existing files are overwritten. A `stride` of 0
+    /// counts as 1.
     ///
     /// # Errors
     /// See [`TrajectoryError`].
@@ -133,14 +133,13 @@ impl TrajectoryWriter {
         Ok(TrajectoryWriter { stride: stride.max(1), folder: folder.to_owned(), folder_synced: false, files })
     }
 
-    /// Continues with files that [`TrajectoryWriter::checkpoint`] gave these lengths of, in bytes, in the order
-    /// of the systems' numbers. What is behind them is cut off: frames after the checkpoint, which come
-    /// again. The other arguments are those the files were created with.
+    /// Continues the files of a [`TrajectoryWriter::checkpoint`], which returned these lengths in bytes, in the order
+    /// of the system indices. Bytes after these lengths are removed: frames after the checkpoint, which the continued
+    /// run writes again. The other arguments must be those of the creation.
     ///
     /// # Errors
-    /// [`TrajectoryError::Missing`], [`TrajectoryError::Shorter`] or [`TrajectoryError::Checkpoint`] when the
-    /// files are not those of the checkpoint; then none of them is changed. And the others of
-    /// [`TrajectoryError`].
+    /// [`TrajectoryError::Missing`], [`TrajectoryError::Shorter`] or [`TrajectoryError::Checkpoint`] if the files are
+    /// not those of the checkpoint; none of them is changed then. Also the other errors of [`TrajectoryError`].
     pub fn reopen(
         folder: &Path,
         systems: &[(usize, String)],
@@ -160,12 +159,11 @@ impl TrajectoryWriter {
         Ok(TrajectoryWriter { stride: stride.max(1), folder: folder.to_owned(), folder_synced: false, files })
     }
 
-    /// Writes what is still in memory, and waits until all that was written is on the disk. The result is the
-    /// length of each file, in bytes, in the order of the systems' numbers: what [`TrajectoryWriter::reopen`]
-    /// needs to continue from here.
+    /// Writes the buffered frames and waits until everything is on disk. Returns the length of each file in bytes, in
+    /// the order of the system indices, for [`TrajectoryWriter::reopen`].
     ///
     /// # Errors
-    /// [`TrajectoryError`]; the other files are written nevertheless.
+    /// [`TrajectoryError`]; the other files are still written.
     pub fn checkpoint(&mut self) -> Result<Vec<u64>, TrajectoryError> {
         self.flush()?;
         let lengths = self.files.values_mut().map(BufferedFile::sync).collect::<Result<_, _>>()?;
@@ -178,10 +176,10 @@ impl TrajectoryWriter {
         Ok(lengths)
     }
 
-    /// Writes what is still in memory.
+    /// Writes the buffered frames.
     ///
     /// # Errors
-    /// [`TrajectoryError`]; the other files are written nevertheless.
+    /// [`TrajectoryError`]; the other files are still written.
     pub fn finish(mut self) -> Result<(), TrajectoryError> {
         self.flush()
     }
@@ -229,7 +227,7 @@ impl Observer for TrajectoryWriter {
     }
 }
 
-/// The file of each system.
+/// Returns the path of the file of each system.
 fn paths(
     folder: &Path,
     systems: &[(usize, String)],

@@ -1,56 +1,56 @@
-//! Odd moments of a series.
+//! Anomalies of a time series.
 
 use crate::MetricError;
 use crate::statistics::percentile;
 
-/// What counts as odd.
+/// Thresholds for anomalies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnomalyOptions {
-    /// A step is odd only beyond this many robust standard deviations of all steps (1.4826 times the median absolute
-    /// deviation from their median).
+    /// A step is anomalous only if it exceeds this many robust standard deviations of all steps (1.4826 times the
+    /// median absolute deviation from their median).
     pub robust_sigmas: f64,
-    /// And only beyond this, in the unit of the series: what is too small to matter.
+    /// A step is anomalous only if it also exceeds this absolute threshold, in the unit of the series.
     pub floor: f64,
 }
 
 impl AnomalyOptions {
-    /// Eight robust standard deviations, and a floor in the unit of the series.
+    /// Returns a threshold of eight robust standard deviations, with `floor` in the unit of the series.
     pub fn with_floor(floor: f64) -> Self {
         AnomalyOptions { robust_sigmas: 8.0, floor }
     }
 }
 
-/// Kinds of [`Anomaly`].
+/// Kind of an [`Anomaly`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnomalyKind {
-    /// NaN or infinite.
+    /// A sample is NaN or infinite.
     NonFinite,
-    /// The series steps to another level and stays.
+    /// The series changes to another level and stays there.
     Jump,
-    /// A single sample steps away and the next one is back.
+    /// A single sample deviates and the next one is back.
     Spike,
 }
 
-/// One odd moment.
+/// An anomaly of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Anomaly {
-    /// Index of the sample, from 0: the one that is not finite, the first after a jump, or the spike itself.
+    /// Index of the sample, from 0: the non-finite one, the first after a jump, or the spike itself.
     pub index: usize,
-    /// What is odd about it.
+    /// Kind of anomaly.
     pub kind: AnomalyKind,
-    /// The step from the sample before, in the unit of the series; the value itself where that is not finite.
+    /// The step from the previous sample, in the unit of the series; the value itself if it is not finite.
     pub size: f64,
 }
 
-/// Normal deviates: standard deviation over median absolute deviation.
+/// Ratio of standard deviation to median absolute deviation of a normal distribution.
 const SIGMA_PER_MAD: f64 = 1.4826;
 
-/// Samples that are not finite, jumps and spikes of a series sampled at even times, in order.
+/// Finds non-finite samples, jumps and spikes of an evenly sampled series, in order.
 ///
-/// A step is the difference of two neighbouring finite samples. A step is odd when it differs from the median step by
-/// more than both limits of `options`; one of two opposite odd steps that return to within the limit of where they
-/// began is a spike, any other a jump. Steady drift, oscillation and noise are not odd; a series of fewer than three
-/// finite samples has no usual step, and so no odd one.
+/// A step is the difference of two neighbouring finite samples. A step is anomalous if it differs from the median step
+/// by more than both thresholds of `options`. Two opposite anomalous steps that return to within the threshold of the
+/// initial level are a spike, any other is a jump. Steady drift, oscillation and noise are not anomalous. A series of
+/// fewer than three finite samples has no typical step, so none of its steps is anomalous.
 ///
 /// ```
 /// use md_metrics::{AnomalyKind, AnomalyOptions, find_anomalies};
@@ -84,7 +84,7 @@ pub fn find_anomalies(series: &[f64], options: &AnomalyOptions) -> Result<Vec<An
     Ok(found)
 }
 
-/// Jumps and spikes of samples `(index, value)`.
+/// Finds jumps and spikes of samples `(index, value)`.
 fn find_steps(
     samples: &[(usize, f64)],
     options: &AnomalyOptions,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::statistics::tests::Noise;
 
-    /// A smooth oscillation of amplitude 1 and 10 samples or more a period, with noise of `sigma`.
+    /// A smooth oscillation of amplitude 1 with at least 10 samples per period and noise of `sigma`.
     fn smooth(noise: &mut Noise, n: usize, sigma: f64) -> Vec<f64> {
         let period = 10.0 + 20.0 * noise.normal().abs();
         let phase = noise.normal();

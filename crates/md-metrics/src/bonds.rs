@@ -1,4 +1,4 @@
-//! Whether a molecule held together.
+//! Bond lengths and broken bonds.
 
 use md_core::Vec3;
 use md_core::bonds::Bond;
@@ -6,7 +6,7 @@ use md_core::bonds::Bond;
 use crate::MetricError;
 use crate::error::{require_finite, require_finite_vectors};
 
-/// Length in Å of each pair of atoms.
+/// Computes the distance between each pair of atoms (Å).
 ///
 /// # Errors
 /// [`MetricError::NoSuchAtom`] or [`MetricError::NonFinite`].
@@ -22,31 +22,31 @@ fn length(positions: &[Vec3], i: usize, j: usize) -> Result<f64, MetricError> {
     }
 }
 
-/// What [`BondTracker`] knows of one bond.
+/// Statistics of one bond in a [`BondTracker`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BondRecord {
     /// The bond, with its reference length.
     pub bond: Bond,
-    /// Largest ratio of its length to the reference so far; 0 before the first frame.
+    /// Largest ratio of length to reference length so far; 0 before the first frame.
     pub max_ratio: f64,
-    /// When that ratio first exceeded the tracker's limit, ps.
+    /// Time at which that ratio first exceeded the limit of the tracker, ps.
     pub first_broken_ps: Option<f64>,
 }
 
-/// A bond that broke, and when.
+/// A broken bond and the time at which it broke.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BrokenBond {
     /// The bond, with its reference length.
     pub bond: Bond,
-    /// Time of the first frame that shows it broken, ps.
+    /// Time of the first frame in which it is broken, ps.
     pub time_ps: f64,
 }
 
-/// Follows the bonds of a molecule through a run, in memory proportional to the number of bonds.
+/// Tracks the bonds of a molecule through a run, in memory proportional to the number of bonds.
 ///
-/// Displacements do not tell whether a molecule holds together: one that tumbles moves every atom by Ångströms, and
-/// one whose hydrogen left by 1.5 Å has small mean displacements. The ratio of a bond's length to its reference does.
+/// Displacements do not show whether a molecule is intact: rotation moves every atom by Ångströms, and a molecule that
+/// lost a hydrogen atom by 1.5 Å has small mean displacements. The ratio of a bond length to its reference does.
 ///
 /// ```
 /// use md_core::{Vec3, bonds::Bond};
@@ -68,7 +68,7 @@ pub struct BondTracker {
 }
 
 impl BondTracker {
-    /// Calls a bond broken when it is longer than `broken_ratio` times its reference length.
+    /// Creates a tracker that counts a bond as broken when it is longer than `broken_ratio` times its reference length.
     ///
     /// # Errors
     /// [`MetricError::OutOfRange`] unless the ratio is above 1 and every reference length is positive.
@@ -90,7 +90,7 @@ impl BondTracker {
         Ok(BondTracker { records, broken_ratio, observed: false })
     }
 
-    /// Looks at one frame: time in ps, positions in Å.
+    /// Adds one frame: time in ps, positions in Å.
     ///
     /// # Errors
     /// [`MetricError::NonFinite`] or [`MetricError::NoSuchAtom`]; the frame is then not counted.
@@ -114,17 +114,17 @@ impl BondTracker {
         Ok(())
     }
 
-    /// What is known of each bond, in the order given.
+    /// Returns the statistics of each bond, in the order given.
     pub fn records(&self) -> &[BondRecord] {
         &self.records
     }
 
-    /// Largest ratio of any bond so far; `None` without bonds or frames, when nothing is known.
+    /// Largest ratio of any bond so far; `None` without bonds or frames.
     pub fn max_ratio(&self) -> Option<f64> {
         self.records.iter().filter(|_| self.observed).map(|r| r.max_ratio).reduce(f64::max)
     }
 
-    /// The bond that broke first; of several that broke in one frame, the first in the order given.
+    /// Returns the bond that broke first; of several broken in the same frame, the first in the order given.
     pub fn first_broken(&self) -> Option<BrokenBond> {
         self.records
             .iter()

@@ -1,12 +1,12 @@
-//! How far two distributions are from each other.
+//! Distances between distributions.
 
 use md_core::Vec3;
 
 use crate::MetricError;
 use crate::error::{require_all_finite, require_some};
 
-/// The Wasserstein distance of order 1 between two samples: the least mean way by which the values of one must
-/// be moved to become the other, `∫ |F⁻¹(q) - G⁻¹(q)| dq`, in the unit of the values.
+/// Computes the Wasserstein distance of order 1 between two samples, `∫ |F⁻¹(q) - G⁻¹(q)| dq`, in the unit of the
+/// values: the smallest mean displacement of the values that turns one sample into the other.
 ///
 /// ```
 /// // scipy.stats.wasserstein_distance([0, 1, 3], [5, 6, 8]) and ([0, 1], [0, 1, 1])
@@ -25,10 +25,10 @@ pub fn wasserstein(a: &[f64], b: &[f64]) -> Result<f64, MetricError> {
     wasserstein_weighted(&weighted(a), &weighted(b))
 }
 
-/// The same of weighted values (value, weight), such as an intensity at each wavenumber. Weights are taken as shares.
+/// Computes the same for weighted values (value, weight), such as intensities at wavenumbers. Weights are normalised.
 ///
 /// # Errors
-/// [`MetricError::Empty`] where nothing has weight, [`MetricError::NonFinite`].
+/// [`MetricError::Empty`] if the total weight is zero, [`MetricError::NonFinite`].
 pub fn wasserstein_weighted(a: &[(f64, f64)], b: &[(f64, f64)]) -> Result<f64, MetricError> {
     let mut steps: Vec<(f64, f64)> = Vec::with_capacity(a.len() + b.len());
     for (sample, sign) in [(a, 1.0), (b, -1.0)] {
@@ -50,8 +50,8 @@ pub fn wasserstein_weighted(a: &[(f64, f64)], b: &[(f64, f64)]) -> Result<f64, M
     Ok(sum)
 }
 
-/// How many of `values` lie in each of `bins` equal bins from the first to the second number of `range`; the last bin has its
-/// upper end, too. What lies outside is not counted.
+/// Counts `values` in each of `bins` equal bins between the two numbers of `range`; the last bin includes its upper
+/// end. Values outside are not counted.
 ///
 /// ```
 /// assert_eq!(md_metrics::histogram([0.0, 0.9, 1.0, 2.0, 2.1], (0.0, 2.0), 2), [2, 2]);
@@ -66,21 +66,21 @@ pub fn histogram(values: impl IntoIterator<Item = f64>, range: (f64, f64), bins:
     counts
 }
 
-/// Distances (Å) between chosen pairs of atoms over the frames of a trajectory.
+/// Distances (Å) between selected pairs of atoms over the frames of a trajectory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairDistances {
     pairs: Vec<(usize, usize)>,
-    /// Per pair, one distance per frame.
+    /// For each pair, one distance per frame.
     samples: Vec<Vec<f64>>,
 }
 
 impl PairDistances {
-    /// To follow these pairs.
+    /// Creates an empty record for these pairs.
     pub fn new(pairs: Vec<(usize, usize)>) -> Self {
         PairDistances { samples: vec![Vec::new(); pairs.len()], pairs }
     }
 
-    /// Adds a frame, positions in Å. Memory grows by one number per pair.
+    /// Adds a frame with positions in Å. Memory grows by one number per pair.
     ///
     /// # Errors
     /// [`MetricError::NonFinite`] or [`MetricError::NoSuchAtom`].
@@ -92,15 +92,15 @@ impl PairDistances {
         Ok(())
     }
 
-    /// All distances seen, pair by pair, Å.
+    /// All distances so far, pair by pair, Å.
     pub fn values_angstrom(&self) -> Vec<f64> {
         self.samples.concat()
     }
 
-    /// Mean over the pairs of the [`wasserstein`] distance between a pair's distribution here and there, Å.
+    /// Mean over the pairs of the [`wasserstein`] distance between the distributions of a pair in both records, Å.
     ///
     /// # Errors
-    /// [`MetricError::Length`] for other pairs, [`MetricError::Empty`] without pairs or frames.
+    /// [`MetricError::Length`] if the pairs differ, [`MetricError::Empty`] without pairs or frames.
     pub fn wasserstein_angstrom(&self, other: &PairDistances) -> Result<f64, MetricError> {
         crate::error::require_length("pairs", self.pairs.len(), other.pairs.len())?;
         require_some("pairs", &self.pairs)?;

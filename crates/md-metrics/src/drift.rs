@@ -1,4 +1,4 @@
-//! Least-squares lines and the drift of an energy.
+//! Least-squares lines and energy drift.
 
 use md_core::Measurement;
 use md_core::units::MEV_PER_EV;
@@ -9,7 +9,7 @@ use crate::error::{require_all_finite, require_finite, require_length};
 use crate::moments::PairMoments;
 use crate::statistics::{autocorrelation_time, block_means, independent_blocks};
 
-/// The line `y = slope x + intercept` of least squares through n points.
+/// The least-squares line `y = slope x + intercept` through n points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LineFit {
     /// Number of points n, at least 3.
@@ -18,16 +18,16 @@ pub struct LineFit {
     pub slope: f64,
     /// Value of the line at x = 0.
     pub intercept: f64,
-    /// `1 - SS_res / SS_tot`; 1 when y does not vary by more than rounding, since the line then explains all of it.
+    /// `1 - SS_res / SS_tot`; 1 if y does not vary by more than rounding.
     pub r_squared: f64,
-    /// `SS_res = Σ (y - line)²`. It is known to about 1e-16 of `SS_tot`.
+    /// `SS_res = Σ (y - line)²`, accurate to about 1e-16 of `SS_tot`.
     pub residual_sum_of_squares: f64,
     /// `S_xx = Σ (x - x̄)²`.
     pub x_sum_of_squares: f64,
 }
 
 impl LineFit {
-    /// The line through `(x, y)`.
+    /// Fits the line through `(x, y)`.
     ///
     /// ```
     /// let line = md_metrics::LineFit::from_points(&[0.0, 1.0, 2.0, 3.0], &[1.0, 3.0, 5.0, 7.0]).unwrap();
@@ -36,7 +36,7 @@ impl LineFit {
     ///
     /// # Errors
     /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TooFew`] below three points, or
-    /// [`MetricError::ZeroReference`] when all x are equal.
+    /// [`MetricError::ZeroReference`] if all x are equal.
     pub fn from_points(x: &[f64], y: &[f64]) -> Result<Self, MetricError> {
         require_length("values of y", x.len(), y.len())?;
         require_all_finite("x", x)?;
@@ -65,7 +65,7 @@ impl LineFit {
         })
     }
 
-    /// Standard error of the slope from n independent points: `√(SS_res / (n - 2) / S_xx)`. Far too small when the
+    /// Standard error of the slope for n independent points: `√(SS_res / (n - 2) / S_xx)`. It is far too small if the
     /// residuals are correlated: see [`DriftRate`].
     pub fn slope_standard_error_if_independent(&self) -> f64 {
         (self.residual_sum_of_squares / (self.n - 2) as f64 / self.x_sum_of_squares).sqrt()
@@ -77,33 +77,32 @@ impl LineFit {
     }
 }
 
-/// From fewer samples than this, correlation cannot be told from chance.
+/// Fewest samples from which the correlation of residuals is estimated.
 const FEWEST_SAMPLES: usize = 10;
 
-/// How fast a conserved energy changes: the slope of its least-squares line over time.
+/// Drift rate of a conserved energy: the slope of its least-squares line over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftRate {
-    /// Slope in meV/atom/ps. Its standard error allows for the correlation of the residuals: it is that of a
-    /// line through the means of blocks that are independent of each other ([`independent_blocks`]). Samples
-    /// must be evenly spaced in time. It is `None` below ten samples. `n_effective` is `n / τ`, with τ from
-    /// [`autocorrelation_time`].
+    /// Slope in meV/atom/ps. Its standard error accounts for the correlation of the residuals: it is that of a line
+    /// through the means of independent blocks ([`independent_blocks`]). Samples must be evenly spaced in time. The
+    /// error is `None` below ten samples. `n_effective` is `n / τ`, with τ from [`autocorrelation_time`].
     pub rate: Measurement,
-    /// Degrees of freedom of that standard error: blocks less two.
+    /// Degrees of freedom of that standard error: number of blocks minus two.
     pub degrees_of_freedom: f64,
-    /// The standard error that independent residuals would give, meV/atom/ps. For comparison only.
+    /// Standard error for independent residuals, meV/atom/ps. For comparison only.
     pub standard_error_if_independent_mev_per_atom_per_ps: f64,
-    /// Integrated autocorrelation time of the residuals, ps; at least the time between the samples it comes from.
+    /// Integrated autocorrelation time of the residuals, ps; at least the time between the samples used to estimate it.
     pub correlation_time_ps: f64,
-    /// The line's energy at time 0, eV (of the whole system).
+    /// Energy of the line at time 0, eV (of the whole system).
     pub intercept_ev: f64,
-    /// Share of the variance that the line explains; 1 when the energy does not vary by more than rounding.
+    /// Fraction of the variance explained by the line; 1 if the energy does not vary by more than rounding.
     pub r_squared: f64,
     /// Root mean square of the residuals, meV/atom.
     pub residual_rms_mev_per_atom: f64,
 }
 
 impl DriftRate {
-    /// The drift of the energies (eV, whole system) at these times (ps, ascending, evenly spaced).
+    /// Computes the drift of energies (eV, whole system) at times (ps, ascending, evenly spaced).
     ///
     /// # Errors
     /// [`MetricError::Length`], [`MetricError::NonFinite`], [`MetricError::TimeNotIncreasing`],
@@ -121,8 +120,8 @@ impl DriftRate {
         Self::from_fit(&LineFit::from_moments(&moments)?, &samples, n_atoms)
     }
 
-    /// From the line through a whole series and evenly spaced `samples` of it, which tell how long its residuals
-    /// remember.
+    /// Computes the drift from the line through a whole series and evenly spaced `samples` of it, from which the
+    /// correlation time of the residuals is estimated.
     pub(crate) fn from_fit(
         fit: &LineFit,
         samples: &[(f64, f64)],
@@ -135,7 +134,7 @@ impl DriftRate {
                 expected: "at least 1",
             });
         }
-        // Counted from the first sample: `fit.intercept` alone would cost the digits that residuals need.
+        // Relative to the first sample: `fit.intercept` alone would lose the digits that residuals need.
         let (t0, e0) = samples.first().copied().unwrap_or_default();
         let residuals: Vec<f64> = samples.iter().map(|(t, e)| (e - e0) - fit.slope * (t - t0)).collect();
         let tau = autocorrelation_time(&residuals)?;
@@ -161,7 +160,7 @@ impl DriftRate {
         })
     }
 
-    /// The slope with its uncertainty, meV/atom/ps; `None` where it has none.
+    /// The slope with its uncertainty, meV/atom/ps; `None` if the uncertainty is unknown.
     pub fn estimate(&self) -> Option<Estimate> {
         self.rate.standard_error.map(|standard_error| Estimate {
             value: self.rate.value,
@@ -171,7 +170,7 @@ impl DriftRate {
     }
 }
 
-/// Standard error of the slope of the line through the means of `blocks` blocks.
+/// Computes the standard error of the slope of the line through the means of `blocks` blocks.
 fn slope_error_of_blocks(samples: &[(f64, f64)], residuals: &[f64], blocks: usize) -> f64 {
     let times: Vec<f64> = samples.iter().map(|(t, _)| *t).collect();
     let mut moments = PairMoments::default();
@@ -181,7 +180,7 @@ fn slope_error_of_blocks(samples: &[(f64, f64)], residuals: &[f64], blocks: usiz
     LineFit::from_moments(&moments).map_or(f64::INFINITY, |line| line.slope_standard_error_if_independent())
 }
 
-/// A sample of an energy over time, number `index`: finite, and later than the one before.
+/// Checks the energy sample number `index`: finite, and later than the previous one.
 pub(crate) fn require_sample(
     index: u64,
     previous_ps: Option<f64>,

@@ -1,27 +1,27 @@
-//! Conservation of energy.
+//! Energy conservation.
 //!
-//! A percentage of a total energy depends on the zero that energies are counted from, which is arbitrary: 1 eV is
-//! 0.05 % of an all-electron energy of -2000 eV and 20 % of an atomisation energy of -5 eV. Percentages are for comparison
-//! with thresholds that were set that way; [`DriftRate`], in meV/atom/ps, does not depend on the zero.
+//! A percentage of a total energy depends on the zero of energy, which is arbitrary: 1 eV is 0.05 % of an all-electron
+//! energy of -2000 eV and 20 % of an atomisation energy of -5 eV. Percentages exist for comparison with thresholds
+//! defined that way; [`DriftRate`], in meV/atom/ps, does not depend on the zero.
 
 use crate::drift::{DriftRate, LineFit, require_sample};
 use crate::error::require_all_finite;
 use crate::moments::PairMoments;
 use crate::{DecimatedSeries, MetricError, RunningStats};
 
-/// An energy nearer to zero than this (eV) cannot be the 100 % of a percentage.
+/// Percentages of an energy closer to zero than this (eV) are undefined.
 pub const ZERO_REFERENCE_EV: f64 = 1e-10;
 
-/// Number of samples from which [`EnergyAccumulator`] estimates correlation.
+/// Number of samples that [`EnergyAccumulator`] keeps to estimate correlation.
 const SERIES_CAPACITY: usize = 2048;
 
-/// A series of energies in a few numbers.
+/// Summary statistics of a series of energies.
 ///
 /// ```
 /// let summary = md_metrics::EnergySummary::from_energies(&[-10.0, -10.2, -9.9]).unwrap();
 /// assert!((summary.drift_percent().unwrap() - 1.0).abs() < 1e-12); // up by 0.1 eV of 10 eV
 /// assert!((summary.max_deviation_ev() - 0.2).abs() < 1e-12);
-/// // From 0 eV to 1 eV is no percentage at all, least of all 0 %.
+/// // A change from 0 eV to 1 eV has no percentage, in particular not 0 %.
 /// assert!(md_metrics::EnergySummary::from_energies(&[0.0, 0.5, 1.0]).unwrap().drift_percent().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +43,7 @@ pub struct EnergySummary {
 }
 
 impl EnergySummary {
-    /// The summary of these energies, eV.
+    /// Computes the summary of energies (eV).
     ///
     /// # Errors
     /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
@@ -65,7 +65,7 @@ impl EnergySummary {
         })
     }
 
-    /// Last energy less the first, eV. Two samples decide it: [`DriftRate`] uses all of them.
+    /// Last energy minus first energy, eV. It depends on two samples only; [`DriftRate`] uses all of them.
     pub fn drift_ev(&self) -> f64 {
         self.last_ev - self.first_ev
     }
@@ -73,7 +73,7 @@ impl EnergySummary {
     /// `100 (E_last - E_first) / |E_first|`, with the sign of the change.
     ///
     /// # Errors
-    /// [`MetricError::ZeroReference`] when the first energy is zero.
+    /// [`MetricError::ZeroReference`] if the first energy is zero.
     pub fn drift_percent(&self) -> Result<f64, MetricError> {
         Ok(100.0 * self.drift_ev() / self.first_magnitude_ev()?)
     }
@@ -86,7 +86,7 @@ impl EnergySummary {
     /// `100 max |E - E_first| / |E_first|`.
     ///
     /// # Errors
-    /// [`MetricError::ZeroReference`] when the first energy is zero.
+    /// [`MetricError::ZeroReference`] if the first energy is zero.
     pub fn max_deviation_percent(&self) -> Result<f64, MetricError> {
         Ok(100.0 * self.max_deviation_ev() / self.first_magnitude_ev()?)
     }
@@ -94,7 +94,7 @@ impl EnergySummary {
     /// `std / |mean|`.
     ///
     /// # Errors
-    /// [`MetricError::ZeroReference`] when the mean is zero.
+    /// [`MetricError::ZeroReference`] if the mean is zero.
     pub fn coefficient_of_variation(&self) -> Result<f64, MetricError> {
         Ok(self.std_ev / magnitude("mean energy (eV)", self.mean_ev)?)
     }
@@ -102,7 +102,7 @@ impl EnergySummary {
     /// `max(0, 1 - std / |mean|)`: 1 for a constant energy.
     ///
     /// # Errors
-    /// [`MetricError::ZeroReference`] when the mean is zero.
+    /// [`MetricError::ZeroReference`] if the mean is zero.
     pub fn conservation_ratio(&self) -> Result<f64, MetricError> {
         Ok((1.0 - self.coefficient_of_variation()?).max(0.0))
     }
@@ -120,8 +120,8 @@ pub(crate) fn magnitude(what: &'static str, reference: f64) -> Result<f64, Metri
     }
 }
 
-/// Follows the conserved energy of one system through a run of any length, in bounded memory: its extremes, its
-/// exact least-squares line and 2048 or fewer samples for plots and for the correlation of its residuals.
+/// Accumulates the conserved energy of one system in a run of any length, in bounded memory: its extremes, its exact
+/// least-squares line and at most 2048 samples for plots and for the correlation of its residuals.
 ///
 /// ```
 /// let mut energy = md_metrics::EnergyAccumulator::default();
@@ -153,8 +153,8 @@ impl Default for EnergyAccumulator {
 }
 
 impl EnergyAccumulator {
-    /// Adds the energy (eV) at a time (ps) later than all before. Samples must be evenly spaced for the error of
-    /// [`EnergyAccumulator::drift_rate`] to be right.
+    /// Adds the energy (eV) at a time (ps) later than all previous ones. Samples must be evenly spaced for a correct
+    /// error of [`EnergyAccumulator::drift_rate`].
     ///
     /// # Errors
     /// [`MetricError::NonFinite`] or [`MetricError::TimeNotIncreasing`]; the sample is then not counted.
@@ -166,7 +166,7 @@ impl EnergyAccumulator {
         Ok(())
     }
 
-    /// The energies so far.
+    /// Summary of the energies so far.
     ///
     /// # Errors
     /// [`MetricError::Empty`].
@@ -174,7 +174,7 @@ impl EnergyAccumulator {
         EnergySummary::from_stats(&self.stats)
     }
 
-    /// The least-squares line through every sample so far: x in ps, y in eV.
+    /// The least-squares line through all samples so far: x in ps, y in eV.
     ///
     /// # Errors
     /// [`MetricError::TooFew`] below three samples.
@@ -182,9 +182,9 @@ impl EnergyAccumulator {
         LineFit::from_moments(&self.moments)
     }
 
-    /// The drift so far: the slope of [`EnergyAccumulator::line`], with an error that allows for correlation as
-    /// far as the thinned series shows it. Where residuals are correlated for less than its stride, each sample of
-    /// it counts for one, so that the error is too large rather than too small.
+    /// The drift so far: the slope of [`EnergyAccumulator::line`], with an error that accounts for correlation as far
+    /// as the thinned series resolves it. If residuals are correlated for less than its stride, each of its samples
+    /// counts as one, so that the error is too large rather than too small.
     ///
     /// # Errors
     /// [`MetricError::TooFew`] below three samples, [`MetricError::OutOfRange`] for no atoms.
@@ -192,7 +192,7 @@ impl EnergyAccumulator {
         DriftRate::from_fit(&self.line()?, self.series.samples(), n_atoms)
     }
 
-    /// Time (ps) and energy (eV), thinned.
+    /// The thinned series: time (ps) and energy (eV).
     pub fn series(&self) -> &DecimatedSeries {
         &self.series
     }
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn energy_accumulator_is_bounded_with_exact_slope() {
         let mut noise = crate::statistics::tests::Noise(21);
-        let series = noise.autoregressive(0.995, 200_000); // remembers 399 steps
+        let series = noise.autoregressive(0.995, 200_000); // autocorrelation time of 399 steps
         let times: Vec<f64> = (0..series.len()).map(|i| 5e-4 * i as f64).collect();
         let energies: Vec<f64> = times.iter().zip(&series).map(|(t, x)| -2e3 + 0.01 * t + 0.02 * x).collect();
         let mut accumulator = EnergyAccumulator::default();

@@ -8,10 +8,10 @@ use md_core::units::MEV_PER_EV;
 use crate::error::require_finite;
 use crate::{MetricError, RunningStats};
 
-/// How many atoms of each element.
+/// Number of atoms of each element.
 pub type Composition = BTreeMap<Element, usize>;
 
-/// The composition of these atoms.
+/// Returns the composition of these atoms.
 pub fn composition(elements: &[Element]) -> Composition {
     let mut counts = Composition::new();
     for element in elements {
@@ -23,7 +23,7 @@ pub fn composition(elements: &[Element]) -> Composition {
 /// Energies of one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameEnergies {
-    /// What the frame is made of.
+    /// Composition of the frame.
     pub composition: Composition,
     /// Predicted energy, eV.
     pub predicted_ev: f64,
@@ -31,29 +31,29 @@ pub struct FrameEnergies {
     pub reference_ev: f64,
 }
 
-/// Errors of energies within each composition: what is left of `predicted - reference` after its mean over the
-/// frames of one composition is taken away.
+/// Errors of energies within each composition: the remainder of `predicted - reference` after subtraction of its mean
+/// over the frames of that composition.
 ///
-/// Two methods count energies from different zeros, so that only differences within one composition can be compared.
-/// Frames are weighted alike.
+/// Two methods have different zeros of energy, so only differences within one composition can be compared. All frames
+/// have the same weight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnergyErrors {
     /// Mean absolute error, meV/atom.
     pub mae_mev_per_atom: f64,
-    /// Standard error of the MAE, meV/atom, as if frames were independent.
+    /// Standard error of the MAE, meV/atom, assuming independent frames.
     pub mae_standard_error_mev_per_atom: f64,
-    /// Root mean square error, meV/atom. The mean is over frames; with few frames per composition (n) it is low by
+    /// Root mean square error, meV/atom. The mean is over frames; with few frames per composition (n) it is too low by
     /// a factor of `√(1 - 1/n)`, because the shift is fitted to the same frames.
     pub rmse_mev_per_atom: f64,
-    /// Number of frames these numbers come from.
+    /// Number of frames used.
     pub n_frames: usize,
-    /// Frames left out because theirs is the only one of its composition: the shift takes all of its error.
+    /// Number of frames excluded because each is the only one of its composition: the shift absorbs all of its error.
     pub n_excluded: usize,
     /// The shift `mean(predicted - reference)` of each composition used, eV.
     pub shifts_ev: BTreeMap<Composition, f64>,
 }
 
-/// Errors of energies over frames, less one constant per composition; see [`EnergyErrors`].
+/// Computes errors of energies over frames, up to one constant per composition; see [`EnergyErrors`].
 ///
 /// ```
 /// use md_core::Element;
@@ -70,7 +70,7 @@ pub struct EnergyErrors {
 ///
 /// # Errors
 /// [`MetricError::NonFinite`], [`MetricError::Empty`] for a composition without atoms, or [`MetricError::TooFew`]
-/// when no two frames share a composition.
+/// if no two frames share a composition.
 pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricError> {
     let mut by_composition: BTreeMap<&Composition, Vec<f64>> = BTreeMap::new();
     for (index, frame) in frames.iter().enumerate() {

@@ -1,76 +1,76 @@
 use md_core::Vec3;
 
-/// Why a record cannot be measured. Entries are counted from 0.
+/// Why a record cannot be analysed. Entries are counted from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MetricError {
-    /// Nothing to measure.
+    /// The record is empty.
     #[error("there are no {what}: at least one is needed")]
     Empty {
-        /// What is missing.
+        /// Name of the missing entries.
         what: &'static str,
     },
-    /// Fewer entries than the measurement needs.
+    /// The record has fewer entries than the measurement needs.
     #[error("{found} {what} are too few: at least {needed} are needed")]
     TooFew {
-        /// What there is too little of.
+        /// Name of the entries.
         what: &'static str,
-        /// How many are needed.
+        /// Number of entries needed.
         needed: usize,
-        /// How many there are.
+        /// Number of entries given.
         found: usize,
     },
     /// Arrays that belong together have different lengths.
     #[error("{found} {what} where {expected} were expected: give one per entry of the other array")]
     Length {
-        /// What the array holds.
+        /// Contents of the array.
         what: &'static str,
         /// Length of the other array.
         expected: usize,
         /// Length of this one.
         found: usize,
     },
-    /// NaN or infinity. A run that diverged is cut before the first such entry.
+    /// An entry is NaN or infinite. A run that diverged must be cut before the first such entry.
     #[error("the {what} number {index} is {value}, which is not finite: cut the record before it")]
     NonFinite {
-        /// What the entry is.
+        /// Name of the entry.
         what: &'static str,
         /// Its index.
         index: usize,
         /// Its value (of a vector: the first component that is not finite).
         value: f64,
     },
-    /// A time that is not later than the one before.
+    /// A time is not later than the previous one.
     #[error("time number {index} is {time_ps} ps, not later than the one before ({previous_ps} ps)")]
     TimeNotIncreasing {
         /// Index of the time.
         index: usize,
         /// The time, ps.
         time_ps: f64,
-        /// The time before it, ps.
+        /// The previous time, ps.
         previous_ps: f64,
     },
-    /// A ratio to a reference that is zero.
+    /// The reference of a ratio is zero.
     #[error(
         "the {what} is {reference}, too near zero to be the 100 % of a percentage: use the absolute number, \
          or energies counted from another zero"
     )]
     ZeroReference {
-        /// What the reference is, with its unit.
+        /// Name of the reference, with its unit.
         what: &'static str,
         /// Its value.
         reference: f64,
     },
-    /// An option that makes no sense.
+    /// An option is out of range.
     #[error("{what} is {value} (expected {expected})")]
     OutOfRange {
-        /// Which option.
+        /// Name of the option.
         what: &'static str,
-        /// What it was.
+        /// Value given.
         value: f64,
-        /// What it may be.
+        /// Values allowed.
         expected: &'static str,
     },
-    /// A bond whose atom does not exist.
+    /// A bond refers to an atom that does not exist.
     #[error("the bond {i}-{j} names an atom that is not there: there are {n_atoms} atoms")]
     NoSuchAtom {
         /// One atom of the bond.
@@ -105,7 +105,7 @@ pub(crate) fn require_finite_vectors(what: &'static str, vectors: &[Vec3]) -> Re
         .try_for_each(|(index, v)| v.iter().try_for_each(|&value| require_finite(what, index, value)))
 }
 
-/// Two arrays of vectors that belong together: not empty, of one length, finite.
+/// Checks that two arrays of vectors are not empty, of equal length and finite.
 pub(crate) fn require_pairs(
     a_is: &'static str,
     a: &[Vec3],

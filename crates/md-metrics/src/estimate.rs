@@ -1,16 +1,16 @@
-//! Estimates with an interval that holds the truth as often as it says.
+//! Estimates with confidence intervals of tested coverage.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::MetricError;
 use crate::error::{require_all_finite, require_some};
 
-/// A value, its standard error, and how well that error itself is known.
+/// A value, its standard error, and the degrees of freedom of that error.
 ///
-/// The interval is `value ± t se` with Student's t quantile for `degrees_of_freedom`. On autoregressive series
-/// (memory of 1 to 100 samples, with and without a fast oscillation three times as large, 10 or more
-/// independent samples in all) the 95 % intervals of [`DriftRate`](crate::DriftRate) and
-/// [`mean_of_series`](crate::statistics::mean_of_series) hold the truth in 93 to 97 of 100 series.
+/// The interval is `value ± t se` with the quantile of Student's t for `degrees_of_freedom`. On autoregressive series
+/// (correlation times of 1 to 100 samples, with and without a fast oscillation three times as large, at least 10
+/// independent samples in total) the 95 % intervals of [`DriftRate`](crate::DriftRate) and
+/// [`mean_of_series`](crate::statistics::mean_of_series) cover the true value in 93 to 97 of 100 series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The value.
@@ -22,8 +22,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The interval that holds the truth with the given `confidence` (0 to 1); infinitely wide without degrees
-    /// of freedom.
+    /// Returns the interval that covers the true value with the given `confidence` (0 to 1); infinitely wide for zero
+    /// degrees of freedom.
     ///
     /// ```
     /// let estimate = md_metrics::Estimate { value: 1.0, standard_error: 0.1, degrees_of_freedom: 3.0 };
@@ -39,9 +39,9 @@ impl Estimate {
     }
 }
 
-/// The mean of a quantity over independent replicas, from the scatter between them: Student's t with n - 1
-/// degrees of freedom. It needs no error of any replica, and it covers what differs from replica to replica
-/// besides noise.
+/// Computes the mean of a quantity over independent replicas with an error from the scatter between them: Student's t
+/// with n - 1 degrees of freedom. It needs no error of any replica, and it includes all differences between replicas,
+/// not only noise.
 ///
 /// # Errors
 /// [`MetricError::TooFew`] below two replicas, or [`MetricError::NonFinite`].
@@ -64,10 +64,11 @@ mod tests {
     use crate::statistics::mean_of_series;
     use crate::statistics::tests::Noise;
 
-    /// The standard error of a coverage of 95 % is then 0.7 %: an interval that is too narrow by a fifth is seen.
+    /// Number of trials. The standard error of a coverage of 95 % is then 0.7 %: an interval that is too narrow by a
+    /// fifth is detected.
     const TRIALS: usize = 1000;
 
-    /// Share of `trials` whose 95 % interval holds `truth`.
+    /// Fraction of `trials` whose 95 % interval covers `truth`.
     fn coverage(trials: usize, truth: f64, mut estimate: impl FnMut() -> Estimate) -> f64 {
         let held = (0..trials).filter(|_| {
             let [low, high] = estimate().interval(0.95);
@@ -82,7 +83,7 @@ mod tests {
         noise.autoregressive(phi, n).iter().enumerate().map(|(i, x)| x + wave(i)).collect()
     }
 
-    /// Series that remember 1, 3, 19 and 99 samples.
+    /// Series with correlation times of 1, 3, 19 and 99 samples.
     const CASES: [(f64, usize, f64); 7] = [
         (0.0, 200, 0.0),
         (0.5, 400, 0.0),

@@ -9,59 +9,59 @@ use crate::error::{require_length, require_pairs};
 use crate::moments::PairMoments;
 use crate::statistics::percentile_of_sorted;
 
-/// A force no longer than this (eV/Å) has no direction.
+/// The direction of a force no longer than this (eV/Å) is undefined.
 pub const NO_DIRECTION_EV_PER_ANGSTROM: f64 = 1e-6;
 
 /// Errors of a set of predicted forces P against reference forces R.
 ///
-/// R² is `1 - Σ (P - R)² / Σ (R - R̄)²`; it, and Pearson's r, are `None` where the reference does not vary.
+/// R² is `1 - Σ (P - R)² / Σ (R - R̄)²`; it and Pearson's r are `None` if the reference does not vary.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForceErrors {
-    /// Number of atoms, over all frames.
+    /// Number of atoms in all frames.
     pub n_atoms: usize,
     /// Root mean square of all components of P - R, eV/Å.
     pub rmse_ev_per_angstrom: f64,
-    /// Standard error of the RMSE, eV/Å, from the scatter between frames (each call of
-    /// [`ForceErrorAccumulator::push`] is one) as if they were independent; `None` for a single frame.
+    /// Standard error of the RMSE, eV/Å, from the scatter between frames (one for each call of
+    /// [`ForceErrorAccumulator::push`]), assuming that they are independent; `None` for a single frame.
     pub rmse_standard_error_ev_per_angstrom: Option<f64>,
-    /// Mean absolute component of P - R, eV/Å.
+    /// Mean absolute value of all components of P - R, eV/Å.
     pub mae_ev_per_angstrom: f64,
     /// RMSE of the x, y and z components, eV/Å.
     pub rmse_xyz_ev_per_angstrom: [f64; 3],
     /// MAE of the x, y and z components, eV/Å.
     pub mae_xyz_ev_per_angstrom: [f64; 3],
-    /// Longest `P - R` of one atom, eV/Å.
+    /// Largest length of `P - R` for one atom, eV/Å.
     pub max_error_ev_per_angstrom: f64,
-    /// R² over all components, about the mean of all.
+    /// R² over all components, about their common mean.
     pub r_squared: Option<f64>,
     /// R² of the x, y and z components, each about its own mean.
     pub r_squared_xyz: [Option<f64>; 3],
-    /// Pearson's correlation over all components.
+    /// Pearson's correlation coefficient over all components.
     pub pearson_r: Option<f64>,
-    /// Errors of the length of the forces.
+    /// Errors of the magnitude of the forces.
     pub magnitude: MagnitudeErrors,
-    /// Errors of their direction; `None` when no atom has one.
+    /// Errors of the direction of the forces; `None` if it is undefined for all atoms.
     pub angle: Option<AngleErrors>,
-    /// Atoms left out of `angle` because P or R is no longer than [`NO_DIRECTION_EV_PER_ANGSTROM`].
+    /// Number of atoms excluded from `angle` because P or R is no longer than [`NO_DIRECTION_EV_PER_ANGSTROM`].
     pub n_without_direction: usize,
-    /// Those of them where R has a direction: the prediction missed it. A potential that predicts zero everywhere
-    /// has all atoms here, and no angle; it has no angle of 0.
+    /// Number of those atoms for which R has a direction and P has none. A potential that predicts zero everywhere has
+    /// all atoms here and no angle, rather than an angle of 0.
     pub n_missed_direction: usize,
 }
 
-/// Errors `|P| - |R|` of the length of forces.
+/// Errors `|P| - |R|` of the magnitude of forces.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MagnitudeErrors {
     /// Root mean square, eV/Å.
     pub rmse_ev_per_angstrom: f64,
-    /// Mean absolute, eV/Å.
+    /// Mean absolute error, eV/Å.
     pub mae_ev_per_angstrom: f64,
-    /// `100 mean(||P| - |R|| / |R|)` over atoms where R has a direction; `None` when there are none. Small forces
-    /// dominate it.
+    /// `100 mean(||P| - |R|| / |R|)` over atoms where R has a direction; `None` if there are none. It is dominated by
+    /// small forces.
     pub relative_percent: Option<f64>,
 }
 
-/// Angles between P and R, over atoms where both have a direction.
+/// Angles between P and R, over atoms for which both have a direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AngleErrors {
     /// Number of atoms.
@@ -80,8 +80,8 @@ pub struct AngleErrors {
     pub cosine_mean: f64,
 }
 
-/// Errors of one set of forces, all in eV/Å. Frames may be concatenated; to keep them apart, for an error of the
-/// RMSE and by element, see [`ForceErrorAccumulator`].
+/// Computes the errors of one set of forces, all in eV/Å. Frames may be concatenated; for an error of the RMSE and
+/// errors by element, which need separate frames, see [`ForceErrorAccumulator`].
 ///
 /// ```
 /// use md_core::Vec3;
@@ -89,7 +89,7 @@ pub struct AngleErrors {
 /// let predicted = [Vec3::new(0.0, 1.0, 0.0), Vec3::zeros()];
 /// let errors = md_metrics::force_errors(&predicted, &reference).unwrap();
 /// assert!((errors.rmse_ev_per_angstrom - 1.0).abs() < 1e-15);
-/// assert_eq!(errors.angle.unwrap().median_deg, 90.0); // of the first atom alone:
+/// assert_eq!(errors.angle.unwrap().median_deg, 90.0); // of the first atom only:
 /// assert_eq!(errors.n_missed_direction, 1);
 /// ```
 ///
@@ -103,9 +103,9 @@ pub fn force_errors(predicted: &[Vec3], reference: &[Vec3]) -> Result<ForceError
     sums.errors()
 }
 
-/// Errors over many frames, pushed one by one, of all atoms and by element.
+/// Accumulates the errors of forces over many frames, for all atoms and by element.
 ///
-/// Memory grows by two angles per atom, which the percentiles need, and by two numbers per frame.
+/// Memory grows by two angles per atom, for the percentiles, and by two numbers per frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ForceErrorAccumulator {
     all: Sums,
@@ -134,7 +134,7 @@ impl ForceErrorAccumulator {
         Ok(())
     }
 
-    /// Errors over all atoms so far.
+    /// Errors of all atoms so far.
     ///
     /// # Errors
     /// [`MetricError::Empty`].
@@ -142,7 +142,7 @@ impl ForceErrorAccumulator {
         self.all.errors()
     }
 
-    /// Errors of the atoms of each element so far; the frames of their standard error are those with such atoms.
+    /// Errors of the atoms of each element so far; their standard errors use the frames that contain such atoms.
     ///
     /// # Errors
     /// [`MetricError::Empty`].
@@ -155,12 +155,12 @@ fn has_direction(force: &Vec3) -> bool {
     force.norm() > NO_DIRECTION_EV_PER_ANGSTROM
 }
 
-/// By the arctangent: the arccosine of a number near 1 loses half of its digits.
+/// Uses the arctangent: the arccosine of a number near 1 loses half of its digits.
 fn angle_deg(a: &Vec3, b: &Vec3) -> f64 {
     a.cross(b).norm().atan2(a.dot(b)).to_degrees()
 }
 
-/// Absolute and squared errors of some numbers.
+/// Sums of absolute and squared errors.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct ErrorSums {
     absolute: f64,
@@ -205,7 +205,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Atoms pushed from here on belong to a new frame. A frame that holds none is reused.
+    /// Assigns the atoms pushed from here on to a new frame. An empty frame is reused.
     fn begin_frame(&mut self) {
         if self.frames.last().is_none_or(|f| f.n_atoms > 0.0) {
             self.frames.push(FrameSum::default());
@@ -288,8 +288,9 @@ impl Sums {
         })
     }
 
-    /// The mean squared error is a ratio of sums over frames; the error of such a ratio from the scatter of frames
-    /// about it (W. G. Cochran, Sampling Techniques, 3rd ed., section 2.11), halved and divided by the RMSE.
+    /// The mean squared error is a ratio of sums over frames; its standard error is that of such a ratio from the
+    /// scatter of frames about it (W. G. Cochran, Sampling Techniques, 3rd ed., section 2.11), halved and divided by
+    /// the RMSE.
     fn rmse_standard_error(&self, rmse: f64) -> Option<f64> {
         let frames = self.frames.iter().filter(|f| f.n_atoms > 0.0);
         let n_frames = frames.clone().count() as f64;
@@ -405,7 +406,7 @@ mod tests {
 
     #[test]
     fn rmse_standard_error_covers_truth_in_95_percent() {
-        // Components of error 0.1 in frames of 5 or 9 atoms: the RMSE of infinitely many is 0.1.
+        // Components with error 0.1 in frames of 5 or 9 atoms: the RMSE of infinitely many is 0.1.
         let mut noise = Noise(31);
         let n_trials = 300;
         let covered = (0..n_trials)

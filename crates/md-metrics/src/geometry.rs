@@ -1,4 +1,4 @@
-//! How far a geometry is from another, Å.
+//! Distances between geometries, Å.
 
 use md_core::{Mat3, Vec3};
 use nalgebra::{Matrix4, Quaternion, UnitQuaternion};
@@ -6,7 +6,7 @@ use nalgebra::{Matrix4, Quaternion, UnitQuaternion};
 use crate::MetricError;
 use crate::error::{require_finite_vectors, require_pairs, require_some};
 
-/// `√(mean |x - x_ref|²)` in Å, as the atoms lie: no centring, no rotation, no weights.
+/// Computes `√(mean |x - x_ref|²)` in Å without centring, rotation or weights.
 ///
 /// # Errors
 /// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -15,7 +15,7 @@ pub fn rmsd_angstrom(positions: &[Vec3], reference: &[Vec3]) -> Result<f64, Metr
     Ok(rmsd(positions.iter().copied(), reference))
 }
 
-/// The smallest RMSD (Å) that moving and turning `positions` as a whole can reach; see [`align`].
+/// Computes the smallest RMSD (Å) over all translations and rotations of `positions`; see [`align`].
 ///
 /// ```
 /// use md_core::Vec3;
@@ -48,19 +48,20 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Where this motion takes a position, Å.
+    /// Applies this motion to a position, Å.
     pub fn apply(&self, position: &Vec3) -> Vec3 {
         self.rotation * (position - self.centre) + self.reference_centre
     }
 }
 
-/// The rigid motion that brings `positions` nearest to `reference` in least squares (the problem of W. Kabsch, Acta
-/// Cryst. A32, 922 (1976)), unweighted.
+/// Finds the rigid motion that brings `positions` closest to `reference` in unweighted least squares (the problem of W.
+/// Kabsch, Acta Cryst. A32, 922 (1976)).
 ///
-/// Solved by unit quaternions (B. K. P. Horn, J. Opt. Soc. Am. A 4, 629 (1987)), which are rotations and never
-/// reflections: a molecule is not aligned with its mirror image. Where several rotations do equally well (atoms on a
-/// line, a single atom) it is one of them. Atoms that leave a line by only a part w of its length are turned about
-/// it to within about 1e-16/w², which costs the RMSD the smaller of w and 1e-16/w of the length: 1e-8 at the worst.
+/// The solution uses unit quaternions (B. K. P. Horn, J. Opt. Soc. Am. A 4, 629 (1987)), which represent rotations and
+/// never reflections: a molecule is not aligned with its mirror image. If several rotations are equally good (atoms on
+/// a line, a single atom) the result is one of them. For atoms that deviate from a line by only a fraction w of its
+/// length, the rotation about the line is accurate to about 1e-16/w², which adds to the RMSD the smaller of w and
+/// 1e-16/w of the length: 1e-8 at worst.
 ///
 /// # Errors
 /// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -78,7 +79,7 @@ fn centroid(positions: &[Vec3]) -> Vec3 {
     positions.iter().sum::<Vec3>() / positions.len() as f64
 }
 
-/// The quaternion q that maximises `qᵀ N q`, with N made from `S = Σ x rᵀ` as in Horn's section 4.A.
+/// Finds the quaternion q that maximises `qᵀ N q`, with N built from `S = Σ x rᵀ` as in section 4.A of Horn's paper.
 fn best_quaternion(s: &Mat3) -> Quaternion<f64> {
     let [xx, xy, xz] = [s.m11, s.m12, s.m13];
     let [yx, yy, yz] = [s.m21, s.m22, s.m23];
@@ -95,7 +96,7 @@ fn best_quaternion(s: &Mat3) -> Quaternion<f64> {
     Quaternion::new(q[0], q[1], q[2], q[3])
 }
 
-/// Distance of each atom from its reference position, Å.
+/// Computes the distance of each atom from its reference position, Å.
 ///
 /// # Errors
 /// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -104,7 +105,7 @@ pub fn displacements_angstrom(positions: &[Vec3], reference: &[Vec3]) -> Result<
     Ok(positions.iter().zip(reference).map(|(x, r)| (x - r).norm()).collect())
 }
 
-/// Displacement of the atoms of one frame.
+/// Displacements of the atoms of one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Displacement {
     /// Largest, Å.
@@ -113,7 +114,7 @@ pub struct Displacement {
     pub mean_angstrom: f64,
 }
 
-/// Follows how far atoms go from where they began, in memory for one frame.
+/// Tracks the displacements of atoms from their reference positions, in memory for one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisplacementTracker {
     reference: Vec<Vec3>,
@@ -121,7 +122,7 @@ pub struct DisplacementTracker {
 }
 
 impl DisplacementTracker {
-    /// Displacements are counted from `reference` (Å).
+    /// Creates a tracker of displacements from `reference` (Å).
     ///
     /// # Errors
     /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
@@ -132,7 +133,7 @@ impl DisplacementTracker {
         Ok(DisplacementTracker { reference, max_per_atom_angstrom })
     }
 
-    /// Looks at one frame (positions in Å) and returns its displacements.
+    /// Adds one frame (positions in Å) and returns its displacements.
     ///
     /// # Errors
     /// [`MetricError::Length`] or [`MetricError::NonFinite`]; the frame is then not counted.
@@ -179,7 +180,7 @@ mod tests {
             turn in turn(),
             shift in point(),
         ) {
-            points.extend([Vec3::x(), Vec3::y() * 2.0, Vec3::z() * 3.0]); // on no line, whatever is drawn
+            points.extend([Vec3::x(), Vec3::y() * 2.0, Vec3::z() * 3.0]); // not all on one line for any draw
             let moved: Vec<Vec3> = points.iter().map(|x| turn * x + shift).collect();
             let alignment = align(&moved, &points).unwrap();
             assert_proper(&alignment.rotation);
@@ -192,11 +193,11 @@ mod tests {
             width in prop::sample::select(vec![0.0, 1e-9, 1e-4, 1.0]),
             turn in turn(),
         ) {
-            atoms.extend([(3.0, 0.0), (-3.0, 0.0), (0.0, 3.0)]); // no narrower than `width`, whatever is drawn
+            atoms.extend([(3.0, 0.0), (-3.0, 0.0), (0.0, 3.0)]); // at least as wide as `width` for any draw
             let points: Vec<Vec3> = atoms.iter().map(|(a, b)| Vec3::new(*a, 2.0 * a + width * b, -a)).collect();
             let moved: Vec<Vec3> = points.iter().map(|x| turn * x).collect();
             assert_proper(&align(&moved, &points).unwrap().rotation);
-            // What `align` states, for a half length of 3 √6 Å and a half width of 3 Å.
+            // The bound stated for `align`, for a half length of 3 √6 Å and a half width of 3 Å.
             let turned_about_the_line = (10.0 * f64::EPSILON * 54.0 / width).min(6.0 * width);
             prop_assert!(rmsd_aligned_angstrom(&moved, &points).unwrap() < 1e-13 + turned_about_the_line);
         }

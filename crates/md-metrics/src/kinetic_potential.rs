@@ -1,11 +1,11 @@
-//! How what is conserved is shared.
+//! Exchange between kinetic and potential energy.
 
 use crate::MetricError;
 use crate::energy::magnitude;
 use crate::error::{require_finite, require_length, require_some};
 use crate::moments::PairMoments;
 
-/// How kinetic and potential energy share what is conserved.
+/// Statistics of kinetic and potential energy and of their exchange.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KineticPotential {
     /// Mean kinetic energy, eV.
@@ -16,14 +16,14 @@ pub struct KineticPotential {
     pub potential_mean_ev: f64,
     /// Standard deviation of the potential energy, eV (`ddof = 0`).
     pub potential_std_ev: f64,
-    /// Pearson's correlation of the two: -1 where their sum is conserved. `None` when one does not vary.
+    /// Pearson's correlation of the two: -1 if their sum is conserved. `None` if one of them does not vary.
     pub correlation: Option<f64>,
-    /// `mean K / |mean V|`, which depends on the zero of V; `None` when the mean of V is zero.
+    /// `mean K / |mean V|`, which depends on the zero of V; `None` if the mean of V is zero.
     pub kinetic_to_potential_ratio: Option<f64>,
 }
 
 impl KineticPotential {
-    /// From kinetic and potential energies (eV) at the same times.
+    /// Computes the statistics of kinetic and potential energies (eV) at the same times.
     ///
     /// # Errors
     /// [`MetricError::Empty`], [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -36,7 +36,7 @@ impl KineticPotential {
     }
 }
 
-/// [`KineticPotential`] of a stream, in constant memory.
+/// Accumulates [`KineticPotential`] over a stream, in constant memory.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KineticPotentialAccumulator {

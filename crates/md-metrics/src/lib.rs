@@ -1,30 +1,30 @@
-//! Pure functions from records to measurements: energies, forces, geometries and temperatures of a run go in,
-//! numbers with their uncertainty come out.
+//! Pure functions that compute measurements with uncertainties from the energies, forces, geometries and temperatures
+//! of a run.
 //!
-//! Energies in eV, forces in eV/Å, lengths in Å, temperatures in K. Times are in **ps** here, because drift is
-//! quoted per ps; the unit is in every name. What has no value (the percentage of a zero energy, the angle of a
-//! zero force) is an error or a `None`, never a 0.
+//! Energies in eV, forces in eV/Å, lengths in Å, temperatures in K. Times are in **ps** here, because drift is quoted
+//! per ps; the unit is in every name. An undefined quantity (the percentage of a zero energy, the angle of a zero
+//! force) is an error or `None`, never 0.
 //!
-//! A run of a nanosecond has millions of steps. What a run is measured by therefore comes as an accumulator of
-//! bounded memory ([`EnergyAccumulator`], [`KineticPotentialAccumulator`], [`RunningStats`], [`DecimatedSeries`],
-//! [`BondTracker`], [`DisplacementTracker`]), and the function of a whole slice is a loop over it.
+//! A run of a nanosecond has millions of steps. Measurements of a run are therefore accumulators of bounded memory
+//! ([`EnergyAccumulator`], [`KineticPotentialAccumulator`], [`RunningStats`], [`DecimatedSeries`], [`BondTracker`],
+//! [`DisplacementTracker`]), and the function of a whole slice is a loop over it.
 //!
-//! | question | answer |
+//! | question | item |
 //! |---|---|
 //! | is the energy conserved? | [`EnergyAccumulator`], [`EnergySummary`] |
-//! | how fast does it drift, and is that more than noise? | [`DriftRate`] |
-//! | are forces right? | [`ForceErrorAccumulator`], [`force_errors`] |
-//! | are energies right? | [`energy_errors`] |
-//! | did the molecule hold together? | [`BondTracker`], [`DisplacementTracker`], [`rmsd_aligned_angstrom`] |
-//! | did the temperature stay? | [`TemperatureStatistics`] |
-//! | are velocities those of the temperature? | [`ThermalAccumulator`] |
-//! | how long do runs last? | [`survival()`] |
-//! | do lengths and vibrations match the reference's? | [`PairDistances`], [`SpectrumBuilder`], [`wasserstein`] |
-//! | did the model go where it was never measured? | [`distribution_shift`] |
-//! | where does the truth lie? | [`Estimate`], [`mean_of_replicas`], [`statistics::mean_of_series`] |
-//! | did anything odd happen on the way? | [`find_anomalies`] |
+//! | how large is the drift, and is it significant? | [`DriftRate`] |
+//! | how accurate are forces? | [`ForceErrorAccumulator`], [`force_errors`] |
+//! | how accurate are energies? | [`energy_errors`] |
+//! | did the molecule stay intact? | [`BondTracker`], [`DisplacementTracker`], [`rmsd_aligned_angstrom`] |
+//! | was the temperature constant? | [`TemperatureStatistics`] |
+//! | do the velocities match the temperature? | [`ThermalAccumulator`] |
+//! | how long do runs last before they fail? | [`survival()`] |
+//! | do bond lengths and vibrations match the reference? | [`PairDistances`], [`SpectrumBuilder`], [`wasserstein`] |
+//! | did the model leave the region of its reference data? | [`distribution_shift`] |
+//! | how uncertain is a mean? | [`Estimate`], [`mean_of_replicas`], [`statistics::mean_of_series`] |
+//! | were there anomalies during the run? | [`find_anomalies`] |
 //!
-//! Not in this crate, by design: dynamics, files, clocks, thresholds of approval.
+//! By design this crate contains no dynamics, files, clocks or approval thresholds.
 
 pub mod statistics;
 

@@ -1,7 +1,7 @@
-/// Means, variances and covariance of pairs (x, y) in one pass, about the first pair.
+/// One-pass means, variances and covariance of pairs (x, y), relative to the first pair.
 ///
-/// Counting from the first pair makes small fluctuations of a large number exact: total energies of -10⁴ eV lose
-/// no digits to their size. The updates are Welford's (Technometrics 4, 419 (1962)).
+/// The offset makes small fluctuations of a large number exact: total energies of -10⁴ eV lose no digits to their
+/// magnitude. The updates are Welford's (Technometrics 4, 419 (1962)).
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PairMoments {
@@ -40,7 +40,7 @@ impl PairMoments {
         self.first.1 + self.mean_offset.1
     }
 
-    /// Pearson's correlation; `None` when x or y does not vary by more than rounding.
+    /// Pearson's correlation; `None` if x or y does not vary by more than rounding.
     pub fn correlation(&self) -> Option<f64> {
         let varies = self.x_varies() && self.y_varies();
         varies.then(|| (self.s_xy / (self.s_xx * self.s_yy).sqrt()).clamp(-1.0, 1.0))

@@ -1,7 +1,7 @@
-/// A series thinned to a fixed number of samples, evenly spaced over the whole of it.
+/// A series thinned to a fixed number of samples, evenly spaced over its whole length.
 ///
-/// Every `stride`-th sample is kept; when the store is full, every second one is dropped and the stride doubles.
-/// A full store therefore holds between half its capacity and all of it. The last sample is always known.
+/// Every `stride`-th sample is kept. When the store is full, every second sample is dropped and the stride doubles, so
+/// the store is between half full and full from then on. The last sample is always available.
 ///
 /// ```
 /// let mut series = md_metrics::DecimatedSeries::new(4);
@@ -22,7 +22,7 @@ pub struct DecimatedSeries {
 }
 
 impl DecimatedSeries {
-    /// An empty series that holds at most `capacity` samples (at least 2).
+    /// Creates an empty series that holds at most `capacity` samples (at least 2).
     pub fn new(capacity: usize) -> Self {
         DecimatedSeries { capacity: capacity.max(2), stride: 1, count: 0, samples: Vec::new(), last: None }
     }
@@ -44,23 +44,23 @@ impl DecimatedSeries {
         self.count += 1;
     }
 
-    /// The samples kept: those of index 0, `stride`, 2 `stride`, ...
+    /// The samples kept: those with index 0, `stride`, 2 `stride`, ...
     pub fn samples(&self) -> &[(f64, f64)] {
         &self.samples
     }
 
-    /// The samples kept and the last one: what a plot shows.
+    /// The samples kept and the last one, for plots.
     pub fn points(&self) -> Vec<(f64, f64)> {
         let ends_with_last = self.count > 0 && (self.count - 1).is_multiple_of(self.stride);
         self.samples.iter().copied().chain(self.last.filter(|_| !ends_with_last)).collect()
     }
 
-    /// The sample pushed last.
+    /// The last sample pushed.
     pub fn last(&self) -> Option<(f64, f64)> {
         self.last
     }
 
-    /// Number of samples from one that is kept to the next.
+    /// Distance between samples kept, as a number of samples.
     pub fn stride(&self) -> u64 {
         self.stride
     }

@@ -1,4 +1,4 @@
-//! How far the frames that a model visits are from those it was measured on.
+//! Distance between the frames visited by a model and those of its reference data.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::MetricError;
 use crate::error::{require_finite_vectors, require_length};
 use crate::statistics::percentile;
 
-/// The shape of a molecule as numbers that do not depend on its place, its orientation or the order of like
-/// atoms: per pair of elements the inverse distances (1/Å), sorted.
+/// Computes the shape of a molecule as numbers that do not depend on its position, its orientation or the order of
+/// equal atoms: for each pair of elements the inverse distances (1/Å), sorted.
 ///
-/// Frames of one composition have descriptors of one length. Different molecules may share one (homometric
+/// All frames of one composition have descriptors of the same length. Different geometries may share one (homometric
 /// structures), which is rare and makes a shift look smaller, never larger.
 ///
 /// # Errors
@@ -32,26 +32,26 @@ pub fn descriptor(elements: &[Element], positions: &[Vec3]) -> Result<Vec<f64>, 
     Ok(by_pair.into_values().flatten().collect())
 }
 
-/// Distances of visited frames from a reference set, in units of how far apart the reference frames are.
+/// Distances of visited frames from a reference set, relative to the distances between reference frames.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DistributionShift {
-    /// Of each visited frame, the distance of its [`descriptor`] to the nearest one of the reference, over the
-    /// median of the same for reference frames among themselves.
+    /// For each visited frame, the distance of its [`descriptor`] to the nearest one of the reference, divided by the
+    /// median nearest distance among the reference frames.
     pub ratios: Vec<f64>,
-    /// Median ratio: about 1 where the model stays where the reference is.
+    /// Median ratio: about 1 if the model stays within the reference.
     pub median_ratio: f64,
     /// Largest ratio.
     pub max_ratio: f64,
-    /// Fraction of visited frames farther away than 95 % of the reference frames are from each other: about
+    /// Fraction of visited frames with a larger distance than 95 % of the reference frames have among themselves: about
     /// 0.05 without a shift.
     pub fraction_beyond: f64,
 }
 
-/// How far `visited` frames lie from `reference` frames, by their descriptors.
+/// Computes the distances of `visited` frames from `reference` frames by their descriptors.
 ///
 /// # Errors
-/// [`MetricError::TooFew`] below one visited or three reference frames, [`MetricError::Length`] for frames of
-/// another composition, [`MetricError::ZeroReference`] where the reference frames are all the same.
+/// [`MetricError::TooFew`] below one visited or three reference frames, [`MetricError::Length`] for frames of another
+/// composition, [`MetricError::ZeroReference`] if all reference frames are equal.
 pub fn distribution_shift(
     visited: &[Vec<f64>],
     reference: &[Vec<f64>],

@@ -9,31 +9,31 @@ use crate::MetricError;
 use crate::distribution::wasserstein_weighted;
 use crate::error::{require_finite_vectors, require_length};
 
-/// Frames of one segment, of which the spectra are averaged (Welch): at 1 fs it resolves 8 1/cm.
+/// Number of frames in a segment; spectra are averaged over segments (Welch). At 1 fs this resolves 8 1/cm.
 const SEGMENT: usize = 4096;
 
-/// The vibrational density of states of a trajectory: how its kinetic energy is spread over wavenumbers.
+/// Vibrational density of states of a trajectory: the distribution of its kinetic energy over wavenumbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
-    /// Wavenumber (1/cm) and share of the kinetic energy; shares add up to 1.
+    /// Wavenumber (1/cm) and fraction of the kinetic energy; the fractions sum to 1.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Gathers the velocities of a trajectory for its [`Spectrum`].
+/// Accumulates the velocities of a trajectory for its [`Spectrum`].
 #[derive(Debug, Clone)]
 pub struct SpectrumBuilder {
     masses_amu: Vec<f64>,
     interval_fs: f64,
-    /// Per atom and axis, the velocities of the segment in hand.
+    /// Velocities of the current segment, for each atom and axis.
     velocities: Vec<Vec<f64>>,
     power: Vec<f64>,
 }
 
 impl SpectrumBuilder {
-    /// For atoms of these masses (amu) and frames every `interval_fs` fs.
+    /// Creates a builder for atoms of these masses (amu) and frames every `interval_fs` fs.
     ///
     /// # Errors
-    /// [`MetricError::OutOfRange`] for an interval that is not positive.
+    /// [`MetricError::OutOfRange`] if the interval is not positive.
     pub fn new(masses_amu: &[f64], interval_fs: f64) -> Result<Self, MetricError> {
         if !(interval_fs > 0.0 && interval_fs.is_finite()) {
             return Err(MetricError::OutOfRange {
@@ -50,7 +50,7 @@ impl SpectrumBuilder {
         })
     }
 
-    /// Adds a frame: velocities in any unit. Memory is bounded by one segment of 4096 frames.
+    /// Adds a frame with velocities in any unit. Memory is bounded by one segment of 4096 frames.
     ///
     /// # Errors
     /// [`MetricError::Length`] or [`MetricError::NonFinite`].
@@ -66,19 +66,18 @@ impl SpectrumBuilder {
         Ok(())
     }
 
-    /// The spectrum: `Σ m |FFT(w v)|²`, which is the Fourier transform of the mass-weighted velocity
-    /// autocorrelation (theorem of Wiener and Khinchin), with a Hann window w and zero padding to twice the
-    /// length.
+    /// Computes the spectrum `Σ m |FFT(w v)|²`, which is the Fourier transform of the mass-weighted velocity
+    /// autocorrelation function (Wiener-Khinchin theorem), with a Hann window w and zero padding to twice the length.
     ///
     /// # Errors
-    /// [`MetricError::TooFew`] below 16 frames, [`MetricError::Empty`] where nothing moves.
+    /// [`MetricError::TooFew`] below 16 frames, [`MetricError::Empty`] if all velocities are zero.
     pub fn finish(mut self) -> Result<Spectrum, MetricError> {
         let rest = self.velocities.first().map_or(0, Vec::len);
         let nothing_yet = self.power.iter().all(|p| *p == 0.0);
         if nothing_yet && rest < 16 {
             return Err(MetricError::TooFew { what: "frames of a spectrum", needed: 16, found: rest });
         }
-        // A short last segment is left out where there are whole ones.
+        // A short last segment is ignored if there are complete ones.
         if nothing_yet {
             self.transform();
         }
@@ -110,8 +109,8 @@ impl SpectrumBuilder {
 }
 
 impl Spectrum {
-    /// The Wasserstein distance between two spectra, 1/cm: how far the kinetic energy of one must be shifted,
-    /// on average, to become the other.
+    /// The Wasserstein distance between two spectra, 1/cm: the smallest mean shift of the kinetic energy that turns one
+    /// into the other.
     ///
     /// # Errors
     /// [`MetricError::Empty`] or [`MetricError::NonFinite`].
@@ -151,7 +150,7 @@ mod tests {
             let peak = spectrum.points.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
             assert!((peak - 1600.0).abs() < 10.0 || (peak - 3700.0).abs() < 10.0, "{peak}");
         }
-        // The wavenumber of 1 eV/Å²/amu: ASE 3.29 has 521.4709004, by CODATA 2014.
+        // The wavenumber of 1 eV/Å²/amu: 521.4709004 in ASE 3.29, by CODATA 2014.
         let omega = EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2.sqrt();
         let per_cm = omega / (std::f64::consts::TAU * SPEED_OF_LIGHT_CM_PER_FS);
         assert!((per_cm - 521.470898373).abs() < 1e-6);

@@ -1,10 +1,10 @@
-//! Statistics that several measurements share.
+//! Statistics shared by several measurements.
 
 use crate::error::{require_all_finite, require_finite, require_some};
 use crate::estimate::mean_of_replicas;
 use crate::{Estimate, MetricError};
 
-/// What [`RunningStats`] has seen.
+/// Summary of the values in [`RunningStats`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
     /// Number of values.
@@ -19,14 +19,14 @@ pub struct Summary {
     pub max: f64,
     /// Mean.
     pub mean: f64,
-    /// Standard deviation of the values themselves: `√(Σ (x - x̄)² / n)` (`ddof = 0` of numpy).
+    /// Standard deviation of the values: `√(Σ (x - x̄)² / n)` (`ddof = 0` of numpy).
     pub std: f64,
 }
 
-/// Mean, standard deviation and extremes of a stream in constant memory.
+/// Mean, standard deviation and extremes of a stream, in constant memory.
 ///
-/// Values are counted from the first one, so that small fluctuations of a large number keep their digits; the
-/// updates are Welford's (Technometrics 4, 419 (1962)).
+/// Values are accumulated relative to the first one, so that small fluctuations of a large number keep their digits;
+/// the updates are Welford's (Technometrics 4, 419 (1962)).
 ///
 /// ```
 /// let mut stats = md_metrics::RunningStats::default();
@@ -50,7 +50,7 @@ pub struct RunningStats {
 }
 
 impl RunningStats {
-    /// The statistics of these values.
+    /// Computes the statistics of these values.
     ///
     /// # Errors
     /// [`MetricError::NonFinite`].
@@ -105,7 +105,7 @@ impl RunningStats {
     }
 }
 
-/// The `percent`-th percentile (0 to 100), linear between neighbouring values (numpy's default).
+/// Computes the `percent`-th percentile (0 to 100), linear between neighbouring values (the default of numpy).
 ///
 /// ```
 /// // numpy.percentile([1, 2, 4, 8], 75) == 5.0
@@ -125,7 +125,7 @@ pub fn percentile(values: &[f64], percent: f64) -> Result<f64, MetricError> {
     Ok(percentile_of_sorted(&sorted, percent))
 }
 
-/// [`percentile`] of finite values in ascending order, not empty.
+/// Computes the [`percentile`] of finite values in ascending order, not empty.
 pub(crate) fn percentile_of_sorted(sorted: &[f64], percent: f64) -> f64 {
     let position = (sorted.len() - 1) as f64 * percent / 100.0;
     let below = sorted[position.floor() as usize];
@@ -133,18 +133,18 @@ pub(crate) fn percentile_of_sorted(sorted: &[f64], percent: f64) -> f64 {
     below + (above - below) * position.fract()
 }
 
-/// A series is averaged over blocks only while at least this many blocks remain.
+/// Fewest blocks for which a series is still averaged over blocks.
 const FEWEST_BLOCKS: usize = 32;
 
-/// Integrated autocorrelation time `τ = 1 + 2 Σ ρ(k)` in samples, at least 1: `n / τ` is the number of independent
-/// samples. Constant series have 1.
+/// Computes the integrated autocorrelation time `τ = 1 + 2 Σ ρ(k)` in samples, at least 1: `n / τ` is the number of
+/// independent samples. It is 1 for a constant series.
 ///
-/// The sum is cut by the initial positive sequence of C. J. Geyer, Statist. Sci. 7, 473 (1992). A fast oscillation
-/// cuts it early and hides a slow correlation beneath, so the estimate is repeated on averages of 2, 4, 8, ...
-/// samples (the blocking of H. Flyvbjerg and H. G. Petersen, J. Chem. Phys. 91, 461 (1989)) while 32 blocks remain,
-/// and the largest is taken: of autoregressive series of 10⁵ samples 1.3 to 1.6 times the exact τ. On a pure
-/// oscillation it is an overestimate. No estimate can know of correlation
-/// longer than the series: τ above a tenth of its length is a lower bound.
+/// The sum is truncated by the initial positive sequence of C. J. Geyer, Statist. Sci. 7, 473 (1992). A fast
+/// oscillation truncates it early and hides a slow correlation, so the estimate is repeated on averages of 2, 4, 8, ...
+/// samples (the blocking of H. Flyvbjerg and H. G. Petersen, J. Chem. Phys. 91, 461 (1989)) while 32 blocks remain, and
+/// the largest is returned: for autoregressive series of 10⁵ samples it is 1.3 to 1.6 times the exact τ. For a pure
+/// oscillation it is an overestimate. No estimate can detect correlation longer than the series: τ above a tenth of its
+/// length is a lower bound.
 ///
 /// The cost is proportional to n τ.
 ///
@@ -179,7 +179,7 @@ fn centre(values: &mut [f64]) -> f64 {
     values.iter().map(|x| x * x).sum::<f64>() / n
 }
 
-/// `1 + 2 Σ ρ(k)` of a series of mean zero, cut where the sum of two neighbouring terms is no longer positive.
+/// Computes `1 + 2 Σ ρ(k)` of a series of mean zero, truncated where the sum of two neighbouring terms is not positive.
 fn initial_positive_sum(centred: &[f64]) -> f64 {
     let covariance = |lag: usize| -> f64 { centred.iter().zip(&centred[lag..]).map(|(a, b)| a * b).sum() };
     let variance = covariance(0);
@@ -197,17 +197,17 @@ fn initial_positive_sum(centred: &[f64]) -> f64 {
     2.0 * sum - 1.0
 }
 
-/// Blocks of a series are this many correlation times long, so that their means are independent.
+/// Length of blocks in correlation times, for which their means are independent.
 const CORRELATION_TIMES_PER_BLOCK: f64 = 8.0;
 
-/// Fewest and most blocks that a series is cut into.
+/// Smallest and largest number of blocks of a series.
 const BLOCKS: (usize, usize) = (4, 20);
 
-/// Into how many blocks to cut a series so that their means are independent but for chance.
+/// Returns the number of blocks of a series for which the block means are independent up to chance.
 ///
-/// The series is averaged to 64 to 127 samples first, which takes fast oscillations out; what those remember
-/// decides. Four blocks at least, so a series shorter than some 30 correlation times has blocks that are not quite
-/// independent.
+/// The series is first averaged to 64 to 127 samples, which removes fast oscillations; their correlation time
+/// determines the number. It is at least four, so the blocks of a series shorter than about 30 correlation times are
+/// not fully independent.
 ///
 /// # Errors
 /// [`MetricError::TooFew`] below four samples, [`MetricError::NonFinite`].
@@ -227,13 +227,13 @@ pub fn independent_blocks(values: &[f64]) -> Result<usize, MetricError> {
     Ok((blocks as usize).clamp(fewest, most))
 }
 
-/// Means of `blocks` equal parts of a series; what does not fill the last part is left out.
+/// Computes the means of `blocks` equal parts of a series; an incomplete last part is ignored.
 pub(crate) fn block_means(values: &[f64], blocks: usize) -> Vec<f64> {
     let length = (values.len() / blocks).max(1);
     values.chunks_exact(length).take(blocks).map(|block| block.iter().sum::<f64>() / length as f64).collect()
 }
 
-/// The mean of a correlated series, with an error from the scatter of [`independent_blocks`].
+/// Computes the mean of a correlated series, with an error from the scatter of [`independent_blocks`].
 ///
 /// # Errors
 /// [`MetricError::TooFew`] below four samples, [`MetricError::NonFinite`].
@@ -273,7 +273,7 @@ pub(crate) mod tests {
             (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
         }
 
-        /// An autoregressive series `x(i) = φ x(i-1) + noise` of variance 1, begun in its stationary state. Its
+        /// An autoregressive series `x(i) = φ x(i-1) + noise` of variance 1, started in its stationary state. Its
         /// integrated autocorrelation time is `(1 + φ) / (1 - φ)`.
         pub(crate) fn autoregressive(&mut self, phi: f64, n: usize) -> Vec<f64> {
             let innovation = (1.0 - phi * phi).sqrt();
@@ -295,7 +295,7 @@ pub(crate) mod tests {
         ) {
             let values: Vec<f64> = values.iter().map(|x| x + offset).collect();
             let n = values.len() as f64;
-            // Counted from the offset, so that the sums of this check are as accurate as what they check.
+            // Relative to the offset, so that the sums of this check are as accurate as the result they check.
             let mean = offset + values.iter().map(|x| x - offset).sum::<f64>() / n;
             let std = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
             let summary = RunningStats::from_values(&values).unwrap().summary().unwrap();
@@ -356,7 +356,7 @@ pub(crate) mod tests {
             let exact = (1.0 + phi) / (1.0 - phi);
             let series = Noise(seed).autoregressive(phi, 100_000);
             let found = autocorrelation_time(&series).unwrap();
-            // Blocks of 100,000 / 32 samples leave a scatter of about a quarter, and the largest is taken.
+            // Blocks of 100,000 / 32 samples leave a scatter of about a quarter, and the largest estimate is returned.
             assert!((0.9..1.7).contains(&(found / exact)), "phi {phi}: {found} for {exact}");
         }
         assert_eq!(autocorrelation_time(&[2.5; 100]), Ok(1.0));

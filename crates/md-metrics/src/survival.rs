@@ -1,4 +1,4 @@
-//! How long runs last before they fail.
+//! Survival statistics of runs.
 
 use std::fmt;
 
@@ -7,35 +7,35 @@ use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use crate::MetricError;
 use crate::error::{require_finite, require_some};
 
-/// How long one run was watched, and whether it failed then.
+/// Duration of one run and whether it ended with a failure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lifetime {
-    /// Time until the failure or, without one, until the end of the run, ps.
+    /// Time until the failure or, if there was none, until the end of the run, ps.
     pub time_ps: f64,
-    /// Whether it failed.
+    /// Whether the run failed.
     pub failed: bool,
 }
 
-/// Failures of several runs as statistics.
+/// Survival statistics of several runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survival {
-    /// Runs.
+    /// Number of runs.
     pub runs: usize,
-    /// Runs that failed.
+    /// Number of runs that failed.
     pub failures: usize,
-    /// Time of all runs until failure or end, ps.
+    /// Total time of all runs until failure or end, ps.
     pub observed_ps: f64,
-    /// Earliest and latest failure, ps.
+    /// Times of the earliest and latest failure, ps.
     pub failure_span_ps: Option<[f64; 2]>,
-    /// Failures over observed time, 1/ns: the estimate of largest likelihood of a constant rate.
+    /// Failures divided by observed time, 1/ns: the maximum likelihood estimate of a constant rate.
     pub rate_per_ns: f64,
-    /// The rate is below this at `confidence`, one-sided, 1/ns.
+    /// One-sided upper bound of the rate at `confidence`, 1/ns.
     pub rate_upper_per_ns: f64,
-    /// Confidence of that bound and of the bounds of the curve.
+    /// Confidence level of that bound and of the bounds of the curve.
     pub confidence: f64,
-    /// The Kaplan-Meier estimate after each failure.
+    /// Kaplan-Meier estimate after each failure.
     pub curve: Vec<SurvivalPoint>,
-    /// Longest run, ps.
+    /// Duration of the longest run, ps.
     pub longest_ps: f64,
 }
 
@@ -44,19 +44,19 @@ pub struct Survival {
 pub struct SurvivalPoint {
     /// Time, ps.
     pub time_ps: f64,
-    /// Fraction of runs that survive it.
+    /// Fraction of runs that survive this time.
     pub surviving: f64,
     /// Two-sided confidence bounds of that fraction.
     pub bounds: [f64; 2],
 }
 
-/// Survival statistics of independent runs.
+/// Computes survival statistics of independent runs.
 ///
-/// The bound of the rate is exact for a constant failure rate and runs that end at fixed times only up to the
-/// discreteness of counts, on the safe side: `χ²(confidence; 2 k + 2) / 2 T` for k failures in the time T (F.
-/// Garwood, Biometrika 28, 437 (1936)); for no failure it is `-ln(1 - confidence) / T`, the 'rule of three'.
-/// The curve is the product-limit estimate of E. L. Kaplan and P. Meier, J. Am. Stat. Assoc. 53, 457 (1958),
-/// with Greenwood's variance on the scale log(-log S).
+/// For a constant failure rate and runs of fixed length, the bound of the rate is exact up to the discreteness of
+/// counts, on the safe side: `χ²(confidence; 2 k + 2) / 2 T` for k failures in the time T (F. Garwood, Biometrika 28,
+/// 437 (1936)); without failures it is `-ln(1 - confidence) / T`, the 'rule of three'. The curve is the product-limit
+/// estimate of E. L. Kaplan and P. Meier, J. Am. Stat. Assoc. 53, 457 (1958), with Greenwood's variance on the scale
+/// log(-log S).
 ///
 /// ```
 /// use md_metrics::{Lifetime, survival};
@@ -71,8 +71,8 @@ pub struct SurvivalPoint {
 /// ```
 ///
 /// # Errors
-/// [`MetricError::Empty`], [`MetricError::NonFinite`], or [`MetricError::OutOfRange`] for a confidence that is
-/// none, a negative time or no observed time.
+/// [`MetricError::Empty`], [`MetricError::NonFinite`], or [`MetricError::OutOfRange`] for a confidence outside 0 to 1,
+/// a negative time or no observed time.
 pub fn survival(runs: &[Lifetime], confidence: f64) -> Result<Survival, MetricError> {
     require_some("runs", runs)?;
     for (index, run) in runs.iter().enumerate() {
@@ -124,7 +124,8 @@ fn kaplan_meier(runs: &[Lifetime], confidence: f64) -> Vec<SurvivalPoint> {
                 let spread = z * f64::sqrt(greenwood) / f64::ln(surviving).abs();
                 [surviving.powf(spread.exp()), surviving.powf((-spread).exp())]
             } else {
-                // All have failed: 1 - bound^(1/n) failures of n would be as likely as the confidence allows.
+                // All runs failed: at a survival above 1 - bound^(1/n), n failures of n are less likely than the
+                // confidence allows.
                 [0.0, 1.0 - (0.5 - 0.5 * confidence).powf(1.0 / runs.len() as f64)]
             };
             SurvivalPoint { time_ps, surviving, bounds }
@@ -154,7 +155,7 @@ impl fmt::Display for Survival {
     }
 }
 
-/// A number with two or three significant digits.
+/// Formats a number with two or three significant digits.
 fn significant(value: f64) -> String {
     let digits = (1 - value.abs().max(1e-12).log10().floor() as i32).clamp(0, 6) as usize;
     let text = format!("{value:.digits$}");
@@ -224,7 +225,7 @@ mod tests {
                 })
                 .count() as f64
                 / f64::from(trials);
-            // Exact for a test that ends at a failure; one that ends at a time errs on the safe side.
+            // Exact for a test that ends at a failure; conservative for one that ends at a fixed time.
             assert!((0.945..=1.0).contains(&held), "{rate_per_ps} {runs}: {held}");
         }
     }
@@ -238,7 +239,7 @@ mod tests {
                 let lifetimes: Vec<Lifetime> =
                     (0..60).map(|_| exponential(&mut noise, rate_per_ps, 10.0)).collect();
                 let curve = survival(&lifetimes, 0.95).unwrap().curve;
-                // The step that holds at 4 ps.
+                // The step of the curve at 4 ps.
                 let step = curve.iter().rev().find(|p| p.time_ps <= 4.0).unwrap();
                 let truth = (-rate_per_ps * 4.0).exp();
                 step.bounds[0] <= truth && truth <= step.bounds[1]

@@ -1,6 +1,6 @@
 use crate::{MetricError, RunningStats};
 
-/// How a temperature (K) behaved over a run, against a target.
+/// Statistics of the temperature (K) of a run relative to a target.
 ///
 /// ```
 /// use md_metrics::{RunningStats, TemperatureStatistics};
@@ -19,7 +19,7 @@ pub struct TemperatureStatistics {
     pub min_k: f64,
     /// Highest, K.
     pub max_k: f64,
-    /// Last less first, K. Two samples decide it.
+    /// Last minus first, K. It depends on two samples only.
     pub drift_k: f64,
     /// `100 (T_last - T_first) / T_target`.
     pub drift_percent: f64,
@@ -28,10 +28,10 @@ pub struct TemperatureStatistics {
 }
 
 impl TemperatureStatistics {
-    /// From the statistics of the temperatures (K) of a run and the target (K).
+    /// Computes the statistics from those of the temperatures (K) of a run and the target (K).
     ///
     /// # Errors
-    /// [`MetricError::Empty`] without temperatures, [`MetricError::OutOfRange`] for a target that is not positive.
+    /// [`MetricError::Empty`] without temperatures, [`MetricError::OutOfRange`] if the target is not positive.
     pub fn new(temperatures_k: &RunningStats, target_k: f64) -> Result<Self, MetricError> {
         if !(target_k > 0.0 && target_k.is_finite()) {
             return Err(MetricError::OutOfRange {

@@ -1,4 +1,4 @@
-//! Whether velocities are distributed as they should be at a temperature.
+//! Tests of the velocity distribution at a temperature.
 
 use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOLTZMANN_EV_PER_K};
 use md_core::{Vec3, mechanics};
@@ -8,19 +8,19 @@ use crate::error::require_length;
 use crate::statistics::{autocorrelation_time, mean_of_series};
 use crate::{DecimatedSeries, Estimate, MetricError, mean_of_replicas};
 
-/// Samples kept of a series.
+/// Number of samples kept of a series.
 const CAPACITY: usize = 4096;
 
-/// Most block sums kept of each atom; two neighbours are merged when there are more.
+/// Maximum number of block sums kept for each atom; neighbours are merged beyond it.
 const MOST_BLOCKS: usize = 256;
 
-/// Atoms whose kinetic energy is held at less than this share of k_B T / 2 (a lone atom) are not tested.
+/// Atoms whose expected kinetic energy is below this fraction of k_B T / 2 (a lone atom) are not tested.
 const NO_SHARE: f64 = 1e-6;
 
-/// Follows the kinetic energy of a system with a thermostat: its mean, its distribution, and how atoms share it.
+/// Accumulates the kinetic energy of a system with a thermostat: its mean, its distribution, and its equipartition.
 ///
-/// Needs the velocities of a run at constant temperature. At constant energy a small molecule has neither the
-/// distribution nor, where its vibrations hardly mix, equipartition, and no model is to blame.
+/// Requires the velocities of a run at constant temperature. At constant energy a small molecule has neither this
+/// distribution nor, if its vibrations hardly mix, equipartition, which is not an error of the model.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThermalAccumulator {
@@ -29,36 +29,35 @@ pub struct ThermalAccumulator {
     temperature_k: f64,
     /// `2 K / k_B T` over time.
     kinetic: DecimatedSeries,
-    /// Per block, per atom: sum of `2 K_i / k_B T - share_i`; and the frames in it.
+    /// For each block, the sum of `2 K_i / k_B T - share_i` for each atom, and its number of frames.
     blocks: Vec<(Vec<f64>, usize)>,
     frames_per_block: usize,
     mean_shares: Vec<f64>,
     frames: usize,
 }
 
-/// What a [`ThermalAccumulator`] found.
+/// The results of a [`ThermalAccumulator`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThermalStatistics {
-    /// Mean kinetic temperature over the target, less 1, with its error.
+    /// Mean kinetic temperature divided by the target, minus 1, with its error.
     pub temperature_error: Estimate,
-    /// Probability that a kinetic energy distribution is as far from χ² with n degrees of freedom as this one,
-    /// by chance.
+    /// Probability that a kinetic energy distribution deviates as much from χ² with n degrees of freedom by chance.
     pub kinetic_energy_p: f64,
-    /// Probability that the kinetic energy of some atom is as far from its share as the farthest one, by chance
-    /// (Bonferroni).
+    /// Probability that the largest deviation of an atom's kinetic energy from its expected value is this large by
+    /// chance (Bonferroni).
     pub equipartition_p: f64,
-    /// The largest deviation of an atom's kinetic energy from its share, relative to it.
+    /// The largest relative deviation of an atom's kinetic energy from its expected value.
     pub equipartition_worst: f64,
-    /// That atom.
+    /// Index of that atom.
     pub worst_atom: usize,
 }
 
 impl ThermalAccumulator {
-    /// For an isolated molecule of these masses (amu) whose rigid motion is held at zero, with
-    /// `degrees_of_freedom` left, and a thermostat at `temperature_k` K.
+    /// Creates an accumulator for an isolated molecule of these masses (amu) without rigid motion, with
+    /// `degrees_of_freedom`, and a thermostat at `temperature_k` K.
     ///
     /// # Errors
-    /// [`MetricError::OutOfRange`] for a temperature that is not positive or no degree of freedom.
+    /// [`MetricError::OutOfRange`] if the temperature is not positive or there are no degrees of freedom.
     pub fn new(
         masses_amu: &[f64],
         degrees_of_freedom: usize,
@@ -131,7 +130,7 @@ impl ThermalAccumulator {
         self.frames_per_block *= 2;
     }
 
-    /// What was found.
+    /// Computes the results so far.
     ///
     /// # Errors
     /// [`MetricError::TooFew`] below 64 frames.
@@ -156,9 +155,9 @@ impl ThermalAccumulator {
         })
     }
 
-    /// The atom farthest from its share, by how much of it, and the probability of that.
+    /// Returns the atom with the largest deviation from its expected energy, that deviation, and its probability.
     fn equipartition(&self) -> Result<(usize, f64, f64), MetricError> {
-        // Blocks of the same length, and so long that they are independent.
+        // Blocks of the same length, long enough to be independent.
         let whole: Vec<&Vec<f64>> =
             self.blocks.iter().filter(|(_, n)| *n == self.frames_per_block).map(|(sum, _)| sum).collect();
         let (mut worst, mut p_smallest, mut tested) = ((0, 0.0), 1.0, 0);
@@ -182,11 +181,11 @@ impl ThermalAccumulator {
     }
 }
 
-/// Kinetic energy of each atom in units of k_B T / 2 when rigid motion is held at zero: `3 - Σ q²` over its
-/// components in an orthonormal basis of the mass-weighted rigid motions. They add up to the degrees of
+/// Computes the expected kinetic energy of each atom in units of k_B T / 2 if rigid motion is held at zero: `3 - Σ q²`
+/// over its components in an orthonormal basis of the mass-weighted rigid motions. The sum is the number of degrees of
 /// freedom.
 ///
-/// Where fewer than 3 N - 5 degrees are missing (a periodic system), only the momentum is taken out.
+/// If fewer than 3 N - 5 degrees are missing (a periodic system), only the momentum is held at zero.
 pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom: usize) -> Vec<f64> {
     let held = 3 * masses_amu.len() - degrees_of_freedom.min(3 * masses_amu.len());
     let total: f64 = masses_amu.iter().sum();
@@ -195,7 +194,8 @@ pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom
         return translation.collect();
     }
     let centre = mechanics::centre_of_mass(masses_amu, positions);
-    // About the principal axes the rotations are orthogonal. A linear molecule is free to turn about its own line as it bends.
+    // The rotations are orthogonal about the principal axes. A linear molecule may rotate about its own line as it
+    // bends.
     let axes = mechanics::rotation_axes(masses_amu, positions, held - 3);
     let turning = |m: &f64, x: &Vec3| -> f64 {
         axes.iter().map(|(axis, moment)| m * axis.cross(&(x - centre)).norm_squared() / moment).sum()
@@ -203,8 +203,8 @@ pub fn kinetic_shares(masses_amu: &[f64], positions: &[Vec3], degrees_of_freedom
     translation.zip(masses_amu.iter().zip(positions)).map(|(left, (m, x))| left - turning(m, x)).collect()
 }
 
-/// Kolmogorov-Smirnov test of a correlated series against χ² with n degrees of freedom, with the number of
-/// independent samples in place of all.
+/// Kolmogorov-Smirnov test of a correlated series against χ² with n degrees of freedom, with the number of independent
+/// samples as the sample size.
 fn chi_squared_p(values: &[f64], degrees_of_freedom: f64) -> Result<f64, MetricError> {
     let Ok(exact) = ChiSquared::new(degrees_of_freedom) else { return Ok(1.0) };
     let independent = values.len() as f64 / autocorrelation_time(values)?;
@@ -222,8 +222,8 @@ fn chi_squared_p(values: &[f64], degrees_of_freedom: f64) -> Result<f64, MetricE
     Ok(kolmogorov_p(distance, independent))
 }
 
-/// Probability of a Kolmogorov-Smirnov distance this large with n samples (M. A. Stephens, J. R. Stat. Soc. B
-/// 32, 115 (1970)).
+/// Computes the probability of a Kolmogorov-Smirnov distance this large with n samples (M. A. Stephens, J. R. Stat.
+/// Soc. B 32, 115 (1970)).
 fn kolmogorov_p(distance: f64, n: f64) -> f64 {
     let lambda = (n.sqrt() + 0.12 + 0.11 / n.sqrt()) * distance;
     if lambda < 0.2 {
@@ -247,7 +247,8 @@ mod tests {
         [Vec3::zeros(), Vec3::new(0.76, 0.59, 0.0), Vec3::new(-0.76, 0.59, 0.0)]
     }
 
-    /// Velocities without rigid motion at the temperature `kelvins` of each atom, remembering the last ones by `phi`.
+    /// Velocities without rigid motion at the temperature `kelvins` of each atom, with autocorrelation `phi` between
+    /// frames.
     fn accumulate(seed: u64, kelvins: [f64; 3], phi: f64, frames: usize) -> ThermalStatistics {
         let mut noise = Noise(seed);
         let mut thermal = ThermalAccumulator::new(&MASSES, 3, 300.0).unwrap();
@@ -270,7 +271,7 @@ mod tests {
         thermal.statistics().unwrap()
     }
 
-    /// Takes rigid motion out of mass-weighted velocities.
+    /// Removes rigid motion from mass-weighted velocities.
     fn project(weighted: &mut [Vec3]) {
         let centre = mechanics::centre_of_mass(&MASSES, &water());
         let mut basis: Vec<Vec<Vec3>> = Vec::new();
@@ -302,14 +303,14 @@ mod tests {
         let line = [Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0), Vec3::new(-1.2, 0.0, 0.0)];
         let linear = kinetic_shares(&[12.0, 16.0, 16.0], &line, 4);
         assert!((linear.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{linear:?}");
-        // As it bends, too: what circles the line is one of its two bends.
+        // Also as it bends: motion around the line is one of its two bending modes.
         let bent = [Vec3::new(0.0, 0.1, 0.02), line[1], line[2]];
         let shares = kinetic_shares(&[12.011, 15.999, 15.999], &bent, 4);
         assert!((shares.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{shares:?}");
         for (share, expected) in shares.iter().zip([2.1812, 0.9094, 0.9094]) {
             assert!((share - expected).abs() < 0.02, "{shares:?}");
         }
-        // A bent one that happens to be on a line.
+        // A bent molecule that is momentarily linear.
         let passing = kinetic_shares(&[12.0, 16.0, 16.0], &line, 3);
         assert!(passing.iter().all(|share| (0.0..=3.0).contains(share)), "{passing:?}");
         let periodic = kinetic_shares(&MASSES, &water(), 6);

@@ -1,5 +1,5 @@
-//! Every number of `tests/data/metric_cases.json` (an earlier Python tool, recomputed with numpy; see its note), and
-//! what this crate does instead where a case is marked FLAW or BUG.
+//! Checks every number of `tests/data/metric_cases.json` (an earlier Python tool, recomputed with numpy; see its note),
+//! and the result of this crate for cases marked FLAW or BUG.
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
@@ -105,7 +105,7 @@ fn metrics_reproduce_golden_cases() {
 fn energy_drift(input: &Value, output: &Value) {
     let summary = EnergySummary::from_energies(&numbers(&input["energies"])).unwrap();
     match (text(input, "method"), summary.first_ev == 0.0) {
-        // FLAW: the tool says 0 % where the energy rose from 0 to 1 eV.
+        // FLAW: the tool reports 0 % for an energy that rose from 0 to 1 eV.
         ("relative", true) => assert_eq!(
             summary.drift_percent(),
             Err(MetricError::ZeroReference { what: "first energy (eV)", reference: 0.0 })
@@ -119,7 +119,7 @@ fn energy_drift(input: &Value, output: &Value) {
 }
 
 fn conservation_ratio(input: &Value, output: &Value) {
-    // The tool also has the mean over windows, which is blind to drift: mdproof has no such ratio.
+    // The tool also has the mean over windows, which is blind to drift; mdproof has no such ratio.
     if input["window"].is_null() {
         let summary = EnergySummary::from_energies(&numbers(&input["energies"])).unwrap();
         close(summary.conservation_ratio().unwrap(), output);
@@ -144,7 +144,7 @@ fn kinetic_potential(input: &Value, output: &Value) {
     close(shared.kinetic_to_potential_ratio.unwrap(), &output["energy_partition_ratio"]);
 }
 
-/// `output` is what the tool says, `expected` the same in more digits where it lost some.
+/// `output` is the result of the tool, `expected` the same in more digits if it was rounded.
 fn drift(times: &[f64], energies: &[f64], output: &Value, expected: &Value) {
     if times.len() < 3 {
         let error = DriftRate::from_energies(times, energies, 1).unwrap_err();
@@ -153,7 +153,7 @@ fn drift(times: &[f64], energies: &[f64], output: &Value, expected: &Value) {
     }
     let n = times.len() as f64;
     let line = LineFit::from_points(times, energies).unwrap();
-    // The tool's error of the slope, √(SS_res / n / S_xx), has n where n - 2 belongs.
+    // The slope error of the tool, √(SS_res / n / S_xx), has n instead of n - 2.
     let error_of_tool = line.slope_standard_error_if_independent() * ((n - 2.0) / n).sqrt();
     if energies.iter().all(|e| *e == energies[0]) {
         assert_eq!((line.slope, error_of_tool), (0.0, 0.0), "the tool says 3e-16");
@@ -220,7 +220,7 @@ fn median_angle(input: &Value, output: &Value) {
     let (predicted, reference) = forces(input);
     let errors = force_errors(&predicted, &reference).unwrap();
     if predicted.iter().all(|f| f.norm() == 0.0) {
-        // FLAW: the tool says 0 degrees for a potential that predicts no force at all.
+        // FLAW: the tool reports 0 degrees for a potential that predicts zero forces.
         let n = predicted.len();
         assert_eq!((errors.angle, errors.n_without_direction, errors.n_missed_direction), (None, n, n));
     } else {
@@ -228,7 +228,7 @@ fn median_angle(input: &Value, output: &Value) {
     }
 }
 
-/// Errors of each atom alone.
+/// Computes the errors of each atom separately.
 fn per_atom(input: &Value, output: &Value) {
     let (predicted, reference) = forces(input);
     let errors: Vec<ForceErrors> =
@@ -237,7 +237,7 @@ fn per_atom(input: &Value, output: &Value) {
     all_close(&each(|e| e.rmse_ev_per_angstrom), &output["rmse"]);
     all_close(&each(|e| e.mae_ev_per_angstrom), &output["mae"]);
     all_close(&each(|e| e.magnitude.mae_ev_per_angstrom), &output["magnitude_error"]);
-    // The tool says 0 degrees where there is no angle.
+    // The tool reports 0 degrees if the angle is undefined.
     all_close(&each(|e| e.angle.map_or(0.0, |a| a.max_deg)), &output["angular_error"]);
     let without = force_errors(&predicted, &reference).unwrap().n_without_direction;
     assert_eq!(without, errors.iter().filter(|e| e.angle.is_none()).count());
@@ -350,7 +350,7 @@ fn trajectory_summary(input: &Value, output: &Value) {
     stability(&frames(&data["positions"]), &output["stability_summary"]);
 }
 
-/// FLAW: an atom that left by 1.56 Å is 'stable' to a limit of 2 Å on displacements. Its bonds tell.
+/// FLAW: displacements with a limit of 2 Å call an atom that left by 1.56 Å 'stable'. Bond lengths do not.
 #[test]
 fn bond_tracker_catches_break_below_displacement_limit() {
     let case = case("analyze_trajectory_stability_3");

@@ -1,6 +1,5 @@
-//! Whether everything that describes a network describes the same one: `config.json`, the configuration within the file of
-//! the weights, the record of the training. What contradicts itself would have another network judged than the one that
-//! is used.
+//! Checks that all descriptions of a network agree: `config.json`, the configuration in the file of the weights, and
+//! the training record. A contradiction could mean that another network is validated than the one in use.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::excerpt;
 use crate::{CheckpointError, painn};
 
-/// A description of a network in the words of `config.json`, and where it stands.
+/// A description of a network with the keys of `config.json`, and its location.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
     pub(crate) place: String,
@@ -18,8 +17,8 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    /// The key `elements` of a narrower description may list fewer than the wider one knows; all else that both describe
-    /// must be the same.
+    /// Checks that two descriptions agree where they overlap. The key `elements` of the narrower description may list
+    /// fewer elements than that of the wider one.
     pub(crate) fn require_agreement(&self, wider: &Description) -> Result<(), CheckpointError> {
         let contradiction = |key: &str, one: &Value, other: &Value| CheckpointError::Contradiction {
             key: excerpt(key),
@@ -44,7 +43,7 @@ impl Description {
     }
 }
 
-/// The first place where two values differ, and what stands there. Numbers are compared by value: 5 is 5.0.
+/// Returns the first difference between two values. Numbers are compared by value: 5 equals 5.0.
 fn difference<'a>(key: &str, one: &'a Value, other: &'a Value) -> Option<(String, &'a Value, &'a Value)> {
     const ABSENT: &Value = &Value::Null;
     let here = |differ: bool| differ.then(|| (key.to_owned(), one, other));
@@ -61,10 +60,10 @@ fn difference<'a>(key: &str, one: &'a Value, other: &'a Value) -> Option<(String
     }
 }
 
-/// What `training.json`, as `mdproof train` writes it beside a checkpoint, says of the network.
+/// Description of the network in `training.json`, as written by `mdproof train`.
 #[derive(Debug)]
 pub(crate) struct TrainingRecord {
-    /// SHA-256 of the weights that were trained.
+    /// SHA-256 of the trained weights.
     pub(crate) model_sha256: Option<String>,
     pub(crate) description: Description,
 }
@@ -84,7 +83,7 @@ struct TrainingConfig {
 }
 
 impl TrainingRecord {
-    /// Reads the record; `None` where the file is that of another program.
+    /// Reads the record; `None` if the file is that of another program.
     pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Option<Self>, CheckpointError> {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| CheckpointError::Record { message: excerpt(&error.to_string()) })?;
@@ -112,7 +111,7 @@ impl TrainingRecord {
         Ok(Some(TrainingRecord { model_sha256: fields.model_sha256, description }))
     }
 
-    /// Whether it is the record of these weights.
+    /// Checks that it is the record of these weights.
     pub(crate) fn require_weights(&self, sha256: &str, place: &str) -> Result<(), CheckpointError> {
         match &self.model_sha256 {
             Some(trained) if !trained.eq_ignore_ascii_case(sha256) => Err(CheckpointError::OtherTraining {

@@ -8,13 +8,13 @@ use crate::painn::{self, PainnHyperparameters};
 use crate::student::Network;
 use crate::{CheckpointError, Filters, Precision, Weights, burn_engine, native};
 
-/// The networks this crate knows, with their hyper-parameters: the one place to register another.
+/// The supported networks with their hyper-parameters. To add another one, register it here.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Architecture {
     /// The PaiNN student of MLFF-Distiller.
     Distiller(DistillerHyperparameters),
-    /// PaiNN, equivariant and smooth: the form that `md-train` trains.
+    /// PaiNN, equivariant and smooth: the form trained by `md-train`.
     Painn(PainnHyperparameters),
 }
 
@@ -22,7 +22,7 @@ pub enum Architecture {
 const KNOWN: [&str; 2] = [distiller::MODEL_TYPE, painn::MODEL_TYPE];
 
 impl Architecture {
-    /// The architecture that a configuration names.
+    /// Returns the architecture named in a configuration.
     pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
         match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
             distiller::MODEL_TYPE => {
@@ -33,7 +33,7 @@ impl Architecture {
         }
     }
 
-    /// Why weights without a configuration are refused, with one that their shapes suggest.
+    /// Returns the error for weights without a configuration, with one suggested from their shapes.
     pub(crate) fn no_configuration(weights: &Weights) -> CheckpointError {
         let suggestion = match DistillerHyperparameters::suggestion(weights) {
             Ok(sizes) => sizes,
@@ -46,16 +46,16 @@ impl Architecture {
         CheckpointError::NoConfiguration { suggestion, hint }
     }
 
-    /// The cutoff (Å) that the weights themselves tell, where they do and it is another than that of the configuration.
+    /// Returns the cutoff (Å) implied by the weights if it differs from that of the configuration.
     pub(crate) fn other_cutoff_of(&self, weights: &Weights) -> Option<f64> {
         match self {
             Architecture::Distiller(h) => h.other_cutoff_of(weights),
-            // Its basis is a formula.
+            // The basis is given by a formula.
             Architecture::Painn(_) => None,
         }
     }
 
-    /// Its `model_type` in `config.json`.
+    /// The `model_type` in `config.json`.
     pub fn model_type(&self) -> &'static str {
         match self {
             Architecture::Distiller(_) => distiller::MODEL_TYPE,
@@ -63,7 +63,7 @@ impl Architecture {
         }
     }
 
-    /// Distance up to which atoms interact, Å.
+    /// Cutoff distance, Å.
     pub fn cutoff_angstrom(&self) -> f64 {
         match self {
             Architecture::Distiller(h) => h.cutoff,
@@ -81,7 +81,7 @@ impl Architecture {
         }
     }
 
-    /// What [`Architecture::from_config`] reads.
+    /// Returns the configuration that [`Architecture::from_config`] reads.
     pub(crate) fn to_config(&self) -> Result<Map<String, Value>, CheckpointError> {
         let hyperparameters = match self {
             Architecture::Distiller(h) => serde_json::to_value(h)?,
@@ -94,7 +94,7 @@ impl Architecture {
             .collect())
     }
 
-    /// Weights before training.
+    /// Returns initial weights.
     pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
         match self {
             Architecture::Distiller(h) => h.untrained(rng),
@@ -102,7 +102,7 @@ impl Architecture {
         }
     }
 
-    /// How many numbers its tensors hold.
+    /// Returns the number of values in all tensors.
     pub(crate) fn numbers(&self) -> usize {
         let length = |(_, shape): (String, Vec<usize>)| shape.iter().product::<usize>();
         match self {
@@ -119,9 +119,9 @@ impl Architecture {
         }
     }
 
-    /// Floating-point operations of one energy and force call: products of matrices forwards and backwards, messages, and
-    /// filters as if from quintic splines, which is the least that is known. What grows neither with F² nor with pairs is
-    /// left out.
+    /// Estimates the floating-point operations of one energy and force call: forward and backward matrix products,
+    /// messages, and filters evaluated as quintic splines, the cheapest method known. Terms that scale neither with F²
+    /// nor with the number of pairs are omitted.
     ///
     /// ```
     /// use md_model::{Architecture, DistillerHyperparameters};
@@ -133,10 +133,10 @@ impl Architecture {
     ///     max_z: 100,
     ///     learnable_rbf: false,
     /// });
-    /// // Alanine, 13 atoms. Weights that meet an atom: 128² times 3 · 2 + 3 + 3 + 1 of the updates, 1/2 + 1/8 of the head.
+    /// // Alanine, 13 atoms. Weights per atom: 128² times 3 · 2 + 3 + 3 + 1 of the updates, 1/2 + 1/8 of the head.
     /// let weights = 128.0 * 128.0 * (13.0 + 0.625) + 32.0;
     /// assert_eq!(student.flops_per_call(13, 0), 13.0 * 4.0 * weights);
-    /// // A pair, by features: 106 operations in the first interaction, 185 where there are vectors to send.
+    /// // A pair, per feature: 106 operations in the first interaction, 185 in those that send vectors.
     /// assert_eq!(student.flops_per_call(0, 1), 128.0 * (106.0 + 2.0 * 185.0));
     /// ```
     pub fn flops_per_call(&self, atoms: usize, pairs: usize) -> f64 {
@@ -145,11 +145,11 @@ impl Architecture {
             Architecture::Painn(h) => (h.hidden_dim, h.num_interactions, h.products_per_atom(), true),
         };
         let messages: f64 = (0..layers).map(|l| message_flops(l > 0, has_m2)).sum();
-        // A multiplication and an addition each, and as many backwards.
+        // A multiplication and an addition for each, and the same again in the backward pass.
         4.0 * products * atoms as f64 + messages * f64::from(f) * pairs as f64
     }
 
-    /// The network by burn's tensor operations on the CPU.
+    /// Creates the network in tensor operations of burn on the CPU.
     pub(crate) fn build_reference(
         &self,
         weights: &Weights,
@@ -161,7 +161,7 @@ impl Architecture {
         }
     }
 
-    /// The network itself, on the CPU, in the fastest form there is.
+    /// Creates the network on the CPU in its fastest implementation.
     pub(crate) fn build(
         &self,
         weights: &Weights,
@@ -175,18 +175,18 @@ impl Architecture {
     }
 }
 
-/// Operations per pair and feature of one interaction and its gradient, as `native` writes them: with vectors to send
-/// (`has_u`), and with a factor on the direction (`has_m2`).
+/// Operations per pair and feature of one interaction and its gradient in `native`: with vectors to send (`has_u`), and
+/// with a factor on the direction (`has_m2`).
 fn message_flops(has_u: bool, has_m2: bool) -> f64 {
     let (u, m2) = (f64::from(u8::from(has_u)), f64::from(u8::from(has_m2)));
-    // Six rows of a table, for values and again for values and slopes.
+    // Six rows of a table, for values, and again for values and slopes.
     let filters = (2.0 + u) * 3.0 * 12.0;
     let forward = 4.0 + 3.0 + 6.0 * (1.0 + m2) + 12.0 * u;
     let backward = 5.0 + 3.0 * (1.0 + 2.0 * m2) + 6.0 + 7.0 + u * (31.0 + 14.0 * m2);
     filters + forward + backward
 }
 
-/// What every architecture asks of its sizes; `cutoff` in Å.
+/// Checks the sizes common to all architectures; `cutoff` in Å.
 pub(crate) fn require_sizes(
     hidden_dim: u32,
     num_interactions: u32,

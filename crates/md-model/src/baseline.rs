@@ -4,13 +4,13 @@ use crate::geometry::{BasisOnPairs, BesselBasis, Pairs};
 use crate::painn::PainnHyperparameters;
 use crate::zbl;
 
-/// What surrounds the network of a PaiNN, on the host in f64: pairs, basis, reference energies, repulsion.
+/// The terms of PaiNN outside the network, on the host in f64: pairs, basis, reference energies, repulsion.
 #[derive(Debug, Clone)]
 pub(crate) struct BaselineTerms {
     cutoff: f64,
     basis: BesselBasis,
     elements: Vec<Element>,
-    /// eV, of each of `elements`.
+    /// Reference energy of each of `elements`, eV.
     reference: Vec<f64>,
 }
 
@@ -25,12 +25,12 @@ impl BaselineTerms {
         }
     }
 
-    /// Row of each atom in the embedding. The potential has checked that it knows every element.
+    /// Returns the row of each atom in the embedding. The potential has checked the elements.
     pub(crate) fn species(&self, elements: &[Element]) -> impl Iterator<Item = usize> {
         elements.iter().map(|e| self.elements.partition_point(|known| known < e))
     }
 
-    /// The sum of the reference energies of atoms, eV.
+    /// Sums the reference energies of atoms, eV.
     pub(crate) fn reference_energy(&self, elements: &[Element]) -> f64 {
         self.species(elements).map(|row| self.reference[row]).sum()
     }
@@ -43,7 +43,7 @@ impl BaselineTerms {
         self.basis.evaluate(pairs)
     }
 
-    /// The energy (eV) of one system that does not come from the network; its forces (eV/Å) are added to `forces`.
+    /// Computes the energy (eV) of one system without that of the network; its forces (eV/Å) are added to `forces`.
     pub(crate) fn energy(
         &self,
         elements: &[Element],
@@ -63,7 +63,7 @@ impl BaselineTerms {
         energy
     }
 
-    /// Completes a prediction that has the forces of the network, given its energies of the atoms.
+    /// Adds these terms to a prediction with the forces of the network, given its atomic energies.
     pub(crate) fn complete(&self, c: Configuration<'_>, of_atoms: &[f64], predicted: &mut Evaluation) {
         for (system, atoms) in c.batch.ranges().enumerate() {
             let elements = &c.batch.elements()[atoms.clone()];

@@ -16,7 +16,7 @@ use crate::student::list;
 use crate::tensors::significant_bits;
 use crate::{Architecture, CheckpointError, Weights};
 
-/// A trained network as read from disk: architecture, hyper-parameters and weights, all checked.
+/// A trained network read from disk: architecture, hyper-parameters and weights, all checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     architecture: Architecture,
@@ -29,28 +29,27 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads a checkpoint. `path` is one of
     ///
-    /// - a folder with `model.safetensors` and `config.json`, or else with `best_model.pt`;
-    /// - a `.safetensors` file beside its `config.json`;
-    /// - a file of `torch.save` (PyTorch 1.6 or later) that holds a dictionary with `model_state_dict` and, in
-    ///   newer files, `config` and `num_parameters`. `config.json` beside it says what `config` does not. Nothing in
-    ///   the file is executed;
+    /// - a folder with `model.safetensors` and `config.json`, or otherwise with `best_model.pt`;
+    /// - a `.safetensors` file with `config.json` in the same folder;
+    /// - a file of `torch.save` (PyTorch 1.6 or later) with a dictionary that contains `model_state_dict` and, in newer
+    ///   files, `config` and `num_parameters`. A `config.json` in the same folder adds keys missing in `config`.
+    ///   Nothing in the file is executed;
     /// - such a file (or its folder) with `#` and the key of one of several sets of weights in it, such as
-    ///   `best.pt#ema_state_dict` or `best.pt#ema.shadow_params`, without which a file of several sets is refused.
+    ///   `best.pt#ema_state_dict` or `best.pt#ema.shadow_params`, which is required if a file contains several sets.
     ///
-    /// `model_type` in the configuration names the architecture (a PyTorch file without one is taken for the
-    /// distiller form, whose program does not write it). An optional list `elements` of chemical symbols
-    /// restricts what the network may be used for; without it, every element with an embedding is accepted,
-    /// trained or not.
+    /// `model_type` in the configuration names the architecture (a PyTorch file without it is assumed to be of the
+    /// distiller form, whose program does not write it). An optional list `elements` of chemical symbols restricts the
+    /// elements of the network; without it, every element with an embedding is accepted, trained or not.
     ///
-    /// All that describes the network must agree where it describes the same: `config.json`, the configuration in the
-    /// file of the weights, the weights themselves (an evenly divided radial basis ends at the cutoff) and the
-    /// `training.json` of `mdproof train` beside them, which has the checksum of its weights, too.
+    /// All descriptions of the network must agree where they overlap: `config.json`, the configuration in the file of
+    /// the weights, the weights themselves (an evenly divided radial basis ends at the cutoff) and the `training.json`
+    /// of `mdproof train` in the same folder, which also contains the checksum of its weights.
     ///
     /// # Errors
-    /// [`CheckpointError::In`] with the file and what is wrong in it: unreadable or unknown formats, an unknown
-    /// architecture, no configuration, one that contradicts another description of the network, senseless
-    /// hyper-parameters, missing, misshapen or superfluous tensors, weights that are not finite, a parameter count
-    /// other than stated.
+    /// [`CheckpointError::In`] with the file and the problem in it: unreadable or unknown formats, an unknown
+    /// architecture, no configuration, one that contradicts another description of the network, invalid
+    /// hyper-parameters, missing, misshapen or unexpected tensors, non-finite weights, or a parameter count that
+    /// differs from the stated one.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let Located { file, choice } = locate(path).map_err(|error| within(path, error))?;
@@ -80,16 +79,16 @@ impl Checkpoint {
             let record = record.and_then(|bytes| TrainingRecord::parse(&bytes, &record_file));
             parts.record = record.map_err(|error| within(&record_file, error))?;
         }
-        // The record is about `model.safetensors`.
+        // The record refers to `model.safetensors`.
         if let Some(record) = parts.record.as_ref().filter(|_| !is_torch) {
             record.require_weights(&parts.sha256, &parts.place).map_err(|error| within(&file, error))?;
         }
         parts.assemble().map_err(|error| within(&file, error))
     }
 
-    /// The files that [`Checkpoint::load`] reads of `path`, each with its name: the weights (`best.pt#KEY` where `path`
-    /// chooses a set) and, where they are there, `config.json` and `training.json` beside them. Only `path` itself where it
-    /// is no checkpoint.
+    /// Returns the files that [`Checkpoint::load`] reads for `path`, each with its name: the weights (`best.pt#KEY` if
+    /// `path` selects a set) and, if they exist, `config.json` and `training.json` in the same folder. Only `path`
+    /// itself if it is not a checkpoint.
     pub fn files(path: impl AsRef<Path>) -> Vec<(String, PathBuf)> {
         let path = path.as_ref();
         let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -101,31 +100,31 @@ impl Checkpoint {
             .collect()
     }
 
-    /// A checkpoint from the bytes of a file of `torch.save`. Nothing in it is executed.
+    /// Reads a checkpoint from the bytes of a file of `torch.save`. Nothing in it is executed.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], without a path.
+    /// See [`Checkpoint::load`]; errors have no path.
     pub fn from_torch(bytes: &[u8]) -> Result<Self, CheckpointError> {
         Parts::of_torch(bytes, None)?.assemble()
     }
 
-    /// A checkpoint from the bytes of a `.safetensors` file and of its `config.json`.
+    /// Reads a checkpoint from the bytes of a `.safetensors` file and of its `config.json`.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], without a path.
+    /// See [`Checkpoint::load`]; errors have no path.
     pub fn from_safetensors(weights: &[u8], config: &[u8]) -> Result<Self, CheckpointError> {
         let mut parts = Parts::of_safetensors(weights)?;
         parts.beside = Some(Description { place: CONFIG.to_owned(), config: parse_config(config)? });
         parts.assemble()
     }
 
-    /// A checkpoint with random weights (in f32) of the given sizes: where training starts, and what speed can be
-    /// measured on without a trained model. Every element with an embedding is accepted.
+    /// Creates a checkpoint with random weights (in f32) of the given sizes, as the start of training and for speed
+    /// measurements without a trained model. Every element with an embedding is accepted.
     ///
     /// # Errors
-    /// Sizes without sense.
+    /// Invalid sizes.
     pub fn untrained(architecture: &Architecture, seed: u64) -> Result<Self, CheckpointError> {
-        // Through its own configuration, so that the same checks apply as to a file.
+        // Uses the configuration, so that the same checks apply as for a file.
         let config = architecture.to_config()?;
         let architecture = Architecture::from_config(&config)?;
         let numbers = architecture.numbers();
@@ -146,10 +145,10 @@ impl Checkpoint {
         Ok(Checkpoint { architecture, elements, weights, parameter_count, sha256 })
     }
 
-    /// The same network with other weights, which must have the same names and shapes.
+    /// Returns the same network with other weights, which must have the same names and shapes.
     ///
     /// # Errors
-    /// As for a file: missing, misshapen or superfluous tensors, numbers that are not finite.
+    /// The same as for a file: missing, misshapen or unexpected tensors, or non-finite numbers.
     pub fn with_weights(&self, weights: Weights) -> Result<Self, CheckpointError> {
         let parameter_count = self.architecture.check(&weights)?;
         Ok(Checkpoint {
@@ -160,8 +159,8 @@ impl Checkpoint {
         })
     }
 
-    /// Writes `model.safetensors`, with the hyper-parameters in its header, and `config.json` into `folder`, which
-    /// [`Checkpoint::load`] reads back.
+    /// Writes `model.safetensors`, with the hyper-parameters in its header, and `config.json` into `folder`, for
+    /// [`Checkpoint::load`].
     ///
     /// # Errors
     /// [`CheckpointError::In`] names the file that could not be written.
@@ -178,7 +177,7 @@ impl Checkpoint {
         write(CONFIG, serde_json::to_string_pretty(&config)?.as_bytes())
     }
 
-    /// The most significant bits that any weight has: 24 for f32, 11 where all were rounded to f16.
+    /// Maximum number of significant bits of the weights: 24 for f32, 11 if all were rounded to f16.
     pub fn significant_bits(&self) -> u32 {
         significant_bits(&self.weights)
     }
@@ -188,12 +187,12 @@ impl Checkpoint {
         &self.architecture
     }
 
-    /// The elements that the network may be used for, by atomic number.
+    /// The elements that the network supports, by atomic number.
     pub fn elements(&self) -> &[Element] {
         &self.elements
     }
 
-    /// Distance up to which atoms interact, Å.
+    /// Cutoff distance, Å.
     pub fn cutoff_angstrom(&self) -> f64 {
         self.architecture.cutoff_angstrom()
     }
@@ -203,8 +202,8 @@ impl Checkpoint {
         self.parameter_count
     }
 
-    /// SHA-256 of the file that holds the weights, in hexadecimal; where that holds several sets, of the file and the
-    /// choice, such as `#ema_state_dict`.
+    /// SHA-256 of the file that contains the weights, in hexadecimal; if it contains several sets, of the file and the
+    /// selection, such as `#ema_state_dict`.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -215,10 +214,10 @@ impl Checkpoint {
     }
 }
 
-/// What is read of a checkpoint before it is known whether it fits together.
+/// The parts of a checkpoint before they are checked against each other.
 struct Parts {
     weights: Weights,
-    /// Where the weights are.
+    /// Location of the weights.
     place: String,
     /// The configuration in the file of the weights.
     inside: Option<Map<String, Value>>,
@@ -271,7 +270,7 @@ impl Parts {
         if is_torch {
             config.insert("model_type".to_owned(), DISTILLER.into());
         }
-        // A restriction of `elements` beside the file of the weights counts.
+        // A list `elements` in the same folder restricts that in the file of the weights.
         config.extend([&inside, &beside].into_iter().flatten().flat_map(|d| d.config.clone()));
         let architecture = Architecture::from_config(&config)?;
 
@@ -304,20 +303,20 @@ impl Parts {
     }
 }
 
-/// Hyper-parameters beside the weights.
+/// Hyper-parameters in the same folder as the weights.
 const CONFIG: &str = "config.json";
 
-/// How the weights came to be.
+/// Provenance of the weights.
 const RECORD: &str = "training.json";
 
-/// Most weights of a network that nobody has trained, and whose sizes a few lines of text may ask for.
+/// Maximum number of weights of an untrained network, whose sizes a few lines of text may specify.
 const MOST_UNTRAINED: usize = 100_000_000;
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What people have in the place of weights, where its beginning tells.
+/// Recognises files that are often mistaken for weights, by their beginning.
 fn another_file(bytes: &[u8]) -> Option<CheckpointError> {
     const RESAVE: &str = "load it in Python and save it again with torch.save of PyTorch 1.6 or later";
     let start = &bytes[..bytes.len().min(64)];
@@ -338,16 +337,16 @@ fn another_file(bytes: &[u8]) -> Option<CheckpointError> {
     Some(CheckpointError::OtherFile { what, remedy })
 }
 
-/// The number that torch.save wrote first before it wrote zip files.
+/// The number at the beginning of files of torch.save before it used zip files.
 const LEGACY: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19";
 
-/// The file with the weights and the key of a set in it.
+/// The file with the weights, and the key of a set in it.
 struct Located<'a> {
     file: PathBuf,
     choice: Option<&'a str>,
 }
 
-/// Takes `FILE#KEY` apart unless a file has that name.
+/// Splits `FILE#KEY` unless a file has that name.
 fn locate(path: &Path) -> Result<Located<'_>, CheckpointError> {
     let chosen = path.to_str().and_then(|text| text.rsplit_once('#')).filter(|_| !path.exists());
     match chosen {
@@ -356,11 +355,11 @@ fn locate(path: &Path) -> Result<Located<'_>, CheckpointError> {
     }
 }
 
-/// The file with the weights: `path` itself, or the one in the folder `path`.
+/// Returns the file with the weights: `path` itself, or the one in the folder `path`.
 fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
-        // A device or a pipe may never end.
+        // A device or a pipe may be endless.
         return if metadata.is_file() { Ok(path.to_owned()) } else { Err(CheckpointError::NotAFile) };
     }
     ["model.safetensors", "best_model.pt"]
@@ -370,14 +369,14 @@ fn weight_file(path: &Path) -> Result<PathBuf, CheckpointError> {
         .ok_or(CheckpointError::NothingToLoad)
 }
 
-/// The file, or as much of it as shows that it is too large.
+/// Reads the file, or only enough of it to show that it is too large.
 fn read_limited(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Most bytes of a configuration: a few hundred are usual, and values of JSON are larger in memory than on disk.
+/// Maximum size of a configuration, bytes: a few hundred are usual, and JSON values are larger in memory than on disk.
 const MOST_CONFIG_BYTES: usize = 1 << 20;
 
 fn parse_config(bytes: &[u8]) -> Result<Map<String, Value>, CheckpointError> {
@@ -387,7 +386,7 @@ fn parse_config(bytes: &[u8]) -> Result<Map<String, Value>, CheckpointError> {
     Ok(serde_json::from_slice(bytes)?)
 }
 
-/// The elements listed, or else all that have an embedding.
+/// Returns the listed elements, or otherwise all that have an embedding.
 fn elements(architecture: &Architecture, listed: Option<&Value>) -> Result<Vec<Element>, CheckpointError> {
     let known = architecture.elements();
     let Some(listed) = listed else { return Ok(known) };

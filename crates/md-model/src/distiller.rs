@@ -8,7 +8,7 @@ use rand::RngExt;
 
 pub(crate) const MODEL_TYPE: &str = "painn_student_mlff_distiller";
 
-/// Sizes of the 'distiller' form of PaiNN, as MLFF-Distiller (A. Frank) trains it.
+/// Sizes of the 'distiller' form of PaiNN, as trained by MLFF-Distiller (A. Frank).
 ///
 /// With F = `hidden_dim`, K = `num_rbf`, edges i ← j in both directions for every pair of atoms `d ≤ cutoff`
 /// apart, and r̂ = (x_j − x_i)/(d + 10⁻⁸ Å):
@@ -20,9 +20,9 @@ pub(crate) const MODEL_TYPE: &str = "painn_student_mlff_distiller";
 ///   s += a₀, v ← v a₁ + (M v) a₂;
 /// - energy = Σ_atoms of a readout F → F/2 → F/4 → 1 of s, in eV.
 ///
-/// Two properties that are the form's own, not this program's: M (`mixing_matrix`, 3×3) acts on the Cartesian
-/// index, so the energy is not invariant to rotation unless M is a multiple of the identity; and the envelope
-/// multiplies φ, not the filter, whose biases survive at the cutoff: the energy jumps when a pair crosses it.
+/// Two properties belong to the form, not to this implementation: M (`mixing_matrix`, 3×3) acts on the Cartesian index,
+/// so the energy is not invariant to rotation unless M is a multiple of the identity; and the envelope multiplies φ,
+/// not the filter, whose biases remain at the cutoff, so the energy jumps when a pair crosses it.
 ///
 /// Original form of PaiNN: K. Schütt, O. Unke, M. Gastegger, Proc. ICML 2021, PMLR 139, 9377.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct DistillerHyperparameters {
 }
 
 impl DistillerHyperparameters {
-    /// Multiplications of an atom's features with weights, forwards.
+    /// Number of multiplications of the features of an atom with weights in the forward pass.
     pub(crate) fn products_per_atom(&self) -> f64 {
         let f = f64::from(self.hidden_dim);
         let update = |l: u32| 2.0 * f * f + if l + 1 == self.num_interactions { 1.0 } else { 3.0 } * f * f;
@@ -55,7 +55,7 @@ impl DistillerHyperparameters {
         h.validated()
     }
 
-    /// A configuration with the sizes that the shapes of `weights` imply and a place for the cutoff, which they do not.
+    /// Suggests a configuration with the sizes implied by the shapes of `weights`, and a placeholder for the cutoff.
     pub(crate) fn suggestion(weights: &Weights) -> Result<String, CheckpointError> {
         let shape_of = |name: &str| weights.get(name).map(|t| t.shape.as_slice());
         let Some(&[rows, hidden_dim]) = shape_of("embedding.weight") else {
@@ -73,9 +73,9 @@ impl DistillerHyperparameters {
         ))
     }
 
-    /// The cutoff (Å) of the radial basis of `weights`, where it is another.
+    /// Returns the cutoff (Å) of the radial basis of `weights` if it differs.
     pub(crate) fn other_cutoff_of(&self, weights: &Weights) -> Option<f64> {
-        // As far as the numbers of the file can say it.
+        // Within the precision of the numbers in the file.
         reach_of_basis(weights)
             .filter(|(reach, resolution)| (reach - self.cutoff).abs() > *resolution)
             .map(|r| r.0)
@@ -103,8 +103,8 @@ impl DistillerHyperparameters {
         Ok(weights.iter().filter(|(name, _)| is_trainable(name)).map(|(_, t)| t.values.len()).sum())
     }
 
-    /// Weights before training: linear maps uniform with unit gain (±√(3/fan-in)), everything else in ±1; the centres of
-    /// the basis evenly spaced from 0 to the cutoff, the widths their spacing.
+    /// Returns initial weights: linear maps uniform with unit gain (±√(3/fan-in)), everything else in ±1; the centres
+    /// of the basis evenly spaced from 0 to the cutoff, with the spacing as width.
     pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
         let spacing = self.cutoff / f64::from(self.num_rbf.saturating_sub(1).max(1));
         self.tensors()
@@ -124,7 +124,7 @@ impl DistillerHyperparameters {
             .collect()
     }
 
-    /// Name and shape of every tensor.
+    /// Returns name and shape of every tensor.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
         let f = self.hidden_dim as usize;
         let k = self.num_rbf as usize;
@@ -157,12 +157,12 @@ impl DistillerHyperparameters {
     }
 }
 
-/// How far the centres of the basis reach, and the resolution of that number, both Å: the cutoff, from whose even division
-/// training starts. `None` where they were trained, which leaves them uneven, or are too few to tell.
+/// Returns the largest centre of the basis and the resolution of that number, both in Å. It is the cutoff, since
+/// initial centres divide it evenly. `None` if the centres were trained and are uneven, or too few to tell.
 pub(crate) fn reach_of_basis(weights: &Weights) -> Option<(f64, f64)> {
     let centres = &weights.get("rbf.centers")?.values;
     let &[first, _, .., last] = centres.as_slice() else { return None };
-    // From bf16 to f32: a number is off by half a unit in its last place, and by some of f32 for the formula it came from.
+    // From bf16 to f32: a number is off by half a unit in the last place, and by a few of f32 due to its formula.
     let bits = tensors::significant_bits(weights).clamp(8, f32::MANTISSA_DIGITS);
     let resolution = last.abs() * (2.0f64.powi(-(bits as i32)) + 4.0 * f64::from(f32::EPSILON));
     let spacing = (last - first) / (centres.len() - 1) as f64;

@@ -2,49 +2,49 @@ use std::path::PathBuf;
 
 use crate::formats::TorchError;
 
-/// Why a checkpoint cannot be used. [`CheckpointError::In`] says which file; the rest say what is wrong in it.
+/// Why a checkpoint cannot be used. [`CheckpointError::In`] names the file; the other variants state the problem.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// What is wrong in the file `path`.
+    /// An error in the file `path`.
     #[error("checkpoint {}: {source}", path.display())]
     In {
         /// The file (or folder).
         path: PathBuf,
-        /// What is wrong.
+        /// The error.
         source: Box<CheckpointError>,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    /// Neither a file nor a folder: a device, a pipe.
+    /// The path is neither a file nor a folder: a device or a pipe.
     #[error("is neither a folder nor a file (expected a folder, a .safetensors file or a .pt file)")]
     NotAFile,
-    /// A folder without weights.
+    /// The folder contains no weights.
     #[error("holds neither model.safetensors (with config.json) nor best_model.pt")]
     NothingToLoad,
-    /// A file that is no checkpoint.
+    /// The file is not a checkpoint.
     #[error("is neither a .safetensors file nor a zip file written by torch.save (PyTorch 1.6 or later)")]
     UnknownFormat,
-    /// A configuration that is no JSON, or lacks a hyper-parameter.
+    /// The configuration is not JSON, or lacks a hyper-parameter.
     #[error("the configuration cannot be read: {0}")]
     Config(String),
-    /// A configuration that is too large to be one.
+    /// The configuration is too large.
     #[error("the configuration has more than {limit} bytes: is it that of this model?")]
     LargeConfig {
-        /// Most bytes that are read.
+        /// Maximum size in bytes.
         limit: usize,
     },
-    /// A hyper-parameter without sense.
+    /// A hyper-parameter is invalid.
     #[error("the configuration says {name} = {found}, expected {expected}")]
     Hyperparameter {
         /// Name in the configuration.
         name: &'static str,
         /// Its value.
         found: String,
-        /// What makes sense.
+        /// Valid values.
         expected: String,
     },
-    /// Weights that nothing says the cutoff of.
+    /// The cutoff of the weights is not stated anywhere.
     #[error(
         "there is no configuration, neither 'config' in the file nor config.json beside it, and the cutoff does not follow \
          from the tensors: write it into a config.json beside the file, such as {suggestion}{hint}"
@@ -52,27 +52,27 @@ pub enum CheckpointError {
     NoConfiguration {
         /// A configuration with the sizes of the tensors.
         suggestion: String,
-        /// What the weights tell about the cutoff.
+        /// What the weights imply about the cutoff.
         hint: String,
     },
-    /// Two descriptions of one network that differ.
+    /// Two descriptions of one network differ.
     #[error(
         "{key} is {one} in {place}, but {other} in {other_place}: one of them describes another network than these weights, or \
          was changed after training"
     )]
     Contradiction {
-        /// What is described.
+        /// The key that differs.
         key: String,
         /// Its value in the first description.
         one: String,
-        /// Where that stands.
+        /// Location of the first description.
         place: String,
         /// Its value in the other description.
         other: String,
-        /// Where that stands.
+        /// Location of the other description.
         other_place: String,
     },
-    /// Weights other than those that the record of a training is about.
+    /// The weights are not those of the training record.
     #[error(
         "model_sha256 is {trained} in {place}, but {weights} has {found}: these are the weights of another training (one that \
          was stopped while it wrote them is completed by mdproof train --resume)"
@@ -80,56 +80,56 @@ pub enum CheckpointError {
     OtherTraining {
         /// SHA-256 of the weights that were trained.
         trained: String,
-        /// The record.
+        /// Location of the record.
         place: String,
-        /// SHA-256 of the weights that are there.
+        /// SHA-256 of the weights in the file.
         found: String,
         /// The file of the weights.
         weights: String,
     },
-    /// A record of a training that cannot be read.
+    /// The training record cannot be read.
     #[error("the record of the training cannot be read: {message}")]
     Record {
-        /// What is wrong.
+        /// Cause.
         message: String,
     },
-    /// A file that is known to be something else.
+    /// The file is of a known other type.
     #[error("is {what}: {remedy}")]
     OtherFile {
-        /// What the file is.
+        /// Type of the file.
         what: &'static str,
-        /// What to do.
+        /// Suggested fix.
         remedy: &'static str,
     },
-    /// A choice of weights (`FILE#KEY`) where there is none.
+    /// Weights were selected (`FILE#KEY`) in a file with a single set.
     #[error("'#{key}' chooses among the sets of weights in a file of torch.save, which this is not")]
     NoChoice {
-        /// The choice.
+        /// The key.
         key: String,
     },
-    /// Neither a configuration nor the tensor whose shape could stand in for it.
+    /// There is neither a configuration nor the tensor whose shape could replace it.
     #[error("there is no configuration, and no tensor {name} of {rank} dimensions to take sizes from")]
     NoSizes {
         /// Name of the tensor.
         name: &'static str,
-        /// Number of dimensions it should have.
+        /// Expected number of dimensions.
         rank: usize,
     },
-    /// An architecture that this crate does not have.
+    /// The architecture is unknown.
     #[error("model_type is '{found}', which is not known (known: {known}); set model_type in config.json")]
     UnknownArchitecture {
         /// The `model_type` found.
         found: String,
-        /// The architectures known.
+        /// The known architectures.
         known: String,
     },
-    /// A broken safetensors file.
+    /// The safetensors file is damaged.
     #[error("not a sound safetensors file: {0}")]
     Safetensors(String),
-    /// A broken, unusual or malicious PyTorch file.
+    /// The PyTorch file is damaged, unusual or malicious.
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// A tensor of a type other than f16, bf16, f32, f64.
+    /// The type of a tensor is not f16, bf16, f32 or f64.
     #[error("tensor {name} holds {found}, expected one of F16, BF16, F32, F64")]
     ElementType {
         /// Name of the tensor.
@@ -137,31 +137,31 @@ pub enum CheckpointError {
         /// Its element type.
         found: String,
     },
-    /// A tensor that the architecture needs and the file lacks.
+    /// A tensor of the architecture is missing.
     #[error("tensor {name} is missing (expected shape {expected:?})")]
     MissingTensor {
         /// Name of the tensor.
         name: String,
-        /// Shape that the hyper-parameters ask for.
+        /// Shape given by the hyper-parameters.
         expected: Vec<usize>,
     },
-    /// A tensor whose shape contradicts the hyper-parameters.
+    /// The shape of a tensor contradicts the hyper-parameters.
     #[error("tensor {name} has the shape {found:?}, but the hyper-parameters ask for {expected:?}")]
     TensorShape {
         /// Name of the tensor.
         name: String,
-        /// Shape that the hyper-parameters ask for.
+        /// Shape given by the hyper-parameters.
         expected: Vec<usize>,
         /// Shape in the file.
         found: Vec<usize>,
     },
-    /// Tensors that the architecture has no use for: probably another architecture.
+    /// The architecture has no such tensors: the file is probably of another one.
     #[error("the architecture has no tensors named {} (another model_type, or more layers?)", some(names))]
     UnexpectedTensors {
         /// Their names.
         names: Vec<String>,
     },
-    /// A weight that is NaN or infinite.
+    /// A weight is NaN or infinite.
     #[error("tensor {name} holds {value} at index {index} (row-major), expected finite weights")]
     NonFinite {
         /// Name of the tensor.
@@ -171,26 +171,26 @@ pub enum CheckpointError {
         /// The value.
         value: f64,
     },
-    /// A GPU was asked for and is not there.
+    /// The requested GPU does not exist.
     #[error("there is no {device} device: {reason}; the CPU can do the same")]
     NoDevice {
-        /// How it was to be reached.
+        /// Name of the interface to the device.
         device: &'static str,
         /// What is missing.
         reason: String,
     },
-    /// A file that holds more or fewer parameters than it says.
+    /// The number of parameters differs from the stated one.
     #[error("the file says num_parameters = {expected} but holds {found}")]
     ParameterCount {
-        /// What the file says.
+        /// Stated number.
         expected: u64,
-        /// What it holds.
+        /// Actual number.
         found: usize,
     },
 }
 
 impl CheckpointError {
-    /// A hyper-parameter without sense.
+    /// Creates the error for an invalid hyper-parameter.
     pub(crate) fn hyperparameter(name: &'static str, found: &dyn ToString, expected: &str) -> Self {
         CheckpointError::Hyperparameter {
             name,
@@ -212,12 +212,12 @@ impl From<safetensors::SafeTensorError> for CheckpointError {
     }
 }
 
-/// A piece of a file for a message.
+/// Returns a part of a file for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     beginning(text, 80)
 }
 
-/// The first `most` characters of `text`. Those that could steer a terminal are replaced.
+/// Returns the first `most` characters of `text`. Characters that could control a terminal are replaced.
 fn beginning(text: &str, most: usize) -> String {
     let mut chars = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     let mut start: String = chars.by_ref().take(most).collect();
@@ -225,7 +225,7 @@ fn beginning(text: &str, most: usize) -> String {
     start
 }
 
-/// The first of some names, and how many more there are.
+/// Lists the first of some names and the number of the others.
 pub(crate) fn some(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();

@@ -1,4 +1,4 @@
-//! What a network sees of the positions, and the way back from its gradients to forces. On the host, in f64.
+//! Geometric inputs of a network, and the conversion of its gradients to forces. On the host, in f64.
 
 use std::f64::consts::PI;
 
@@ -8,10 +8,10 @@ use crate::CheckpointError;
 use crate::student::Systems;
 use crate::tensors::{self, Weights};
 
-/// Added to the distance (Å) when a displacement is normalised.
+/// Term added to the distance (Å) when a displacement is normalised.
 pub(crate) const UNIT_EPSILON: f64 = 1e-8;
 
-/// The pairs of atoms within the cutoff, each once.
+/// Pairs of atoms within the cutoff, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     /// First atom of each pair.
@@ -20,7 +20,7 @@ pub(crate) struct Pairs {
     pub j: Vec<usize>,
     /// x_j − x_i, Å.
     displacement: Vec<Vec3>,
-    /// Å.
+    /// Distance, Å.
     distance: Vec<f64>,
 }
 
@@ -32,7 +32,7 @@ impl Pairs {
         pairs
     }
 
-    /// The pairs within each of some systems.
+    /// Finds the pairs within each of some systems.
     pub(crate) fn of_systems(cutoff: f64, systems: &Systems<'_>) -> Self {
         let mut pairs = Pairs::default();
         for atoms in systems.ranges() {
@@ -41,7 +41,7 @@ impl Pairs {
         pairs
     }
 
-    /// The pairs within each system of a batch.
+    /// Finds the pairs within each system of a batch.
     pub(crate) fn of_batch(cutoff: f64, c: Configuration<'_>) -> Self {
         let mut pairs = Pairs::default();
         for atoms in c.batch.ranges() {
@@ -50,7 +50,7 @@ impl Pairs {
         pairs
     }
 
-    /// Adds the pairs of another system, whose first atom has the number `first`.
+    /// Adds the pairs of another system, whose first atom has the index `first`.
     fn add(&mut self, cutoff: f64, positions: &[Vec3], first: usize) {
         neighbours::for_each_pair(positions, cutoff, |pair| {
             self.i.push(first + pair.i);
@@ -64,18 +64,18 @@ impl Pairs {
         self.i.len()
     }
 
-    /// (x_j − x_i)/(d + 10⁻⁸ Å) of pair `p`.
+    /// Returns (x_j − x_i)/(d + 10⁻⁸ Å) of pair `p`.
     pub(crate) fn direction(&self, p: usize) -> Vec3 {
         self.displacement[p] / (self.distance[p] + UNIT_EPSILON)
     }
 
-    /// [`Pairs::direction`] of all pairs as \[3, pairs\]: all x, all y, all z.
+    /// Returns [`Pairs::direction`] of all pairs as \[3, pairs\]: all x, all y, all z.
     pub(crate) fn directions(&self) -> Vec<f64> {
         (0..3).flat_map(|a| (0..self.len()).map(move |p| self.direction(p)[a])).collect()
     }
 
-    /// How distances (Å) and directions change with positions along −y (per atom): what the gradient of an energy
-    /// by the geometry is multiplied with in Σ y · F.
+    /// Computes the derivatives of distances (Å) and directions with respect to a displacement along −y (per atom).
+    /// Their product with the gradient of an energy with respect to the geometry is Σ y · F.
     pub(crate) fn derivatives_against(&self, y: &[Vec3]) -> PairDerivatives {
         let mut all = PairDerivatives { distances: Vec::new(), directions: Vec::new() };
         for p in 0..self.len() {
@@ -88,8 +88,8 @@ impl Pairs {
         all
     }
 
-    /// Adds to `forces` (eV/Å) what follows from the gradients of the energy with respect to each pair's
-    /// distance (eV/Å) and direction (eV, laid out as [`Pairs::directions`]).
+    /// Adds to `forces` (eV/Å) the contribution of the gradients of the energy with respect to each pair's distance
+    /// (eV/Å) and direction (eV, laid out as [`Pairs::directions`]).
     pub(crate) fn add_forces(&self, by_distance: &[f64], by_direction: &[f64], forces: &mut [Vec3]) {
         let n = self.len();
         for p in 0..n {
@@ -128,12 +128,12 @@ impl RadialBasis {
         })
     }
 
-    /// The least of the widths of the Gaussians, Å.
+    /// Returns the smallest width of the Gaussians, Å.
     pub(crate) fn narrowest(&self) -> f64 {
         self.widths.iter().fold(f64::INFINITY, |least, w| least.min(w.abs()))
     }
 
-    /// φ_k(d) by the formula alone, which continues smoothly beyond the cutoff and below zero.
+    /// Computes φ_k(d) from the formula alone, which continues smoothly beyond the cutoff and below zero.
     pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
         let envelope = 0.5 * ((PI * d / self.cutoff).cos() + 1.0);
         let gaussian = |(c, w): (&f64, &f64)| (-((d - c) / w).powi(2)).exp() * envelope;
@@ -151,7 +151,7 @@ impl RadialBasis {
         }
     }
 
-    /// φ_k(d) of every pair as \[pairs, k\].
+    /// Computes φ_k(d) of every pair as \[pairs, k\].
     pub(crate) fn values(&self, pairs: &Pairs) -> Vec<f64> {
         let mut values = Vec::with_capacity(pairs.len() * self.centres.len());
         for &d in &pairs.distance {
@@ -164,7 +164,7 @@ impl RadialBasis {
         values
     }
 
-    /// dE/dd of every pair, given dE/dφ as \[pairs, k\].
+    /// Computes dE/dd of every pair, given dE/dφ as \[pairs, k\].
     pub(crate) fn pull_back(&self, pairs: &Pairs, gradient: &[f64]) -> Vec<f64> {
         let rows = gradient.chunks_exact(self.centres.len());
         pairs
@@ -182,7 +182,7 @@ impl RadialBasis {
             .collect()
     }
 
-    /// The envelope and its derivative (1/Å) at the distance `d`.
+    /// Computes the envelope and its derivative (1/Å) at the distance `d`.
     fn envelope(&self, d: f64) -> (f64, f64) {
         if d < self.cutoff {
             let (sin, cos) = (PI * d / self.cutoff).sin_cos();
@@ -193,7 +193,7 @@ impl RadialBasis {
     }
 }
 
-/// f(x) = 1 − 28x⁶ + 48x⁷ − 21x⁸ and its derivative; zero from x = 1 on, with two continuous derivatives.
+/// Computes f(x) = 1 − 28x⁶ + 48x⁷ − 21x⁸ and its derivative; zero from x = 1 on, with two continuous derivatives.
 pub(crate) fn envelope(x: f64) -> (f64, f64) {
     if x < 1.0 {
         let x5 = x.powi(5);
@@ -222,13 +222,13 @@ pub(crate) struct BasisOnPairs {
 }
 
 impl BasisOnPairs {
-    /// dE/dd of every pair, given dE/dφ as \[pairs, K + 1\].
+    /// Computes dE/dd of every pair, given dE/dφ as \[pairs, K + 1\].
     pub(crate) fn pull_back(&self, gradient: &[f64]) -> Vec<f64> {
         let rows = gradient.chunks_exact(self.width).zip(self.slopes.chunks_exact(self.width));
         rows.map(|(by, slopes)| by.iter().zip(slopes).map(|(b, s)| b * s).sum()).collect()
     }
 
-    /// Derivatives of the values when the distances change by `distances`.
+    /// Computes the derivatives of the values for derivatives `distances` of the distances.
     pub(crate) fn derivatives(&self, distances: &[f64]) -> Vec<f64> {
         let rows = self.slopes.chunks_exact(self.width).zip(distances);
         rows.flat_map(|(slopes, d)| slopes.iter().map(move |s| s * d)).collect()
@@ -265,12 +265,13 @@ impl BesselBasis {
         slopes.push(f_slope);
     }
 
-    /// The K + 1 functions without the envelope, by formulae that continue smoothly beyond the cutoff and below zero.
+    /// Computes the K + 1 functions without the envelope, by formulae that continue smoothly beyond the cutoff and
+    /// below zero.
     pub(crate) fn smooth(&self, d: f64) -> Vec<f64> {
         self.bessels(d).map(|(value, _)| value).chain([1.0]).collect()
     }
 
-    /// √(2/c) sin(kπd/c)/d and its derivative, k = 1…K.
+    /// Computes √(2/c) sin(kπd/c)/d and its derivative, k = 1…K.
     fn bessels(&self, d: f64) -> impl Iterator<Item = (f64, f64)> {
         let c = self.cutoff;
         let scale = (2.0 / c).sqrt();
@@ -281,7 +282,7 @@ impl BesselBasis {
     }
 }
 
-/// sin(qd)/d and its derivative with respect to d; near d = 0, where they cancel, by series.
+/// Computes sin(qd)/d and its derivative with respect to d; near d = 0, where terms cancel, by series.
 fn sin_over(q: f64, d: f64) -> (f64, f64) {
     let x = q * d;
     if x.abs() < 1e-2 {
@@ -314,7 +315,7 @@ mod tests {
     fn bessel_basis_slopes_match_finite_differences() {
         let basis = BesselBasis::new(5.0, 8);
         let on = |d: f64| basis.evaluate(&Pairs::within(5.0, &[Vec3::zeros(), Vec3::new(d, 0.0, 0.0)]));
-        // The smallest are where sin(x)/x is a series.
+        // For the smallest distances sin(x)/x is a series.
         for d in [2e-3, 5e-3, 0.7, 1.5, 3.1, 4.9] {
             let h = 1e-5;
             let (here, right, left) = (on(d), on(d + h), on(d - h));

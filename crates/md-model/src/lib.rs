@@ -1,11 +1,10 @@
-//! Trained networks behind [`md_core::Potential`], and the files they come from.
+//! Trained networks as implementations of [`md_core::Potential`], and readers of their files.
 //!
-//! [`Checkpoint::load`] reads weights and hyper-parameters and checks every one of them; [`Student::new`] makes
-//! a potential of a checkpoint, [`TrainableStudent`] what training needs. An [`Architecture`] says which tensors a
-//! network has. Forward and backward passes are written in tensor operations over any burn backend (`burn_engine`,
-//! the only module that knows burn); PaiNN has them in loops over matrix products, too (`native`), several times
-//! faster on the CPU. Everything that depends on positions (pairs, radial basis, forces from gradients) is
-//! computed outside the network in f64.
+//! [`Checkpoint::load`] reads and checks weights and hyper-parameters; [`Student::new`] creates a potential from a
+//! checkpoint, [`TrainableStudent`] a network for training. An [`Architecture`] defines the tensors of a network.
+//! Forward and backward passes are implemented in tensor operations for any burn backend (`burn_engine`, the only
+//! module that uses burn), and in loops over matrix products (`native`), several times faster on the CPU. Everything
+//! that depends on positions (pairs, radial basis, forces from gradients) is computed outside the network in f64.
 //!
 //! ```no_run
 //! use md_core::{Element, Request, State, System, Vec3};

@@ -25,13 +25,13 @@ pub(crate) const MODEL_TYPE: &str = "painn";
 /// - energy (eV) = Σ_atoms (E₀\[Z\] + readout F → F/2 → 1 of s) + a screened nuclear repulsion (ZBL) of each pair
 ///   nearer than the sum of its covalent radii.
 ///
-/// Tensors, in blocks of F rows: `message.0`, `message.1` (m₀, m₂, m₁), `filter` (A with b as last column, in the same order),
-/// `mix` (U, V), `update.0` (on \[s, n\]), `update.1` (a₀, a₁, a₂), `readout.0`, `readout.1`, `embedding` (a row per element,
-/// by atomic number).
+/// Tensors, in blocks of F rows: `message.0`, `message.1` (m₀, m₂, m₁), `filter` (A with b as last column, in the same
+/// order), `mix` (U, V), `update.0` (on \[s, n\]), `update.1` (a₀, a₁, a₂), `readout.0`, `readout.1`, `embedding` (one
+/// row per element, by atomic number).
 ///
-/// From the paper it departs in what makes the energy twice differentiable everywhere (ε = 0.1; the paper's norm has a
-/// kink at v = 0; the envelope, there a cosine), in the repulsion, and in leaving out the weights that no energy
-/// depends on: m₁ of the first interaction, where v = 0, and a₂ of the last.
+/// Differences from the paper: the energy is twice differentiable everywhere (ε = 0.1, since the norm of the paper has
+/// a kink at v = 0, and another envelope, there a cosine), the repulsion is added, and weights that do not affect the
+/// energy are omitted: m₁ of the first interaction, where v = 0, and a₂ of the last.
 ///
 /// K. Schütt, O. Unke, M. Gastegger, Proc. ICML 2021, PMLR 139, 9377; envelope: J. Gasteiger, J. Groß, S. Günnemann,
 /// ICLR 2020 (p = 6); repulsion: J. Ziegler, J. Biersack, U. Littmark, 1985, as in `zbl`.
@@ -45,12 +45,13 @@ pub struct PainnHyperparameters {
     pub num_rbf: u32,
     /// Cutoff distance, Å, at most 100.
     pub cutoff: f64,
-    /// Energy E₀ of an atom of each element, eV, by symbol: also says which elements the network knows.
+    /// Energy E₀ of an atom of each element, eV, by symbol. Its keys are the elements that the network supports.
     pub reference_energies_ev: BTreeMap<String, f64>,
 }
 
 impl PainnHyperparameters {
-    /// Multiplications of an atom's features with weights, forwards; those of the first message depend on the element alone.
+    /// Number of multiplications of the features of an atom with weights in the forward pass; those of the first
+    /// message depend only on the element.
     pub(crate) fn products_per_atom(&self) -> f64 {
         let f = f64::from(self.hidden_dim);
         let interaction = |l: u32| {
@@ -88,7 +89,7 @@ impl PainnHyperparameters {
         Ok(self)
     }
 
-    /// The elements that the network knows, by atomic number.
+    /// The elements that the network supports, by atomic number.
     pub fn elements(&self) -> Vec<Element> {
         let mut elements: Vec<Element> =
             self.reference_energies_ev.keys().filter_map(|symbol| symbol.parse().ok()).collect();
@@ -96,13 +97,13 @@ impl PainnHyperparameters {
         elements
     }
 
-    /// Checks the weights and counts them: all are trained.
+    /// Checks the weights and counts them; all are trainable.
     pub(crate) fn check(&self, weights: &Weights) -> Result<usize, CheckpointError> {
         tensors::check(weights, self.tensors())?;
         Ok(weights.values().map(|t| t.values.len()).sum())
     }
 
-    /// Weights before training: linear maps uniform within ±√(6/(inputs + outputs)) (X. Glorot, Y. Bengio 2010), biases
+    /// Returns initial weights: linear maps uniform within ±√(6/(inputs + outputs)) (X. Glorot, Y. Bengio 2010), biases
     /// zero, embeddings uniform with unit variance.
     pub(crate) fn untrained(&self, rng: &mut impl RngExt) -> Weights {
         self.tensors()
@@ -121,7 +122,7 @@ impl PainnHyperparameters {
             .collect()
     }
 
-    /// Name and shape of every tensor.
+    /// Returns name and shape of every tensor.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
         let (f, k) = (self.hidden_dim as usize, self.num_rbf as usize);
         let linear = |name: String, n_in: usize, n_out: usize| {
@@ -150,18 +151,18 @@ impl PainnHyperparameters {
             .chain(interactions)
     }
 
-    /// Blocks of F outputs of message network and filter: m₀, m₂ and, except in the first interaction, m₁.
+    /// Number of blocks of F outputs of message network and filter: m₀, m₂ and, except in the first interaction, m₁.
     pub(crate) fn messages(&self, l: u32) -> usize {
         if l == 0 { 2 } else { 3 }
     }
 
-    /// Blocks of F outputs of the update network: a₀, a₁ and, except in the last interaction, a₂.
+    /// Number of blocks of F outputs of the update network: a₀, a₁ and, except in the last interaction, a₂.
     pub(crate) fn updates(&self, l: u32) -> usize {
         if l + 1 == self.num_interactions { 2 } else { 3 }
     }
 }
 
-/// One row for each element, by atomic number.
+/// Tensor with one row for each element, by atomic number.
 pub(crate) const EMBEDDING: &str = "embedding.weight";
 
 /// ε of the smooth norm √(|Vv|² + ε²).

@@ -12,9 +12,9 @@ use crate::{Checkpoint, CheckpointError, Gpu, device};
 /// Floating-point format of a network's tensors. Positions, distances and the sums over atoms are f64 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// Single precision: relative errors of some 10⁻⁷ in energies, for production.
+    /// Single precision: relative errors of about 10⁻⁷ in energies, for production.
     F32,
-    /// Double precision: the reference, and for finite differences.
+    /// Double precision: for reference results and finite differences.
     F64,
 }
 
@@ -27,13 +27,13 @@ impl fmt::Display for Precision {
     }
 }
 
-/// How the filters of the distiller form, functions of one distance, are computed.
+/// Computation of the filters of the distiller form, which are functions of a distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filters {
-    /// By their networks.
+    /// Evaluates the filter networks.
     Exact,
-    /// From splines with four continuous derivatives: forces within 10⁻⁶ of those of the networks, and the exact gradient
-    /// of the energy that they belong to.
+    /// Uses splines with four continuous derivatives: forces within 10⁻⁶ of those of the networks, and the exact
+    /// gradient of the tabulated energy.
     Tabulated,
 }
 
@@ -41,7 +41,7 @@ pub enum Filters {
 pub(crate) struct Systems<'a> {
     batch: &'a Batch,
     systems: Range<usize>,
-    /// Of their atoms, Å.
+    /// Positions of their atoms, Å.
     pub positions: &'a [Vec3],
 }
 
@@ -70,7 +70,7 @@ impl<'a> Systems<'a> {
         &self.batch.elements()[self.first_atom()..][..self.positions.len()]
     }
 
-    /// The atoms of each system, counted from the first of all.
+    /// Returns the range of atoms of each system, counted from the first one.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let first = self.first_atom();
         self.systems.clone().map(move |s| {
@@ -79,8 +79,8 @@ impl<'a> Systems<'a> {
         })
     }
 
-    /// Sets to NaN what a network says of systems with an atom that is nowhere: no pair is within the cutoff there, and it has
-    /// seen lone atoms.
+    /// Sets the results for systems with non-finite positions to NaN: the network finds no pairs there and would treat
+    /// the atoms as isolated.
     fn mark_non_finite(&self, energies: &mut [f64], mut forces: Option<&mut [Vec3]>) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
             if self.positions[atoms.clone()].iter().any(|x| x.iter().any(|c| !c.is_finite())) {
@@ -92,7 +92,7 @@ impl<'a> Systems<'a> {
         }
     }
 
-    /// Sets the energies of the systems to the sums of those of their atoms, eV.
+    /// Sets the energies of the systems to the sums over their atoms, eV.
     pub(crate) fn sum_per_system<T: Copy + Into<f64>>(&self, of_atoms: &[T], energies: &mut [f64]) {
         for (energy, atoms) in energies.iter_mut().zip(self.ranges()) {
             *energy = of_atoms[atoms].iter().map(|&e| e.into()).sum();
@@ -100,17 +100,18 @@ impl<'a> Systems<'a> {
     }
 }
 
-/// A network as a function of the geometry of some systems. What it says of one does not depend on the others: on the
-/// CPU, to the last bit.
+/// A network as a function of the geometry of several systems. The result for one does not depend on the others
+/// (bitwise on the CPU).
 pub(crate) trait Network: fmt::Debug + Send + Sync {
-    /// How it computes, for reports.
+    /// Name of the implementation, for reports.
     fn implementation(&self) -> &'static str;
 
-    /// Atoms up to which systems of this batch are given to [`Network::evaluate`] together; a larger system comes alone.
+    /// Maximum number of atoms in systems evaluated together by [`Network::evaluate`]; a larger system is evaluated
+    /// alone.
     fn atoms_at_once(&self, batch: &Batch) -> usize;
 
-    /// Sets the energies (eV) of the systems; forces (eV/Å) are added to `forces`, if given. The error is the library's
-    /// message.
+    /// Computes the energies (eV) of the systems and adds forces (eV/Å) to `forces`, if given. The error is the message
+    /// of the library.
     fn evaluate(
         &self,
         systems: &Systems<'_>,
@@ -131,7 +132,7 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     }
 }
 
-/// A batch some steps later.
+/// A batch after some steps.
 pub(crate) struct Moved {
     pub(crate) steps: u64,
     pub(crate) positions: Vec<Vec3>,
@@ -140,11 +141,11 @@ pub(crate) struct Moved {
     pub(crate) energies: Vec<f64>,
 }
 
-/// A trained network as a potential: open boundaries, energies and forces, on the CPU.
+/// A trained network as a potential with open boundaries, energies and forces, on a CPU or GPU.
 ///
-/// Systems are evaluated a few at a time, spread over the threads of rayon's current pool; the numbers depend neither
-/// on the other systems of the batch nor on the number of threads. Forces are the exact negative gradient of the
-/// energy. A system with a position that is not finite gets NaN.
+/// Systems are evaluated a few at a time on the threads of the current rayon pool; the results depend neither on the
+/// other systems of the batch nor on the number of threads. Forces are the exact negative gradient of the energy. A
+/// system with a non-finite position gives NaN.
 #[derive(Debug)]
 pub struct Student {
     name: &'static str,
@@ -153,11 +154,11 @@ pub struct Student {
 }
 
 impl Student {
-    /// The network of a checkpoint, with [`Filters`] as suits the precision: tabulated in f32, where rounding is the larger
-    /// error, and exact in f64.
+    /// Creates the network of a checkpoint with the [`Filters`] suited to the precision: tabulated in f32, where
+    /// rounding is the larger error, and exact in f64.
     ///
     /// # Errors
-    /// What [`Checkpoint::load`] finds wrong with tensors.
+    /// Errors of [`Checkpoint::load`] in tensors.
     pub fn new(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
         let filters = match precision {
             Precision::F32 => Filters::Tabulated,
@@ -166,10 +167,10 @@ impl Student {
         Self::with_filters(checkpoint, precision, filters)
     }
 
-    /// The network of a checkpoint, with filters of one's choice.
+    /// Creates the network of a checkpoint with the given filters.
     ///
     /// # Errors
-    /// As [`Student::new`].
+    /// See [`Student::new`].
     pub fn with_filters(
         checkpoint: &Checkpoint,
         precision: Precision,
@@ -184,10 +185,11 @@ impl Student {
 }
 
 impl Student {
-    /// The network of a checkpoint on a GPU, with [`Filters::Tabulated`]: all systems of a batch at once, as far as they fit.
+    /// Creates the network of a checkpoint on a GPU, with [`Filters::Tabulated`]. All systems of a batch are evaluated
+    /// at once if memory permits.
     ///
     /// # Errors
-    /// As [`Student::new`]; [`CheckpointError::NoDevice`].
+    /// See [`Student::new`]; [`CheckpointError::NoDevice`].
     pub fn on_gpu(checkpoint: &Checkpoint, precision: Precision, gpu: Gpu) -> Result<Self, CheckpointError> {
         Ok(Student {
             name: checkpoint.architecture().model_type(),
@@ -196,16 +198,18 @@ impl Student {
         })
     }
 
-    /// How it computes: `native` (loops of this crate, filters from splines), `native-exact` (the same with filters by their
-    /// networks), `burn-flex` (burn's tensor operations), `cubecl-cuda` or `cubecl-wgpu` (kernels of this crate on a GPU).
+    /// Name of the implementation: `native` (loops of this crate, filters from splines), `native-exact` (the same with
+    /// filter networks), `burn-flex` (tensor operations of burn), `cubecl-cuda` or `cubecl-wgpu` (kernels of this crate
+    /// on a GPU).
     pub fn implementation(&self) -> &'static str {
         self.network.implementation()
     }
 
-    /// The same function computed another way, where there is one: by burn's tensor operations alone. For checks.
+    /// Returns an independent implementation of the same function, if there is one: by tensor operations of burn only.
+    /// For checks.
     ///
     /// # Errors
-    /// As [`Student::new`].
+    /// See [`Student::new`].
     pub fn reference(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, CheckpointError> {
         let network = checkpoint.architecture().build_reference(checkpoint.weights(), precision)?;
         Ok(Student { network, ..Student::new(checkpoint, precision)? })
@@ -235,7 +239,7 @@ impl Potential for Student {
         let share = |systems: Range<usize>| {
             let systems = Systems::new(c, systems);
             let energies = energies.split_off_mut(..systems.systems.len()).unwrap_or_default();
-            // `None` when no forces were asked for: the slice is empty then.
+            // `None` if no forces were requested: the slice is empty then.
             let forces = forces.split_off_mut(..systems.positions.len());
             (systems, energies, forces)
         };
@@ -243,7 +247,7 @@ impl Potential for Student {
         let evaluate = |(systems, energies, forces): (Systems<'_>, &mut [f64], Option<&mut [Vec3]>)| {
             self.some_systems(&systems, energies, forces)
         };
-        // Handing a single share to another thread costs more than the smallest of them.
+        // Passing a single share to another thread costs more than the smallest of them.
         if shares.len() == 1 {
             shares.into_iter().try_for_each(evaluate)
         } else {
@@ -279,7 +283,7 @@ impl Potential for Student {
     }
 }
 
-/// The systems of a batch in order, as many at a time as have `at_once` atoms, and one at least.
+/// Divides a batch into consecutive systems with up to `at_once` atoms in total, and at least one system.
 fn shares(batch: &Batch, at_once: usize) -> impl Iterator<Item = Range<usize>> {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -305,7 +309,7 @@ impl Student {
             if n == 1 {
                 return Err(PotentialError::Backend { potential: self.name.to_owned(), message });
             }
-            // A device without the memory for all has it for fewer.
+            // A device without enough memory for all may have enough for half of them.
             tracing::warn!("{n} systems at once failed, now in two halves: {message}");
             let (first, second) = systems.halves();
             let atoms = first.positions.len();
@@ -326,7 +330,7 @@ impl Student {
     }
 }
 
-/// Refuses cells, stress and any element that is not among `known`, which is sorted.
+/// Rejects cells, stress and elements not in `known`, which must be sorted.
 pub(crate) fn check_elements(
     name: &str,
     known: &[Element],
@@ -350,7 +354,7 @@ pub(crate) fn check_elements(
     Ok(())
 }
 
-/// `H, C, O`, or `H to Fm` for many elements without a gap.
+/// Formats elements as `H, C, O`, or as `H to Fm` for many without a gap.
 pub(crate) fn list(elements: &[Element]) -> String {
     match elements {
         [first, .., last]
@@ -368,7 +372,7 @@ mod tests {
     use super::*;
     use md_core::System;
 
-    /// Knows no more than two atoms at once. The energy of an atom and every component of its force are its x.
+    /// A network limited to two atoms at once. The energy of an atom and every component of its force are its x.
     #[derive(Debug)]
     struct Small;
 

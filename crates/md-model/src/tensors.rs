@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::CheckpointError;
 
-/// One tensor of a checkpoint, row-major, in f64 whatever the file holds.
+/// One tensor of a checkpoint, row-major, in f64 for any format of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightTensor {
     /// Length of each dimension; empty for a scalar.
@@ -14,8 +14,8 @@ pub struct WeightTensor {
 /// The tensors of a checkpoint by name.
 pub type Weights = BTreeMap<String, WeightTensor>;
 
-/// The most significant bits that any weight has: 24 for f32, and fewer where all were rounded to a coarser
-/// format (11 for f16, 8 for bf16).
+/// Returns the maximum number of significant bits of the weights: 24 for f32, and fewer if all were rounded to a
+/// coarser format (11 for f16, 8 for bf16).
 pub(crate) fn significant_bits(weights: &Weights) -> u32 {
     const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
     let bits = |x: f64| match x.to_bits() & ((1 << FRACTION_BITS) - 1) {
@@ -25,13 +25,13 @@ pub(crate) fn significant_bits(weights: &Weights) -> u32 {
     weights.values().flat_map(|t| &t.values).map(|&x| bits(x)).max().unwrap_or(0)
 }
 
-/// Checks that `weights` holds exactly the `expected` tensors (name, shape), with finite values.
+/// Checks that `weights` contains exactly the `expected` tensors (name, shape), with finite values.
 pub(crate) fn check(
     weights: &Weights,
     expected: impl Iterator<Item = (String, Vec<usize>)>,
 ) -> Result<(), CheckpointError> {
     let mut unexpected: BTreeSet<&str> = weights.keys().map(String::as_str).collect();
-    // One by one: a configuration that asks for a billion layers fails at the first that is missing.
+    // One at a time: a configuration with a billion layers fails at the first missing one.
     for (name, shape) in expected {
         let tensor = get(weights, &name, &shape)?;
         if let Some(index) = tensor.values.iter().position(|x| !x.is_finite()) {
@@ -47,7 +47,7 @@ pub(crate) fn check(
     }
 }
 
-/// The tensor `name`, which must have the shape `expected`.
+/// Returns the tensor `name`, which must have the shape `expected`.
 pub(crate) fn get<'a>(
     weights: &'a Weights,
     name: &str,

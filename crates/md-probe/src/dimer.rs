@@ -5,47 +5,47 @@ use super::{Jumps, ProbeError, evaluate_path, largest_jumps};
 /// Distance between the points of a dimer curve, Å.
 const SPACING_ANGSTROM: f64 = 0.02;
 
-/// Two atoms are bonded or apart beyond this many sums of covalent radii, and must repel each other nearer than
-/// that: the bond of H₂ has 1.2, that of N₂ 0.77.
+/// Atoms closer than this many sums of covalent radii must repel each other; further apart they may be bonded. The bond
+/// of H₂ has 1.2, that of N₂ 0.77.
 const WALL_RADII: f64 = 0.75;
 
-/// An energy above the well that two atoms in a molecule never meet with, eV: exp(-2 eV / k_B T) is 1e-20 at 500 K.
+/// Energy above the minimum that two atoms in a molecule do not reach, eV: exp(-2 eV / k_B T) is 1e-20 at 500 K.
 const OUT_OF_REACH_EV: f64 = 2.0;
 
-/// A fall of less than this is no end of a wall, eV.
+/// A decrease smaller than this does not end a repulsive barrier, eV.
 const END_OF_WALL_EV: f64 = 0.5;
 
-/// An axial force below this has no sign, eV/Å.
+/// An axial force below this counts as zero, eV/Å.
 const NO_FORCE_EV_PER_ANGSTROM: f64 = 1e-2;
 
-/// The energy of two atoms alone as a function of their distance, and what is odd about it.
+/// The energy of two isolated atoms as a function of their distance, with measures of its irregularities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DimerScan {
     /// Distance (Å), energy (eV) and axial force (eV/Å, positive for repulsion) of each point.
     pub points: Vec<[f64; 3]>,
-    /// How high the energy rises above the well on the way inwards, up to the nearest point or to where it
-    /// falls by more than 0.5 eV: the height of the wall. The well is the lowest point beyond 0.75 sums of
+    /// Height of the repulsive barrier: the rise of the energy above the minimum with decreasing distance, up to the
+    /// shortest distance or to a decrease of more than 0.5 eV. The minimum is the lowest point beyond 0.75 sums of
     /// covalent radii.
     pub wall_ev: f64,
-    /// Largest fall of the energy on the way from the well inwards, as far as less than 2 eV lead there: 0 for
-    /// a wall.
+    /// Largest decrease of the energy with decreasing distance from the minimum, within the range that less than 2 eV
+    /// reach: depth of a spurious minimum, 0 for a repulsive barrier.
     pub hole_ev: f64,
-    /// Largest fall on the way inwards at all, eV: what is behind the wall.
+    /// Largest decrease with decreasing distance at any energy, eV: a spurious minimum behind the barrier.
     pub deep_hole_ev: f64,
-    /// Changes of sign of the axial force on the way outwards, beyond the one from repulsion to attraction.
+    /// Number of sign changes of the axial force with increasing distance, besides that from repulsion to attraction.
     pub flips: usize,
-    /// Total variation of the energy over what a curve with one minimum has: `Σ |ΔE| / (E_first + E_last - 2
-    /// E_min)`, 1 at least. After the tortuosity of Y. Chiang et al., MLIP Arena (2025), where it is taken
-    /// against the equilibrium.
+    /// Total variation of the energy divided by that of a curve with one minimum: `Σ |ΔE| / (E_first + E_last - 2
+    /// E_min)`, at least 1. Similar to the tortuosity of Y. Chiang et al., MLIP Arena (2025), which is relative to the
+    /// equilibrium.
     pub tortuosity: f64,
 }
 
-/// Two atoms at distances from `from` to `to` (Å).
+/// Scans two atoms over distances from `from` to `to` (Å).
 ///
-/// Where atoms have no covalent radius in the table (Cordero et al. 2008) the lowest point of all is the well.
+/// For elements without a tabulated covalent radius (Cordero et al. 2008) the minimum is the lowest of all points.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn dimer_scan(
     potential: &mut dyn Potential,
     a: Element,
@@ -64,7 +64,7 @@ pub fn dimer_scan(
         .map(|(&r, (e, forces))| [r, *e, 0.5 * (forces[1].x - forces[0].x)])
         .collect();
     let energies: Vec<f64> = points.iter().map(|p| p[1]).collect();
-    // A curve with a NaN has a NaN for everything.
+    // A curve that contains a NaN gives NaN for every measure.
     let lowest = energies.iter().fold(f64::INFINITY, |low, &e| if e < low || e.is_nan() { e } else { low });
     let (first, last) = (energies[0], energies[energies.len() - 1]);
     let contact = a.covalent_radius_angstrom().zip(b.covalent_radius_angstrom()).map_or(0.0, |(a, b)| a + b);
@@ -94,7 +94,7 @@ pub fn dimer_scan(
     })
 }
 
-/// The way from the last of these energies (eV) to the first.
+/// Analyses the energies (eV) from the last point to the first.
 fn climb(energies: &[f64]) -> Wall {
     let well = energies[energies.len() - 1];
     let mut wall = Wall { wall_ev: 0.0, hole_ev: 0.0, deep_hole_ev: 0.0 };
@@ -114,17 +114,17 @@ fn climb(energies: &[f64]) -> Wall {
     wall
 }
 
-/// Heights along a wall, eV.
+/// Heights along a repulsive barrier, eV.
 struct Wall {
     wall_ev: f64,
     hole_ev: f64,
     deep_hole_ev: f64,
 }
 
-/// The largest jumps of energy and force of two atoms beyond 0.75 sums of covalent radii; `at` is their distance.
+/// Finds the largest jumps of energy and force of two atoms beyond 0.75 sums of covalent radii; `at` is their distance.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn dimer_jumps(
     potential: &mut dyn Potential,
     a: Element,
@@ -181,7 +181,7 @@ mod tests {
             let defect = Defect::Hole { depth_ev, centre_angstrom, width_angstrom: 0.03 };
             scan(&mut Defective::new(morse(), defect))
         };
-        // Morse is 2.2 eV above its minimum at 0.46 Å, where the wall begins, and 7.7 eV at 0.3 Å.
+        // Morse is 2.2 eV above its minimum at 0.46 Å, where the barrier begins, and 7.7 eV at 0.3 Å.
         let behind = with_hole(30.0, 0.3);
         assert!(
             behind.hole_ev == 0.0 && behind.deep_hole_ev > 20.0,
@@ -190,7 +190,7 @@ mod tests {
             behind.deep_hole_ev
         );
         assert!(behind.wall_ev > 3.0 && behind.wall_ev < 7.7, "{}", behind.wall_ev);
-        // A softer one is 0.6 eV above its minimum at 0.42 Å.
+        // A softer potential is 0.6 eV above its minimum at 0.42 Å.
         let soft = Morse { steepness_per_angstrom: 1.0, ..morse() };
         let hole = Defect::Hole { depth_ev: 5.0, centre_angstrom: 0.42, width_angstrom: 0.02 };
         let within_reach = scan(&mut Defective::new(soft, hole));

@@ -9,24 +9,25 @@ use super::{ProbeError, evaluate_path, largest};
 pub struct Hessian {
     /// `∂²E/∂x_i ∂x_j` in eV/Å², 3N x 3N, symmetrised.
     pub matrix: DMatrix<f64>,
-    /// Largest `|H_ij - H_ji|` before that, eV/Å²: zero for forces that are a smooth gradient.
+    /// Largest `|H_ij - H_ji|` before symmetrisation, eV/Å²: zero for forces that are a smooth gradient.
     pub asymmetry_ev_per_angstrom2: f64,
-    /// Error of the asymmetry, eV/Å²: an asymmetry smaller than this is not seen.
+    /// Error of the asymmetry, eV/Å²: a smaller asymmetry is not detected.
     pub asymmetry_error_ev_per_angstrom2: f64,
 }
 
-/// The Hessian by central differences of forces with the steps h and h/2 (Å), extrapolated after Richardson.
+/// Computes the Hessian by central differences of forces with the steps h and h/2 (Å) and Richardson extrapolation.
 ///
-/// With `D(h)_ij = (F_j(x - h e_i) - F_j(x + h e_i)) / 2h` it is `(4 D(h/2) - D(h)) / 3`, whose error is of order h⁴, and
-/// the error of the asymmetry is taken as twice the largest change of an antisymmetric part, `(D - Dᵀ)(h/2) - (D - Dᵀ)(h)`. Where
-/// the forces are smooth that is 1.5 times the error of `D(h)`, far more than the extrapolation leaves of it; where their rounding
-/// decides, noise σ of the forces makes 4.5 σ/h of it and 2.7 σ/h of the asymmetry.
+/// With `D(h)_ij = (F_j(x - h e_i) - F_j(x + h e_i)) / 2h` the Hessian is `(4 D(h/2) - D(h)) / 3`, whose error is of
+/// order h⁴. The error of the asymmetry is estimated as twice the largest change of an antisymmetric part, `(D -
+/// Dᵀ)(h/2) - (D - Dᵀ)(h)`. For smooth forces that is 1.5 times the error of `D(h)`, far more than the error after
+/// extrapolation; if rounding dominates, noise σ of the forces gives an estimate of 4.5 σ/h and an asymmetry of 2.7
+/// σ/h.
 ///
-/// An h of 2e-5 Å suits f64: noise of 1e-12 eV/Å makes 1e-7 eV/Å². Along the line of CO₂ forces that depend on `sqrt(|v|² + ε)` may
-/// have a third derivative of 1e5 eV/Å⁴, and 1e-3 Å alone would then be wrong by 0.1 eV/Å².
+/// An h of 2e-5 Å suits f64: noise of 1e-12 eV/Å gives 1e-7 eV/Å². For linear CO₂, forces that depend on `sqrt(|v|² +
+/// ε)` may have a third derivative of 1e5 eV/Å⁴, and a single step of 1e-3 Å would then be wrong by 0.1 eV/Å².
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn hessian(
     potential: &mut dyn Potential,
     system: &System,
@@ -62,21 +63,21 @@ pub fn hessian(
     })
 }
 
-/// Coordinates that are displaced in one call: memory is that of so many copies, not of the square of the molecule.
+/// Number of coordinates displaced in one call; it bounds the memory to as many copies of the molecule.
 const COORDINATES_AT_ONCE: usize = 16;
 
-/// Largest `|M_ij - M_ji|`.
+/// Returns the largest `|M_ij - M_ji|`.
 fn asymmetry(matrix: &DMatrix<f64>) -> f64 {
     largest((matrix - matrix.transpose()).iter().map(|x| x.abs()))
 }
 
 impl Hessian {
-    /// Harmonic frequencies of a molecule in 1/cm, ascending, imaginary ones as negative numbers: 3N - 6 of them, or
-    /// 3N - 5 for atoms on one line.
+    /// Computes the harmonic frequencies of a molecule in 1/cm, ascending, with imaginary ones as negative numbers:
+    /// 3N - 6 of them, or 3N - 5 for atoms on one line.
     ///
-    /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after the translations and rotations at these
-    /// positions have been projected out, so that a force left over from an imperfect relaxation does not mix
-    /// them in. All are NaN when the Hessian has a NaN.
+    /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after projection of the translations and rotations at
+    /// these positions, so that residual forces of an imperfect relaxation do not mix them in. All are NaN if the
+    /// Hessian contains a NaN.
     ///
     /// Source: E. B. Wilson, J. C. Decius, P. C. Cross, *Molecular Vibrations* (1955).
     pub fn frequencies_per_cm(&self, system: &System) -> Vec<f64> {
@@ -89,7 +90,7 @@ impl Hessian {
         let mut weighted = DMatrix::from_fn(n, n, |i, j| self.matrix[(i, j)] / (root[i] * root[j]));
         let project = rigid.iter().fold(DMatrix::identity(n, n), |p, q| p - q * q.transpose());
         weighted = &project * weighted * &project;
-        // Rigid motions are lifted above all vibrations, to be dropped from the end.
+        // Rigid motions are shifted above all vibrations and removed from the end.
         let above = 10.0 * weighted.norm() + 1.0;
         for q in &rigid {
             weighted += q * q.transpose() * above;
@@ -101,13 +102,13 @@ impl Hessian {
     }
 }
 
-/// The wavenumber of an eigenvalue in eV/Å²/amu.
+/// Converts an eigenvalue (eV/Å²/amu) to a wavenumber.
 fn wavenumber_per_cm(eigenvalue: f64) -> f64 {
     let omega_per_fs = (eigenvalue.abs() * EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2).sqrt();
     eigenvalue.signum() * omega_per_fs / (std::f64::consts::TAU * SPEED_OF_LIGHT_CM_PER_FS)
 }
 
-/// An orthonormal basis of translations and rotations in mass-weighted coordinates.
+/// Returns an orthonormal basis of translations and rotations in mass-weighted coordinates.
 fn rigid_motions(system: &System) -> Vec<DVector<f64>> {
     let (masses, positions) = (system.masses_amu(), system.positions());
     let centre = mechanics::centre_of_mass(masses, positions);
@@ -160,7 +161,7 @@ mod tests {
         assert!(hessian.asymmetry_ev_per_angstrom2 < 1e-7, "{hessian:?}");
     }
 
-    /// With one step of 1e-3 Å the asymmetry of the first was 0.11 eV/Å².
+    /// With a single step of 1e-3 Å the asymmetry of the first was 0.11 eV/Å².
     #[test]
     fn hessian_asymmetry_error_covers_steepness_and_rounding() {
         let length = diatomic().positions()[1].norm();
@@ -196,7 +197,7 @@ mod tests {
                 assert!((a - b).abs() < 1e-2, "{frequencies:?} {at_rest:?}");
             }
         }
-        // Two atoms on top of a Gaussian hill (a hole of negative depth) are pushed apart: an imaginary stretch.
+        // Two atoms on top of a Gaussian hill (negative depth) are pushed apart: an imaginary stretch.
         let length = diatomic().positions()[1].norm();
         let hill = Defect::Hole { depth_ev: -1.0, centre_angstrom: length, width_angstrom: 0.5 };
         let mut hilly = Defective::new(HarmonicBonds(Vec::new()), hill);

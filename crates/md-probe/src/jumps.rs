@@ -3,35 +3,35 @@ use md_core::{Potential, Request, System, Vec3};
 use super::{ProbeError, centroid, evaluate_path, largest};
 use crate::random::SplitMix64;
 
-/// Largest jumps of energy and force along a path. A smooth potential has none: what is found then is rounding.
+/// Largest jumps of energy and force along a path. For a smooth potential they are rounding errors.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Jumps {
-    /// Of the energy.
+    /// Jump of the energy.
     pub energy: EnergyJump,
-    /// Of the force.
+    /// Jump of the forces.
     pub force: ForceJump,
 }
 
 /// A jump of the energy.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EnergyJump {
-    /// Its size, eV.
+    /// Size, eV.
     pub size_ev: f64,
-    /// Where along the path, Å.
+    /// Position along the path, Å.
     pub at_angstrom: f64,
 }
 
-/// A jump of the forces: the length of the change of all of them together.
+/// A jump of the forces: the norm of the change of all forces.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ForceJump {
-    /// Its size, eV/Å.
+    /// Size, eV/Å.
     pub size_ev_per_angstrom: f64,
-    /// Where along the path, Å.
+    /// Position along the path, Å.
     pub at_angstrom: f64,
 }
 
 impl Jumps {
-    /// The larger energy jump and the larger force jump of two paths; NaN counts as largest.
+    /// Returns the larger energy jump and the larger force jump of two paths; NaN counts as largest.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         let wins = |a: f64, b: f64| b > a || b.is_nan();
@@ -46,18 +46,18 @@ impl Jumps {
     }
 }
 
-/// A path is divided into so many parts, lest a steep wall at one end hide what happens at the other, and in
-/// each part so many intervals are looked into, for the energy and for the force.
+/// Number of parts of a path, so that a steep wall at one end does not hide a jump at the other, and number of
+/// intervals bisected in each part, for the energy and for the force.
 const PARTS: usize = 4;
 const CANDIDATES: usize = 2;
 
-/// Two points nearer than this (Å) are the two sides of a jump.
+/// Two points closer than this (Å) are the two sides of a jump.
 const GAP_ANGSTROM: f64 = 1e-7;
 
-/// A jump of the energy smaller than this is not looked for further, eV.
+/// The search ends when a jump of the energy can only be smaller than this, eV.
 const NO_ENERGY_JUMP_EV: f64 = 1e-9;
 
-/// A jump of the force smaller than this is not looked for further, eV/Å.
+/// The search ends when a jump of the force can only be smaller than this, eV/Å.
 const NO_FORCE_JUMP_EV_PER_ANGSTROM: f64 = 1e-6;
 
 /// A point of the path.
@@ -70,7 +70,7 @@ struct Point {
 }
 
 impl Point {
-    /// Energy change from here to there that the forces do not account for, by the trapezoidal rule, eV.
+    /// Returns the energy change between two points that the trapezoidal work of the forces does not explain, eV.
     fn unexplained_ev(&self, other: &Point) -> f64 {
         let work: f64 = (0..self.positions.len())
             .map(|i| 0.5 * (self.forces[i] + other.forces[i]).dot(&(other.positions[i] - self.positions[i])))
@@ -83,22 +83,21 @@ impl Point {
     }
 }
 
-/// Length of a vector of all atoms.
+/// Norm of a vector of all atoms.
 fn length(vectors: &[Vec3]) -> f64 {
     vectors.iter().map(Vec3::norm_squared).sum::<f64>().sqrt()
 }
 
-/// Looks for jumps of energy and force along `path`, which gives the positions at a distance (Å) between `from`
-/// and `to`.
+/// Finds the largest jumps of energy and force along `path`, which returns the positions at a distance (Å) between
+/// `from` and `to`.
 ///
-/// The path is sampled at `samples` intervals. Where the potential is smooth, the energy change that the
-/// trapezoidal work of the forces does not explain varies slowly from interval to interval, and so does the
-/// change of the forces; the intervals that stand out most are halved again and again, always towards the half
-/// with more of it, until the two points are 1e-7 Å apart. A steep wall shrinks to nothing on the way, a jump
-/// stays.
+/// The path is sampled at `samples` intervals. If the potential is smooth, the energy change that the trapezoidal work
+/// of the forces does not explain varies slowly from interval to interval, and so does the change of the forces. The
+/// intervals that deviate most are bisected, always towards the half with the larger deviation, until the two points
+/// are 1e-7 Å apart. The change across a steep but smooth wall vanishes in this limit, a jump remains.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn largest_jumps(
     potential: &mut dyn Potential,
     system: &System,
@@ -146,8 +145,8 @@ pub fn largest_jumps(
     Ok(jumps)
 }
 
-/// Indices of the values that differ most from what their neighbours let expect (the cubic through two on
-/// either side), some of every part.
+/// Returns the indices of the values that deviate most from their neighbours (the cubic through two on either side),
+/// some in every part.
 fn outstanding(values: &[f64]) -> Vec<usize> {
     let last = values.len() as isize - 1;
     let excess = |k: usize| {
@@ -164,8 +163,8 @@ fn outstanding(values: &[f64]) -> Vec<usize> {
     chosen
 }
 
-/// Looks at three points in order: how much of a jump there may be between the outer two, how much less would
-/// be none, and whether it is in the first half.
+/// Estimates, from three points in order, the size of a jump between the outer two, the size below which it is none,
+/// and whether it is in the first half.
 type Halves = fn(&Point, &Point, &Point) -> (f64, f64, bool);
 
 fn energy_in_halves(low: &Point, middle: &Point, high: &Point) -> (f64, f64, bool) {
@@ -180,8 +179,8 @@ fn force_in_halves(low: &Point, middle: &Point, high: &Point) -> (f64, f64, bool
     (length(&unsteady), NO_FORCE_JUMP_EV_PER_ANGSTROM, length(&first) >= length(&second))
 }
 
-/// Halves the interval between two points towards the half with the jump, until they all but touch or no jump worth
-/// finding is left. Its size, and where it is.
+/// Bisects the interval between two points towards the jump until the points nearly coincide or no significant jump
+/// remains. Returns its size and position.
 fn narrow(
     potential: &mut dyn Potential,
     system: &System,
@@ -210,45 +209,45 @@ fn narrow(
     }
 }
 
-/// Jumps along rays, and how near the atoms that left came to others.
+/// Jumps along rays, and the closest approach of the moving atoms to others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RayJumps {
-    /// The largest of all rays; `at` is the way that the atom has gone.
+    /// The largest jumps of all rays; `at` is the displacement of the atom.
     pub jumps: Jumps,
-    /// The closest approach of all rays; `None` of one atom alone.
+    /// The closest approach of all rays; `None` for a single atom.
     pub closest: Option<Approach>,
 }
 
-/// How near two atoms come to each other.
+/// Closest approach of two atoms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Approach {
     /// The two atoms.
     pub atoms: [usize; 2],
     /// Their distance, Å.
     pub distance_angstrom: f64,
-    /// The same in sums of their covalent radii: a bond has about 1.
+    /// The distance in sums of their covalent radii: a bond has about 1.
     pub radii: f64,
 }
 
-/// Random directions that an atom may try, until one leads out of the molecule.
+/// Maximum number of random directions tried for an atom.
 const DIRECTIONS: usize = 256;
 
-/// Atoms without a bond touch at so many sums of their covalent radii.
+/// Contact distance of atoms without a bond, in sums of their covalent radii.
 const CONTACT_RADII: f64 = 2.0;
 
-/// Radius of an element that has none in the table (Cordero et al. 2008), Å: that of curium, the last that has.
+/// Radius of elements without a tabulated one (Cordero et al. 2008), Å: that of curium, the last element listed.
 const UNKNOWN_RADIUS_ANGSTROM: f64 = 1.69;
 
-/// The largest jumps as single atoms leave the molecule along `n` random rays, each `reach_angstrom` long: every pair with the
-/// atom crosses every cutoff within reach.
+/// Finds the largest jumps as single atoms leave the molecule along `n` random rays, each `reach_angstrom` long, so
+/// that every pair with the atom crosses every cutoff within reach.
 ///
-/// A ray keeps a distance from every atom: the one that leaves comes no nearer to another than it is at the start, or than
-/// two sums of covalent radii (C-C 3.0 Å, H-H 1.2 Å), where atoms without a bond touch. Nearer than that any potential is steep,
-/// and no run goes there. An atom inside a cage has no such way, and another one is taken. The outermost atom always has one:
-/// straight away from the centroid.
+/// A ray keeps a distance from every atom: the moving atom does not come closer to another one than it is at the start,
+/// or than two sums of covalent radii (C-C 3.0 Å, H-H 1.2 Å), the contact distance without a bond. At shorter distances
+/// any potential is steep, and no run gets there. An atom inside a cage has no such ray, and another one is used. The
+/// outermost atom always has one: straight away from the centroid.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn ray_jumps(
     potential: &mut dyn Potential,
     system: &System,
@@ -273,13 +272,13 @@ pub fn ray_jumps(
     Ok(worst)
 }
 
-/// The way of one atom out of the molecule.
+/// The path of one atom out of the molecule.
 struct Ray {
     atom: usize,
     direction: Vec3,
 }
 
-/// `n` rays that lead out of the molecule, from one atom after the other in a random order.
+/// Returns `n` rays that lead out of the molecule, for the atoms in a random order.
 fn rays(system: &System, n: usize, seed: u64) -> Vec<Ray> {
     let mut random = SplitMix64::new(seed);
     let order = random.permutation(system.n_atoms());
@@ -299,7 +298,7 @@ fn rays(system: &System, n: usize, seed: u64) -> Vec<Ray> {
     rays
 }
 
-/// Whether an atom keeps its distance from all others on its way in a direction.
+/// Returns whether an atom keeps its distance from all others along a direction.
 fn leads_out(system: &System, atom: usize, direction: &Vec3) -> bool {
     approaches(system, atom, *direction).all(|Approach { atoms: [_, other], distance_angstrom, radii }| {
         let start = (system.positions()[other] - system.positions()[atom]).norm();
@@ -307,7 +306,7 @@ fn leads_out(system: &System, atom: usize, direction: &Vec3) -> bool {
     })
 }
 
-/// How near an atom comes to each of the others on its way in a direction.
+/// Returns the closest approach of an atom to each of the others along a direction.
 fn approaches(system: &System, atom: usize, direction: Vec3) -> impl Iterator<Item = Approach> {
     let radius =
         |atom: usize| system.elements()[atom].covalent_radius_angstrom().unwrap_or(UNKNOWN_RADIUS_ANGSTROM);
@@ -323,7 +322,7 @@ fn approaches(system: &System, atom: usize, direction: Vec3) -> impl Iterator<It
     })
 }
 
-/// The outermost atom, and the direction away from the centroid (any, where it is the centroid itself).
+/// Returns the outermost atom and the direction away from the centroid (any direction if it is the centroid itself).
 pub(super) fn straight_out(system: &System) -> (usize, Vec3) {
     let centre = centroid(system);
     let distance = |atom: &usize| (system.positions()[*atom] - centre).norm();

@@ -1,14 +1,14 @@
-//! Measurements on any potential: how far it is from what physics asks of it. Numbers, no judgement.
+//! Measurements on any potential: deviations from the symmetries and consistency required by physics.
 //!
-//! Every probe looks at one system (or a batch), is deterministic for a given seed, and fails only when the
-//! potential refuses to answer. A potential that answers NaN gives a NaN, which is below no threshold.
-//! Judgement, with a threshold per number, is in `md_testkit::conformance` for tests, and in `md_criteria` for campaigns.
+//! Every probe evaluates one system (or a batch), is deterministic for a given seed, and fails only if the potential
+//! returns an error. A potential that returns NaN gives a NaN, which passes no threshold. This crate has no thresholds;
+//! they are in `md_testkit::conformance` for tests and in `md_criteria` for campaigns.
 //!
-//! - [`analytic`]: closed-form potentials with exact forces, among them the [`Control`](analytic::Control) that runs any
+//! - [`analytic`]: closed-form potentials with exact forces, including the [`Control`](analytic::Control) for any
 //!   molecule.
-//! - [`random`]: the seeded generator behind the probes.
+//! - [`random`]: the seeded random number generator of the probes.
 //!
-//! Not in this crate: files, clocks, ambient randomness, networks.
+//! This crate contains no files, clocks, ambient randomness or networks.
 
 pub mod analytic;
 mod dimer;
@@ -33,10 +33,10 @@ use md_core::{
 
 use crate::random::SplitMix64;
 
-/// Why a probe has no number.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The potential could not answer.
+    /// The potential returned an error.
     #[error(transparent)]
     Potential(#[from] PotentialError),
     /// The integrator could not make a step.
@@ -45,31 +45,31 @@ pub enum ProbeError {
     /// The system could not be moved or reordered.
     #[error("the probe could not build its copy of the system: {0}")]
     System(#[from] SystemError),
-    /// An answer that does not fit the question.
+    /// The result of the potential has the wrong shape.
     #[error("{potential} answered {found} {what} where {expected} were asked for (see Evaluation::reset)")]
     Shape {
         /// Name of the potential.
         potential: String,
-        /// What was counted.
+        /// Name of the array.
         what: &'static str,
-        /// How many there should be.
+        /// Expected length.
         expected: usize,
-        /// How many there are.
+        /// Actual length.
         found: usize,
     },
 }
 
-/// Largest difference between two answers that should be the same.
+/// Largest difference between two results that should be equal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Deviation {
-    /// Of energies, eV.
+    /// Difference of energies, eV.
     pub energy_ev: f64,
-    /// Of forces on an atom (length of the difference vector), eV/Å.
+    /// Difference of forces on an atom (length of the difference vector), eV/Å.
     pub force_ev_per_angstrom: f64,
 }
 
 impl Deviation {
-    /// No difference at all: the answers are equal bit for bit (but for the sign of a zero).
+    /// No difference: the results are equal bit for bit (except for the sign of a zero).
     pub const NONE: Deviation = Deviation { energy_ev: 0.0, force_ev_per_angstrom: 0.0 };
 
     fn between(a: &Evaluation, b: &Evaluation) -> Self {
@@ -86,43 +86,41 @@ impl Deviation {
     }
 }
 
-/// How well forces agree with the gradient of the energy, component by component.
+/// Agreement of forces with the gradient of the energy, component by component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GradientError {
     /// Largest `|F + dE/dx|` over all components, eV/Å.
     pub max_ev_per_angstrom: f64,
     /// Root mean square over all components, eV/Å.
     pub rms_ev_per_angstrom: f64,
-    /// Largest error of the finite differences themselves, eV/Å: an error of the forces smaller than this is
-    /// not seen.
+    /// Largest error of the finite differences themselves, eV/Å: a smaller error of the forces is not detected.
     pub resolution_ev_per_angstrom: f64,
     /// The atom with the largest error.
     pub worst_atom: usize,
-    /// Force over gradient: `Σ F·(-∇E) / Σ (∇E)²`, 1 for a sound potential; NaN where there is no gradient.
+    /// Ratio of force to gradient, `Σ F·(-∇E) / Σ (∇E)²`: 1 for a consistent potential, NaN if the gradient is zero.
     pub scale: f64,
-    /// Root mean square error that is left when the gradient is scaled by that, eV/Å: small where the forces
-    /// are right but for a factor.
+    /// Root mean square error after scaling of the gradient by that ratio, eV/Å: small if the forces are correct up to
+    /// a factor.
     pub rms_scaled_ev_per_angstrom: f64,
-    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero where the energy is
-    /// smooth.
+    /// Largest jump of the slope along a coordinate, eV/Å: a kink at these positions. Zero if the energy is smooth.
     pub kink_ev_per_angstrom: f64,
 }
 
-/// Forces against central finite differences of the energy, with Richardson extrapolation.
+/// Compares forces with central finite differences of the energy with Richardson extrapolation.
 ///
-/// With `D(h) = (E(x+h) - E(x-h)) / 2h`, the gradient is taken as `(4 D(h/2) - D(h)) / 3`, whose error is of
-/// order h⁴, and the resolution as the size of the correction, `|D(h/2) - D(h)| / 3`: an upper estimate where
-/// the energy is smooth, and the size of the rounding noise where that dominates. A resolution as large as
-/// the error of the forces says that the energy is not smooth within h: it jumps at a cutoff, say.
+/// With `D(h) = (E(x+h) - E(x-h)) / 2h`, the gradient is estimated as `(4 D(h/2) - D(h)) / 3`, whose error is of order
+/// h⁴, and the resolution as the size of the correction, `|D(h/2) - D(h)| / 3`: an upper bound if the energy is smooth,
+/// and the size of the rounding noise if that dominates. A resolution as large as the error of the forces means that
+/// the energy is not smooth within h, for example because of a jump at a cutoff.
 ///
-/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which for a smooth energy is of
-/// order h³.
+/// The kink is `2 K(h/2) - K(h)` with `K(h) = (E(x+h) + E(x-h) - 2 E(x)) / h`, which is of order h³ for a smooth
+/// energy.
 ///
-/// An h of 1e-4 Å suits energies in f64, and seldom reaches a cutoff. Energies with rounding noise of 1e-5 eV
-/// (f32) need 0.04 Å and resolve about 1e-3 eV/Å at best.
+/// An h of 1e-4 Å suits energies in f64, and seldom reaches a cutoff. Energies with rounding noise of 1e-5 eV (f32)
+/// need 0.04 Å and resolve about 1e-3 eV/Å at best.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn force_gradient(
     potential: &mut dyn Potential,
     system: &System,
@@ -182,11 +180,11 @@ pub fn force_gradient(
     Ok(error)
 }
 
-/// Change of energy, and failure of the forces to turn along, under `n` random proper rotations about the
-/// centroid.
+/// Measures the change of the energy, and the deviation of the forces from rotated forces, under `n` random proper
+/// rotations about the centroid.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn rotation(
     potential: &mut dyn Potential,
     system: &System,
@@ -197,11 +195,11 @@ pub fn rotation(
     isometries(potential, system, n, || (random.rotation(), Vec3::zeros()))
 }
 
-/// The same as [`rotation`] with rotations that also mirror (determinant -1): a molecule and its mirror image
-/// have the same energy.
+/// Measures the same as [`rotation`] for improper rotations (determinant -1): a molecule and its mirror image have the
+/// same energy.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn reflection(
     potential: &mut dyn Potential,
     system: &System,
@@ -212,10 +210,10 @@ pub fn reflection(
     isometries(potential, system, n, || (-random.rotation(), Vec3::zeros()))
 }
 
-/// Change of energy and forces under `n` random shifts of up to 10 Å along each axis.
+/// Measures the change of energy and forces under `n` random shifts of up to 10 Å along each axis.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn translation(
     potential: &mut dyn Potential,
     system: &System,
@@ -226,11 +224,11 @@ pub fn translation(
     isometries(potential, system, n, || (Mat3::identity(), random.in_cube(10.0)))
 }
 
-/// Change of energy, and failure of the forces to follow their atoms, when the atoms are listed in `n` other
-/// orders.
+/// Measures the change of the energy, and the deviation of the forces from permuted forces, under `n` random
+/// permutations of the atoms.
 ///
 /// # Errors
-/// What the potential returns; one that knows molecules by the order of their atoms refuses.
+/// Any error of the potential; one that identifies molecules by the order of their atoms returns an error.
 pub fn permutation(
     potential: &mut dyn Potential,
     system: &System,
@@ -249,18 +247,18 @@ pub fn permutation(
     Ok(worst)
 }
 
-/// Length of the sum of all forces, eV/Å: zero without an external field.
+/// Computes the length of the sum of all forces, eV/Å: zero without an external field.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn net_force(potential: &mut dyn Potential, system: &System) -> Result<f64, ProbeError> {
     Ok(evaluate(potential, system)?.forces.iter().sum::<Vec3>().norm())
 }
 
-/// Length of the total torque about the centroid, `Σ (x - c) × F` in eV: zero for an isolated molecule.
+/// Computes the length of the total torque about the centroid, `Σ (x - c) × F` in eV: zero for an isolated molecule.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64, ProbeError> {
     let forces = evaluate(potential, system)?.forces;
     let centre = centroid(system);
@@ -268,12 +266,13 @@ pub fn net_torque(potential: &mut dyn Potential, system: &System) -> Result<f64,
     Ok(torque.norm())
 }
 
-/// Two molecules that do not feel each other: the system and a copy of it, turned at random and so far away that no
-/// atom of one is nearer than `distance_angstrom` to one of the other. How far the energy of both is from twice that of one, and the largest change of a force.
+/// Tests size consistency with two molecules that do not interact: the system and a randomly rotated copy, with at
+/// least `distance_angstrom` between their atoms. Returns the deviation of the energy of both from twice that of one,
+/// and the largest change of a force.
 ///
 /// # Errors
-/// What the potential returns; one that knows molecules by their atoms does not know two of them. A periodic system,
-/// which has no copy far away.
+/// Any error of the potential; one that identifies molecules by their atoms does not support two of them. Periodic
+/// systems, which have no distant copy.
 pub fn extensivity(
     potential: &mut dyn Potential,
     system: &System,
@@ -300,10 +299,11 @@ pub fn extensivity(
     Ok(Deviation::between(&apart, &evaluate(potential, &both)?))
 }
 
-/// Difference of two implementations of one potential (another precision, another device) on one system.
+/// Measures the difference between two implementations of one potential (another precision, another device) on one
+/// system.
 ///
 /// # Errors
-/// What either returns.
+/// Any error of either potential.
 pub fn difference(
     potential: &mut dyn Potential,
     other: &mut dyn Potential,
@@ -312,11 +312,11 @@ pub fn difference(
     Ok(Deviation::between(&evaluate(potential, system)?, &evaluate(other, system)?))
 }
 
-/// Difference between each system alone and the same system in the batch of all, in order and in reverse, one
-/// entry per system. [`Deviation::NONE`] on a CPU.
+/// Measures the difference between each system alone and in the batch of all, in order and in reverse, one entry per
+/// system. [`Deviation::NONE`] on a CPU.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn batch(potential: &mut dyn Potential, systems: &[System]) -> Result<Vec<Deviation>, ProbeError> {
     let mut alone = Vec::new();
     for system in systems {
@@ -339,11 +339,11 @@ pub fn batch(potential: &mut dyn Potential, systems: &[System]) -> Result<Vec<De
     Ok(worst)
 }
 
-/// Difference between the first answer to a question and two later ones, after a question about the atoms
-/// moved by up to 0.1 Å along each axis. [`Deviation::NONE`] on a CPU: a result depends on positions alone.
+/// Measures the difference between a first result and two later ones, with an evaluation in between at positions
+/// displaced by up to 0.1 Å along each axis. [`Deviation::NONE`] on a CPU: a result depends only on positions.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn determinism(
     potential: &mut dyn Potential,
     system: &System,
@@ -359,11 +359,11 @@ pub fn determinism(
     Ok(second.max(Deviation::between(&first, &evaluate(potential, system)?)))
 }
 
-/// Difference that it makes what the buffer for the answer held before, and whether forces were asked for: a
-/// fresh buffer against one with stale numbers of a larger batch, and the energy of a request without forces.
+/// Measures the effect of the previous contents of the output buffer and of a request without forces: a fresh buffer
+/// against one with stale numbers of a larger batch, and the energy without forces.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn buffer(potential: &mut dyn Potential, system: &System) -> Result<Deviation, ProbeError> {
     let fresh = evaluate(potential, system)?;
     let batch = Batch::new(std::slice::from_ref(system));
@@ -380,7 +380,7 @@ pub fn buffer(potential: &mut dyn Potential, system: &System) -> Result<Deviatio
     Ok(stale.max(Deviation::between(&energy_alone, &reused)))
 }
 
-/// The potential's answer for one system alone.
+/// Evaluates the potential for one system alone.
 fn evaluate(potential: &mut dyn Potential, system: &System) -> Result<Evaluation, ProbeError> {
     let batch = Batch::new(std::slice::from_ref(system));
     let mut out = Evaluation::default();
@@ -389,7 +389,7 @@ fn evaluate(potential: &mut dyn Potential, system: &System) -> Result<Evaluation
     Ok(out)
 }
 
-/// The potential's answers for systems in one batch: one by one they would keep one thread busy.
+/// Evaluates the potential for systems in one batch: one by one they would use a single thread.
 fn evaluate_together(
     potential: &mut dyn Potential,
     systems: &[System],
@@ -406,7 +406,7 @@ fn evaluate_together(
     Ok(batch.ranges().enumerate().map(one).collect())
 }
 
-/// `Potential::evaluate`, with an error where the answer has not the shape that was asked for.
+/// Calls `Potential::evaluate` and checks the shape of the result.
 fn ask(
     potential: &mut dyn Potential,
     c: Configuration<'_>,
@@ -425,7 +425,7 @@ fn ask(
     Ok(())
 }
 
-/// Compares the system with `n` copies moved as `x -> c + Q (x - c) + t`, c the centroid, where forces must
+/// Compares the system with `n` copies transformed by `x -> c + Q (x - c) + t`, c the centroid, for which forces must
 /// become `Q F`.
 fn isometries(
     potential: &mut dyn Potential,
@@ -454,7 +454,7 @@ fn isometries(
     Ok(worst)
 }
 
-/// Energies of one system at many positions, evaluated in batches; with forces of all atoms where `request` asks.
+/// Evaluates one system at many positions, in batches; with forces if `request` includes them.
 fn evaluate_path(
     potential: &mut dyn Potential,
     system: &System,
@@ -492,7 +492,7 @@ fn centroid(system: &System) -> Vec3 {
     system.positions().iter().sum::<Vec3>() / system.n_atoms() as f64
 }
 
-/// The largest of these numbers, none of them negative; NaN if one of them is (`f64::max` would drop it).
+/// Returns the largest of these non-negative numbers; NaN if one of them is (`f64::max` would drop it).
 pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
     numbers.into_iter().fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a })
 }

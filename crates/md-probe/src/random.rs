@@ -1,8 +1,8 @@
-//! A small seeded generator, so that probes need no dependency and give the same numbers everywhere.
+//! A small seeded generator without dependencies that gives the same numbers on all machines.
 
 use md_core::{Mat3, Vec3};
 
-/// SplitMix64: 64 bits of state, period 2⁶⁴, every seed is good. For probes, not for sampling ensembles.
+/// SplitMix64: 64 bits of state, period 2⁶⁴, any seed is valid. For probes, not for sampling ensembles.
 ///
 /// G. L. Steele, D. Lea, C. H. Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
 ///
@@ -15,12 +15,12 @@ use md_core::{Mat3, Vec3};
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// The generator that starts from `seed`.
+    /// Creates a generator from `seed`.
     pub fn new(seed: u64) -> Self {
         SplitMix64(seed)
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e3779b97f4a7c15);
         let mut z = self.0;
@@ -29,25 +29,25 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// Uniform in [0, 1), with 53 random bits.
+    /// Returns a uniform number in [0, 1), with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Normal with mean 0 and variance 1 (the cosine half of G. E. P. Box and M. E. Muller, Ann. Math. Statist.
-    /// 29, 610 (1958)).
+    /// Returns a normal number with mean 0 and variance 1 (the cosine half of G. E. P. Box and M. E. Muller, Ann. Math.
+    /// Statist. 29, 610 (1958)).
     pub fn normal(&mut self) -> f64 {
         // 1 - u is never 0.
         (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// A vector with each component uniform in [-half_width, half_width).
+    /// Returns a vector with each component uniform in [-half_width, half_width).
     pub fn in_cube(&mut self, half_width: f64) -> Vec3 {
         Vec3::from_fn(|_, _| (2.0 * self.uniform() - 1.0) * half_width)
     }
 
-    /// A proper rotation, uniform over all of them: a unit quaternion by the method of K. Shoemake, *Uniform
-    /// random rotations*, Graphics Gems III (1992).
+    /// Returns a uniformly distributed proper rotation: a unit quaternion by the method of K. Shoemake, *Uniform random
+    /// rotations*, Graphics Gems III (1992).
     pub fn rotation(&mut self) -> Mat3 {
         let (u, a, b) = (self.uniform(), self.uniform(), self.uniform());
         let ((sa, ca), (sb, cb)) =
@@ -67,7 +67,7 @@ impl SplitMix64 {
         )
     }
 
-    /// A permutation of `0..n`, uniform over all of them (Fisher and Yates).
+    /// Returns a uniformly distributed permutation of `0..n` (Fisher and Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    /// A uniform rotation takes any vector to a uniform direction: mean 0, mean square of a component 1/3.
+    /// A uniform rotation maps any vector to a uniform direction: mean 0, mean square of a component 1/3.
     #[test]
     fn rotation_is_isotropic() {
         let mut random = SplitMix64::new(7);
@@ -109,7 +109,7 @@ mod tests {
             mean += x / f64::from(n);
             square += x.component_mul(&x) / f64::from(n);
         }
-        // Standard errors sqrt(1/3 / n) = 0.0041 and sqrt(4/45 / n) = 0.0021: five of them.
+        // Five standard errors, which are sqrt(1/3 / n) = 0.0041 and sqrt(4/45 / n) = 0.0021.
         assert!(mean.amax() < 0.0205, "{mean}");
         assert!((square - Vec3::repeat(1.0 / 3.0)).amax() < 0.0105, "{square}");
     }

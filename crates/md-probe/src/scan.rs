@@ -4,11 +4,12 @@ use nalgebra::{Rotation3, Unit};
 use super::jumps::straight_out;
 use super::{ProbeError, centroid, evaluate_path};
 
-/// Energy of a molecule turned about an axis through its centroid, `n` + 1 times up to a whole turn: angle (degrees) and
-/// energy less that at the start (eV). The axis, (1, 2, 3), is none of a coordinate system or of a usual symmetry.
+/// Scans the energy of a molecule rotated about an axis through its centroid, at `n` + 1 angles up to a full turn.
+/// Returns angle (degrees) and energy relative to the start (eV). The axis, (1, 2, 3), is neither a coordinate axis nor
+/// a common symmetry axis.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn rotation_scan(
     potential: &mut dyn Potential,
     system: &System,
@@ -27,11 +28,12 @@ pub fn rotation_scan(
     Ok(angles.into_iter().zip(answers).map(|(angle, (e, _))| [angle, e - start_ev]).collect())
 }
 
-/// Energy of a molecule as its outermost atom moves straight away from the centroid, `n` + 1 times up to `reach_angstrom`: way
-/// (Å) and energy less that at the end (eV). No other atom lies that way: it leaves all of them from the first step on.
+/// Scans the energy of a molecule as its outermost atom moves straight away from the centroid, at `n` + 1 points up to
+/// `reach_angstrom`. Returns displacement (Å) and energy relative to the end (eV). The distance to all other atoms
+/// grows from the first step on.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn leaving_scan(
     potential: &mut dyn Potential,
     system: &System,
@@ -82,7 +84,7 @@ mod tests {
         let defect = Defect::Truncated { jump_ev: 0.5, cutoff_angstrom: 6.0 };
         let scan = leaving_scan(&mut Defective::new(SOUND, defect), &argon(), 8.0, 160).unwrap();
         let steps = |scan: &[[f64; 2]]| scan.windows(2).filter(|w| (w[1][1] - w[0][1]).abs() > 0.3).count();
-        // Two pairs with the atom, one after the other.
+        // Two pairs with the atom cross, one after the other.
         assert_eq!(steps(&scan), 2);
         assert_eq!(steps(&leaving_scan(&mut SOUND.clone(), &argon(), 8.0, 160).unwrap()), 0);
         assert_eq!(scan[160], [8.0, 0.0]);

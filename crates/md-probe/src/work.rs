@@ -3,31 +3,32 @@ use md_core::{Potential, Request, System, Vec3};
 use super::{ProbeError, evaluate_path, largest};
 use crate::random::SplitMix64;
 
-/// Work of the forces around closed loops, which a gradient does not do.
+/// Work of the forces around closed loops, which is zero for a gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoopWork {
     /// Largest `|∮ F·dx|`, eV.
     pub work_ev: f64,
-    /// Largest error of the quadrature of a loop, eV: less work than this is not seen.
+    /// Largest quadrature error of a loop, eV: less work is not detected.
     pub resolution_ev: f64,
 }
 
-/// Nodes of the two quadratures of a part of an edge: what they differ by is the error of the second, and more than that of the first.
+/// Nodes of the two quadratures of an edge segment: their difference is the error of the second, and an upper bound of
+/// that of the first.
 const NODES: [usize; 2] = [12, 8];
 
-/// A part of an edge is halved where its quadratures differ by more than this, eV, and so many times at most.
+/// An edge segment is halved if its quadratures differ by more than this, eV, and at most this many times.
 const RESOLUTION_EV: f64 = 1e-7;
 const HALVINGS: usize = 4;
 
-/// Path independence: the work around `n` random triangles in the space of all coordinates, whose corners are
-/// the system and two copies with every coordinate displaced by up to `size_angstrom`.
+/// Tests path independence: the work around `n` random triangles in the space of all coordinates, whose corners are the
+/// system and two copies with every coordinate displaced by up to `size_angstrom`.
 ///
-/// Gauss-Legendre quadrature along the edges, which are halved again and again where forces change too abruptly for it. Needs
-/// forces alone, so it also judges a potential whose energy is not the integral of anything. A force that is a multiple of the
-/// gradient does no such work: [`force_gradient`](super::force_gradient) sees that.
+/// It uses Gauss-Legendre quadrature along the edges, which are halved repeatedly where forces change too abruptly.
+/// Only forces are needed, so it also applies to a potential whose energy is unrelated to them. A force that is a
+/// multiple of the gradient does no such work; [`force_gradient`](super::force_gradient) detects it.
 ///
 /// # Errors
-/// What the potential returns.
+/// Any error of the potential.
 pub fn loop_work(
     potential: &mut dyn Potential,
     system: &System,
@@ -55,7 +56,7 @@ pub fn loop_work(
     Ok(worst)
 }
 
-/// Work of the forces along a part of an edge, from one share of it to another.
+/// Computes the work of the forces along a segment of an edge, between two fractions of it.
 fn edge_work(
     potential: &mut dyn Potential,
     system: &System,
@@ -78,7 +79,7 @@ fn edge_work(
         }
     }
     let whole = LoopWork { work_ev: work[0], resolution_ev: (work[0] - work[1]).abs() };
-    // What is not a number does not become one.
+    // Halving does not remove a NaN.
     if halvings == 0 || whole.resolution_ev.is_nan() || whole.resolution_ev < RESOLUTION_EV {
         return Ok(whole);
     }
@@ -91,7 +92,8 @@ fn edge_work(
     })
 }
 
-/// Nodes and weights of Gauss-Legendre quadrature on [0, 1]: roots of the Legendre polynomial by Newton's method.
+/// Returns nodes and weights of Gauss-Legendre quadrature on [0, 1]: roots of the Legendre polynomial by Newton's
+/// method.
 fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
     (0..n)
         .map(|k| {
@@ -143,7 +145,7 @@ mod tests {
         let work = loop_work(&mut Defective::new(SOUND, scaled), &argon(), 0.1, 4, 1).unwrap();
         assert!(work.work_ev < 1e-12, "a multiple of a gradient is one: {work:?}");
 
-        // Forces that change within 0.003 Å, far less than the edges are long.
+        // Forces that change within 0.003 Å, far less than the length of an edge.
         let steep = Defect::Hole { depth_ev: 0.01, centre_angstrom: 3.8, width_angstrom: 0.003 };
         let work = loop_work(&mut Defective::new(SOUND, steep), &argon(), 0.1, 4, 1).unwrap();
         assert!(work.work_ev < 1e-7 && work.resolution_ev < 1e-5, "{work:?}");
@@ -155,7 +157,7 @@ mod tests {
         let mut random = SplitMix64::new(5);
         let a: Vec<Vec3> = (0..3).map(|_| random.in_cube(0.1)).collect();
         let b: Vec<Vec3> = (0..3).map(|_| random.in_cube(0.1)).collect();
-        // About the centroid, which moves along.
+        // Relative to the centroid, which moves along.
         let (ca, cb) = (a.iter().sum::<Vec3>() / 3.0, b.iter().sum::<Vec3>() / 3.0);
         let area: f64 = a.iter().zip(&b).map(|(a, b)| 0.5 * (a - ca).cross(&(b - cb)).z).sum();
         let expected = (2.0 * strength_ev_per_angstrom2 * area).abs();

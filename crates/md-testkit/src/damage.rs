@@ -1,34 +1,34 @@
-//! Damaged files, for tests of readers: what disks, editors and people who mean harm make of a sound one.
+//! Random damage of files, for tests of readers: faults of disks, editors and malicious authors.
 
 use std::ops::Range;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// One thing that happens to a file. Numbers are taken modulo what there is.
+/// One modification of a file. Numbers are taken modulo the valid range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edit {
-    /// Which thing.
+    /// Kind of edit.
     pub kind: u8,
-    /// Where.
+    /// Position of the edit.
     pub offset: u32,
-    /// How much of it.
+    /// Length of the edit.
     pub length: u16,
-    /// From where, or with what.
+    /// Source position or replacement.
     pub operand: u32,
 }
 
-/// As many edits of any kind as `n` allows.
+/// Strategy for `n` edits of any kind.
 pub fn edits(n: Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
     let edit = any::<(u8, u32, u16, u32)>();
     let edit = edit.prop_map(|(kind, offset, length, operand)| Edit { kind, offset, length, operand });
     prop::collection::vec(edit, n)
 }
 
-/// Seed of the damage where `PROPTEST_RNG_SEED` gives no other: a reader that fails, fails on every machine.
+/// Seed of the damage unless `PROPTEST_RNG_SEED` is set: a failure is reproducible on every machine.
 const SEED: u64 = 1;
 
-/// So many times the usual number of cases: reading a damaged file takes some microseconds.
+/// Returns a configuration with `times` the default number of cases: reading a damaged file takes some microseconds.
 pub fn many_cases(times: u32) -> ProptestConfig {
     let usual = ProptestConfig::default();
     let rng_seed = match usual.rng_seed {
@@ -38,7 +38,7 @@ pub fn many_cases(times: u32) -> ProptestConfig {
     ProptestConfig { cases: times * usual.cases, rng_seed, ..usual }
 }
 
-/// Numbers that counts, sizes and energies are replaced by.
+/// Replacements for counts, sizes and energies.
 const NUMBERS: [&str; 16] = [
     "0",
     "-1",
@@ -58,7 +58,7 @@ const NUMBERS: [&str; 16] = [
     "0.05",
 ];
 
-/// What files of all formats are made of.
+/// Syntax elements of all formats.
 const PIECES: [&str; 20] = [
     "\n",
     "\r\n",
@@ -82,14 +82,14 @@ const PIECES: [&str; 20] = [
     "\u{1b}[31m",
 ];
 
-/// What opens a nested structure in TOML, JSON, pickles and comment lines.
+/// Openings of nested structures in TOML, JSON, pickles and comment lines.
 const OPENING: [&str; 8] = ["[", "{", "(", "]", "a.", "[[", "{\"a\":", "\""];
 
-/// Bytes that are the largest and smallest of the numbers they may be part of.
+/// Bytes of the largest and smallest numbers.
 const EXTREMES: [[u8; 8]; 4] =
     [[0xff; 8], [0; 8], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0, 0, 0, 0, 0, 0, 0, 0x80]];
 
-/// `file` after all `edits`, one after the other. It grows by a few thousand bytes per edit at most.
+/// Applies all `edits` to `file` in order. It grows by a few thousand bytes per edit at most.
 ///
 /// ```
 /// use md_testkit::damage::{Edit, damaged};
@@ -115,7 +115,7 @@ fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
         1 => drop(bytes.drain(at..end)),
         2 => bytes.truncate(at),
         3 => insert(bytes, PIECES[with % PIECES.len()].into()),
-        // A part of the file again, elsewhere.
+        // Copies a part of the file to another position.
         4 => {
             let from = with % places;
             let part = bytes[from..(from + length % 512).min(bytes.len())].to_vec();
@@ -127,7 +127,7 @@ fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
             bytes[at..at + width].copy_from_slice(&extreme[8 - width..]);
         }
         6 => replace_number(bytes, at, NUMBERS[with % NUMBERS.len()]),
-        // A line twice: a key twice, a table twice.
+        // Repeats a line, such as a key or a table.
         7 => {
             let start = bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
             let stop = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n + 1);
@@ -150,7 +150,7 @@ fn flip(bytes: &mut [u8], at: usize, with: usize) {
     }
 }
 
-/// Replaces the first number from `at` on.
+/// Replaces the first number at or after `at`.
 fn replace_number(bytes: &mut Vec<u8>, at: usize, number: &str) {
     let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|n| at + n) else { return };
     let of_number = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e');

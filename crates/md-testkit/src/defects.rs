@@ -1,4 +1,4 @@
-//! A sound potential with one planted fault: what a validator must find and name.
+//! Analytic potentials with one planted fault that a validator must find and identify.
 //!
 //! ```
 //! use md_core::{Element, System, Vec3};
@@ -18,62 +18,62 @@ use md_core::{
 };
 use md_probe::random::SplitMix64;
 
-/// One fault.
+/// A fault of a potential.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Defect {
-    /// Forces, but not energies, times `factor`: the force is no gradient.
+    /// Forces, but not energies, times `factor`: the force is not the gradient.
     ScaledForce {
-        /// 1 is sound.
+        /// 1 is correct.
         factor: f64,
     },
-    /// Energies and forces times `factor`: consistent, in the wrong unit.
+    /// Energies and forces times `factor`: consistent, but in the wrong unit.
     Units {
-        /// 1 is sound.
+        /// 1 is correct.
         factor: f64,
     },
-    /// `E(M x)` with the matrix M, and its exact gradient: energy depends on the orientation.
+    /// `E(M x)` with the matrix M, and its exact gradient: the energy depends on the orientation.
     Mixing {
-        /// M; the identity is sound.
+        /// M; the identity is correct.
         matrix: Mat3,
     },
-    /// Adds `-jump (2 - r / cutoff)` for every pair within the cutoff and nothing beyond: energy and force jump
-    /// there.
+    /// Adds `-jump (2 - r / cutoff)` for every pair within the cutoff and nothing beyond: energy and force jump at the
+    /// cutoff.
     Truncated {
         /// Jump of the energy of a pair, eV.
         jump_ev: f64,
-        /// Distance at which it jumps, Å.
+        /// Distance of the jump, Å.
         cutoff_angstrom: f64,
     },
-    /// Adds a normal random number to every force component, another one in every call.
+    /// Adds a normal random number to every force component, different in every call.
     Noise {
         /// Standard deviation, eV/Å.
         sigma_ev_per_angstrom: f64,
     },
-    /// Adds `-depth exp(-((r - centre) / width)²)` for every pair: a hole in every dimer curve.
+    /// Adds `-depth exp(-((r - centre) / width)²)` for every pair: a spurious minimum in every dimer curve.
     Hole {
         /// Depth, eV.
         depth_ev: f64,
-        /// Where, Å.
+        /// Position, Å.
         centre_angstrom: f64,
-        /// How wide, Å.
+        /// Width, Å.
         width_angstrom: f64,
     },
-    /// Energies and forces rounded to so many significant bits (f32 has 24, f16 has 11).
+    /// Energies and forces rounded to `bits` significant bits (f32 has 24, f16 has 11).
     Rounded {
         /// Significant bits, 1 to 53.
         bits: u32,
     },
-    /// Adds `strength |Σ (x_j - x_0)|`, j over all atoms but the first: a kink where the first atom is the centroid.
+    /// Adds `strength |Σ (x_j - x_0)|`, j over all atoms but the first: a kink when the first atom is at the centroid.
     Kink {
         /// Slope, eV/Å.
         strength_ev_per_angstrom: f64,
     },
-    /// Adds `strength z × (x - c)` to the force on every atom, c the centroid: a force that is no gradient.
+    /// Adds `strength z × (x - c)` to the force on every atom, c the centroid: the force is not a gradient.
     Swirl {
         /// Strength, eV/Å².
         strength_ev_per_angstrom2: f64,
     },
-    /// Adds a constant to the energy of every system: energies of molecules far apart do not add up.
+    /// Adds a constant to the energy of every system, which violates size consistency.
     Offset {
         /// The constant, eV.
         energy_ev: f64,
@@ -90,7 +90,7 @@ pub struct Defective<P> {
 }
 
 impl<P: Potential> Defective<P> {
-    /// `inner` with `defect`.
+    /// Creates `inner` with `defect`.
     pub fn new(inner: P, defect: Defect) -> Self {
         let name = format!("defective {}", inner.name());
         Defective { inner, defect, name, noise: SplitMix64::new(1) }
@@ -158,7 +158,7 @@ impl<P: Potential> Potential for Defective<P> {
     }
 }
 
-/// `x` with `bits` significant bits, ties to even.
+/// Rounds `x` to `bits` significant bits, ties to even.
 fn rounded(x: f64, bits: u32) -> f64 {
     if x == 0.0 || !x.is_finite() {
         return x;
@@ -167,7 +167,7 @@ fn rounded(x: f64, bits: u32) -> f64 {
     (x / unit).round_ties_even() * unit
 }
 
-/// Adds the pair term whose energy (eV) and slope (eV/Å) at a distance (Å) are `term(r)`.
+/// Adds a pair term with energy (eV) and slope (eV/Å) at a distance (Å) given by `term(r)`.
 fn add_pairs(c: Configuration<'_>, out: &mut Evaluation, term: impl Fn(f64) -> (f64, f64)) {
     for (s, atoms) in c.batch.ranges().enumerate() {
         for i in atoms.clone() {

@@ -1,29 +1,29 @@
-//! Measurements on any integrator, on systems whose behaviour is known. Numbers, no judgement.
+//! Measurements on any integrator, with systems whose behaviour is known.
 //!
-//! Each takes `make`, which builds the integrator for a time step in fs. Judgement is in
-//! [`conformance::integrator`](crate::conformance::integrator); a thermostat takes the parts that apply to
-//! it.
+//! Each takes `make`, which creates the integrator with a time step in fs. Limits are in
+//! [`conformance::integrator`](crate::conformance::integrator); the suite for thermostats uses the measurements that
+//! apply to them.
 
 use md_core::{Element, Integrator, State, System, Vec3};
 use md_probe::analytic::{HarmonicWell, Morse, Pairs};
 use md_probe::random::SplitMix64;
 use md_probe::{ProbeError, largest};
 
-/// How the integrator's conserved quantity behaves at time steps of 0.25 fs and 0.125 fs.
+/// Behaviour of the conserved quantity at time steps of 0.25 fs and 0.125 fs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conservation {
-    /// Root-mean-square fluctuation at the long time step over that at the short one: 2^n for a scheme of order n.
+    /// Ratio of the root-mean-square fluctuations at the long and the short time step: 2^n for a scheme of order n.
     pub fluctuation_ratio: f64,
-    /// Mean of the second half of the run minus that of the first, at the long time step, as a multiple of
-    /// the fluctuation: far below 1 for a scheme that only oscillates, 1.7 for one that only drifts.
+    /// Mean of the second half of the run minus that of the first, at the long time step, relative to the fluctuation:
+    /// far below 1 for pure oscillation, 1.7 for pure drift.
     pub drift_ratio: f64,
 }
 
-/// The conserved quantity of three vibrating triatomic molecules (Morse potential, kinetic energy 70 meV per
-/// atom) over 200 fs, read every 0.25 fs.
+/// Measures the conserved quantity of three vibrating triatomic molecules (Morse potential, kinetic energy 70 meV per
+/// atom) over 200 fs, sampled every 0.25 fs.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn conservation(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Conservation, ProbeError> {
     let long = conserved_series(&mut *make(0.25), 1)?;
     let short = conserved_series(&mut *make(0.125), 2)?;
@@ -41,11 +41,11 @@ pub fn conservation(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Conserv
     Ok(Conservation { fluctuation_ratio: rms(&long) / rms(&short), drift_ratio: drift / rms(&long) })
 }
 
-/// Largest distance (Å) of an atom from where it began, after 200 steps of 0.5 fs forward and, with all
-/// velocities reversed, 200 back.
+/// Measures the largest distance (Å) of an atom from its initial position after 200 steps of 0.5 fs and, with all
+/// velocities reversed, 200 steps back.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn time_reversal_angstrom(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<f64, ProbeError> {
     let (mut potential, mut state) = molecules()?;
     let mut integrator = make(0.5);
@@ -62,22 +62,22 @@ pub fn time_reversal_angstrom(make: impl Fn(f64) -> Box<dyn Integrator>) -> Resu
     Ok(largest(start.iter().zip(state.positions()).map(|(a, b)| (a - b).norm())))
 }
 
-/// Largest error against the analytic harmonic oscillator in 40 fs at a time step of 0.2 fs, over that at 0.1
-/// fs: 2^n for a scheme of order n, 1 for one that follows other equations of motion.
+/// Measures the largest error against the analytic harmonic oscillator in 40 fs at a time step of 0.2 fs, divided by
+/// that at 0.1 fs: 2^n for a scheme of order n, 1 for one with other equations of motion.
 ///
-/// Errors of positions and of velocities (over ω) both count.
+/// Both the errors of positions and those of velocities (over ω) count.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn oscillator_ratio(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<f64, ProbeError> {
     Ok(oscillator_error(&mut *make(0.2), 1)? / oscillator_error(&mut *make(0.1), 2)?)
 }
 
-/// Largest distance (Å) that it makes to some of the systems that others leave the batch: 20 steps of three
-/// systems against 10 of three and 10 of the third and first of them. Zero for every integrator, on a CPU.
+/// Measures the largest effect (Å) on some systems of the removal of others from the batch: 20 steps of three systems
+/// against 10 of three and 10 of the third and first of them. Zero for every integrator on a CPU.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn retained_angstrom(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<f64, ProbeError> {
     let keep = [2, 0];
     let (mut potential, mut whole) = molecules()?;
@@ -98,20 +98,20 @@ pub fn retained_angstrom(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<f6
     Ok(largest(whole.positions().iter().zip(reduced.positions()).map(|(a, b)| (a - b).norm())))
 }
 
-/// Whether the state keeps its invariants over 10 steps.
+/// Checks of the invariants of the state over 10 steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bookkeeping {
-    /// Largest difference between the forces in the state and those at its positions, eV/Å: zero, for a state
-    /// must restart exactly.
+    /// Largest difference between the forces in the state and those at its positions, eV/Å: zero, since a state must
+    /// restart exactly.
     pub stale_force_ev_per_angstrom: f64,
-    /// Largest difference between the state's time and the number of steps made times the time step, fs.
+    /// Largest difference between the time of the state and the number of steps times the time step, fs.
     pub clock_fs: f64,
 }
 
-/// See [`Bookkeeping`].
+/// Measures [`Bookkeeping`].
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn bookkeeping(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Bookkeeping, ProbeError> {
     let (mut potential, mut state) = molecules()?;
     let mut integrator = make(0.5);
@@ -128,7 +128,7 @@ pub fn bookkeeping(make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Bookkeep
     Ok(found)
 }
 
-/// Three vibrating triatomic molecules that differ in their velocities.
+/// Three vibrating triatomic molecules with different velocities.
 fn molecules() -> Result<(Morse, State), ProbeError> {
     let molecule = System::new(
         vec![Element::O, Element::C, Element::N],
@@ -143,7 +143,7 @@ fn molecules() -> Result<(Morse, State), ProbeError> {
     Ok((morse, state))
 }
 
-/// Conserved energy (eV) of each molecule every `stride` steps, 800 times.
+/// Returns the conserved energy (eV) of each molecule every `stride` steps, 800 times.
 fn conserved_series(integrator: &mut dyn Integrator, stride: usize) -> Result<Vec<Vec<f64>>, ProbeError> {
     let (mut potential, mut state) = molecules()?;
     let mut series = vec![Vec::new(); state.batch().n_systems()];
@@ -158,7 +158,8 @@ fn conserved_series(integrator: &mut dyn Integrator, stride: usize) -> Result<Ve
     Ok(series)
 }
 
-/// Largest error (Å) against the analytic motion of three oscillators, read every `stride` steps, 200 times.
+/// Returns the largest error (Å) against the analytic motion of three oscillators, sampled every `stride` steps, 200
+/// times.
 fn oscillator_error(integrator: &mut dyn Integrator, stride: usize) -> Result<f64, ProbeError> {
     let centres: Vec<Vec3> = (0..3).map(|i| Vec3::new(3.0 * f64::from(i), 0.0, 0.0)).collect();
     let mut well = HarmonicWell { stiffness_ev_per_angstrom2: 5.0, centres };

@@ -1,14 +1,14 @@
-//! The conformance suites that every potential, integrator and thermostat must pass, and what tests of tests need.
+//! Conformance suites for potentials, integrators and thermostats, and fixtures for tests of validators and readers.
 //!
-//! - [`conformance`]: all probes of `md_probe` on a potential, each with a limit; the same for integrators and
+//! - [`conformance`]: all probes of `md_probe` on a potential, each with a limit; suites for integrators and
 //!   thermostats.
-//! - [`integration`]: measurements on an integrator, such as how its energy error falls with the time step.
-//! - [`defects`]: a sound potential with one planted fault.
-//! - [`damage`]: a sound file with faults, for tests of readers.
+//! - [`integration`]: measurements on an integrator, such as the scaling of its energy error with the time step.
+//! - [`defects`]: analytic potentials with one planted fault.
+//! - [`damage`]: random damage of files, for tests of readers.
 //!
-//! For tests: no crate depends on it otherwise.
+//! This crate is a dependency of tests only.
 //!
-//! # Is my potential sound?
+//! # Testing a potential
 //!
 //! ```
 //! use md_core::{Element, System, Vec3};

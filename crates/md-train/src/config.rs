@@ -1,4 +1,4 @@
-//! The training configuration: strict TOML, every default written down here.
+//! The training configuration: strict TOML with all defaults.
 
 mod checks;
 
@@ -15,7 +15,7 @@ use checks::{
     positive, repeats, share,
 };
 
-/// A training run: what `configs/train/*.toml` hold.
+/// Configuration of a training run: the content of `configs/train/*.toml`.
 ///
 /// ```toml
 /// name = "tiny"
@@ -34,35 +34,35 @@ use checks::{
 /// steps = 20000
 /// ```
 ///
-/// All else has a default. Unknown keys are errors.
+/// Everything else has a default. Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     /// Name of the student.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// Seed of weights, split and order.
+    /// Seed of the initial weights, of the split and of the order of frames.
     pub seed: u64,
-    /// Checkpoint of the same sizes whose weights, elements and reference energies training starts with, instead of
+    /// Checkpoint with the same sizes. Training starts with its weights, elements and reference energies instead of
     /// random weights and fitted energies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_from: Option<PathBuf>,
     /// Sizes of the network.
     pub student: StudentConfig,
-    /// Labelled frames, at least one file.
+    /// Files of labelled frames, at least one.
     pub data: Vec<DataConfig>,
-    /// What is held out, and how often it is looked at.
+    /// Held-out frames and validation.
     #[serde(default)]
     pub validation: ValidationConfig,
-    /// What is minimised.
+    /// The loss function.
     #[serde(default)]
     pub loss: LossConfig,
-    /// How it is minimised.
+    /// The optimiser.
     pub optimiser: OptimiserConfig,
-    /// What is written when.
+    /// Output intervals.
     #[serde(default)]
     pub output: OutputConfig,
-    /// Folder that relative paths are relative to: that of the file.
+    /// Base of relative paths: the folder of the file.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -80,7 +80,7 @@ pub struct StudentConfig {
     /// Number of radial basis functions.
     #[serde(deserialize_with = "at_least_one")]
     pub num_rbf: u32,
-    /// Distance up to which atoms interact, Å.
+    /// Cutoff distance, Å.
     #[serde(deserialize_with = "positive")]
     pub cutoff_angstrom: f64,
 }
@@ -92,7 +92,7 @@ pub struct DataConfig {
     /// Extended XYZ, plain or gzip, with `energy` (eV), `forces` (eV/Å) and the keys `molecule` and `trajectory`.
     #[serde(deserialize_with = "files")]
     pub frames: Vec<PathBuf>,
-    /// How many times an epoch has each of these frames. Default 1.
+    /// Number of times that each of these frames occurs in an epoch. Default 1.
     #[serde(default = "one", deserialize_with = "repeats")]
     pub repeat: u32,
 }
@@ -101,25 +101,25 @@ fn one() -> u32 {
     1
 }
 
-/// What is held out for validation.
+/// Held-out frames and validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationConfig {
-    /// Share of the trajectories of each molecule that is held out, at least one where there are two or more.
-    /// Default 0.1.
+    /// Fraction of the trajectories of each molecule that is held out, at least one if there are two or more. Default
+    /// 0.1.
     #[serde(deserialize_with = "share")]
     pub trajectory_fraction: f64,
-    /// Of the held-out frames only those whose key `kind` is one of these are validated on (the others are not
-    /// trained on either). Without it, all are.
+    /// Validate only on held-out frames whose key `kind` is one of these (the others are not used for training either).
+    /// By default all are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<BTreeSet<String>>,
     /// Steps between validations. Default 500.
     #[serde(deserialize_with = "at_least_one")]
     pub every_steps: u64,
-    /// Most frames validated on, spread over the molecules. Default 500.
+    /// Maximum number of validation frames, distributed over the molecules. Default 500.
     #[serde(deserialize_with = "at_least_one")]
     pub max_frames: usize,
-    /// Training stops early after so many validations without improvement. Without it, it does not.
+    /// Number of validations without improvement after which training stops early. By default it does not.
     #[serde(deserialize_with = "optional_at_least_one", skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
 }
@@ -136,7 +136,7 @@ impl Default for ValidationConfig {
     }
 }
 
-/// What is minimised; the formula is at [`crate::loss`].
+/// The loss function; the formula is in [`crate::loss`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
@@ -146,8 +146,8 @@ pub struct LossConfig {
     /// Weight of the energy errors, 1/eV². Default 0.1.
     #[serde(deserialize_with = "not_negative")]
     pub energy_weight: f64,
-    /// Length of a force error (eV/Å) from which on it counts linearly rather than squared. Without it, all count
-    /// squared.
+    /// Length of a force error (eV/Å) above which it counts linearly instead of quadratically. By default all count
+    /// quadratically.
     #[serde(deserialize_with = "optional_positive", skip_serializing_if = "Option::is_none")]
     pub huber_ev_per_angstrom: Option<f64>,
 }
@@ -158,14 +158,14 @@ impl Default for LossConfig {
     }
 }
 
-/// AdamW and its schedule. The learning rate rises linearly over the warm-up and falls as a cosine after it.
+/// AdamW and its schedule. The learning rate rises linearly during the warm-up and then decays as a cosine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimiserConfig {
     /// Number of steps.
     #[serde(deserialize_with = "checks::steps")]
     pub steps: u64,
-    /// Systems in a batch. Default 8.
+    /// Number of systems in a batch. Default 8.
     #[serde(default = "defaults::batch_size", deserialize_with = "batch_size")]
     pub batch_size: usize,
     /// Learning rate after the warm-up. Default 10⁻³.
@@ -174,25 +174,25 @@ pub struct OptimiserConfig {
     /// Learning rate of the last step. Default 10⁻⁶.
     #[serde(default = "defaults::final_learning_rate", deserialize_with = "positive")]
     pub final_learning_rate: f64,
-    /// Steps of the warm-up, fewer than `steps`. Default 0.
+    /// Number of warm-up steps, less than `steps`. Default 0.
     #[serde(default)]
     pub warm_up_steps: u64,
-    /// Decoupled weight decay, in units of 1/(learning rate × step); not on biases or embeddings. Default 0.
+    /// Decoupled weight decay, in units of 1/(learning rate × step); not applied to biases or embeddings. Default 0.
     #[serde(default, deserialize_with = "not_negative")]
     pub weight_decay: f64,
-    /// Decay of the mean of gradients. Default 0.9.
+    /// Decay of the mean of the gradients. Default 0.9.
     #[serde(default = "defaults::beta1", deserialize_with = "decay")]
     pub beta1: f64,
-    /// Decay of the mean of squared gradients. Default 0.999.
+    /// Decay of the mean of the squared gradients. Default 0.999.
     #[serde(default = "defaults::beta2", deserialize_with = "decay")]
     pub beta2: f64,
-    /// Added to the root of the mean squared gradient. Default 10⁻⁸.
+    /// Term added to the root of the mean squared gradient. Default 10⁻⁸.
     #[serde(default = "defaults::epsilon", deserialize_with = "positive")]
     pub epsilon: f64,
-    /// Gradients longer than this, over all weights, are scaled down to it. Default 10.
+    /// Maximum norm of the gradient over all weights; longer gradients are scaled down to it. Default 10.
     #[serde(default = "defaults::max_gradient_norm", deserialize_with = "positive")]
     pub max_gradient_norm: f64,
-    /// Decay of the moving average of the weights, which is what is validated and saved; after t steps it is
+    /// Decay of the moving average of the weights, which is validated and saved; after t steps it is
     /// min(ema_decay, (1 + t)/(10 + t)). Default 0.999.
     #[serde(default = "defaults::ema_decay", deserialize_with = "decay")]
     pub ema_decay: f64,
@@ -225,14 +225,14 @@ mod defaults {
     }
 }
 
-/// What is written when.
+/// Output intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
-    /// Steps between lines of `metrics.jsonl`, each a mean over them. Default 50.
+    /// Steps between lines of `metrics.jsonl`, each a mean over these steps. Default 50.
     #[serde(deserialize_with = "at_least_one")]
     pub log_every_steps: u64,
-    /// Steps between writes of the state that a run resumes from. Default 500.
+    /// Steps between writes of the state from which a run resumes. Default 500.
     #[serde(deserialize_with = "at_least_one")]
     pub checkpoint_every_steps: u64,
 }
@@ -243,19 +243,19 @@ impl Default for OutputConfig {
     }
 }
 
-/// The first `most` characters of `text`, without those that could steer a terminal.
+/// Returns the first `most` characters of `text`, without those that could control a terminal.
 fn shown(text: &str, most: usize) -> String {
     text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Most bytes of a training file.
+/// Maximum size of a training file, bytes.
 const MOST_BYTES: usize = 1 << 20;
 
 impl TrainingConfig {
-    /// Reads and checks the file at `path`. Data files are not looked at.
+    /// Reads and checks the file at `path`. Data files are not read.
     ///
     /// # Errors
-    /// [`TrainError::Config`]: the first thing that is wrong, with its line where it has one.
+    /// [`TrainError::Config`]: the first error, with its line if it has one.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
         let error = |message| TrainError::Config { file: path.to_owned(), line: None, message };
         let mut text = String::new();
@@ -268,7 +268,7 @@ impl TrainingConfig {
         Self::parse(&text, path)
     }
 
-    /// The configuration `text`, as if it stood in the file `path`.
+    /// Parses the configuration `text` as the content of the file `path`.
     ///
     /// # Errors
     /// [`TrainError::Config`].
@@ -304,7 +304,7 @@ impl TrainingConfig {
         Ok(config)
     }
 
-    /// A path of this configuration, resolved against its folder.
+    /// Resolves a path of this configuration against its folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }

@@ -22,32 +22,32 @@ pub struct LabelledSystem {
     pub energy_ev: f64,
     /// Force on each atom, eV/Å.
     pub forces: Vec<Vec3>,
-    /// The molecule it is of.
+    /// Name of its molecule.
     pub molecule: String,
-    /// The trajectory it is from. Names are distinct within a molecule.
+    /// Name of its trajectory, unique within a molecule.
     pub trajectory: String,
-    /// What kind of frame it is, where the file says so.
+    /// Kind of frame, if the file states it.
     pub kind: Option<String>,
     /// Index of its file in [`Dataset::files`].
     pub file: usize,
-    /// Its place in that file, from 1.
+    /// Its position in that file, from 1.
     pub number: usize,
 }
 
 /// A file of labelled frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
-    /// Path as the configuration has it.
+    /// Path as in the configuration.
     pub file: PathBuf,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
     /// Number of frames.
     pub frames: usize,
-    /// How many times an epoch has each of them.
+    /// Number of times that each of them occurs in an epoch.
     pub repeat: u32,
 }
 
-/// All labelled frames of a configuration, in its order.
+/// All labelled frames of a configuration, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// The files.
@@ -60,8 +60,8 @@ impl Dataset {
     /// Reads every file of the configuration.
     ///
     /// # Errors
-    /// A file that cannot be read, is named twice, or has a frame without energy, forces, `molecule` or `trajectory`,
-    /// or with a periodic cell.
+    /// A file cannot be read, is named twice, or has a frame without energy, forces, `molecule` or `trajectory`, or
+    /// with a periodic cell.
     pub fn read(config: &TrainingConfig) -> Result<Self, TrainError> {
         let mut data = Dataset { files: Vec::new(), frames: Vec::new() };
         for section in &config.data {
@@ -88,19 +88,19 @@ impl Dataset {
         Ok(())
     }
 
-    /// The frames of an epoch, in order: each as often as its file says.
+    /// Returns the frames of an epoch, in order: each repeated as configured for its file.
     pub fn repeated(&self, frames: &[usize]) -> Vec<usize> {
         let repeat = |&frame: &usize| self.files[self.frames[frame].file].repeat as usize;
         frames.iter().flat_map(|frame| std::iter::repeat_n(*frame, repeat(frame))).collect()
     }
 
-    /// The batch of some frames, and their positions, Å.
+    /// Creates the batch of some frames, with their positions (Å).
     pub(crate) fn batch(&self, frames: &[usize]) -> (Batch, Vec<Vec3>) {
         let systems: Vec<System> = frames.iter().map(|&f| self.frames[f].system.clone()).collect();
         (Batch::new(&systems), Batch::gather_positions(&systems))
     }
 
-    /// `water.extxyz: 3, 17; methane.extxyz: 5` of some frames.
+    /// Formats frames as `water.extxyz: 3, 17; methane.extxyz: 5`.
     pub(crate) fn describe(&self, frames: &[usize]) -> String {
         let mut by_file: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for frame in frames.iter().map(|&f| &self.frames[f]) {
@@ -134,35 +134,34 @@ fn labelled(mut frame: LabelledFrame, file: usize, number: usize) -> Result<Labe
     Ok(LabelledSystem { system: frame.system, energy_ev, forces, molecule, trajectory, kind, file, number })
 }
 
-/// Which frames are trained on and which are validated on, as indices into [`Dataset::frames`]. No trajectory has
-/// frames in both.
+/// Training and validation frames, as indices into [`Dataset::frames`]. No trajectory has frames in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Frames to train on.
+    /// Training frames.
     pub training: Vec<usize>,
-    /// Frames of the trajectories held out, of the kinds to validate on, at most as many as configured.
+    /// Validation frames: those of the held-out trajectories and selected kinds, up to the configured number.
     pub validation: Vec<usize>,
-    /// What was done, by molecule.
+    /// Summary by molecule.
     pub molecules: BTreeMap<String, MoleculeSplit>,
 }
 
 /// The split of the trajectories of one molecule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct MoleculeSplit {
-    /// Trajectories held out.
+    /// Held-out trajectories.
     pub validation_trajectories: BTreeSet<String>,
-    /// Number of the others.
+    /// Number of training trajectories.
     pub training_trajectories: usize,
-    /// Frames of these.
+    /// Number of training frames.
     pub training_frames: usize,
-    /// Frames validated on.
+    /// Number of validation frames.
     pub validation_frames: usize,
 }
 
-/// Holds trajectories out of each molecule by itself: `n` of them, that is `trajectory_fraction` rounded, but at
-/// least one and never all, where there are two or more. They are the trajectories that lie evenly spaced, from a
-/// seeded start, in the list sorted by name, so that names that say temperatures spread over these. Frames to
-/// validate on are taken the same way from those of each molecule.
+/// Holds out trajectories of each molecule separately: `trajectory_fraction` of their number, rounded, but at least one
+/// and never all if there are two or more. They are evenly spaced, from a seeded start, in the list sorted by name, so
+/// that they cover the temperatures if names contain them. Validation frames are selected from each molecule in the
+/// same way.
 ///
 /// # Errors
 /// [`TrainError::NothingToValidate`].
@@ -221,14 +220,14 @@ fn is_scored(frame: &LabelledSystem, config: &ValidationConfig) -> bool {
     }
 }
 
-/// `n` of `all`, evenly spaced from a random start, in order.
+/// Returns `n` of `all`, evenly spaced from a random start, in order.
 fn spread<T: Copy>(all: &[T], n: usize, seed: u64, purpose: &str) -> Vec<T> {
     let start: f64 = stream(seed, purpose).random();
     let spacing = all.len() as f64 / n as f64;
     (0..n).filter_map(|i| all.get(((i as f64 + start) * spacing) as usize).copied()).collect()
 }
 
-/// How many of `available` to take from each so that they are `total` in all and as even as can be.
+/// Distributes `total` over the groups as evenly as their `available` numbers allow.
 fn shares(available: &[usize], total: usize) -> Vec<usize> {
     let mut smallest_first: Vec<usize> = (0..available.len()).collect();
     smallest_first.sort_by_key(|&i| available[i]);

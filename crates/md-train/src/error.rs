@@ -5,80 +5,80 @@ use md_core::PotentialError;
 use md_io::extxyz::XyzError;
 use md_model::CheckpointError;
 
-/// Why training cannot begin or continue.
+/// Why training cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// Something wrong in the configuration.
+    /// The configuration is invalid.
     #[error("{}{}: {message}", file.display(), line.map_or(String::new(), |n| format!(":{n}")))]
     Config {
         /// The file.
         file: PathBuf,
-        /// Line, from 1; `None` when it is about several keys.
+        /// Line, from 1; `None` for an error that concerns several keys.
         line: Option<usize>,
-        /// What was found and what was expected.
+        /// Value found and value expected.
         message: String,
     },
-    /// A data file that cannot be read.
+    /// A data file cannot be read.
     #[error(transparent)]
     Xyz(#[from] XyzError),
-    /// A frame that cannot be trained on.
+    /// A frame cannot be used for training.
     #[error("{}: frame {frame} {problem}", file.display())]
     Frame {
         /// The file.
         file: PathBuf,
         /// The frame, from 1.
         frame: usize,
-        /// What is wrong and what to do.
+        /// The problem and its fix.
         problem: String,
     },
-    /// The same data twice.
+    /// A data file is named twice.
     #[error(
         "{} and {} are the same file: name it once, with `repeat` for a higher share of an epoch",
         first.display(), second.display()
     )]
     RepeatedFile {
-        /// One of them.
+        /// First path.
         first: PathBuf,
-        /// The other.
+        /// Second path.
         second: PathBuf,
     },
-    /// No frame is left to validate on.
+    /// There are no validation frames.
     #[error(
         "there is nothing to validate on: no molecule has two trajectories, or none of the held-out frames is of \
          validation.kinds"
     )]
     NothingToValidate,
-    /// A checkpoint to start from that does not fit.
+    /// The initial checkpoint does not match.
     #[error("cannot start from {}: {problem}", path.display())]
     StartFrom {
         /// The checkpoint.
         path: PathBuf,
-        /// What does not fit.
+        /// What does not match.
         problem: String,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// A new training in a folder that has one.
+    /// The folder of a new run contains a run already.
     #[error("{} holds a training run already: resume it, or choose another folder", .0.display())]
     AlreadyBegun(PathBuf),
-    /// A resume of what was not begun.
+    /// The folder to resume from contains no run.
     #[error("{} holds no training run to resume: there is no state.safetensors", .0.display())]
     NotBegun(PathBuf),
-    /// A state file that is not as it was written.
+    /// The state file is damaged.
     #[error("{} cannot be resumed from: {problem}", path.display())]
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// The damage.
         problem: String,
     },
-    /// A resume with something else than the run began with.
+    /// Configuration or data differ from those at the start of the run.
     #[error(
         "the run in {} began with something else: {}; take that back, or train anew in another folder",
         folder.display(), changes.join("; ")
@@ -86,10 +86,10 @@ pub enum TrainError {
     Changed {
         /// The output folder.
         folder: PathBuf,
-        /// What differs.
+        /// Differences.
         changes: Vec<String>,
     },
-    /// A loss or gradient that is NaN or infinite.
+    /// The loss or the gradient is NaN or infinite.
     #[error(
         "step {step}: the {what} is not finite (learning rate {learning_rate:e}; frames of the batch: {frames}). The \
          last good state on disk is that of step {saved_step}. Try a lower optimiser.learning_rate, a longer \
@@ -108,34 +108,34 @@ pub enum TrainError {
         /// Step of the state on disk.
         saved_step: u64,
     },
-    /// A student that answers NaN on a validation frame.
+    /// The student gives NaN for a validation frame.
     #[error(
         "validation after step {step}: energy or forces of frame {frame} of {} are not finite; the averaged weights \
          are beyond single precision: try a lower optimiser.learning_rate", file.display()
     )]
     ValidationNotFinite {
-        /// Steps done.
+        /// Number of steps made.
         step: u64,
         /// The data file.
         file: PathBuf,
         /// The frame, from 1.
         frame: usize,
     },
-    /// What md-model refuses.
+    /// An error of md-model.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// What the network refuses.
+    /// An error of the network.
     #[error(transparent)]
     Potential(#[from] PotentialError),
-    /// A record that cannot be encoded.
+    /// A record cannot be encoded.
     #[error("cannot encode a record: {0}")]
     Json(#[from] serde_json::Error),
-    /// A state that cannot be encoded.
+    /// The state cannot be encoded.
     #[error("cannot encode the state: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
 }
 
-/// The error of `path`, for `map_err`.
+/// Returns a closure that creates the error for `path`, for `map_err`.
 pub(crate) fn io_at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> TrainError {
     let path = path.into();
     |source| TrainError::Io { path, source }

@@ -1,4 +1,4 @@
-//! Data for tests: two molecules of different size, labelled by an analytic potential.
+//! Test data: two molecules of different size, labelled by an analytic potential.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,7 +14,7 @@ use md_probe::random::SplitMix64;
 use crate::TrainingConfig;
 use crate::data::LabelledSystem;
 
-/// eV per atom.
+/// Energy of an atom, eV.
 fn atomic_energy(element: Element) -> f64 {
     match element.symbol() {
         "H" => -13.6,
@@ -37,7 +37,7 @@ fn methane() -> System {
     System::new(elements, positions).unwrap()
 }
 
-/// Frames with every coordinate displaced by up to 0.1 Å, in trajectories of so many, of each molecule.
+/// Frames with every coordinate displaced by up to 0.1 Å, in several trajectories of each molecule.
 pub(crate) fn frames(trajectories: usize, per_trajectory: usize) -> Vec<LabelledSystem> {
     let molecules = [("water", water()), ("methane", methane())];
     let mut control = Control::new(&molecules.clone().map(|(_, system)| system)).unwrap();
@@ -88,7 +88,7 @@ pub(crate) fn write(folder: &Path, frames: &[LabelledSystem]) {
     fs::write(folder.join("methane.extxyz"), &texts[1]).unwrap();
 }
 
-/// A small student of both molecules.
+/// A small student for both molecules.
 pub(crate) const CONFIG: &str = r#"
 name = "test"
 seed = 3
@@ -128,7 +128,7 @@ log_every_steps = 4
 checkpoint_every_steps = 5
 "#;
 
-/// `text` as a configuration in `folder`.
+/// Parses `text` as a configuration in `folder`.
 pub(crate) fn config(folder: &Path, text: &str) -> TrainingConfig {
     TrainingConfig::parse(text, &folder.join("test.toml")).unwrap()
 }

@@ -9,7 +9,7 @@ use crate::layout::flatten;
 use crate::loss::{BatchSize, LossPart, loss};
 use crate::{LossConfig, TrainError};
 
-/// Atoms in a part of a batch on the CPU: enough for matrix products to pay, few enough for every core to have one.
+/// Number of atoms in a part of a batch on the CPU: enough for efficient matrix products, few enough to use every core.
 const CHUNK_ATOMS: usize = 40;
 
 pub(crate) struct BatchGradient {
@@ -19,9 +19,9 @@ pub(crate) struct BatchGradient {
     pub(crate) atoms: usize,
 }
 
-/// Gradient of the loss over the batch `frames`.
+/// Computes the gradient of the loss over the batch `frames`.
 ///
-/// The parts depend on the batch alone and are added in its order: the result is the same for any number of threads.
+/// The parts depend only on the batch and are summed in its order: the result is the same for any number of threads.
 pub(crate) fn batch_gradient(
     student: &TrainableStudent,
     device: TrainingDevice,
@@ -33,7 +33,7 @@ pub(crate) fn batch_gradient(
     let size = BatchSize { systems: frames.len(), atoms: frames.iter().map(|&f| n_atoms(f)).sum() };
     let chunk_atoms = match device {
         TrainingDevice::Cpu | TrainingDevice::BurnCpu => CHUNK_ATOMS,
-        // A graphics card is filled by all at once.
+        // A GPU needs the whole batch at once.
         #[cfg(feature = "cuda")]
         TrainingDevice::Cuda => size.atoms,
     };
@@ -63,7 +63,7 @@ pub(crate) fn batch_gradient(
     Ok(total)
 }
 
-/// Cuts a batch where at least `chunk_atoms` have gathered.
+/// Divides a batch into parts of at least `chunk_atoms` atoms.
 fn chunks(frames: &[usize], n_atoms: impl Fn(usize) -> usize, chunk_atoms: usize) -> Vec<&[usize]> {
     let mut gathered = 0;
     frames

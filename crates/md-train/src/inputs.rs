@@ -1,4 +1,4 @@
-//! What a run is made from: read, checked and identified.
+//! The inputs of a run: reading, checks and identification.
 
 use md_model::{Architecture, Checkpoint, PainnHyperparameters};
 
@@ -7,11 +7,11 @@ use crate::reference::reference_energies;
 use crate::state::Origin;
 use crate::{StudentConfig, TrainError, TrainingConfig};
 
-/// A network to train.
+/// A network to be trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) hyperparameters: PainnHyperparameters,
-    /// With the weights that training starts from.
+    /// The network with its initial weights.
     pub(crate) checkpoint: Checkpoint,
 }
 
@@ -46,7 +46,7 @@ impl Inputs {
         Ok(Inputs { data, split, start, origin })
     }
 
-    /// The sizes of the configuration with the energies of elements that fit the training frames.
+    /// Returns the sizes of the configuration with reference energies fitted to the training frames.
     pub(crate) fn fitted_hyperparameters(&self, student: &StudentConfig) -> PainnHyperparameters {
         PainnHyperparameters {
             hidden_dim: student.hidden_dim,
@@ -61,14 +61,14 @@ impl Inputs {
 }
 
 impl Network {
-    /// The network with random weights.
+    /// Creates the network with random weights.
     pub(crate) fn untrained(hyperparameters: PainnHyperparameters, seed: u64) -> Result<Self, TrainError> {
         let checkpoint = Checkpoint::untrained(&Architecture::Painn(hyperparameters.clone()), seed)?;
         Ok(Network { hyperparameters, checkpoint })
     }
 }
 
-/// The network of a checkpoint, if it has the sizes of the configuration and knows every element of the data.
+/// Returns the network of a checkpoint if it has the sizes of the configuration and supports every element of the data.
 fn fitting(checkpoint: Checkpoint, sizes: &StudentConfig, data: &Dataset) -> Result<Network, String> {
     let Architecture::Painn(hyperparameters) = checkpoint.architecture().clone() else {
         return Err(format!(

@@ -1,6 +1,6 @@
 use md_model::{WeightTensor, Weights};
 
-/// Names and shapes of a network's tensors, whose values lie one after the other in one plain array.
+/// Names and shapes of the tensors of a network, whose values are stored consecutively in one array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout(Vec<(String, Vec<usize>)>);
 
@@ -13,7 +13,7 @@ impl Layout {
         self.0.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 
-    /// The tensors in an array.
+    /// Returns the tensors of an array.
     pub(crate) fn tensors<'a>(
         &'a self,
         mut values: &'a [f64],
@@ -33,7 +33,7 @@ impl Layout {
             .collect()
     }
 
-    /// Which weights decay: all but those of biases and embeddings.
+    /// Returns which weights decay: all except those of biases and embeddings.
     pub(crate) fn decays(&self) -> Vec<bool> {
         self.shapes()
             .flat_map(|(name, shape)| {
@@ -44,7 +44,7 @@ impl Layout {
     }
 }
 
-/// The values of all tensors, one after the other.
+/// Concatenates the values of all tensors.
 pub(crate) fn flatten(weights: &Weights) -> Vec<f64> {
     weights.values().flat_map(|tensor| &tensor.values).copied().collect()
 }

@@ -1,4 +1,4 @@
-//! Distillation: trains a student on frames that a teacher has labelled.
+//! Distillation: trains a student on frames labelled by a teacher.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -18,15 +18,15 @@
 //! # Ok::<(), md_train::TrainError>(())
 //! ```
 //!
-//! A run writes into its folder, every file atomically:
+//! A run writes these files into its folder, each atomically:
 //!
-//! - `model.safetensors`, `config.json`: the checkpoint of the lowest validation force RMSE, for
-//!   [`md_model::Checkpoint::load`]; `training.json`: how it came to be ([`TrainingRecord`]);
-//! - `metrics.jsonl`: the log, a [`MetricsLine`] a line;
-//! - `state.safetensors`: all that [`Trainer::resume`] needs to continue as if the run had not been interrupted.
+//! - `model.safetensors`, `config.json`: the checkpoint with the lowest validation force RMSE, for
+//!   [`md_model::Checkpoint::load`]; `training.json`: its provenance ([`TrainingRecord`]);
+//! - `metrics.jsonl`: the log, with one [`MetricsLine`] per line;
+//! - `state.safetensors`: the state from which [`Trainer::resume`] continues exactly.
 //!
-//! What is minimised is said at [`mod@loss`], how at [`optimiser`]. Not in this crate, by design: clocks, output on a
-//! terminal, tensor libraries, judgement of a student.
+//! The loss function is described in [`mod@loss`], the optimiser in [`optimiser`]. By design this crate contains no
+//! clocks, terminal output, tensor libraries or evaluation of students.
 
 mod config;
 mod data;

@@ -1,6 +1,7 @@
-//! What is minimised.
+//! The loss function.
 //!
-//! For a batch of B systems with N atoms in all, N_s in system s, and ΔE (eV) and ΔF (eV/Å) the student's errors,
+//! For a batch of B systems with N atoms in total, N_s in system s, and the errors ΔE (eV) and ΔF (eV/Å) of the
+//! student,
 //!
 //! ```text
 //! L = w_F (1/N) Σ_atoms ρ(|ΔF|)  +  w_E (1/B) Σ_systems ½ ΔE²/N_s
@@ -8,15 +9,15 @@
 //! ρ(x) = δ² (√(1 + x²/δ²) − 1)      pseudo-Huber: ½x² below δ (eV/Å), δ|x| above; ½x² without δ
 //! ```
 //!
-//! with w_F in (Å/eV)² and w_E in 1/eV², so that L is a number. Errors of the energies of atoms that are independent
-//! add up to a ΔE that grows as √N_s: the division makes small and large molecules count the same.
+//! with w_F in (Å/eV)² and w_E in 1/eV², so that L is dimensionless. If the energy errors of atoms are independent, ΔE
+//! grows as √N_s: the division gives small and large molecules the same weight.
 
 use md_core::{Evaluation, Vec3};
 
 use crate::LossConfig;
 use crate::data::LabelledSystem;
 
-/// Sizes of the whole batch that a part of it is divided by.
+/// Size of the whole batch, by which the parts are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchSize {
     /// Number of systems B.
@@ -25,12 +26,12 @@ pub struct BatchSize {
     pub atoms: usize,
 }
 
-/// The share of some systems in a batch's loss.
+/// Contribution of some systems to the loss of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LossPart {
-    /// Their share of L.
+    /// Contribution to L.
     pub loss: f64,
-    /// Their Σ |ΔF|², (eV/Å)².
+    /// Σ |ΔF|², (eV/Å)².
     pub squared_force_error: f64,
 }
 
@@ -42,8 +43,8 @@ impl LossPart {
     }
 }
 
-/// The loss of some systems of a batch, given the student's answer for them, and its derivative with respect to each
-/// energy (1/eV) and force component (Å/eV), in the fields of an evaluation.
+/// Computes the loss of some systems of a batch from the predictions of the student, and its derivative with respect to
+/// each energy (1/eV) and force component (Å/eV), in the fields of an evaluation.
 pub fn loss(
     config: &LossConfig,
     batch: BatchSize,
@@ -71,7 +72,7 @@ pub fn loss(
     (part, slope)
 }
 
-/// ρ of an error whose squared length is `squared`, and its gradient.
+/// Computes ρ of an error whose squared length is `squared`, and its gradient.
 fn rho(squared: f64, error: Vec3, huber: Option<f64>) -> (f64, Vec3) {
     match huber {
         None => (0.5 * squared, error),

@@ -1,4 +1,4 @@
-//! AdamW, its schedule, clipping, and the moving average of weights: on plain arrays, in f64.
+//! AdamW, its schedule, gradient clipping, and the moving average of weights, on plain arrays in f64.
 //!
 //! I. Loshchilov, F. Hutter, *Decoupled weight decay regularization*, ICLR 2019 (algorithm 2), with the
 //! learning rate as the schedule multiplier: the decay of a step is `learning rate × weight_decay × weight`, as in
@@ -9,20 +9,20 @@ use crate::OptimiserConfig;
 /// Running means of gradients and of their squares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
-    /// Of gradients.
+    /// Mean of the gradients.
     pub first: Vec<f64>,
-    /// Of squared gradients.
+    /// Mean of the squared gradients.
     pub second: Vec<f64>,
 }
 
 impl Moments {
-    /// Zero for so many weights.
+    /// Creates zero moments for `n` weights.
     pub fn zero(n: usize) -> Self {
         Moments { first: vec![0.0; n], second: vec![0.0; n] }
     }
 }
 
-/// One step of AdamW, the `t`-th, from 1. Weights decay where `decays` says so.
+/// Makes step `t` of AdamW, counted from 1. Weights decay if `decays` is true.
 ///
 /// ```text
 /// m = β₁ m + (1 − β₁) g      v = β₂ v + (1 − β₂) g²
@@ -50,33 +50,33 @@ pub fn adamw(
     }
 }
 
-/// The learning rate of step `step`, from 0: linear up to `learning_rate` at the last step of the warm-up, then half
+/// Computes the learning rate of step `step`, from 0: linear up to `learning_rate` at the last warm-up step, then half
 /// a cosine down to `final_learning_rate` at the last step.
 pub fn learning_rate(config: &OptimiserConfig, step: u64) -> f64 {
     let (top, bottom) = (config.learning_rate, config.final_learning_rate);
     if step < config.warm_up_steps {
         return top * (step + 1) as f64 / config.warm_up_steps as f64;
     }
-    // The peak is the last step of the warm-up, or the first step without one.
+    // The peak is the last warm-up step, or the first step if there are none.
     let peak = config.warm_up_steps.saturating_sub(1);
     let length = (config.steps - 1).saturating_sub(peak).max(1);
     let progress = ((step - peak) as f64 / length as f64).min(1.0);
     bottom + 0.5 * (top - bottom) * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
-/// Length of a gradient over all weights.
+/// Computes the norm of a gradient over all weights.
 pub fn norm(gradient: &[f64]) -> f64 {
     gradient.iter().map(|g| g * g).sum::<f64>().sqrt()
 }
 
-/// Scales a gradient of length `norm` down to `max_norm` where it is longer.
+/// Scales a gradient of norm `norm` down to `max_norm` if it is longer.
 pub fn clip(gradient: &mut [f64], norm: f64, max_norm: f64) {
     if norm > max_norm {
         gradient.iter_mut().for_each(|g| *g *= max_norm / norm);
     }
 }
 
-/// Moves the average towards the weights after `t` steps, with the decay min(`decay`, (1 + t)/(10 + t)).
+/// Updates the moving average after `t` steps, with the decay min(`decay`, (1 + t)/(10 + t)).
 pub fn average(average: &mut [f64], weights: &[f64], decay: f64, t: u64) {
     let decay = decay.min((1 + t) as f64 / (10 + t) as f64);
     for (mean, w) in std::iter::zip(average, weights) {
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(rate(0), 0.01);
         assert_eq!(rate(9), 0.1);
         assert!(rate(10) < 0.1);
-        // Half way from the peak at 9 to the end at 99.
+        // Halfway between the peak at 9 and the end at 99.
         assert!((rate(54) - 0.0505).abs() < 1e-15);
         assert!((rate(99) - 0.001).abs() < 1e-17);
         let at_once = OptimiserConfig { warm_up_steps: 0, ..config() };

@@ -1,11 +1,11 @@
-//! The order in which frames are trained on.
+//! The order of the training frames.
 
 use rand::seq::SliceRandom;
 
 use crate::random::stream;
 
-/// The endless sequence of epochs, each a shuffle of all entries that depends on the seed and the number of the epoch
-/// alone, cut into batches: batch k is the same however one came to step k.
+/// The infinite sequence of epochs, divided into batches. Each epoch is a shuffle of all entries that depends only on
+/// the seed and the number of the epoch, so batch k is the same in a resumed run.
 #[derive(Debug)]
 pub(crate) struct Order {
     entries: Vec<usize>,
@@ -21,13 +21,13 @@ impl Order {
         Order { entries, batch_size, seed, cached: None }
     }
 
-    /// The entries of batch `step`, from 0. A batch may reach from one epoch into the next.
+    /// Returns the entries of batch `step`, from 0. A batch may extend from one epoch into the next.
     pub(crate) fn batch(&mut self, step: u64) -> Vec<usize> {
         let (size, n) = (self.batch_size as u64, self.entries.len() as u64);
         (step * size..(step + 1) * size).map(|place| self.epoch(place / n)[(place % n) as usize]).collect()
     }
 
-    /// Epochs passed after so many steps.
+    /// Returns the number of epochs after `steps` steps.
     pub(crate) fn epochs(&self, steps: u64) -> f64 {
         steps as f64 * self.batch_size as f64 / self.entries.len() as f64
     }

@@ -1,4 +1,4 @@
-//! What a run leaves for people and for `mdproof`: the best checkpoint, its record, and the log.
+//! Output of a run: the best checkpoint, its record, and the log.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -15,31 +15,31 @@ use crate::data::{DataFile, MoleculeSplit};
 use crate::error::io_at;
 use crate::validation::ValidationErrors;
 
-/// Where the checkpoint is gathered before it replaces the last one.
+/// Folder in which a checkpoint is written before it replaces the last one.
 const UNFINISHED: &str = ".unfinished-checkpoint";
 /// The log.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 
-/// `training.json`: how the checkpoint beside it came to be.
+/// `training.json`: the provenance of the checkpoint in the same folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
     /// Name of the student.
     pub name: String,
     /// Version of the program that trained it.
     pub program_version: String,
-    /// Steps done when it was the best.
+    /// Number of steps after which it was saved.
     pub step: u64,
     /// SHA-256 of `model.safetensors`.
     pub model_sha256: String,
     /// Number of trainable weights.
     pub parameters: usize,
-    /// Its errors then, on the validation frames.
+    /// Its errors on the validation frames.
     pub validation: ValidationErrors,
-    /// Energy of each element, eV, that its energies are relative to.
+    /// Reference energy of each element, eV.
     pub reference_energies_ev: BTreeMap<String, f64>,
     /// The files of all frames.
     pub data: Vec<DataFile>,
-    /// SHA-256 of the checkpoint that training started from.
+    /// SHA-256 of the initial checkpoint.
     pub start_from_sha256: Option<String>,
     /// The split into training and validation by molecule.
     pub split: BTreeMap<String, MoleculeSplit>,
@@ -73,11 +73,11 @@ fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MetricsLine {
-    /// Means over the steps since the last such line.
+    /// Means over the steps since the last line of this kind.
     Training {
-        /// Steps done.
+        /// Number of steps made.
         step: u64,
-        /// Epochs done.
+        /// Number of epochs.
         epoch: f64,
         /// Learning rate of this step.
         learning_rate: f64,
@@ -85,14 +85,14 @@ pub enum MetricsLine {
         loss: f64,
         /// Root mean square over all force components of the batches, eV/Å, each before its step.
         force_rmse_ev_per_angstrom: f64,
-        /// Mean length of the gradient before clipping.
+        /// Mean norm of the gradient before clipping.
         gradient_norm: f64,
     },
     /// A validation of the averaged weights.
     Validation {
-        /// Steps done.
+        /// Number of steps made.
         step: u64,
-        /// What was found.
+        /// Errors.
         #[serde(flatten)]
         errors: ValidationErrors,
     },
@@ -110,7 +110,7 @@ pub(crate) fn log(folder: &Path, line: &MetricsLine) -> Result<(), TrainError> {
     append().map_err(io_at(&path))
 }
 
-/// Cuts the log after the last whole line of a step that is not beyond `step`.
+/// Truncates the log after the last complete line of a step not beyond `step`.
 pub(crate) fn truncate_log(folder: &Path, step: u64) -> Result<(), TrainError> {
     let path = folder.join(METRICS);
     let text = match fs::read(&path) {
@@ -141,7 +141,7 @@ mod tests {
             force_rmse_ev_per_angstrom: 0.1,
             gradient_norm: 3.0,
         };
-        truncate_log(folder.path(), 0).unwrap(); // there is none yet
+        truncate_log(folder.path(), 0).unwrap(); // there is no log yet
         for step in [10, 20, 30] {
             log(folder.path(), &line(step)).unwrap();
         }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(whole.iter().filter(|&&b| b == b'\n').count(), 3);
         truncate_log(folder.path(), 30).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
-        fs::write(&path, &whole[..whole.len() - 1]).unwrap(); // a half line
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap(); // an incomplete line
         truncate_log(folder.path(), 30).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole[..whole.len() / 3 * 2]);
         truncate_log(folder.path(), 15).unwrap();

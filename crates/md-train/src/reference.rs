@@ -1,4 +1,4 @@
-//! Energies of free-standing elements that explain most of the energies of molecules.
+//! Reference energies of the elements, which explain most of the energies of molecules.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,14 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::data::LabelledSystem;
 
-/// Singular values below this share of the largest count as zero.
+/// Singular values below this fraction of the largest count as zero.
 const RANK_TOLERANCE: f64 = 1e-10;
 
-/// The energies E₀ (eV) per element that minimise Σ_frames (E − Σ_atoms E₀)²; the shortest such vector where
-/// compositions do not determine it (one molecule alone does not).
+/// Computes the energies E₀ (eV) per element that minimise Σ_frames (E − Σ_atoms E₀)², or the shortest such vector if
+/// the compositions do not determine it (as for a single molecule).
 ///
-/// By chemical symbol. Frames of one composition are one row √n (n_H, n_C, …) with the right-hand side √n ⟨E⟩: the same minimum.
+/// Keys are chemical symbols. The frames of one composition are one row √n (n_H, n_C, …) with the right-hand side √n
+/// ⟨E⟩, which has the same minimum.
 pub fn reference_energies<'a>(frames: impl IntoIterator<Item = &'a LabelledSystem>) -> BTreeMap<String, f64> {
     let mut rows: BTreeMap<BTreeMap<Element, usize>, (f64, f64)> = BTreeMap::new();
     for frame in frames {
@@ -39,7 +40,7 @@ pub fn reference_energies<'a>(frames: impl IntoIterator<Item = &'a LabelledSyste
     let energies = DVector::from_iterator(rows.len(), rows.values().map(|(n, sum)| sum / n.sqrt()));
     let svd = matrix.svd(true, true);
     let threshold = RANK_TOLERANCE * svd.singular_values.max();
-    // The only error is that U or V were not asked for.
+    // The only possible error is that U or V were not computed.
     let solution = svd.solve(&energies, threshold).unwrap_or_else(|_| DVector::zeros(elements.len()));
     std::iter::zip(elements, &solution)
         .map(|(element, energy)| (element.symbol().to_owned(), *energy))

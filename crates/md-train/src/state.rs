@@ -1,4 +1,4 @@
-//! The state of a run on disk: all that its continuation depends on.
+//! The state of a run on disk, from which it can be continued exactly.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::layout::Layout;
 use crate::loss::LossPart;
 use crate::optimiser::Moments;
 
-/// The file.
+/// Name of the file.
 pub(crate) const FILE: &str = "state.safetensors";
-/// Key of the metadata. One only: the order of several is not defined, and files are compared byte by byte.
+/// Key of the metadata. There is only one, since the order of several is undefined and files are compared bytewise.
 const KEY: &str = "training";
 
-/// Where a run is.
+/// State of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     pub(crate) progress: Progress,
@@ -33,7 +33,7 @@ pub(crate) struct State {
 /// Counters.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Steps done.
+    /// Number of steps made.
     pub(crate) step: u64,
     pub(crate) best: Option<Best>,
     pub(crate) validations_without_improvement: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Progress {
 /// The best validation so far.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Steps done then.
+    /// Number of steps at that validation.
     pub step: u64,
     /// Force RMSE over all validation frames, eV/Å.
     pub force_rmse_ev_per_angstrom: f64,
@@ -69,13 +69,13 @@ impl Interval {
     }
 }
 
-/// What a run began with: it can only be continued with the same.
+/// The inputs of a run, which must not change when it is resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// The configuration.
     pub(crate) config: Value,
     pub(crate) data: Vec<DataFile>,
-    /// SHA-256 of the checkpoint started from.
+    /// SHA-256 of the initial checkpoint.
     pub(crate) start_from: Option<String>,
 }
 
@@ -91,7 +91,7 @@ struct Header {
 const PARTS: [&str; 4] = ["weights", "average", "first_moment", "second_moment"];
 
 impl State {
-    /// The state before the first step.
+    /// Creates the state before the first step.
     pub(crate) fn new(weights: Vec<f64>) -> Self {
         State {
             progress: Progress::default(),
@@ -134,7 +134,7 @@ impl State {
     }
 }
 
-/// A state as it was read: first what can be compared, then, by the layout of the network, the numbers.
+/// A state file whose metadata has been read; the numbers are read later, with the layout of the network.
 pub(crate) struct StateFile<'a> {
     path: &'a Path,
     bytes: &'a [u8],
@@ -142,7 +142,7 @@ pub(crate) struct StateFile<'a> {
 }
 
 impl<'a> StateFile<'a> {
-    /// The content `bytes` of the file `path`.
+    /// Parses `bytes` as the content of the file `path`.
     pub(crate) fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, TrainError> {
         let header = SafeTensors::read_metadata(bytes)
             .map_err(|error| error.to_string())
@@ -170,7 +170,7 @@ impl<'a> StateFile<'a> {
         &self.header.origin
     }
 
-    /// The state, for a network of this layout.
+    /// Returns the state for a network with this layout.
     pub(crate) fn state(&self, layout: &Layout) -> Result<State, TrainError> {
         let [weights, average, first, second] = PARTS.map(|part| self.part(part, layout));
         Ok(State {
@@ -199,14 +199,14 @@ impl<'a> StateFile<'a> {
 }
 
 impl Origin {
-    /// What differs in `now`, in words.
+    /// Describes the differences from `now`.
     pub(crate) fn changes(&self, now: &Origin) -> Vec<String> {
         let mut changes = Vec::new();
         compare("", &self.config, &now.config, &mut changes);
         if changes.is_empty() && self.start_from != now.start_from {
             changes.push("the checkpoint in start_from has another content".to_owned());
         }
-        // With the same configuration the files are the same, one by one.
+        // With the same configuration, the files correspond one to one.
         for (before, after) in std::iter::zip(&self.data, &now.data) {
             if before.file == after.file && before.sha256 != after.sha256 {
                 changes.push(format!("{} has another content", after.file.display()));

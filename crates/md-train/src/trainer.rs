@@ -1,4 +1,4 @@
-//! The loop.
+//! The training loop.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,25 +18,25 @@ use crate::state::{self, Best, State, StateFile};
 use crate::validation::{ValidationErrors, validate};
 use crate::{TrainError, TrainingConfig};
 
-/// What happened, in the order in which it happens.
+/// Progress events, in chronological order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// A step was done.
+    /// A step was made.
     Step(StepReport),
     /// The averaged weights were validated.
     Validated(&'a ValidationErrors),
-    /// They were the best so far; the checkpoint was written.
+    /// They were the best so far, and the checkpoint was written.
     Improved(Best),
     /// The state was written.
     Saved,
 }
 
-/// One step.
+/// Report of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// Steps done, with this one.
+    /// Number of steps made, including this one.
     pub step: u64,
-    /// Epochs done.
+    /// Number of epochs.
     pub epoch: f64,
     /// Learning rate of this step.
     pub learning_rate: f64,
@@ -44,25 +44,25 @@ pub struct StepReport {
     pub loss: f64,
     /// Root mean square over all force components of the batch before the step, eV/Å.
     pub force_rmse_ev_per_angstrom: f64,
-    /// Length of the gradient before clipping.
+    /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All steps were done.
+    /// All steps were made.
     Finished,
-    /// `validation.patience` ran out.
+    /// The number of validations without improvement reached `validation.patience`.
     StoppedEarly,
-    /// The caller stopped it; it can be resumed.
+    /// The caller stopped the run; it can be resumed.
     Interrupted,
 }
 
 /// A training run.
 ///
 /// Deterministic on the CPU: the same configuration and data give the same files, byte for byte, for any number of
-/// threads and however often the run was interrupted. (A graphics card adds in an order of its own.)
+/// threads and interruptions. (On a GPU the order of summation varies.)
 #[derive(Debug)]
 pub struct Trainer {
     config: TrainingConfig,
@@ -80,10 +80,10 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Begins a run that writes into `folder`, which is created if need be.
+    /// Starts a run that writes into `folder`, which is created if needed.
     ///
     /// # Errors
-    /// [`TrainError::AlreadyBegun`]; data that cannot be used; a file that cannot be written.
+    /// [`TrainError::AlreadyBegun`], unusable data, or a file that cannot be written.
     pub fn new(config: TrainingConfig, folder: &Path, device: TrainingDevice) -> Result<Self, TrainError> {
         if folder.join(state::FILE).exists() {
             return Err(TrainError::AlreadyBegun(folder.to_owned()));
@@ -101,11 +101,11 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Continues with the run in `folder` where its state was last written.
+    /// Resumes the run in `folder` from its last saved state.
     ///
     /// # Errors
-    /// [`TrainError::NotBegun`]; [`TrainError::Changed`] when configuration or data are not those it began with; a state
-    /// that is damaged.
+    /// [`TrainError::NotBegun`], [`TrainError::Changed`] if configuration or data differ from those at the start, or a
+    /// damaged state.
     pub fn resume(config: TrainingConfig, folder: &Path, device: TrainingDevice) -> Result<Self, TrainError> {
         let path = folder.join(state::FILE);
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
@@ -172,7 +172,7 @@ impl Trainer {
         &self.inputs.data
     }
 
-    /// Which of them are trained on, and which are validated on.
+    /// The split into training and validation frames.
     pub fn split(&self) -> &Split {
         &self.inputs.split
     }
@@ -182,7 +182,7 @@ impl Trainer {
         self.network.checkpoint.parameter_count()
     }
 
-    /// Steps done.
+    /// Number of steps made.
     pub fn step(&self) -> u64 {
         self.state.progress.step
     }
@@ -192,11 +192,11 @@ impl Trainer {
         self.state.progress.best
     }
 
-    /// Trains to the end, or until `on_event` breaks. The state is written in either case, but not after an error: then
-    /// that on disk is the last good one.
+    /// Trains to the end, or until `on_event` breaks. The state is written in both cases, but not after an error: the
+    /// file then contains the last valid state.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`]; a file that cannot be written.
+    /// [`TrainError::NotFinite`], or a file that cannot be written.
     pub fn run(
         &mut self,
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
@@ -288,7 +288,7 @@ impl Trainer {
         log(&self.folder, &line)
     }
 
-    /// Validates the averaged weights, as they would be saved, and saves them if they are the best.
+    /// Validates the averaged weights in the precision in which they are saved, and saves them if they are the best.
     fn validate(&mut self) -> Result<(ValidationErrors, Option<Best>), TrainError> {
         let step = self.step();
         let single: Vec<f64> = self.state.average.iter().map(|&w| f64::from(w as f32)).collect();
@@ -332,7 +332,7 @@ impl Trainer {
     }
 }
 
-/// Break, if one of them is.
+/// Returns `Break` if one of them is.
 fn merge(a: ControlFlow<()>, b: ControlFlow<()>) -> ControlFlow<()> {
     if a.is_break() { a } else { b }
 }

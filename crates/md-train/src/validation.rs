@@ -1,4 +1,4 @@
-//! Errors on frames that are not trained on.
+//! Errors on validation frames.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::data::Dataset;
 /// Errors over all validation frames, and by molecule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValidationErrors {
-    /// All molecules together.
+    /// Errors over all molecules.
     #[serde(flatten)]
     pub all: Errors,
-    /// By name of the molecule.
+    /// Errors by name of the molecule.
     pub molecules: BTreeMap<String, Errors>,
 }
 
@@ -38,10 +38,10 @@ struct Sums {
     energy_errors: Vec<f64>,
 }
 
-/// Errors of `potential` on some frames of `data`. `step` is for the message.
+/// Computes the errors of `potential` on some frames of `data`. `step` is for the message.
 ///
 /// # Errors
-/// What the potential refuses, and answers that are not finite.
+/// Errors of the potential, and non-finite predictions.
 pub fn validate(
     potential: &mut dyn Potential,
     data: &Dataset,
@@ -101,11 +101,11 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
-    /// Errors of known size, whatever is asked.
+    /// A potential with known errors for any positions.
     struct Wrong {
-        /// eV, by system.
+        /// Energy of each system, eV.
         energies: Vec<f64>,
-        /// eV/Å, by system.
+        /// Force on the atoms of each system, eV/Å.
         forces: Vec<Vec3>,
     }
 
@@ -152,7 +152,7 @@ mod tests {
             Wrong { energies: vec![0.0, 0.6, -3.0, -4.0], forces: vec![x(3.0), x(0.0), x(1.0), x(1.0)] };
         let found = validate(&mut wrong, &data(), &[0, 1, 2, 3], 0).unwrap();
         let (water, methane) = (found.molecules["water"], found.molecules["methane"]);
-        // Per atom 0 and 200 meV are ±100 about their mean; -600 and -800 as well.
+        // 0 and 200 meV per atom are ±100 about their mean; so are -600 and -800.
         assert!((water.energy_rmse_mev_per_atom - 100.0).abs() < 1e-9);
         assert!((methane.energy_rmse_mev_per_atom - 100.0).abs() < 1e-9);
         assert!((found.all.energy_rmse_mev_per_atom - 100.0).abs() < 1e-9);

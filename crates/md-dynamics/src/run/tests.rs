@@ -5,7 +5,7 @@ use super::*;
 use crate::fixtures::{Well, argon_atom, at_rest, system, water};
 use crate::{Scheme, Target, ThermostatKind, VelocityOptions, VelocityVerlet, thermalise};
 
-/// Keeps what it sees.
+/// Records the frames it receives.
 struct Notebook {
     stride: u64,
     pages: Vec<Page>,
@@ -44,7 +44,7 @@ impl Observer for Notebook {
     }
 }
 
-/// Velocity Verlet that keeps what it is told about the systems that continue.
+/// Velocity Verlet that records its calls of `retain_systems`.
 struct Attentive(VelocityVerlet, Vec<Vec<usize>>);
 
 impl Integrator for Attentive {
@@ -97,8 +97,8 @@ fn observers_see_start_and_every_stride() {
     assert_eq!(state.step(), 14);
 }
 
-/// Amplitudes of 0.5 to 1.5 Å in a well whose energy is NaN from 2 Å on, and some systems that are pushed
-/// there: `Well` panics should a NaN come back to it.
+/// Amplitudes of 0.5 to 1.5 Å in a well whose energy is NaN from 2 Å on, and some systems that are pushed there: `Well`
+/// panics if it receives NaN positions.
 #[test]
 fn run_drops_diverged_system_without_changing_others() {
     let mut well = Well { k_ev_per_angstrom2: 1.0, edge_angstrom: 2.0 };
@@ -177,7 +177,7 @@ fn limits_apply_from_step_zero() {
     assert_eq!(limits.bonds, [BondLimit { i: 0, j: 1, limit_angstrom: 1.4 }]);
     let systems = [hydrogen(1.5), hydrogen(0.7), hydrogen(0.7), hydrogen(0.7)];
     let mut state = at_rest(&systems);
-    // Apart at 0.09 Å/fs; too hot; within all limits.
+    // Separation at 0.09 Å/fs; too hot; within all limits.
     state.velocities_mut()[3].x = 0.09;
     state.velocities_mut()[5].y = 0.0577;
     let mut free = Well { k_ev_per_angstrom2: 0.0, ..Well::bottomless() };
@@ -214,7 +214,7 @@ fn run_names_non_finite_atom() {
         let fates = run(&mut state, &mut verlet(), &mut Well::bottomless(), &mut [], &steps(3)).unwrap();
         assert_eq!(fates, [Fate::Finished, Fate::Diverged { step: 0, reason: expected }]);
     }
-    // Force k x beyond the largest f64, energy ½ k x² within it.
+    // The force k x is beyond the largest f64, the energy ½ k x² within it.
     let mut steep = Well { k_ev_per_angstrom2: 1.5e308, ..Well::bottomless() };
     let mut state = State::at_rest(&[argon_atom(1.5)], &mut steep).unwrap();
     let fates = run(&mut state, &mut verlet(), &mut steep, &mut [], &steps(3)).unwrap();
@@ -269,7 +269,7 @@ fn observer_error_ends_run() {
     assert_eq!(state.step(), 3);
 }
 
-/// Systems that leave at different steps, observers with different strides: wherever it is cut, a run is the same.
+/// Systems leave at different steps, observers have different strides: the division into parts does not change the run.
 #[test]
 fn run_in_parts_equals_whole_run() {
     let systems = [argon_atom(0.5), argon_atom(1.9), water(), argon_atom(-1.9)];

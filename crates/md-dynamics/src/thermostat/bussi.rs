@@ -4,30 +4,31 @@ use rand_distr::{ChiSquared, Distribution, StandardNormal};
 use super::{Bath, Target, ThermostatError, baths, energy_less_heat_ev};
 use crate::velocities::remove_rigid_motion;
 
-/// Stochastic velocity rescaling: velocity Verlet, then all velocities of a system times one random factor.
+/// Stochastic velocity rescaling: a velocity Verlet step, then one random factor on all velocities of a system.
 ///
-/// With n degrees of freedom, kinetic energy K, its mean `K̄ = n k_B T / 2` and `c = exp(-dt/τ)`, the factor is
-/// the square root of `α² = c + (1 - c) K̄ / (n K) (R₁² + Σ R²) + 2 √(c (1 - c) K̄ / (n K)) R₁` with n normal
-/// numbers R, which is the exact flow of `dK = (K̄ - K) dt/τ + 2 √(K K̄ / n τ) dW`: K is distributed as in the
-/// canonical ensemble. Without the random part it would be Berendsen's thermostat, which is not.
+/// With n degrees of freedom, kinetic energy K, its mean `K̄ = n k_B T / 2` and `c = exp(-dt/τ)`, the factor is the
+/// square root of `α² = c + (1 - c) K̄ / (n K) (R₁² + Σ R²) + 2 √(c (1 - c) K̄ / (n K)) R₁` with n normal numbers R,
+/// which is the exact flow of `dK = (K̄ - K) dt/τ + 2 √(K K̄ / n τ) dW`: K is distributed as in the canonical ensemble.
+/// Without the random term it would be the Berendsen thermostat, whose K is not.
 ///
-/// Conserves the total energy less the heat put in (`conserved_ev`) as velocity Verlet conserves the total
-/// energy. Not time-reversible. Where the state has fewer than 3 N degrees of freedom, rigid motion is taken
-/// out of the velocities after every scaling: factors are largest when a molecule is slow, so that the rounding
-/// error in its momentum would grow without bound.
+/// Conserves the total energy minus the heat added (`conserved_ev`) as velocity Verlet conserves the total energy. Not
+/// time-reversible. If the state has fewer than 3 N degrees of freedom, rigid motion is removed from the velocities
+/// after every scaling: the factors are largest when a molecule is slow, so that the rounding error in its momentum
+/// would otherwise grow without bound.
 ///
 /// Source: G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007).
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bussi {
     timestep_fs: f64,
-    /// c of the relaxation.
+    /// Factor c of the relaxation.
     pub(super) keep: f64,
     baths: Vec<Bath>,
 }
 
 impl Bussi {
-    /// For the systems of `state`, with a target and the seed of a random stream for each; relaxation time in fs.
+    /// Creates the thermostat for the systems of `state`, with a target and a random seed for each; relaxation time in
+    /// fs.
     ///
     /// # Errors
     /// [`ThermostatError`].
@@ -50,7 +51,7 @@ impl Bussi {
             let n = state.degrees_of_freedom()[s];
             let before_ev = state.kinetic_energy_ev(s);
             if n == 0 || before_ev <= 0.0 {
-                continue; // nothing moves, and no factor makes it
+                continue; // all velocities are zero, and remain so under any factor
             }
             let first: f64 = StandardNormal.sample(&mut bath.random);
             let others = match ChiSquared::new((n - 1) as f64) {
@@ -95,7 +96,7 @@ impl Integrator for Bussi {
         Ok(())
     }
 
-    /// The total energy less the heat put in by scaling, eV.
+    /// Returns the total energy minus the heat added by scaling, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
         energy_less_heat_ev(state, &self.baths)
     }

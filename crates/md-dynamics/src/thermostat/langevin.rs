@@ -5,33 +5,33 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{Bath, Target, ThermostatError, baths, energy_less_heat_ev};
 use crate::velocities::remove_rigid_motion;
 
-/// Langevin dynamics by the splitting BAOAB: half kick, half drift, friction and noise, half drift, half kick.
+/// Langevin dynamics with the BAOAB splitting: half kick, half drift, friction and noise, half drift, half kick.
 ///
-/// `m dv = F dt - γ m v dt + √(2 γ m k_B T) dW`. The middle part is exact: `v <- c v + √(1 - c²) √(k_B T / m)
-/// ξ`, `c = exp(-γ dt)`. Averages over positions are exact for harmonic forces at any stable step, and of high
-/// order otherwise. One force evaluation per step.
+/// `m dv = F dt - γ m v dt + √(2 γ m k_B T) dW`. The middle part is exact: `v <- c v + √(1 - c²) √(k_B T / m) ξ`, `c =
+/// exp(-γ dt)`. Averages over positions are exact for harmonic forces at any stable time step, and of high order
+/// otherwise. One force evaluation per step.
 ///
-/// Neither time-reversible nor symplectic. It conserves, up to the error of the splitting, the total energy
-/// less the heat that friction and noise have put in (`conserved_ev`), which is a test of forces and time step
-/// as the total energy is in NVE; the error grows as the square root of time.
+/// Neither time-reversible nor symplectic. It conserves, up to the splitting error, the total energy minus the heat
+/// added by friction and noise (`conserved_ev`), which tests forces and time step as the total energy does in NVE; the
+/// error grows as the square root of time.
 ///
-/// Where the state has fewer than 3 N degrees of freedom, the rigid motion at the present positions is
-/// projected out of the noise (momentum alone where 3 are missing): in mass-weighted coordinates that is
-/// orthogonal, so what is left is Maxwell-Boltzmann distributed on the remaining degrees of freedom, and a
-/// molecule that does not drift or turn never begins to.
+/// If the state has fewer than 3 N degrees of freedom, the rigid motion at the present positions is projected out of
+/// the noise (only the momentum if 3 are missing). The projection is orthogonal in mass-weighted coordinates, so the
+/// result is Maxwell-Boltzmann distributed on the remaining degrees of freedom, and a molecule without translation and
+/// rotation never acquires any.
 ///
 /// Source: B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34 (2013).
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Langevin {
     timestep_fs: f64,
-    /// c of the friction.
+    /// Factor c of the friction.
     keep: f64,
     pub(super) baths: Vec<Bath>,
 }
 
 impl Langevin {
-    /// For the systems of `state`, with a target and the seed of a random stream for each; friction in 1/ps.
+    /// Creates the thermostat for the systems of `state`, with a target and a random seed for each; friction in 1/ps.
     ///
     /// # Errors
     /// [`ThermostatError`].
@@ -47,7 +47,7 @@ impl Langevin {
         Ok(Langevin { timestep_fs, keep, baths })
     }
 
-    /// Friction and noise on the velocities of all systems.
+    /// Applies friction and noise to the velocities of all systems.
     fn ornstein_uhlenbeck(&mut self, state: &mut State) {
         let noise_share = (1.0 - self.keep * self.keep).sqrt();
         let ranges: Vec<_> = state.batch().ranges().collect();
@@ -96,7 +96,7 @@ impl Integrator for Langevin {
         Ok(())
     }
 
-    /// The total energy less the heat put in by friction and noise, eV.
+    /// Returns the total energy minus the heat added by friction and noise, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
         energy_less_heat_ev(state, &self.baths)
     }

@@ -1,14 +1,14 @@
-//! Thermostats: integrators that hold a system at a temperature, each with the quantity it conserves.
+//! Thermostats: integrators at constant temperature, each with the quantity it conserves.
 //!
-//! | thermostat | velocities | for |
+//! | thermostat | velocities | use |
 //! |---|---|---|
-//! | [`Langevin`] | friction and noise on every atom | preparing: it forgets how it began, and mixes all vibrations |
-//! | [`Bussi`] | all scaled by one random factor | sampling with the least harm to the dynamics |
+//! | [`Langevin`] | friction and noise on every atom | preparation: fast loss of memory, mixes all vibrations |
+//! | [`Bussi`] | all scaled by one random factor | sampling with the least disturbance of the dynamics |
 //! | [`NoseHooverChain`] | all scaled by one factor that has a mass | sampling without random numbers; small stiff molecules mix slowly |
 //!
-//! All work system by system: each has its own target, random stream and bookkeeping, which a copy of the integrator
-//! holds, so that a copy of state and integrator continues exactly. The degrees of freedom are those of the state
-//! ([`thermalise`](crate::thermalise) sets them): what is held at zero stays there.
+//! Each system has its own target, random stream and accumulated heat. They are part of the integrator, so a run
+//! continues exactly from a copy of state and integrator. The degrees of freedom are those of the state
+//! ([`thermalise`](crate::thermalise) sets them): momenta held at zero stay zero.
 
 mod bussi;
 mod langevin;
@@ -26,17 +26,17 @@ use crate::Scheme;
 use crate::velocities::stream;
 use crate::verlet::checked_timestep_fs;
 
-/// The temperature that a thermostat holds a system at.
+/// The target temperature of a thermostat.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Target {
-    /// Always this, K.
+    /// A constant temperature, K.
     Constant(f64),
-    /// From one temperature to another, linearly in time, and there afterwards.
+    /// A linear ramp in time from one temperature to another, constant afterwards.
     Ramp {
-        /// At time 0, K.
+        /// Temperature at time 0, K.
         from_k: f64,
-        /// After `duration_fs`, K.
+        /// Temperature after `duration_fs`, K.
         to_k: f64,
         /// Length of the ramp, fs.
         duration_fs: f64,
@@ -44,7 +44,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The target at a time of the state, K.
+    /// Returns the target at a time of the state, K.
     ///
     /// ```
     /// let ramp = md_dynamics::Target::Ramp { from_k: 100.0, to_k: 300.0, duration_fs: 1000.0 };
@@ -74,37 +74,37 @@ impl Target {
     }
 }
 
-/// Why a thermostat cannot be set up.
+/// Why a thermostat cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ThermostatError {
-    /// A time step that is none, or lists that do not fit the batch.
+    /// The time step is not valid, or lists do not fit the batch.
     #[error(transparent)]
     Step(#[from] StepError),
-    /// A temperature, or the length of a ramp, that is not positive and finite.
+    /// A temperature, or the length of a ramp, is not positive and finite.
     #[error("system {system} has the target {target:?} (expected positive temperatures and times)")]
     Target {
         /// System of the batch.
         system: usize,
-        /// What was asked for.
+        /// The target given.
         target: Target,
     },
-    /// A friction or relaxation time that is not positive and finite.
+    /// A friction or relaxation time is not positive and finite.
     #[error("{what} is {value} (expected a positive number)")]
     Parameter {
-        /// Which parameter, with its unit.
+        /// Name of the parameter, with its unit.
         what: &'static str,
-        /// What was given.
+        /// Value given.
         value: f64,
     },
-    /// A ramp for a thermostat whose conserved quantity would have no meaning.
+    /// A ramp was given to a thermostat whose conserved quantity requires a constant temperature.
     #[error("{thermostat} cannot follow a temperature ramp: use Langevin or Bussi")]
     Ramp {
-        /// Which thermostat.
+        /// Name of the thermostat.
         thermostat: &'static str,
     },
 }
 
-/// Which thermostat, with its parameter.
+/// A thermostat with its parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ThermostatKind {
     /// [`Langevin`].
@@ -125,20 +125,20 @@ pub enum ThermostatKind {
 }
 
 impl ThermostatKind {
-    /// All of them, each with the parameter it has where nobody gives one: a friction weak enough to leave vibrations as
-    /// they are, a relaxation time of 100 fs.
+    /// All thermostats with their default parameters: a friction weak enough to leave vibrations nearly undisturbed, a
+    /// relaxation time of 100 fs.
     pub const ALL: [ThermostatKind; 3] = [
         ThermostatKind::Langevin { friction_per_ps: 5.0 },
         ThermostatKind::Bussi { relaxation_fs: 100.0 },
         ThermostatKind::NoseHoover { relaxation_fs: 100.0 },
     ];
 
-    /// The one of this name.
+    /// Returns the thermostat with this name.
     pub fn find(name: &str) -> Option<Self> {
         ThermostatKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Its name in campaign files and results.
+    /// Name in campaign files and results.
     pub fn name(self) -> &'static str {
         match self {
             ThermostatKind::Langevin { .. } => "langevin",
@@ -147,7 +147,7 @@ impl ThermostatKind {
         }
     }
 
-    /// Name of its parameter, with the unit.
+    /// Name of the parameter, with its unit.
     pub fn parameter(self) -> &'static str {
         match self {
             ThermostatKind::Langevin { .. } => "friction_per_ps",
@@ -155,7 +155,7 @@ impl ThermostatKind {
         }
     }
 
-    /// The same with another value of its [parameter](ThermostatKind::parameter).
+    /// Returns the same thermostat with another value of its [parameter](ThermostatKind::parameter).
     #[must_use]
     pub fn with_parameter(self, value: f64) -> Self {
         match self {
@@ -165,12 +165,12 @@ impl ThermostatKind {
         }
     }
 
-    /// Whether it can follow a temperature that changes ([`Target::Ramp`]).
+    /// Returns whether the thermostat supports a changing temperature ([`Target::Ramp`]).
     pub fn follows_ramps(self) -> bool {
         !matches!(self, ThermostatKind::NoseHoover { .. })
     }
 
-    /// The integrator for the systems of `state`, a target and a seed for each.
+    /// Creates the integrator for the systems of `state`, with a target and a seed for each.
     ///
     /// # Errors
     /// [`ThermostatError`].
@@ -195,17 +195,17 @@ impl ThermostatKind {
     }
 }
 
-/// What every thermostat holds of a system.
+/// The data of any thermostat for one system.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Bath {
     target: Target,
     random: ChaCha12Rng,
-    /// Energy that the thermostat has put into the system so far, eV.
+    /// Heat added to the system so far, eV.
     heat_ev: f64,
 }
 
-/// Checks what all thermostats are given, and makes a [`Bath`] of each system.
+/// Checks the arguments common to all thermostats and creates a [`Bath`] for each system.
 fn baths(
     timestep_fs: f64,
     parameter: (&'static str, f64),
@@ -232,7 +232,7 @@ fn baths(
     Ok(targets.iter().zip(seeds).map(bath).collect())
 }
 
-/// Total energy of every system less what its thermostat has put in, eV.
+/// Returns the total energy of every system minus the heat added to it, eV.
 fn energy_less_heat_ev(state: &State, baths: &[Bath]) -> Vec<f64> {
     baths
         .iter()

@@ -2,20 +2,20 @@ use md_core::{Integrator, Potential, State, StepError};
 
 use super::{Target, ThermostatError, baths};
 
-/// Thermostats in a chain.
+/// Number of thermostats in a chain.
 const LENGTH: usize = 3;
 
-/// Weights of the splitting of a half step of the chain (H. Yoshida, Phys. Lett. A 150, 262 (1990)): `w, 1 - 2
-/// w, w` with `w = 1 / (2 - 2^⅓)`.
+/// Weights of the splitting of a half step of the chain (H. Yoshida, Phys. Lett. A 150, 262 (1990)): `w, 1 - 2 w, w`
+/// with `w = 1 / (2 - 2^⅓)`.
 const WEIGHTS: [f64; 3] = [1.351207191959657, -1.702414383919315, 1.351207191959657];
 
-/// Velocity Verlet coupled to a Nosé-Hoover chain of three: velocities are scaled by a friction that has a
-/// mass, is itself held at the temperature by a second one, and that by a third.
+/// Velocity Verlet coupled to a Nosé-Hoover chain of three thermostats: the velocities are scaled by a friction
+/// variable with a mass, which is coupled to a second one, and that to a third.
 ///
 /// `Q₁ = n k_B T τ²`, `Q_k = k_B T τ²` with n degrees of freedom and the relaxation time τ. Deterministic and
-/// time-reversible. It conserves momentum, a zero angular momentum, and the extended energy `H + Σ ½ Q_k ω_k² +
-/// n k_B T ξ₁ + k_B T Σ_{k>1} ξ_k` (`conserved_ev`), whose fluctuation falls as dt². Samples the canonical
-/// ensemble where the dynamics mixes; a small, nearly harmonic molecule may not.
+/// time-reversible. It conserves momentum, a zero angular momentum, and the extended energy `H + Σ ½ Q_k ω_k² + n k_B T
+/// ξ₁ + k_B T Σ_{k>1} ξ_k` (`conserved_ev`), whose fluctuation is proportional to dt². Samples the canonical ensemble
+/// if the dynamics is ergodic; for a small, nearly harmonic molecule it may not be.
 ///
 /// Source: G. J. Martyna, M. E. Tuckerman, D. J. Tobias, M. L. Klein, Mol. Phys. 87, 1117 (1996).
 #[derive(Debug, Clone, PartialEq)]
@@ -30,17 +30,18 @@ pub struct NoseHooverChain {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Chain {
     kt_ev: f64,
-    /// Positions of the thermostats, without unit.
+    /// Positions of the thermostats, dimensionless.
     xi: [f64; LENGTH],
-    /// Their velocities, 1/fs.
+    /// Velocities of the thermostats, 1/fs.
     omega: [f64; LENGTH],
 }
 
 impl NoseHooverChain {
-    /// For the systems of `state`, with a constant target for each; relaxation time in fs.
+    /// Creates the thermostat for the systems of `state`, with a constant target for each; relaxation time in fs.
     ///
     /// # Errors
-    /// [`ThermostatError`], [`ThermostatError::Ramp`] among them: the conserved quantity holds at one temperature.
+    /// [`ThermostatError`], including [`ThermostatError::Ramp`]: the conserved quantity requires a constant
+    /// temperature.
     pub fn new(
         timestep_fs: f64,
         relaxation_fs: f64,
@@ -56,7 +57,7 @@ impl NoseHooverChain {
         Ok(NoseHooverChain { timestep_fs, relaxation_fs, chains: targets.iter().map(chain).collect() })
     }
 
-    /// Half a step of every chain, which scales the velocities of its system.
+    /// Makes a half step of every chain, which scales the velocities of its system.
     fn half_step(&mut self, state: &mut State) {
         let ranges: Vec<_> = state.batch().ranges().collect();
         for ((s, atoms), chain) in ranges.into_iter().enumerate().zip(&mut self.chains) {
@@ -76,7 +77,7 @@ impl NoseHooverChain {
 }
 
 impl Chain {
-    /// Moves the chain by `dt` (fs) and returns the factor that the velocities are scaled by.
+    /// Advances the chain by `dt` (fs) and returns the factor for the velocities.
     fn advance(&mut self, dt: f64, n: f64, relaxation_fs: f64, twice_kinetic_ev: &mut f64) -> f64 {
         for k in (0..LENGTH).rev() {
             self.kick(k, dt, n, relaxation_fs, *twice_kinetic_ev);
@@ -92,10 +93,10 @@ impl Chain {
         factor
     }
 
-    /// Half of `dt` of the force on thermostat k, with the friction of the next one around it.
+    /// Applies half of `dt` of the force on thermostat k, with the friction of the next one on both sides of it.
     fn kick(&mut self, k: usize, dt: f64, n: f64, relaxation_fs: f64, twice_kinetic_ev: f64) {
         let friction = self.omega.get(k + 1).map_or(1.0, |next| (-0.25 * dt * next).exp());
-        // Forces over masses, 1/fs²: (2 K - n k_B T) / Q₁ and (Q ω² - k_B T) / Q.
+        // Forces divided by masses, 1/fs²: (2 K - n k_B T) / Q₁ and (Q ω² - k_B T) / Q.
         let square = relaxation_fs * relaxation_fs;
         let acceleration = match k {
             0 => (twice_kinetic_ev / (n * self.kt_ev) - 1.0) / square,
@@ -134,7 +135,7 @@ impl Integrator for NoseHooverChain {
         Ok(())
     }
 
-    /// The extended energy, eV.
+    /// Returns the extended energy, eV.
     fn conserved_ev(&self, state: &State) -> Vec<f64> {
         self.chains
             .iter()

@@ -20,7 +20,7 @@ fn bussi(dt: f64, kelvins: &[f64], seeds: &[u64], state: &State) -> Bussi {
 }
 
 fn nose_hoover(dt: f64, kelvins: &[f64], _: &[u64], state: &State) -> NoseHooverChain {
-    // Near the period of the system's own motion: at 100 fs atoms of different mass share too slowly for this suite.
+    // Close to the period of the system: at 100 fs atoms of different mass exchange energy too slowly for this suite.
     NoseHooverChain::new(dt, 10.0, &constant(kelvins), state).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn nose_hoover_passes_thermostat_conformance() {
     conformance::thermostat(nose_hoover).unwrap().assert_all();
 }
 
-/// A thermostat with a fault: something is done to it or to the state after every step.
+/// A thermostat with a fault: a closure modifies it or the state after every step.
 #[derive(Clone)]
 struct Faulty<I> {
     inner: I,
@@ -75,7 +75,7 @@ fn failed(report: &Report) -> Vec<&'static str> {
 
 #[test]
 fn thermostat_conformance_catches_each_fault() {
-    // Velocities a thousandth too large after every step: hotter, and energy from nowhere.
+    // Velocities a thousandth too large after every step: too hot, and energy is not conserved.
     let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
         inner: langevin(dt, kelvins, seeds, state),
         fault: |_, state| state.velocities_mut().iter_mut().for_each(|v| *v *= 1.001),
@@ -85,7 +85,7 @@ fn thermostat_conformance_catches_each_fault() {
     for id in ["mean_kinetic", "conserved_ratio"] {
         assert!(failed(&report).contains(&id), "{id}\n{report}");
     }
-    // Berendsen's thermostat: the right mean, too little variance. It is Bussi's without random numbers.
+    // The Berendsen thermostat: the right mean, too little variance. It is the Bussi thermostat without random numbers.
     let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
         inner: without_noise(bussi(dt, kelvins, seeds, state)),
         fault: |_, state| {
@@ -101,7 +101,7 @@ fn thermostat_conformance_catches_each_fault() {
     })
     .unwrap();
     assert!(failed(&report).contains(&"kinetic_variance"), "{report}");
-    // Baths that do not follow when systems leave.
+    // Baths that are not updated when systems leave.
     let report = conformance::thermostat(|dt, kelvins, seeds, state| Faulty {
         inner: langevin(dt, kelvins, seeds, state),
         fault: |inner, state| inner.baths.truncate(state.batch().n_systems()),
@@ -111,18 +111,18 @@ fn thermostat_conformance_catches_each_fault() {
     assert_eq!(failed(&report), ["retained_systems"], "{report}");
 }
 
-/// Bussi's thermostat that keeps all of the kinetic energy it finds.
+/// Returns the Bussi thermostat without its random term.
 fn without_noise(mut bussi: Bussi) -> Bussi {
     bussi.keep = 1.0;
     bussi
 }
 
-/// The time step, from the clock of the state.
+/// Returns the time step, from the time of the state.
 fn state_dt(state: &State) -> f64 {
     state.time_fs() / state.step() as f64
 }
 
-/// Water in vacuum at 300 K, whose rigid motion must stay at zero.
+/// Water in vacuum at 300 K without translation and rotation.
 fn molecule(n: usize) -> (State, Control, Vec<u64>) {
     let systems: Vec<System> = vec![water(); n];
     let mut control = Control::new(&systems[..1]).unwrap();
@@ -175,7 +175,7 @@ fn thermostat_of_isolated_molecule_adds_no_rigid_motion() {
     }
 }
 
-/// Carbon dioxide at an angle, with a control whose minimum is on the line.
+/// Carbon dioxide bent by an angle, with a control potential whose minimum is linear.
 fn bent_carbon_dioxide(degrees: f64, n: usize) -> (State, Control, Vec<u64>) {
     let (cos, sin) = ((0.5 * degrees.to_radians()).sin(), (0.5 * degrees.to_radians()).cos());
     let at = |cos: f64, sin: f64| [1.16 * cos, 1.16 * sin, 0.0];

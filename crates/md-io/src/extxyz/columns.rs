@@ -1,4 +1,4 @@
-//! The per-atom lines: what `Properties` declares, and reading by it.
+//! The per-atom lines: parsing of `Properties` and of the columns it declares.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::error::{XyzProblem, excerpt};
 
 const PLAIN: &str = "species:S:1:pos:R:3";
 
-/// Where in a line the things are that the reader uses. Columns are counted from 0.
+/// Positions in a line of the columns that are used, counted from 0.
 #[derive(Debug)]
 pub(super) struct Columns {
     element: ElementColumn,
@@ -16,9 +16,9 @@ pub(super) struct Columns {
     masses: Option<usize>,
     velocities: Option<usize>,
     forces: Option<usize>,
-    /// Columns of a line.
+    /// Number of columns of a line.
     width: usize,
-    /// Whether a line may have no more than that.
+    /// Whether more columns are an error.
     exactly: bool,
     names: Vec<String>,
 }
@@ -31,11 +31,11 @@ enum ElementColumn {
 }
 
 impl Columns {
-    /// Columns by the value of `Properties`, or of plain XYZ. `forces` is the name of the force column.
+    /// Parses the columns from the value of `Properties`, or of plain XYZ. `forces` is the name of the force column.
     pub(super) fn parse(properties: Option<&str>, forces: &str) -> Result<Self, XyzProblem> {
         let text = properties.unwrap_or(PLAIN);
         Self::parse_properties(text, forces)
-            .map(|columns| Columns { exactly: properties.is_some(), ..columns }) // plain files may say more
+            .map(|columns| Columns { exactly: properties.is_some(), ..columns }) // plain files may have more columns
             .map_err(|reason| XyzProblem::Properties { found: excerpt(text), reason })
     }
 
@@ -144,7 +144,7 @@ impl Columns {
     }
 }
 
-/// The columns of the atoms read so far; empty where the file has no such column.
+/// The columns of the atoms read so far; empty if the file has no such column.
 #[derive(Debug, Default)]
 pub(super) struct Atoms {
     pub(super) elements: Vec<Element>,
@@ -154,7 +154,7 @@ pub(super) struct Atoms {
     pub(super) forces: Vec<Vec3>,
 }
 
-/// A finite number.
+/// Parses a finite number.
 pub(super) fn number(text: &str, expected: &'static str) -> Result<f64, XyzProblem> {
     text.parse()
         .ok()
@@ -162,7 +162,7 @@ pub(super) fn number(text: &str, expected: &'static str) -> Result<f64, XyzProbl
         .ok_or_else(|| XyzProblem::Number { found: excerpt(text), expected })
 }
 
-/// Case is forgiven (`CL`, `cl`), as ASE does.
+/// Accepts any case (`CL`, `cl`), as ASE does.
 fn element_of_symbol(text: &str) -> Result<Element, XyzProblem> {
     let mut symbol = text.to_ascii_lowercase();
     if let Some(first) = symbol.get_mut(..1) {

@@ -5,12 +5,12 @@ use std::str::Chars;
 
 use super::error::XyzProblem;
 
-/// The pairs of a comment line, in order. Words without `=` are left out.
+/// The pairs of a comment line, in order. Words without `=` are omitted.
 #[derive(Debug, PartialEq)]
 pub(super) struct Comment(Vec<(String, String)>);
 
 impl Comment {
-    /// Reads any text; only an extended comment line (one that speaks of `Properties=`) can be wrong.
+    /// Parses any text; only an extended comment line (one that contains `Properties=`) can be invalid.
     pub(super) fn parse(line: &str) -> Result<Self, XyzProblem> {
         let mut pairs = Vec::new();
         let mut tokens = Tokens { rest: line.chars().peekable(), unclosed: None };
@@ -29,7 +29,7 @@ impl Comment {
         }
     }
 
-    /// Takes the value of a key that may be there once.
+    /// Removes and returns the value of a key that may occur once.
     pub(super) fn take(&mut self, key: &str) -> Result<Option<String>, XyzProblem> {
         let mut values = self.0.extract_if(.., |(k, _)| k == key);
         let value = values.next();
@@ -50,18 +50,18 @@ impl Comment {
 
 struct Tokens<'a> {
     rest: Peekable<Chars<'a>>,
-    /// What would have closed the last text read, if it did not end before the line.
+    /// The missing closing delimiter of the last text read, if the line ended first.
     unclosed: Option<char>,
 }
 
 impl Tokens<'_> {
-    /// Whether anything is left after spaces.
+    /// Skips spaces and returns whether anything is left.
     fn skip_spaces(&mut self) -> bool {
         while self.rest.next_if(|c| c.is_whitespace()).is_some() {}
         self.rest.peek().is_some()
     }
 
-    /// Text up to a space (or, in a key, up to `=`) outside of quotes.
+    /// Reads text up to a space (or, in a key, up to `=`) outside quotes.
     fn read(&mut self, key: bool) -> String {
         let mut text = String::new();
         let mut quote = None;
@@ -90,7 +90,7 @@ mod tests {
         Comment::parse(line).unwrap().into_pairs()
     }
 
-    /// Each line as `ase.io.extxyz.key_val_str_to_dict` (3.29) splits it.
+    /// Each line as split by `ase.io.extxyz.key_val_str_to_dict` (3.29).
     #[test]
     fn comment_pairs_match_ase() {
         let cases: [(&str, &[(&str, &str)]); 12] = [

@@ -6,63 +6,63 @@ use md_core::{Element, ElementError, SystemError};
 /// Why frames cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum XyzError {
-    /// The file does not open.
+    /// The file cannot be opened.
     #[error("cannot open {}: {source}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// An empty file.
+    /// The file is empty.
     #[error("{} holds no frame (expected a line with the number of atoms first)", path.display())]
     NoFrames {
         /// The file.
         path: PathBuf,
     },
-    /// Something wrong in the file.
+    /// A line of the file is invalid.
     #[error("{file}:{line}: {problem}")]
     At {
         /// Name of the file.
         file: String,
-        /// Line, counted from 1.
+        /// Line number, counted from 1.
         line: usize,
-        /// What is wrong there.
+        /// Problem in that line.
         problem: XyzProblem,
     },
 }
 
-/// What is wrong in one line of a file. Text from the file is cut to [`XyzProblem::EXCERPT_CHARS`] characters.
+/// A problem in one line of a file. Text from the file is truncated to [`XyzProblem::EXCERPT_CHARS`] characters.
 #[derive(Debug, thiserror::Error)]
 pub enum XyzProblem {
-    /// The file cannot be read on.
+    /// Reading failed within the file.
     #[error("cannot read on: {0}")]
     Read(io::Error),
-    /// Bytes that are no text.
+    /// The line is not UTF-8 text.
     #[error("byte {byte} of the line is not UTF-8: is this a text file?")]
     NotUtf8 {
-        /// First such byte, counted from 1.
+        /// First invalid byte, counted from 1.
         byte: usize,
     },
-    /// A line that continues for too long to be one.
+    /// The line is too long.
     #[error(
         "the line is longer than {} MiB: is this an extended XYZ file?",
         XyzProblem::LONGEST_LINE_BYTES >> 20
     )]
     LongLine,
-    /// A frame that does not begin with a number of atoms.
+    /// A frame does not begin with the number of atoms.
     #[error("found {found:?} where a frame begins (expected the number of atoms alone)")]
     AtomCount {
         /// The line.
         found: String,
     },
-    /// More atoms than a frame may have.
+    /// The frame has more atoms than allowed.
     #[error(
         "found {found} where a frame begins, expected at most {} atoms: is this the number of atoms of one frame?",
         XyzProblem::MOST_ATOMS
     )]
     TooManyAtoms {
-        /// What the file says.
+        /// Number of atoms in the file.
         found: usize,
     },
     /// The file ends inside a frame.
@@ -73,46 +73,46 @@ pub enum XyzProblem {
     Truncated {
         /// Line with the number of atoms.
         first_line: usize,
-        /// Lines the frame needs.
+        /// Number of lines that the frame needs.
         expected: usize,
-        /// Lines that are there.
+        /// Number of lines found.
         found: usize,
     },
-    /// A quote or bracket in an extended comment line that nothing closes.
+    /// A quote or bracket in an extended comment line is not closed.
     #[error("the comment line opens a {0} that is never closed (write \\{0} for the character itself)")]
     Unclosed(char),
-    /// A key that may be given once.
+    /// A key that may occur once is repeated.
     #[error("the comment line gives {0:?} twice: remove one")]
     RepeatedKey(String),
-    /// A `Properties` value that describes no columns.
+    /// The value of `Properties` does not describe columns.
     #[error(
         "Properties={found:?}: {reason} (expected name:type:width triplets, such as species:S:1:pos:R:3)"
     )]
     Properties {
         /// The value.
         found: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: String,
     },
-    /// A line with too few or too many columns.
+    /// A line has too few or too many columns.
     #[error("found {found} columns, expected {}{expected}", if *.exactly { "" } else { "at least " })]
     Columns {
-        /// Columns on the line.
+        /// Number of columns on the line.
         found: usize,
-        /// Columns that `Properties` declares; 4 for plain XYZ.
+        /// Number of columns declared by `Properties`; 4 for plain XYZ.
         expected: usize,
-        /// Whether more are wrong, too.
+        /// Whether more columns are an error, too.
         exactly: bool,
     },
-    /// A number that is none, or not finite.
+    /// A number is invalid or not finite.
     #[error("found {found:?}, expected {expected}")]
     Number {
         /// The text.
         found: String,
-        /// What it should be.
+        /// Description of the expected value.
         expected: &'static str,
     },
-    /// No element.
+    /// The element is unknown.
     #[error(transparent)]
     Element(#[from] ElementError),
     /// The columns `species` and `Z` name different elements.
@@ -123,23 +123,23 @@ pub enum XyzProblem {
         /// Element by atomic number.
         z: Element,
     },
-    /// A `Lattice` that is no cell.
+    /// The value of `Lattice` is not a valid cell.
     #[error(
         "Lattice={found:?}: {reason} (expected 9 numbers: three lattice vectors in Å, one after the other)"
     )]
     Lattice {
         /// The value.
         found: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: String,
     },
-    /// A `pbc` that is not understood.
+    /// The value of `pbc` is invalid.
     #[error("pbc={found:?} (expected one or three of T and F)")]
     Pbc {
         /// The value.
         found: String,
     },
-    /// A periodic frame without a box.
+    /// A periodic frame has no lattice.
     #[error(
         "pbc={pbc:?} without a Lattice: add Lattice=\"ax ay az bx by bz cx cy cz\" in Å, or set pbc=\"F F F\""
     )]
@@ -147,31 +147,31 @@ pub enum XyzProblem {
         /// The value of `pbc`.
         pbc: String,
     },
-    /// A label that is required and not there.
+    /// A required label is missing.
     #[error("the frame has no {what} {name:?}; it has {present}")]
     MissingLabel {
         /// Key or column.
         what: &'static str,
         /// Its name.
         name: String,
-        /// What there is instead.
+        /// Labels that are present.
         present: String,
     },
-    /// Atoms that make no system.
+    /// The atoms do not form a valid system.
     #[error(transparent)]
     System(#[from] SystemError),
 }
 
 impl XyzProblem {
-    /// Longest piece of a file that a message repeats.
+    /// Maximum length of text from a file in a message, in characters.
     pub const EXCERPT_CHARS: usize = 80;
-    /// Longest line that is read, bytes: memory is bounded whatever a file inflates to.
+    /// Maximum length of a line, bytes; it bounds the memory for any file, also a compressed one.
     pub const LONGEST_LINE_BYTES: usize = 4 << 20;
-    /// Most atoms of a frame.
+    /// Maximum number of atoms in a frame.
     pub const MOST_ATOMS: usize = 1_000_000;
 }
 
-/// The beginning of `text`, for a message. Characters that could steer a terminal are replaced.
+/// Returns the beginning of `text` for a message. Characters that could control a terminal are replaced.
 pub(super) fn excerpt(text: &str) -> String {
     let mut chars = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     let mut start: String = chars.by_ref().take(XyzProblem::EXCERPT_CHARS).collect();

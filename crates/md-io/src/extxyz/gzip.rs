@@ -1,4 +1,4 @@
-//! Files compressed with gzip (RFC 1952), of one member or several.
+//! Files compressed with gzip (RFC 1952), with one or several members.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -6,12 +6,12 @@ use flate2::bufread::MultiGzDecoder;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// A stream that inflates to more than so many bytes and to more than [`MOST_INFLATION`] times its length is refused: the
-/// numbers of frames do not compress like that, but a megabyte of zeros becomes a gigabyte.
+/// A stream that inflates to more than this many bytes and to more than [`MOST_INFLATION`] times its length is an
+/// error: the numbers of frames do not compress that well, but a megabyte may hold a gigabyte of zeros.
 const FREE_BYTES: u64 = 4 << 20;
 const MOST_INFLATION: u64 = 50;
 
-/// The content of `reader`: decompressed where it is gzip, else as it is.
+/// Returns the content of `reader`, decompressed if it is gzip.
 pub(super) fn decompressed<'a>(
     mut reader: impl BufRead + Send + 'a,
 ) -> io::Result<Box<dyn BufRead + Send + 'a>> {
@@ -23,10 +23,10 @@ pub(super) fn decompressed<'a>(
     }
 }
 
-/// Says in its errors that it is the compression that is broken.
+/// Marks errors as errors of the compression.
 struct Gzip<R> {
     decoder: MultiGzDecoder<Counted<R>>,
-    /// Bytes that have come out of it.
+    /// Number of decompressed bytes.
     inflated: u64,
 }
 
@@ -51,7 +51,7 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-/// Counts the bytes that are taken from `reader`.
+/// Counts the bytes read from `reader`.
 struct Counted<R> {
     reader: R,
     bytes: u64,
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(read(&folder.path().join(name), &one).unwrap(), plain);
         }
         assert_eq!(read_system(&folder.path().join("a.xyz.gz")).unwrap(), plain[0].system);
-        // Several members, as `cat a.gz b.gz` makes them; the second begins inside a frame.
+        // Several members, as made by `cat a.gz b.gz`; the second begins inside a frame.
         let text = text(2000);
         let two = [gzip(&text[..1234]), gzip(&text[1234..])].concat();
         assert_eq!(read(&folder.path().join("two.extxyz.gz"), &two).unwrap(), plain);
@@ -153,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("corrupt.extxyz.gz");
         let good = gzip(&text(3));
-        // The compression method, the middle of the stream, the checksum at its end, and what follows it.
+        // The compression method, the middle of the stream, the checksum at its end, and bytes after it.
         for at in [2, good.len() / 2, good.len() - 8] {
             let mut bytes = good.clone();
             bytes[at] ^= 0x55;

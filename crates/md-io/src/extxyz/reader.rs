@@ -8,7 +8,7 @@ use super::comment::Comment;
 use super::error::{XyzError, XyzProblem, excerpt};
 use super::{LabelKeys, LabelledFrame};
 
-/// Reads frames one by one, as an iterator; memory is that of one frame. After an error it ends.
+/// Iterator over the frames of a reader. It holds one frame in memory and ends after an error.
 ///
 /// ```
 /// use md_io::extxyz::{FrameReader, LabelKeys};
@@ -22,13 +22,13 @@ pub struct FrameReader<R> {
     lines: Lines<R>,
     file: String,
     keys: LabelKeys,
-    /// Line of the number of atoms of the present frame.
+    /// Line with the number of atoms of the current frame.
     first_line: usize,
     finished: bool,
 }
 
 impl<R: BufRead> FrameReader<R> {
-    /// Reads from `reader`; `file` is its name in messages.
+    /// Creates an iterator over the frames of `reader`; `file` is its name in messages.
     pub fn new(reader: R, file: impl Into<String>, keys: LabelKeys) -> Self {
         let lines = Lines { reader, number: 0, buffer: Vec::new() };
         FrameReader { lines, file: file.into(), keys, first_line: 0, finished: false }
@@ -44,7 +44,7 @@ impl<R: BufRead> FrameReader<R> {
         }
         let Some(comment) = self.lines.next()? else { return Err(truncated(self.first_line, 1)) };
         let header = Header::parse(comment, &self.keys)?;
-        let mut atoms = Atoms::default(); // grows with what is read, not with what the file promises
+        let mut atoms = Atoms::default(); // grows with the lines read, not with the number of atoms declared
         for n_read in 0..n_atoms {
             let Some(line) = self.lines.next()? else {
                 return Err(truncated(self.first_line, 2 + n_read));
@@ -68,7 +68,7 @@ impl<R: BufRead> FrameReader<R> {
         }))
     }
 
-    /// The number that opens a frame; `None` at the end of the file.
+    /// Reads the number of atoms that begins a frame; `None` at the end of the file.
     fn read_atom_count(&mut self) -> Result<Option<usize>, XyzProblem> {
         while let Some(line) = self.lines.next()? {
             let text = line.trim();
@@ -111,7 +111,7 @@ impl<R> fmt::Debug for FrameReader<R> {
     }
 }
 
-/// How far below the number of atoms the line is that an error speaks of.
+/// Returns the number of lines from the atom count to the line of an error.
 fn lines_below_count(error: &SystemError) -> usize {
     match error {
         SystemError::NonFinitePosition { atom, .. } | SystemError::Mass { atom, .. } => 2 + atom,
@@ -120,12 +120,12 @@ fn lines_below_count(error: &SystemError) -> usize {
     }
 }
 
-/// What the comment line says.
+/// Contents of the comment line.
 struct Header {
     columns: Columns,
     cell: Option<Cell>,
     energy_ev: Option<f64>,
-    /// The keys that were not used.
+    /// The unused keys.
     comment: Comment,
 }
 
@@ -163,7 +163,7 @@ fn missing(what: &'static str, name: &str, present: &[&str]) -> XyzProblem {
     XyzProblem::MissingLabel { what, name: name.to_owned(), present }
 }
 
-/// The periodic cell, `None` for open boundaries.
+/// Parses the periodic cell; `None` for open boundaries.
 fn parse_cell(lattice: Option<String>, pbc: Option<String>) -> Result<Option<Cell>, XyzProblem> {
     let vectors = lattice.as_deref().map(parse_lattice).transpose()?;
     let periodic = match &pbc {
@@ -209,12 +209,12 @@ fn parse_pbc(text: &str) -> Result<[bool; 3], XyzProblem> {
     }
 }
 
-/// The words of a list, parted by spaces or commas.
+/// Splits a list at spaces or commas.
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
 }
 
-/// Lines of text with their number.
+/// Numbered lines of text.
 struct Lines<R> {
     reader: R,
     /// Number of the last line read, from 1.
@@ -223,7 +223,7 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The next line without its end; `None` at the end of the file.
+    /// Reads the next line without its line end; `None` at the end of the file.
     fn next(&mut self) -> Result<Option<&str>, XyzProblem> {
         self.buffer.clear();
         let mut limited = (&mut self.reader).take(XyzProblem::LONGEST_LINE_BYTES as u64 + 1);

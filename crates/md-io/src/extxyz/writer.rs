@@ -2,33 +2,33 @@ use std::io::{self, Write};
 
 use md_core::{Cell, Element, System, Vec3};
 
-/// One frame to be written. Begin with [`FrameToWrite::new`] or `FrameToWrite::from(&system)`.
+/// A frame for [`write_frame`]. Create it with [`FrameToWrite::new`] or `FrameToWrite::from(&system)`.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameToWrite<'a> {
     /// Element of each atom.
     pub elements: &'a [Element],
     /// Position of each atom, Å.
     pub positions: &'a [Vec3],
-    /// Mass of each atom, amu. The column is left out where all masses are standard ones.
+    /// Mass of each atom, amu. The column is omitted if all masses are standard ones.
     pub masses_amu: Option<&'a [f64]>,
     /// Periodic cell; `None` for open boundaries.
     pub cell: Option<&'a Cell>,
     /// Potential energy, eV.
     pub energy_ev: Option<f64>,
-    /// Its key: `energy`, which readers take for a label, unless it is to be none.
+    /// Key of the energy. Readers take the default `energy` as a label; use another key if it is not one.
     pub energy_key: &'a str,
     /// Force on each atom, eV/Å.
     pub forces: Option<&'a [Vec3]>,
-    /// Name of their column, likewise: `forces`.
+    /// Name of the force column, by default `forces`; likewise.
     pub forces_key: &'a str,
     /// Velocity of each atom, Å/fs.
     pub velocities: Option<&'a [Vec3]>,
-    /// Further keys of the comment line, with their values as text.
+    /// Other keys of the comment line, with their values as text.
     pub info: &'a [(&'a str, String)],
 }
 
 impl<'a> FrameToWrite<'a> {
-    /// Atoms with open boundaries and standard masses, positions in Å, and nothing else.
+    /// Creates a frame with open boundaries, standard masses, positions in Å, and nothing else.
     pub fn new(elements: &'a [Element], positions: &'a [Vec3]) -> Self {
         FrameToWrite {
             elements,
@@ -61,30 +61,30 @@ pub enum WriteError {
     /// The writer failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Arrays of different length.
+    /// The arrays differ in length.
     #[error("{elements} elements but {found} {what}")]
     Length {
         /// Number of elements.
         elements: usize,
         /// Length of the other array.
         found: usize,
-        /// What the other array holds.
+        /// Contents of the other array.
         what: &'static str,
     },
-    /// A key or value that would not be read back.
+    /// A key or value could not be read back.
     #[error("cannot write the key {key:?} with the value {value:?}: {reason}")]
     Info {
         /// The key.
         key: String,
         /// The value.
         value: String,
-        /// What is wrong.
+        /// Why it is not allowed.
         reason: &'static str,
     },
 }
 
-/// Writes one frame of extended XYZ, such that every number is read back bit for bit (shortest decimal form)
-/// and ASE reads the same frame.
+/// Writes one frame of extended XYZ in which every number is read back bit for bit (shortest decimal form) and which
+/// ASE reads as the same frame.
 ///
 /// ```
 /// use md_core::{Element, Vec3};
@@ -102,8 +102,8 @@ pub enum WriteError {
 /// ```
 ///
 /// # Errors
-/// [`WriteError`]; where it is not [`WriteError::Io`], nothing was written. Numbers that are not finite are
-/// written as they are (`NaN`, `inf`), and the reader will refuse them.
+/// [`WriteError`]; nothing was written unless it is [`WriteError::Io`]. Non-finite numbers are written as they are
+/// (`NaN`, `inf`), and the reader rejects them.
 pub fn write_frame(out: &mut impl Write, frame: &FrameToWrite<'_>) -> Result<(), WriteError> {
     let elements = frame.elements.len();
     let lengths = [
@@ -167,8 +167,7 @@ pub fn write_frame(out: &mut impl Write, frame: &FrameToWrite<'_>) -> Result<(),
     Ok(())
 }
 
-/// `{:?}` of an f64 is the shortest text that is read back as the same number, with an exponent where it is
-/// shorter.
+/// `{:?}` of an f64 is the shortest text that is read back as the same number, with an exponent if that is shorter.
 fn write_vector(out: &mut impl Write, v: Vec3) -> io::Result<()> {
     write!(out, " {:?} {:?} {:?}", v.x, v.y, v.z)
 }

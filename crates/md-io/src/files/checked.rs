@@ -1,4 +1,4 @@
-//! Files that know their own checksum.
+//! Files with an embedded checksum.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{sha256, write_atomically};
 
-/// Opens the first line, which has a length of its own: so many digits follow, and then the content.
+/// Prefix of the first line, which has a fixed length: the length and the checksum follow, then the content.
 const PREFIX: &str = "mdproof checked 1 ";
 const SHA_DIGITS: usize = 64;
 const LENGTH_DIGITS: usize = 20;
@@ -15,33 +15,33 @@ const LINE_BYTES: usize = PREFIX.len() + SHA_DIGITS + 1 + LENGTH_DIGITS + 1;
 /// Why a file with a checksum cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckedError {
-    /// A file that cannot be written.
+    /// The file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// A file that is there and cannot be read.
+    /// The file exists but cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// A file whose end is missing.
+    /// The end of the file is missing.
     #[error("{} is truncated: it has {found} bytes, not {expected}", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Length it was written with, bytes.
+        /// Length when written, bytes.
         expected: u64,
-        /// Length it has, bytes.
+        /// Actual length, bytes.
         found: u64,
     },
-    /// A file whose content is not what was written.
+    /// The content of the file was changed.
     #[error("{} is damaged: its content does not match its checksum", path.display())]
     Damaged {
         /// The file.
@@ -49,8 +49,7 @@ pub enum CheckedError {
     },
 }
 
-/// Writes a file as [`write_atomically`] does, for [`read_checked`]: a line with length and SHA-256 stands in
-/// front of `bytes`.
+/// Writes a file with [`write_atomically`] for [`read_checked`], with a line of length and SHA-256 before `bytes`.
 ///
 /// # Errors
 /// [`CheckedError::Write`].
@@ -60,10 +59,10 @@ pub fn write_checked(path: &Path, bytes: &[u8]) -> Result<(), CheckedError> {
     write_atomically(path, &file).map_err(|source| CheckedError::Write { path: path.to_owned(), source })
 }
 
-/// What [`write_checked`] was given; `None` where there is no file.
+/// Reads a file of [`write_checked`]; `None` if it does not exist.
 ///
 /// # Errors
-/// [`CheckedError::Truncated`] or [`CheckedError::Damaged`] when it would not be the same bytes, and
+/// [`CheckedError::Truncated`] or [`CheckedError::Damaged`] if the content differs from the bytes written, and
 /// [`CheckedError::Read`].
 pub fn read_checked(path: &Path) -> Result<Option<Vec<u8>>, CheckedError> {
     let read = |source| CheckedError::Read { path: path.to_owned(), source };
@@ -83,7 +82,7 @@ pub fn read_checked(path: &Path) -> Result<Option<Vec<u8>>, CheckedError> {
         found: (line.len() + bytes.len()) as u64,
     };
     if line.len() < LINE_BYTES {
-        return Err(truncated(0)); // at least the line was written
+        return Err(truncated(0)); // the first line at least was written
     }
     let (expected_sha256, length) = parse(&line).ok_or_else(damaged)?;
     if (bytes.len() as u64) < length {
@@ -95,7 +94,7 @@ pub fn read_checked(path: &Path) -> Result<Option<Vec<u8>>, CheckedError> {
     Ok(Some(bytes))
 }
 
-/// Checksum and length of the content, bytes.
+/// Parses the checksum and the length of the content (bytes).
 fn parse(line: &[u8]) -> Option<(&str, u64)> {
     let line = str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (sha256, length) = line.strip_prefix(PREFIX)?.split_once(' ')?;

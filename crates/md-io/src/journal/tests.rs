@@ -14,7 +14,7 @@ fn borrowed(records: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
     records.iter().map(|(name, payload)| (name.as_str(), payload.as_slice())).collect()
 }
 
-/// Where each of these records, written one after the other, lies in the file.
+/// Returns the range of each of these records in a file that contains them in order.
 fn places(records: &[(String, Vec<u8>)]) -> Vec<Range<usize>> {
     let mut end = HEADER.len();
     let frame = |(name, payload): &(String, Vec<u8>)| {
@@ -25,7 +25,7 @@ fn places(records: &[(String, Vec<u8>)]) -> Vec<Range<usize>> {
     records.iter().map(frame).collect()
 }
 
-/// The records that `untouched` says are, the last of each name.
+/// Returns the records for which `untouched` is true, the last of each name.
 fn kept(records: &Written, untouched: impl Fn(&Range<usize>) -> bool) -> BTreeMap<String, Vec<u8>> {
     let places = places(records);
     records
@@ -40,19 +40,19 @@ fn all(records: &[(String, Vec<u8>)]) -> BTreeMap<String, Vec<u8>> {
     records.iter().cloned().collect()
 }
 
-/// A journal's bytes with these records.
+/// Returns the bytes of a journal with these records.
 fn file_of(records: &Written) -> Vec<u8> {
     [HEADER, &frames(HEADER.len() as u64, &borrowed(records)).unwrap()].concat()
 }
 
-/// Opens a file with these bytes; what was recovered, and the file's bytes afterwards.
+/// Opens a file with these bytes; returns the recovered records and the bytes of the file afterwards.
 fn open(path: &Path, bytes: &[u8]) -> (Result<Recovered, JournalError>, Vec<u8>) {
     fs::write(path, bytes).unwrap();
     let recovered = Journal::open(path).map(|(_, recovered)| recovered);
     (recovered, fs::read(path).unwrap())
 }
 
-/// What was recovered stays, and a record appended is found beside it.
+/// Checks that recovered records remain and that an appended record is found next to them.
 fn append_and_open_again(path: &Path, before: &Recovered) {
     let (mut journal, again) = Journal::open(path).unwrap();
     assert_eq!(again, Recovered { cut_bytes: 0, ..before.clone() });
@@ -64,8 +64,7 @@ fn append_and_open_again(path: &Path, before: &Recovered) {
     assert_eq!(again, Recovered { cut_bytes: 0, ..before.clone() });
 }
 
-/// Few names, so that some come twice; payloads among which are parts of other journals, where all offsets
-/// differ.
+/// Few names, so that some are repeated; some payloads are parts of other journals, with other offsets.
 fn records() -> impl Strategy<Value = Written> {
     let bytes = prop::collection::vec(any::<u8>(), 0..80);
     let payload = prop_oneof![
@@ -138,7 +137,7 @@ fn journal_is_locked_by_one_writer() {
 fn journal_open_leaves_foreign_files_untouched() {
     let (_folder, path) = new_path();
     let record = ("a".to_owned(), b"payload".to_vec());
-    // As an archive holds it: whole, but elsewhere.
+    // A complete record as in an archive, at another offset.
     let archived = [vec![0; 512].as_slice(), &file_of(&vec![record]), &[0; 512]].concat();
     for bytes in
         [b"x".as_slice(), b"mdproof journal one\n", b"{\"schema_version\": 1}\n", &[0; 19], &archived]
@@ -217,7 +216,7 @@ fn journal_open_tells_damage_at_end_from_interruption() {
     let written: Written = ["a", "b", "c"].map(|name| (name.into(), vec![b'x'; 30])).into();
     let places = places(&written);
     let mut bytes = file_of(&written);
-    bytes[places[1].start + 9] ^= 0x80; // a length: the record would continue beyond the end
+    bytes[places[1].start + 9] ^= 0x80; // a length, so that the record would extend beyond the end
     bytes[places[2].end - 1] ^= 1;
     let damaged = vec![Damage { offset: places[1].start as u64, bytes: places[1].len() as u64 * 2 }];
     let expected = Recovered { records: all(&written[..1]), damaged, cut_bytes: 0 };
@@ -226,7 +225,7 @@ fn journal_open_tells_damage_at_end_from_interruption() {
     assert_eq!(after, bytes);
     append_and_open_again(&path, &expected);
 
-    // A half record behind them is still one.
+    // An incomplete record after them is still detected.
     let half = &frames(bytes.len() as u64, &[("d", &[b'x'; 50])]).unwrap()[..70];
     let (result, after) = open(&path, &[&bytes, half].concat());
     assert_eq!(result.unwrap(), Recovered { cut_bytes: 70, ..expected });
@@ -345,7 +344,7 @@ proptest! {
     }
 }
 
-/// A disk that fills up.
+/// A disk that becomes full.
 #[derive(Debug)]
 struct Failing {
     file: File,
@@ -370,7 +369,7 @@ impl Disk for Failing {
     }
 }
 
-/// A journal with `first` on a disk where `free_bytes` more can be written.
+/// A journal with `first` on a disk with `free_bytes` of free space.
 fn failing(path: &Path, first: &Written, free_bytes: usize) -> End<Failing> {
     let bytes = file_of(first);
     fs::write(path, &bytes).unwrap();
@@ -378,7 +377,7 @@ fn failing(path: &Path, first: &Written, free_bytes: usize) -> End<Failing> {
     End::new(Failing { file, free_bytes, sync_fails: false, cut_fails: false }, bytes.len() as u64)
 }
 
-/// What is found in a copy of the file, as after a kill.
+/// Returns the contents of a copy of the file, as after a kill.
 fn after_a_kill(path: &Path) -> Recovered {
     open(&path.with_extension("copy"), &fs::read(path).unwrap()).0.unwrap()
 }
@@ -402,7 +401,7 @@ fn journal_append_on_full_disk_leaves_file_unchanged() {
             end.append(&borrowed(&second)).unwrap_err();
             assert_eq!(fs::read(&path).unwrap(), file_of(&first), "{free_bytes}");
         }
-        // A smaller record may still have room; then there is space again.
+        // A smaller record may still fit; then there is space again.
         end.disk.free_bytes = free_bytes;
         let fits = end.append(&[("e", b"small")]).is_ok();
         assert_eq!(fits, (HEAD_BYTES + 6..n_bytes).contains(&free_bytes));
@@ -424,14 +423,14 @@ fn journal_append_retries_failed_truncation() {
         let mut end = failing(&path, &first, free_bytes);
         end.disk.cut_fails = true;
         end.append(&borrowed(&second)).unwrap_err();
-        // Killed now: what is whole counts, the half record is cut off.
+        // After a kill at this point, complete records are kept and the incomplete one is removed.
         let written = [first.clone(), second.clone()].concat();
         let length = file_of(&first).len() + free_bytes;
         assert_eq!(fs::metadata(&path).unwrap().len(), length as u64);
         let found = after_a_kill(&path);
         assert_eq!(found.records, kept(&written, |place| place.end <= length));
         assert_eq!(found.damaged, []);
-        // There is space, but what was written cannot be cut off.
+        // There is space, but the bytes written cannot be removed.
         end.disk.free_bytes = usize::MAX;
         end.append(&[("e", b"small")]).unwrap_err();
         assert_eq!(fs::metadata(&path).unwrap().len(), length as u64);

@@ -1,4 +1,4 @@
-//! One file of a trajectory, which is written to in whole frames.
+//! One file of a trajectory, written in complete frames.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -9,9 +9,9 @@ use flate2::write::GzEncoder;
 use super::{Compression, TrajectoryError};
 use crate::extxyz::{FrameToWrite, write_frame};
 
-/// A system's frames go to disk when so many bytes of them have gathered.
+/// Number of buffered bytes at which the frames of a system are written.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
-/// And at the latest after so many frames.
+/// Number of buffered frames at which they are written at the latest.
 pub(super) const BUFFER_FRAMES: usize = 100;
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct BufferedFile {
     compression: Compression,
     pub(super) buffer: Vec<u8>,
     frames: usize,
-    /// Bytes on disk. What is behind them is the rest of a write that failed, or of an interrupted run.
+    /// Bytes on disk. Bytes after them are the remainder of a failed write or of an interrupted run.
     length: u64,
     synced: bool,
 }
@@ -33,7 +33,7 @@ impl BufferedFile {
         Ok(BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length: 0, synced: false })
     }
 
-    /// A file that is there and has at least this length, bytes; it is not changed yet.
+    /// Opens an existing file of at least this length (bytes); it is not changed yet.
     pub(super) fn reopen(
         path: PathBuf,
         compression: Compression,
@@ -44,7 +44,7 @@ impl BufferedFile {
         Ok(file)
     }
 
-    /// Cuts off what is behind the file's length.
+    /// Truncates the file to its length.
     pub(super) fn cut(&self) -> Result<(), TrajectoryError> {
         self.open()?.set_len(self.length).map_err(|source| self.io(source))
     }
@@ -56,8 +56,8 @@ impl BufferedFile {
         if self.buffer.len() >= BUFFER_BYTES || self.frames >= BUFFER_FRAMES { self.flush() } else { Ok(()) }
     }
 
-    /// The buffer holds whole frames, so the file does after each flush. When it fails, the frames stay in
-    /// the buffer and the next one tries again.
+    /// Writes the buffer. It holds complete frames, so the file does after each flush. If it fails, the frames stay in
+    /// the buffer for the next flush.
     pub(super) fn flush(&mut self) -> Result<(), TrajectoryError> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -73,7 +73,7 @@ impl BufferedFile {
         };
         let mut file = self.open()?;
         if let Err(source) = write_at(&mut file, self.length, bytes) {
-            let _ = file.set_len(self.length); // else the next flush does it
+            let _ = file.set_len(self.length); // otherwise the next flush does it
             return Err(self.io(source));
         }
         self.length += bytes.len() as u64;
@@ -82,7 +82,7 @@ impl BufferedFile {
         Ok(())
     }
 
-    /// Waits until what was written is on the disk. Returns the length of the file, bytes.
+    /// Waits until everything written is on disk. Returns the length of the file, bytes.
     pub(super) fn sync(&mut self) -> Result<u64, TrajectoryError> {
         if !self.synced {
             self.open()?.sync_data().map_err(|source| self.io(source))?;
@@ -91,7 +91,7 @@ impl BufferedFile {
         Ok(self.length)
     }
 
-    /// The file, which has at least its length.
+    /// Opens the file and checks its length.
     fn open(&self) -> Result<File, TrajectoryError> {
         let (path, expected) = (self.path.clone(), self.length);
         let file = match File::options().write(true).open(&path) {
@@ -113,7 +113,7 @@ impl BufferedFile {
 }
 
 impl Drop for BufferedFile {
-    /// Saves the last frames of a run that ended in an error or a panic.
+    /// Writes the last frames of a run that ended with an error or a panic.
     fn drop(&mut self) {
         if let Err(error) = self.flush() {
             tracing::warn!("{error}");
@@ -121,15 +121,15 @@ impl Drop for BufferedFile {
     }
 }
 
-/// Makes `bytes` the end of the file, from `offset` on.
+/// Writes `bytes` at `offset` and truncates the file after them.
 fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     file.set_len(offset)?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(bytes)
 }
 
-/// A whole gzip member. It has no name and no time in it. Coordinates become half as long; a higher level of
-/// compression takes several times as long and makes them a few percent shorter.
+/// Compresses bytes to a complete gzip member without name and time. Coordinates shrink to about half; a higher
+/// compression level takes several times as long for a few percent.
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes)?;

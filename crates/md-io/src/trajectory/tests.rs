@@ -49,7 +49,7 @@ fn systems() -> [System; 3] {
     [line(2, Element::C), heavy, boxed]
 }
 
-/// Runs all three systems for `steps` steps; system 0 leaves the batch after half of them.
+/// Runs all three systems for `steps` steps; system 0 leaves the batch halfway.
 fn run(steps: u64, mut look: impl FnMut(Frame<'_>)) {
     let mut state = State::at_rest(&systems(), &mut Springs).unwrap();
     let mut ids = vec![0, 1, 2];
@@ -72,14 +72,14 @@ fn run(steps: u64, mut look: impl FnMut(Frame<'_>)) {
     }
 }
 
-/// Shows the writer the frames it wants.
+/// Passes a frame to the writer if it is due.
 fn show(writer: &mut TrajectoryWriter, frame: Frame<'_>) {
     if frame.state.step().is_multiple_of(writer.stride()) {
         writer.observe(frame).unwrap();
     }
 }
 
-/// What is to be read back of a frame.
+/// Returns the contents expected in the file of a frame.
 fn labelled(frame: Frame<'_>) -> impl Iterator<Item = (usize, LabelledFrame)> {
     let systems = systems();
     frame.systems().map(move |system| {
@@ -102,7 +102,7 @@ fn labelled(frame: Frame<'_>) -> impl Iterator<Item = (usize, LabelledFrame)> {
 }
 
 fn names() -> Vec<(usize, String)> {
-    // Not in the order of their numbers.
+    // Not in the order of their indices.
     [(1, "hydrogen"), (0, "carbon"), (2, "argon")].map(|(id, stem)| (id, stem.to_owned())).into()
 }
 
@@ -117,7 +117,7 @@ fn read(path: &Path) -> Vec<LabelledFrame> {
     read_frames(path, &LabelKeys::default()).unwrap()
 }
 
-/// Bytes of each file, in the order of the systems' numbers.
+/// Returns the bytes of each file, in the order of the system indices.
 fn bytes(folder: &Path, compression: Compression) -> Vec<Vec<u8>> {
     ["carbon", "hydrogen", "argon"].map(|stem| fs::read(path(folder, stem, compression)).unwrap()).into()
 }
@@ -155,7 +155,7 @@ fn trajectory_writer_writes_chosen_systems_in_bounded_memory() {
         run(350, |frame| show(&mut writer, frame));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let path = path(folder.path(), "argon", compression);
-        // 351 frames of one atom: three times BUFFER_FRAMES are on disk, all of them whole.
+        // 351 frames of one atom: three times BUFFER_FRAMES are on disk, all of them complete.
         assert_eq!(read(&path).len(), 3 * BUFFER_FRAMES);
         assert!(writer.files[&2].buffer.len() < BUFFER_BYTES);
         drop(writer);
@@ -188,8 +188,7 @@ fn trajectory_gzip_is_smaller_and_reproducible() {
 #[test]
 fn trajectory_reopen_after_kill_gives_same_frames() {
     for compression in BOTH {
-        // Killed long after the checkpoint, which is before, at and behind the step where system 0 leaves;
-        // twice.
+        // Killed long after the checkpoint, which is before, at and after the step where system 0 leaves; twice.
         for checkpoints in [[0, 0], [10, 299], [250, 250], [251, 390]] {
             let folder = tempfile::tempdir().unwrap();
             let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
@@ -212,7 +211,7 @@ fn trajectory_reopen_after_kill_gives_same_frames() {
                         assert_eq!(on_disk.iter().map(|b| b.len() as u64).collect::<Vec<_>>(), lengths);
                     }
                 });
-                std::mem::forget(writer); // a kill: what is in memory is lost
+                std::mem::forget(writer); // a kill, which loses the buffered frames
                 done = Some(last);
                 writer = TrajectoryWriter::reopen(&parts, &names(), 1, compression, &lengths).unwrap();
                 let on_disk = bytes(&parts, compression);
@@ -263,7 +262,7 @@ fn trajectory_reopen_refuses_other_files_untouched() {
         };
         let message = reopen(&lengths[..2]).to_string();
         assert_eq!(message, "the checkpoint is of 2 trajectories (expected 3)");
-        // The others would be cut.
+        // The others would be truncated.
         let error = reopen(&[0, 0, lengths[2] + 1]);
         let argon = path(folder.path(), "argon", compression);
         assert!(
@@ -300,7 +299,7 @@ fn trajectory_writer_retries_failed_writes() {
                 20 => {
                     writer.checkpoint().unwrap_err();
                     fs::rename(folder.path().join("away"), &argon).unwrap();
-                    // Half of a write whose end failed, as did the cut after it.
+                    // The first half of a failed write whose truncation failed, too.
                     let mut file = File::options().append(true).open(&argon).unwrap();
                     file.write_all(&[b'x'; 100_000]).unwrap();
                 }

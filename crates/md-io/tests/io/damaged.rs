@@ -1,4 +1,4 @@
-//! Sound files with a few faults: whatever they are, the reader ends with frames or with one message.
+//! Valid files with a few faults: the reader returns frames or exactly one message.
 
 use std::io::{Cursor, Read, Write};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use md_io::extxyz::{self, FrameReader, FrameToWrite, LabelKeys, LabelledFrame, X
 use md_testkit::damage::{damaged, edits, many_cases};
 use proptest::prelude::*;
 
-/// Reads as the program does, whether it is gzip or not.
+/// Reads as the program does, gzip or not.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
 fn read(bytes: impl Read + Send) -> Result<Vec<LabelledFrame>, XyzError> {
     let start = Instant::now();
@@ -33,7 +33,7 @@ const FILES: [&[u8]; 5] = [
     include_bytes!("../../../../data/molecules/alanine.xyz"),
 ];
 
-/// Frames that are sound are written and read back; a message names the file and repeats little of it.
+/// Checks that valid frames are written and read back, and that a message names the file and quotes little of it.
 fn check(outcome: Result<Vec<LabelledFrame>, XyzError>) -> Result<(), TestCaseError> {
     let frames = match outcome {
         Ok(frames) => frames,
@@ -79,7 +79,7 @@ proptest! {
 
 }
 
-/// These bytes over and over, without an end.
+/// An endless repetition of these bytes.
 struct Endless {
     line: &'static [u8],
     at: usize,
@@ -107,7 +107,7 @@ fn extxyz_refuses_endless_line() {
     );
 }
 
-/// A million bytes of one kind, and what they come to.
+/// A million bytes of repeated pieces, with the expected message.
 #[test]
 fn extxyz_comment_of_repeated_pieces_is_fast() {
     for (piece, expected) in [

@@ -1,4 +1,4 @@
-//! Files that ASE 3.29.0 wrote (`tests/data/make_golden.py` holds the numbers they were made of).
+//! Files written by ASE 3.29.0 (`tests/data/make_golden.py` contains the numbers).
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Files as others write them, files that are broken, and the molecules of the repository.
+//! Tests with files of other programs, with invalid files and with the molecules of the repository.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 

@@ -1,4 +1,4 @@
-//! Broken files: each has the message it must give, and no file makes the reader panic.
+//! Invalid files: each must give a particular message, and no file makes the reader panic.
 
 use md_io::extxyz::{FrameReader, LabelKeys, LabelledFrame, XyzError};
 use proptest::prelude::*;
@@ -148,7 +148,7 @@ fn frame_reader_states_missing_lines_of_cut_frame() {
         "f.xyz:8: the file ends inside the frame that begins at line 6: expected 5 lines (2 and one per atom), \
          found 3"
     );
-    // The reader must not believe the number.
+    // The declared number of atoms must not be trusted.
     assert!(
         message(b"1000000\n\nH 0 0 0\n").contains("expected 1000002 lines (2 and one per atom), found 3")
     );
@@ -209,7 +209,7 @@ fn frame_reader_accepts_unusual_valid_files() {
     ] {
         assert_eq!(read(text.as_bytes(), &keys).unwrap(), plain, "{text}");
     }
-    // Labels without Properties, and a box without pbc, as ASE has it.
+    // Labels without Properties, and a box without pbc, as in ASE.
     let frame = &read(water("energy = -1 Lattice=[9,0,0,0,9,0,0,0,9]").as_bytes(), &keys).unwrap()[0];
     assert_eq!(frame.energy_ev, Some(-1.0));
     assert_eq!(frame.system.cell().unwrap().periodic(), [true; 3]);
@@ -220,7 +220,7 @@ fn frame_reader_accepts_unusual_valid_files() {
     assert_eq!(frame.system.elements()[0].symbol(), "Cl");
 }
 
-/// What a mutation may put into a valid file.
+/// Pieces that a mutation may insert into a valid file.
 const PIECES: [&str; 16] = [
     "\n",
     "\r\n",

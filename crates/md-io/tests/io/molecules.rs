@@ -21,7 +21,7 @@ fn molecules() -> BTreeMap<String, LabelledFrame> {
     molecules
 }
 
-/// Formula in the Hill system: carbon, hydrogen, then the alphabet.
+/// Formula in the Hill order: carbon, hydrogen, then alphabetical.
 fn hill_formula(system: &System) -> String {
     let mut counts = BTreeMap::new();
     for element in system.elements() {
@@ -36,7 +36,7 @@ fn hill_formula(system: &System) -> String {
     counts.into_iter().map(|(s, n)| if n == 1 { s.to_owned() } else { format!("{s}{n}") }).collect()
 }
 
-/// Number of groups of atoms that bonds hold together.
+/// Number of bonded components.
 fn n_components(system: &System, bonds: &[bonds::Bond]) -> usize {
     let mut group: Vec<usize> = (0..system.n_atoms()).collect();
     for bond in bonds {
@@ -71,7 +71,7 @@ fn n_heavy(system: &System) -> usize {
     system.elements().iter().filter(|e| e.symbol() != "H").count()
 }
 
-/// Sizes from the formulas in PubChem. C5H11NO2, at times printed for alanine, is valine.
+/// Sizes from the formulas in PubChem. C5H11NO2, sometimes printed for alanine, is valine.
 #[test]
 fn molecule_sizes_match_pubchem_formulas() {
     let molecules = molecules();
@@ -108,7 +108,7 @@ fn molecule_geometries_match_experiment() {
     assert!((102.0..109.0).contains(&degrees), "{degrees}");
 }
 
-/// The CORN rule: with the hydrogen of the α carbon towards the viewer, CO, R and N run clockwise in L.
+/// The CORN rule: viewed with the hydrogen of the α carbon towards the viewer, CO, R and N are clockwise in L.
 #[test]
 fn molecule_amino_acids_are_l_enantiomers() {
     let molecules = molecules();

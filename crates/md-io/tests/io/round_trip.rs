@@ -1,10 +1,10 @@
-//! What is written is read back bit for bit.
+//! Written frames are read back bit for bit.
 
 use md_core::{Cell, Element, Mat3, System, Vec3};
 use md_io::extxyz::{FrameReader, FrameToWrite, LabelKeys, LabelledFrame, WriteError, write_frame};
 use proptest::prelude::*;
 
-/// Any finite number: of everyday size, or any bit pattern.
+/// Any finite number: of ordinary size, or any bit pattern.
 fn finite() -> impl Strategy<Value = f64> {
     prop_oneof![-100.0..100.0f64, prop::num::f64::ANY.prop_filter("finite", |x| x.is_finite())]
 }
@@ -26,7 +26,7 @@ fn system() -> impl Strategy<Value = System> {
             system = system.with_masses_amu(atoms.iter().map(|a| a.2).collect()).unwrap();
         }
         match cell {
-            // An open box is no cell.
+            // A cell without periodic directions is not read back.
             Some((shear, periodic)) if periodic != [false; 3] => {
                 let [a, b, c] = shear.map(|x| x.clamp(-5.0, 5.0));
                 let vectors = Mat3::new(9.0, a, 0.0, b, 50.0, c, 0.25, 0.0, 7.5);
@@ -69,7 +69,7 @@ fn write(frame: &LabelledFrame) -> Vec<u8> {
     bytes
 }
 
-/// The text tells -0 from 0, which `==` does not.
+/// The text distinguishes -0 from 0, which `==` does not.
 fn bits(frame: &LabelledFrame) -> String {
     format!("{frame:?}")
 }

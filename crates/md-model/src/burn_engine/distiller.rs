@@ -1,8 +1,8 @@
 //! The distiller form ([`DistillerHyperparameters`] has the formulae) and its gradient, in tensor operations.
 //!
-//! Matrices have F columns. Rows are atoms (N) or pairs (P); what has a Cartesian component has three times as
-//! many, all x before all y before all z, which makes components contiguous and gathering and scattering
-//! two-dimensional. Filters depend on the distance alone and are computed once per pair, for both directions.
+//! Matrices have F columns. Rows are atoms (N) or pairs (P); Cartesian quantities have three times as many, all x
+//! before all y before all z, which makes components contiguous and gathering and scattering two-dimensional. Filters
+//! depend only on the distance and are computed once per pair, for both directions.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::{Backend, ExecutionError};
@@ -15,7 +15,7 @@ use crate::geometry::{Pairs, RadialBasis};
 use crate::student::{Network, Systems};
 use crate::{CheckpointError, Precision, Weights, tensors};
 
-/// Where |v| divides it is at least this, so that v/|v| is 0 for v = 0. In f32 smaller squares vanish anyway.
+/// Smallest divisor |v|, so that v/|v| is 0 for v = 0. In f32 smaller squares vanish anyway.
 const SMALLEST_NORM: f64 = 1e-18;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Distiller<B: Backend> {
     basis: RadialBasis,
     /// One row per atomic number, on the host.
     embedding: Vec<f64>,
-    /// First filter layers of all interactions, side by side.
+    /// First filter layers of all interactions, concatenated.
     filter_in: Linear<B>,
     interactions: Vec<Interaction<B>>,
     head: [Linear<B>; 3],
@@ -103,15 +103,15 @@ where
     }
 }
 
-/// The pairs of a system, and the filters of every interaction on them.
+/// The pairs of a system, and the filters of every interaction for them.
 struct Environment<B: Backend> {
     edges: Edges<B>,
-    /// Hidden layers of the filters, side by side.
+    /// Hidden layers of the filters, concatenated.
     hidden: Silu<B>,
     filters: Vec<Filters<B>>,
 }
 
-/// What the backward pass of one interaction needs of the forward pass.
+/// Intermediate results of the forward pass of one interaction for the backward pass.
 struct Trace<B: Backend> {
     /// Input of the message.
     input: Features<B>,
@@ -120,7 +120,7 @@ struct Trace<B: Backend> {
     /// |v|
     norm: Tensor<B, 2>,
     hidden: Silu<B>,
-    /// M v, a₁, a₂; `None` in the last interaction, whose vectors nobody reads.
+    /// M v, a₁, a₂; `None` in the last interaction, whose vectors are not used.
     gate: Option<[Tensor<B, 2>; 3]>,
 }
 
@@ -178,7 +178,7 @@ impl<B: Backend> Distiller<B> {
         Environment { edges: Edges::new(pairs, n_atoms, &self.format), filters: filters.collect(), hidden }
     }
 
-    /// The backward pass through all interactions and filters. `gradient` is that with respect to the final s.
+    /// Runs the backward pass through all interactions and filters. `gradient` is with respect to the final s.
     fn add_forces(
         &self,
         pairs: &Pairs,
@@ -212,7 +212,7 @@ impl<B: Backend> Distiller<B> {
 }
 
 impl<B: Backend> Interaction<B> {
-    /// Message and update. `around` is `None` where no two atoms are within the cutoff.
+    /// Message and update. `around` is `None` if no two atoms are within the cutoff.
     fn forward(
         &self,
         input: Features<B>,
@@ -242,8 +242,8 @@ impl<B: Backend> Interaction<B> {
         (Features { s: s_out, v: v_out }, Trace { input, v, norm, hidden, gate })
     }
 
-    /// The input of the message, and the gradient with respect to s and v as the update takes them, given that
-    /// with respect to what the update makes of them.
+    /// Computes the input of the message and the gradient with respect to s and v before the update, given that with
+    /// respect to its output.
     fn update_back(&self, trace: Trace<B>, output: Features<B>) -> (Features<B>, Tensor<B, 2>, Tensor<B, 2>) {
         let width = output.s.dims()[1];
         let [out0, out1, out2] = &self.update_out;
@@ -269,7 +269,7 @@ impl<B: Backend> Interaction<B> {
     }
 }
 
-/// M v, with M acting on the Cartesian index.
+/// Computes M v, with M acting on the Cartesian index.
 fn mix<B: Backend>(matrix: Tensor<B, 2>, v: Tensor<B, 2>) -> Tensor<B, 2> {
     let [rows, width] = v.dims();
     matrix.matmul(v.reshape([3, rows / 3 * width])).reshape([rows, width])

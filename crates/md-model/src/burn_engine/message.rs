@@ -1,7 +1,8 @@
 //! Messages between atoms, and their gradient.
 //!
-//! Each pair of atoms is two edges, with one filter (which depends on the distance alone) and opposite directions.
-//! In tensors of 3P rows the first atom of each pair receives or the second does; scalars go both ways at once.
+//! Each pair of atoms is two edges, with one filter (which depends only on the distance) and opposite directions.
+//! Vectors, in tensors of 3P rows, are passed to the first atoms of all pairs and then to the second; scalars, in
+//! tensors of 2P rows, in both directions at once.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
@@ -14,14 +15,14 @@ use crate::geometry::Pairs;
 pub(super) struct Features<B: Backend> {
     /// \[N, F\]
     pub(super) s: Tensor<B, 2>,
-    /// \[3N, F\]; `None` for zero: before the first message, and the gradient after the last.
+    /// \[3N, F\]; `None` for zero: before the first message, and for the gradient after the last.
     pub(super) v: Option<Tensor<B, 2>>,
 }
 
 /// The filters f₀, f₁, f₂ of one interaction, each \[P, F\].
 pub(super) type Filters<B> = [Tensor<B, 2>; 3];
 
-/// Who sends messages to whom.
+/// Senders and receivers of messages.
 #[derive(Debug)]
 pub(super) struct Edges<B: Backend> {
     /// Unit vectors from the first atom of each pair to the second, \[3P, 1\].
@@ -36,12 +37,12 @@ pub(super) struct Edges<B: Backend> {
     second: Tensor<B, 1, Int>,
 }
 
-/// The gradient with respect to what a message is made of.
+/// Gradients with respect to the inputs of a message.
 pub(super) struct ByMessage<B: Backend> {
-    /// With respect to the features before it; `v` only where there were any.
+    /// With respect to the features before it; `v` only if there were any.
     pub(super) input: Features<B>,
     pub(super) f0: Tensor<B, 2>,
-    /// `None` where v = 0.
+    /// `None` if v = 0.
     pub(super) f1: Option<Tensor<B, 2>>,
     pub(super) f2: Tensor<B, 2>,
     /// With respect to the unit vectors, \[3P, 1\].
@@ -62,7 +63,7 @@ impl<B: Backend> Edges<B> {
         }
     }
 
-    /// s_i + Σ_j s_j f₀ and v_i + Σ_j (v_j f₁ + r̂ f₂). `zero_v` is what v is without `input.v`.
+    /// Computes s_i + Σ_j s_j f₀ and v_i + Σ_j (v_j f₁ + r̂ f₂). `zero_v` gives v if there is no `input.v`.
     pub(super) fn message_forward(
         &self,
         input: &Features<B>,
@@ -84,7 +85,8 @@ impl<B: Backend> Edges<B> {
         (s, add_rows(add_rows(v, &self.first, to_first), &self.second, to_second))
     }
 
-    /// The gradient of what [`Edges::message_forward`] was given, from that of its result, `by_s` and `by_v`.
+    /// Computes the gradient with respect to the inputs of [`Edges::message_forward`] from that of its result, `by_s`
+    /// and `by_v`.
     pub(super) fn message_backward(
         &self,
         input: Features<B>,

@@ -1,8 +1,8 @@
-//! Networks in burn tensor operations: the only module that knows burn, which changes much between versions.
+//! Networks in tensor operations of burn: the only module that uses burn, which changes much between versions.
 //!
-//! The code is generic over the backend; the backward passes are written out, so that no tape is needed. With
-//! `Autodiff` around the whole of PaiNN, losses in forces are differentiated by the weights (`training`); a transposed
-//! weight that is stored would be missed there.
+//! The code is generic over the backend; the backward passes are explicit, so that no tape is needed. With `Autodiff`
+//! around the whole of PaiNN, losses in forces are differentiated with respect to the weights (`training`); a stored
+//! transposed weight would not contribute.
 
 mod distiller;
 mod message;
@@ -18,7 +18,7 @@ use crate::student::Network;
 use crate::training::GradientEngine;
 use crate::{CheckpointError, Precision, Weights};
 
-/// The distiller form on the CPU.
+/// Creates the distiller form on the CPU.
 pub(crate) fn distiller(
     h: &DistillerHyperparameters,
     weights: &Weights,
@@ -27,7 +27,7 @@ pub(crate) fn distiller(
     Ok(Box::new(distiller::Distiller::<Flex>::new(h, weights, precision)?))
 }
 
-/// PaiNN on the CPU.
+/// Creates PaiNN on the CPU.
 pub(crate) fn painn(
     h: &PainnHyperparameters,
     weights: &Weights,
@@ -36,7 +36,7 @@ pub(crate) fn painn(
     Ok(Box::new(painn::PainnNetwork::<Flex>::new(h, weights, precision)?))
 }
 
-/// PaiNN for training on the CPU.
+/// Creates PaiNN for training on the CPU.
 pub(crate) fn painn_gradient(
     h: &PainnHyperparameters,
     weights: &Weights,
@@ -45,7 +45,7 @@ pub(crate) fn painn_gradient(
     Ok(Box::new(training::PainnGradient::<Flex>::new(h, weights, precision)?))
 }
 
-/// PaiNN for training on the first CUDA device.
+/// Creates PaiNN for training on the first CUDA device.
 #[cfg(feature = "cuda")]
 pub(crate) fn painn_gradient_on_cuda(
     h: &PainnHyperparameters,
@@ -67,7 +67,7 @@ mod tests {
     use crate::Architecture;
     use crate::student::Systems;
 
-    /// Among them one without pairs.
+    /// One of the systems has no pairs.
     #[test]
     fn burn_engine_batch_equals_systems_alone() {
         let molecule = |shift: f64| {

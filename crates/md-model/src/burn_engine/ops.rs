@@ -1,4 +1,4 @@
-//! What networks are built from: tensors of a chosen precision, linear layers, the SiLU function.
+//! Building blocks of networks: tensors of a chosen precision, linear layers, the SiLU function.
 
 use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, activation};
@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData, act
 use crate::tensors::{self, WeightTensor};
 use crate::{CheckpointError, Precision, Weights};
 
-/// Where tensors live and how precise they are.
+/// Device and precision of tensors.
 #[derive(Debug, Clone)]
 pub(super) struct Format<B: Backend> {
     pub(super) device: Device<B>,
@@ -14,7 +14,7 @@ pub(super) struct Format<B: Backend> {
 }
 
 impl<B: Backend> Format<B> {
-    /// The row-major matrix of these values.
+    /// Creates a matrix from row-major values.
     pub(super) fn matrix(&self, values: &[f64], shape: [usize; 2]) -> Tensor<B, 2> {
         match self.precision {
             Precision::F32 => {
@@ -42,7 +42,7 @@ impl<B: Backend> Format<B> {
         }
     }
 
-    /// Row numbers.
+    /// Creates a tensor of row indices.
     pub(super) fn rows(&self, rows: impl Iterator<Item = usize>) -> Tensor<B, 1, Int> {
         let rows: Vec<i32> = rows.map(|row| row as i32).collect();
         let n = rows.len();
@@ -50,12 +50,12 @@ impl<B: Backend> Format<B> {
     }
 }
 
-/// The values of a tensor, back on the host.
+/// Copies the values of a tensor to the host.
 pub(super) fn read<B: Backend>(tensor: Tensor<B, 2>) -> Result<Vec<f64>, ExecutionError> {
     Ok(tensor.try_into_data()?.iter::<f64>().collect())
 }
 
-/// y = x Wᵀ + b on rows.
+/// y = x Wᵀ + b for each row.
 #[derive(Debug, Clone)]
 pub(super) struct Linear<B: Backend> {
     /// \[out, in\]
@@ -70,7 +70,7 @@ impl<B: Backend> Linear<B> {
         Linear { weight, bias }
     }
 
-    /// The layer `name` of a checkpoint.
+    /// Loads the layer `name` of a checkpoint.
     pub(super) fn load(
         weights: &Weights,
         name: &str,
@@ -80,7 +80,7 @@ impl<B: Backend> Linear<B> {
         Ok(Self::stacked(&[Rows::load(weights, name, [n_in, n_out])?], n_in, format))
     }
 
-    /// Three layers of equal size that the checkpoint stores as one with three times the outputs.
+    /// Loads three layers of equal size that the checkpoint stores as one with three times the outputs.
     pub(super) fn load_three(
         weights: &Weights,
         name: &str,
@@ -91,7 +91,7 @@ impl<B: Backend> Linear<B> {
         Ok([0, 1, 2].map(|k| Self::stacked(&[all.part(k * n_out, n_out, n_in)], n_in, format)))
     }
 
-    /// One layer whose outputs are those of all `layers`.
+    /// Loads several `layers` as one with all of their outputs.
     pub(super) fn stacked(layers: &[Rows<'_>], n_in: usize, format: &Format<B>) -> Self {
         let weight: Vec<f64> = layers.iter().flat_map(|rows| rows.weight).copied().collect();
         let bias: Vec<f64> = layers.iter().flat_map(|rows| rows.bias).copied().collect();
@@ -99,7 +99,7 @@ impl<B: Backend> Linear<B> {
         Linear::new(format.matrix(&weight, [n_out, n_in]), Some(format.matrix(&bias, [1, n_out])))
     }
 
-    /// The layer of `n` outputs from `start` on.
+    /// Returns the layer of the `n` outputs from `start` on.
     pub(super) fn rows(&self, start: usize, n: usize) -> Self {
         Linear {
             weight: self.weight.clone().narrow(0, start, n),
@@ -107,7 +107,7 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// The layer on rows `x`.
+    /// Applies the layer to the rows of `x`.
     pub(super) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let y = x.matmul(self.weight.clone().transpose());
         match &self.bias {
@@ -116,13 +116,13 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// dE/dx, given dE/dy.
+    /// Computes dE/dx, given dE/dy.
     pub(super) fn pull_back(&self, gradient: Tensor<B, 2>) -> Tensor<B, 2> {
         gradient.matmul(self.weight.clone())
     }
 }
 
-/// Some outputs of a linear layer, as stored.
+/// Some outputs of a linear layer in the checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
     weight: &'a [f64],
@@ -149,7 +149,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// silu(z) = z σ(z), with what its derivative needs.
+/// silu(z) = z σ(z), with the intermediate results for its derivative.
 #[derive(Debug, Clone)]
 pub(super) struct Silu<B: Backend> {
     pub(super) value: Tensor<B, 2>,
@@ -162,20 +162,20 @@ impl<B: Backend> Silu<B> {
         Silu { value: z * sigmoid.clone(), sigmoid }
     }
 
-    /// dE/dz, given dE/dsilu: silu' = silu + σ (1 − silu).
+    /// Computes dE/dz, given dE/dsilu: silu' = silu + σ (1 − silu).
     pub(super) fn pull_back(self, gradient: Tensor<B, 2>) -> Tensor<B, 2> {
         let rest = self.sigmoid.clone() - self.sigmoid * self.value.clone();
         gradient * (rest + self.value)
     }
 }
 
-/// The sum of the `n` blocks of rows that `x` consists of.
+/// Sums the `n` blocks of rows of `x`.
 pub(super) fn sum_blocks<B: Backend>(x: Tensor<B, 2>, n: usize) -> Tensor<B, 2> {
     let [rows, width] = x.dims();
     x.reshape([n, rows / n * width]).sum_dim(0).reshape([rows / n, width])
 }
 
-/// Multiplies each block of rows of `x` by the matrix `factor`, elementwise.
+/// Multiplies each block of rows of `x` elementwise by the matrix `factor`.
 pub(super) fn scale_blocks<B: Backend>(x: Tensor<B, 2>, factor: &Tensor<B, 2>) -> Tensor<B, 2> {
     let [rows, width] = x.dims();
     let [block, _] = factor.dims();
@@ -183,7 +183,7 @@ pub(super) fn scale_blocks<B: Backend>(x: Tensor<B, 2>, factor: &Tensor<B, 2>) -
     scaled.reshape([rows, width])
 }
 
-/// `x` with each row of `values` added to the row of `x` that `rows` names.
+/// Adds each row of `values` to the row of `x` given by `rows`.
 pub(super) fn add_rows<B: Backend>(
     x: Tensor<B, 2>,
     rows: &Tensor<B, 1, Int>,

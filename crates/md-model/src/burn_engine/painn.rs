@@ -1,8 +1,8 @@
 //! PaiNN ([`PainnHyperparameters`] has the formulae) and its gradient, in tensor operations.
 //!
 //! Matrices have F columns. Rows are atoms (N), pairs (P) or directed edges (2P: to the first atom of each pair, then
-//! to the second); what has a Cartesian component has three times as many, all x before all y before all z. Filters
-//! depend on the distance alone and are computed once per pair.
+//! to the second); Cartesian quantities have three times as many, all x before all y before all z. Filters depend only
+//! on the distance and are computed once per pair.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
@@ -18,7 +18,7 @@ use crate::{CheckpointError, Precision, Weights, tensors};
 /// The network with its weights as tensors.
 #[derive(Debug)]
 pub(super) struct Painn<B: Backend> {
-    /// One row per known element.
+    /// One row per supported element.
     embedding: Tensor<B, 2>,
     interactions: Vec<Interaction<B>>,
     readout: [Linear<B>; 2],
@@ -33,27 +33,27 @@ struct Interaction<B: Backend> {
     filter: Parts<B>,
     u: Linear<B>,
     v: Linear<B>,
-    /// On \[s, n\].
+    /// Applied to \[s, n\].
     update_hidden: Linear<B>,
     /// a₀
     scalar: Linear<B>,
     /// a₁
     product: Linear<B>,
-    /// a₂, not in the last interaction, whose vectors nobody reads.
+    /// a₂, except in the last interaction, whose vectors are not used.
     vector: Option<Linear<B>>,
 }
 
-/// Layers for what goes to s, to v along the direction of the pair, and from v to v.
+/// Layers for the contributions to s, to v along the direction of the pair, and from v to v.
 #[derive(Debug)]
 struct Parts<B: Backend> {
     scalar: Linear<B>,
     direction: Linear<B>,
-    /// Not in the first interaction, where v = 0.
+    /// `None` in the first interaction, where v = 0.
     vector: Option<Linear<B>>,
 }
 
 impl<B: Backend> Parts<B> {
-    /// The blocks of `f` outputs of a layer that has 2 or 3 of them.
+    /// Splits a layer with 2 or 3 blocks of `f` outputs.
     fn split(layer: &Linear<B>, blocks: usize, f: usize) -> Self {
         Parts {
             scalar: layer.rows(0, f),
@@ -67,7 +67,7 @@ impl<B: Backend> Parts<B> {
 pub(super) struct Graph<B: Backend> {
     /// Row of each atom in the embedding, \[N\].
     species: Tensor<B, 1, Int>,
-    /// `None` where no two atoms are within the cutoff.
+    /// `None` if no two atoms are within the cutoff.
     edges: Option<Edges<B>>,
 }
 
@@ -84,11 +84,11 @@ struct Edges<B: Backend> {
     vector_receivers: Tensor<B, 1, Int>,
 }
 
-/// The gradient of the sum of all energies with respect to what [`Edges`] holds of the geometry.
+/// The gradient of the sum of all energies with respect to the geometry in [`Edges`].
 pub(super) struct ByGeometry<B: Backend> {
     /// \[P, K + 1\]
     pub(super) basis: Tensor<B, 2>,
-    /// \[2P, 3\] as \[6P, 1\]: by the direction of each edge, all x before all y before all z.
+    /// \[2P, 3\] as \[6P, 1\]: with respect to the direction of each edge, all x before all y before all z.
     pub(super) directions: Tensor<B, 2>,
 }
 
@@ -124,7 +124,7 @@ impl<B: Backend> Graph<B> {
     }
 }
 
-/// What the backward pass of one interaction needs of the forward pass.
+/// Intermediate results of the forward pass of one interaction for the backward pass.
 struct Trace<B: Backend> {
     message: Option<MessageTrace<B>>,
     uv: Tensor<B, 2>,
@@ -157,7 +157,7 @@ struct VectorTrace<B: Backend> {
 }
 
 impl<B: Backend> Painn<B> {
-    /// The network of the tensors that `get` knows by name and shape; biases are asked for as \[1, n\].
+    /// Creates the network from the tensors returned by `get` for a name and shape; biases have the shape \[1, n\].
     pub(super) fn assemble<E>(
         h: &PainnHyperparameters,
         get: impl Fn(&str, [usize; 2]) -> Result<Tensor<B, 2>, E>,
@@ -194,7 +194,8 @@ impl<B: Backend> Painn<B> {
         })
     }
 
-    /// The energy of each atom, \[N, 1\], without its reference, and with `gradient` that of their sum.
+    /// Computes the energy of each atom, \[N, 1\], without its reference, and if `gradient` is true the gradient of
+    /// their sum.
     pub(super) fn evaluate(&self, graph: &Graph<B>, gradient: bool) -> (Tensor<B, 2>, Option<ByGeometry<B>>) {
         let mut s = self.embedding.clone().select(0, graph.species.clone());
         let mut v = None;
@@ -248,7 +249,7 @@ impl<B: Backend> Painn<B> {
 }
 
 impl<B: Backend> Interaction<B> {
-    /// s and v with the messages of the neighbours added.
+    /// Adds the messages of the neighbours to s and v.
     fn receive(
         &self,
         s: Tensor<B, 2>,
@@ -288,8 +289,8 @@ impl<B: Backend> Interaction<B> {
         (s, Some(v), Some(trace))
     }
 
-    /// The gradient with respect to what [`Interaction::receive`] was given (v only where there was any) and to the
-    /// geometry, from that with respect to its result.
+    /// Computes the gradient with respect to the inputs of [`Interaction::receive`] (v only if there was any) and to
+    /// the geometry, from that with respect to its result.
     fn receive_back(
         &self,
         trace: MessageTrace<B>,
@@ -352,8 +353,8 @@ impl<B: Backend> Interaction<B> {
         (s, v, Trace { message, uv, vv, norm, product, hidden, a_product, a_vector })
     }
 
-    /// The gradient with respect to s and v before the update, from that with respect to its result, and what the
-    /// backward pass of the message needs.
+    /// Computes the gradient with respect to s and v before the update, from that with respect to its result, and the
+    /// intermediate results for the backward pass of the message.
     fn update_back(
         &self,
         trace: Trace<B>,
@@ -383,19 +384,19 @@ impl<B: Backend> Interaction<B> {
     }
 }
 
-/// r̂ x for each edge, \[6P, F\].
+/// Computes r̂ x for each edge, \[6P, F\].
 fn along_directions<B: Backend>(x: Tensor<B, 2>, directions: &Tensor<B, 3>) -> Tensor<B, 2> {
     let [rows, width] = x.dims();
     (x.reshape([1, rows, width]) * directions.clone()).reshape([3 * rows, width])
 }
 
-/// v = 0 for the atoms of `s`.
+/// Returns v = 0 for the atoms of `s`.
 fn zero_vectors<B: Backend>(s: &Tensor<B, 2>) -> Tensor<B, 2> {
     let [n, width] = s.dims();
     Tensor::zeros([3 * n, width], (&s.device(), s.dtype()))
 }
 
-/// Adds to `forces` what follows from the gradient with respect to basis and directions, as read from the tensors.
+/// Adds to `forces` the contribution of the gradient with respect to basis and directions, as read from the tensors.
 pub(super) fn add_forces(
     pairs: &Pairs,
     basis: &BasisOnPairs,
@@ -435,7 +436,7 @@ impl<B: Backend> PainnNetwork<B> {
     }
 }
 
-/// A tensor of the file, biases as one row.
+/// Creates a tensor from the checkpoint, with biases as one row.
 pub(super) fn tensor<B: Backend>(
     weights: &Weights,
     name: &str,

@@ -106,7 +106,7 @@ where
                 let n: usize = shape.iter().product();
                 let values = match leaves[name.as_str()].grad(&gradients) {
                     Some(gradient) => ops::read(gradient).map_err(|error| error.to_string())?,
-                    // Not reached from the loss: no pairs, say.
+                    // The weight does not affect the loss, for example without pairs.
                     None => vec![0.0; n],
                 };
                 Ok((name, WeightTensor { shape, values }))

@@ -1,4 +1,4 @@
-//! NVIDIA GPUs. Is there one? Asked before a library touches it, which would panic on a thread of its own.
+//! NVIDIA GPUs. Checks whether there is one first: otherwise the library would panic on one of its own threads.
 
 use cubecl::cuda::{CudaDevice, CudaRuntime};
 use cubecl::{Runtime, client::ComputeClient};
@@ -24,16 +24,16 @@ pub(crate) fn require_device() -> Result<(), CheckpointError> {
     }
 }
 
-/// The first device.
+/// Returns the first device.
 ///
 /// # Errors
-/// As [`require_device`].
+/// See [`require_device`].
 pub(super) fn client() -> Result<ComputeClient<CudaRuntime>, CheckpointError> {
     require_device()?;
     Ok(CudaRuntime::client(&CudaDevice::default()))
 }
 
-/// Bytes for a call: half of what is free now. Too many is no disaster, see [`crate::Student`].
+/// Returns the memory for a call (bytes): half of the free memory. If it is too much, [`crate::Student`] retries.
 pub(super) fn memory() -> usize {
     CudaContext::new(0).and_then(|device| device.mem_get_info()).map_or(0, |(free, _)| free / 2)
 }

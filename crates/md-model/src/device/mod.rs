@@ -1,4 +1,4 @@
-//! Networks on a GPU, where this program was built for one.
+//! Networks on a GPU, if the program was built with support for one.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
@@ -11,13 +11,13 @@ use crate::architecture::Architecture;
 use crate::student::Network;
 use crate::{CheckpointError, Precision, Weights};
 
-/// How a GPU is reached.
+/// The interface to a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gpu {
-    /// NVIDIA's, through CUDA (cargo's feature `cuda`).
+    /// An NVIDIA GPU through CUDA (cargo feature `cuda`).
     Cuda,
-    /// Any, through Vulkan, Metal or Direct3D (cargo's feature `wgpu`): in f32, and with a driver that knows f64, in which
-    /// geometry is computed.
+    /// Any GPU through Vulkan, Metal or Direct3D (cargo feature `wgpu`): networks in f32 only, with a driver that
+    /// supports f64, in which geometry is computed.
     Wgpu,
 }
 

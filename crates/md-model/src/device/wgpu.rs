@@ -1,4 +1,4 @@
-//! GPUs of any make, through Vulkan, Metal or Direct3D.
+//! GPUs of any vendor, through Vulkan, Metal or Direct3D.
 
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::wgpu::{AutoGraphicsApi, GraphicsApi, WgpuDevice, WgpuRuntime};
@@ -6,13 +6,13 @@ use cubecl::{Runtime, client::ComputeClient};
 
 use crate::{CheckpointError, Precision};
 
-/// Bytes for a call: how much a GPU has cannot be asked.
+/// Memory for a call (bytes): the size of the GPU memory cannot be queried.
 pub(super) const MEMORY: usize = 1 << 30;
 
-/// The best device there is; a driver in software is one, too.
+/// Returns the best device; it may be a software driver.
 ///
 /// # Errors
-/// [`CheckpointError::NoDevice`] without one that knows f64, in which geometry is computed, and for networks in f64.
+/// [`CheckpointError::NoDevice`] if no device supports f64, in which geometry is computed, and for networks in f64.
 pub(super) fn client(precision: Precision) -> Result<ComputeClient<WgpuRuntime>, CheckpointError> {
     let absent = |reason: &str| CheckpointError::NoDevice { device: "wgpu", reason: reason.to_owned() };
     if WgpuRuntime::enumerate_all_devices(&AutoGraphicsApi::backend()).is_empty() {

@@ -1,4 +1,4 @@
-//! The zip archive of a file of `torch.save`.
+//! The zip archive of `torch.save`.
 
 use std::io::{Cursor, Read};
 
@@ -7,17 +7,17 @@ use zip::{CompressionMethod, ZipArchive};
 use super::torch::TorchError;
 use crate::error::excerpt;
 
-/// The zip file; entries are named relative to the one folder that it contains.
+/// The zip file; entries are named relative to its single folder.
 pub(super) struct Archive<'a> {
     zip: ZipArchive<Cursor<&'a [u8]>>,
     prefix: String,
-    /// Bytes that entries may still have: no more than the file, unless they overlap.
+    /// Number of bytes that further entries may have: together no more than the file, unless they overlap.
     bytes_left: u64,
 }
 
 impl<'a> Archive<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, TorchError> {
-        // Tried one after the other, each with all entries; in the numbers of tensors one may stand by chance.
+        // Every end is tried, each with all entries; the numbers of tensors may contain one by chance.
         let found = bytes.windows(END.len()).filter(|&window| window == END).count();
         if found > MOST_ENDS {
             return Err(TorchError::Ends { found });
@@ -27,7 +27,7 @@ impl<'a> Archive<'a> {
         let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
         let prefix = prefix.to_owned();
         let mut archive = Archive { zip, prefix, bytes_left: bytes.len() as u64 };
-        // Files from before PyTorch 2.1 do not say; they come from little-endian machines in practice.
+        // Files from before PyTorch 2.1 do not state it; in practice they are from little-endian machines.
         if archive.has("byteorder") {
             let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();
             if found != "little" {
@@ -41,7 +41,7 @@ impl<'a> Archive<'a> {
         self.zip.index_for_name(&format!("{}{name}", self.prefix)).is_some()
     }
 
-    /// The bytes of an entry.
+    /// Reads the bytes of an entry.
     pub(super) fn entry(&mut self, name: &str) -> Result<Vec<u8>, TorchError> {
         let entry = format!("{}{name}", self.prefix);
         let mut file = self.zip.by_name(&entry)?;
@@ -53,7 +53,7 @@ impl<'a> Archive<'a> {
         }
         let stated = file.size();
         let mut bytes = Vec::new();
-        // What is stated for the stored entry and for its content may differ.
+        // The stated size of the stored entry may differ from that of its content.
         match file.by_ref().take(stated + 1).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 != stated => Err(TorchError::Overlapping { entry: excerpt(&entry) }),
             Ok(_) => {
@@ -65,8 +65,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// What the end of a zip file begins with.
+/// Beginning of the end record of a zip file.
 const END: &[u8] = b"PK\x05\x06";
 
-/// Most of them in a file.
+/// Maximum number of end records in a file.
 const MOST_ENDS: usize = 16;

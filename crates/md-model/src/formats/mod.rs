@@ -1,4 +1,4 @@
-//! Readers of weight files. They turn bytes into tensors and know no architecture.
+//! Readers of weight files. They convert bytes to tensors and do not depend on the architecture.
 
 mod archive;
 mod pickle;

@@ -1,14 +1,14 @@
-//! A reader of the pickles that `torch.save` writes, which executes nothing.
+//! A reader of the pickles of `torch.save` that executes nothing.
 //!
-//! A pickle is a program for a stack machine that may call any Python function. This one knows the opcodes that
-//! build plain containers and numbers, and the globals of `Global`; everything else is refused by name. Of harmless
-//! objects that may stand beside weights (a device, a path) it notes only that they are there. So a
-//! hostile file can be inspected but cannot run. Values live in one arena and refer to each other by index:
-//! shared and even cyclic structures cost no copies and no recursion, and each opcode makes at most one value,
-//! so that memory is bounded by the length of the file.
+//! A pickle is a program for a stack machine that may call any Python function. This reader supports the opcodes that
+//! build plain containers and numbers, and the globals of `Global`; everything else is rejected by name. Harmless
+//! objects that are often stored with weights (a device, a path) are represented only by a placeholder. So a hostile
+//! file can be inspected but cannot run. Values are stored in one arena and refer to each other by index: shared and
+//! even cyclic structures need no copies and no recursion, and each opcode creates at most one value, so that memory is
+//! bounded by the length of the file.
 //!
-//! Written here rather than taken from a library (2026-11): burn-store and candle-core bring their whole
-//! framework along, and serde-pickle has no persistent ids, by which PyTorch refers to tensor data.
+//! No library is used (2026-11): burn-store and candle-core require their whole framework, and serde-pickle does not
+//! support persistent ids, by which PyTorch refers to tensor data.
 //!
 //! Format: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>, protocols 2 to 5.
 
@@ -16,16 +16,16 @@ use std::collections::BTreeMap;
 
 use crate::error::excerpt;
 
-/// Why a pickle is refused. Positions are bytes from its start.
+/// Why a pickle is rejected. Positions are bytes from its start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PickleError {
     /// The end of the file, or of a string in it, lies beyond its last byte.
     #[error("the pickle ends within the instruction at byte {position}")]
     Truncated {
-        /// Where the instruction starts.
+        /// Start of the instruction.
         position: usize,
     },
-    /// A reference to Python code that a checkpoint has no need of.
+    /// The pickle refers to Python code that a checkpoint does not need.
     #[error(
         "the pickle refers to the Python object '{name}' ({}byte {position}), which is not in the list of harmless ones \
          and is not executed; if the file is trustworthy, save its model_state_dict and config alone",
@@ -34,30 +34,30 @@ pub enum PickleError {
     ForbiddenGlobal {
         /// Module and name, such as `os.system`.
         name: String,
-        /// The string before it, which in a dictionary is the key that it stands under.
+        /// The preceding string, which in a dictionary is the key of the object.
         after: Option<String>,
-        /// Where it stands.
+        /// Position of the reference.
         position: usize,
     },
-    /// An instruction that checkpoints do not use.
+    /// The pickle has an instruction that checkpoints do not use.
     #[error("the pickle has the instruction {opcode:#04x} at byte {position}, which checkpoints do not use")]
     ForbiddenOpcode {
         /// The instruction.
         opcode: u8,
-        /// Where it stands.
+        /// Position of the instruction.
         position: usize,
     },
-    /// An instruction whose operands make no sense.
+    /// The operands of an instruction are invalid.
     #[error("the pickle is damaged at byte {position}: {what}")]
     Damaged {
-        /// Where the instruction stands.
+        /// Position of the instruction.
         position: usize,
-        /// What is wrong.
+        /// Problem with the operands.
         what: &'static str,
     },
 }
 
-/// Python objects that a pickle may name.
+/// Python objects that a pickle may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
@@ -69,7 +69,7 @@ pub(super) enum Global {
     Harmless,
 }
 
-/// Classes and functions of values that may stand beside weights, by module. What they would make is not made.
+/// Classes and functions of values that may be stored with weights, by module. They are not constructed.
 const HARMLESS: [(&str, &[&str]); 16] = [
     (
         "torch",
@@ -95,7 +95,7 @@ const HARMLESS: [(&str, &[&str]); 16] = [
     ("datetime", &["datetime", "date", "time", "timedelta", "timezone"]),
 ];
 
-/// With the names of Python 2, by which pickles of its protocol know them.
+/// Includes the names of Python 2, which its pickle protocol uses.
 const BUILTINS: &[&str] = &[
     "set",
     "frozenset",
@@ -167,11 +167,11 @@ pub(super) enum Value {
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    /// What a persistent id refers to: here always a tensor storage, described by a tuple.
+    /// Target of a persistent id: always a tensor storage, described by a tuple.
     Persistent(Id),
     /// A call of `_rebuild_tensor_v2` with the arguments in this tuple.
     Tensor(Id),
-    /// An object that weights have no need of, of which nothing is known.
+    /// An opaque object that weights do not need.
     Other,
 }
 
@@ -191,20 +191,20 @@ impl Pickle {
         if let Value::Str(s) = self.get(id) { Some(s) } else { None }
     }
 
-    /// The entry `key` of a dictionary.
+    /// Returns the entry `key` of a dictionary.
     pub(super) fn entry(&self, dict: Id, key: &str) -> Option<Id> {
         let Value::Dict(entries) = self.get(dict) else { return None };
         // As in Python, the last of equal keys wins.
         entries.iter().rev().find(|(k, _)| self.str(*k) == Some(key)).map(|(_, v)| *v)
     }
 
-    /// A tuple of at most `most` integers that are no negative numbers.
+    /// Returns a tuple of at most `most` non-negative integers.
     pub(super) fn sizes(&self, id: Id, most: usize) -> Option<Vec<usize>> {
         let Value::Tuple(items) = self.get(id) else { return None };
         if items.len() > most { None } else { items.iter().map(|&item| self.size(item)).collect() }
     }
 
-    /// An integer that is no negative number.
+    /// Returns a non-negative integer.
     pub(super) fn size(&self, id: Id) -> Option<usize> {
         if let Value::Int(n) = *self.get(id) { usize::try_from(n).ok() } else { None }
     }
@@ -228,11 +228,11 @@ impl Pickle {
 struct Machine<'a> {
     bytes: &'a [u8],
     position: usize,
-    /// Where the current instruction starts.
+    /// Start of the current instruction.
     start: usize,
     arena: Vec<Value>,
     stack: Vec<Id>,
-    /// Heights of the stack at each MARK.
+    /// Stack heights at each MARK.
     marks: Vec<usize>,
     memo: BTreeMap<u32, Id>,
 }
@@ -358,7 +358,7 @@ impl<'a> Machine<'a> {
                     self.take(n as usize)?;
                     self.push(Value::Other);
                 }
-                // A set, its items, a frozen one.
+                // EMPTY_SET, ADDITEMS, FROZENSET.
                 0x8f => self.push(Value::Other),
                 0x90 => {
                     let items = self.pop_to_mark()?;
@@ -374,7 +374,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Calls one of the known functions, that is: notes its arguments.
+    /// Calls one of the known functions by recording its arguments.
     fn reduce(&mut self) -> Step<()> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         match (&self.arena[function], &self.arena[arguments]) {
@@ -382,11 +382,11 @@ impl<'a> Machine<'a> {
                 self.push(Value::Dict(Vec::new()));
             }
             (Value::Global(Global::RebuildTensor), Value::Tuple(_)) => self.push(Value::Tensor(arguments)),
-            // A parameter is its data, with flags for training.
+            // A parameter is represented by its data, with flags for training.
             (Value::Global(Global::RebuildParameter), Value::Tuple(items)) if !items.is_empty() => {
                 self.stack.push(items[0]);
             }
-            // Its argument makes the default.
+            // The argument is the factory of default values.
             (Value::Global(Global::DefaultDict), Value::Tuple(_)) => self.push(Value::Dict(Vec::new())),
             (Value::Global(Global::Harmless), Value::Tuple(_)) => self.push(Value::Other),
             _ => return self.damaged("a call of what is no function, or without arguments"),
@@ -394,7 +394,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Notes an object of a harmless class.
+    /// Records an object of a harmless class.
     fn new_object(&mut self) -> Step<()> {
         let at = self
             .height_of(2)
@@ -408,7 +408,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Sets the attributes of an object: of an `OrderedDict` (`_metadata`), which nobody needs.
+    /// Sets the attributes of an object; those of an `OrderedDict` (`_metadata`) are ignored.
     fn build(&mut self) -> Step<()> {
         self.pop()?;
         let object = self.top()?;
@@ -434,7 +434,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A little-endian two's complement integer. One of more than 8 bytes, such as a seed, describes no network.
+    /// Reads a little-endian two's complement integer. One of more than 8 bytes, such as a seed, is not needed.
     fn long1(&mut self) -> Step<()> {
         let [n] = self.take_array()?;
         let bytes = self.take(usize::from(n))?;
@@ -505,7 +505,7 @@ impl<'a> Machine<'a> {
         self.arena.push(value);
     }
 
-    /// The height of the stack without its last `n` values, which must have been pushed after the last MARK.
+    /// Returns the height of the stack without its last `n` values, which must have been pushed after the last MARK.
     fn height_of(&self, n: usize) -> Step<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(n) {
@@ -544,7 +544,7 @@ impl<'a> Machine<'a> {
         taken.first_chunk().copied().ok_or(PickleError::Truncated { position: self.start })
     }
 
-    /// Text up to the next newline.
+    /// Reads text up to the next newline.
     fn line(&mut self) -> Step<&'a str> {
         let rest = &self.bytes[self.position..];
         let length =

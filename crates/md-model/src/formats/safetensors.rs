@@ -1,4 +1,4 @@
-//! safetensors files, by the crate of that name.
+//! Reads and writes safetensors files with the `safetensors` crate.
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use crate::error::excerpt;
 use crate::{CheckpointError, WeightTensor, Weights};
 
-/// Key in the header of a safetensors file under which [`write`] has the hyper-parameters, as JSON.
+/// Key of the hyper-parameters as JSON in the header of a safetensors file written by [`write`].
 const HYPERPARAMETERS: &str = "mdproof.config";
 
-/// The tensors of a safetensors file and, where [`write`] wrote it, the text of the hyper-parameters in its header.
+/// Reads the tensors of a safetensors file and the hyper-parameters in its header, if it was written by [`write`].
 pub(crate) fn read(bytes: &[u8]) -> Result<(Weights, Option<String>), CheckpointError> {
     let mut weights = Weights::new();
     let (_, header) = SafeTensors::read_metadata(bytes)?;
@@ -35,8 +35,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Weights, Option<String>), Checkpoint
     Ok((weights, config))
 }
 
-/// The bytes of a safetensors file, in f32 where that holds every weight exactly and in f64 otherwise. Weights with other
-/// hyper-parameters are another network, so these are part of the file.
+/// Returns the bytes of a safetensors file, in f32 if that represents every weight exactly and otherwise in f64. The
+/// same weights with other hyper-parameters are another network, so the file includes them.
 pub(crate) fn write(weights: &Weights, config: &Map<String, Value>) -> Result<Vec<u8>, CheckpointError> {
     let single = weights.values().flat_map(|t| &t.values).all(|&x| f64::from(x as f32) == x);
     let dtype = if single { Dtype::F32 } else { Dtype::F64 };
@@ -55,7 +55,7 @@ pub(crate) fn write(weights: &Weights, config: &Map<String, Value>) -> Result<Ve
     Ok(safetensors::serialize(views, Some(header.into()))?)
 }
 
-/// Type of the numbers of a stored tensor, little endian.
+/// Number format of a stored tensor, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ElementKind {
     F16,
@@ -65,7 +65,7 @@ pub(crate) enum ElementKind {
 }
 
 impl ElementKind {
-    /// All whole numbers in `bytes`.
+    /// Decodes all complete numbers in `bytes`.
     pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f64> {
         fn each<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f64) -> Vec<f64> {
             bytes.as_chunks::<N>().0.iter().map(|&chunk| decode(chunk)).collect()
@@ -121,7 +121,7 @@ mod tests {
         #[test]
         fn read_never_panics_on_arbitrary_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes);
-            // With a header length that fits, more of the reader runs.
+            // With a valid header length, more of the reader is tested.
             if bytes.len() >= 8 {
                 let header = (bytes.len() - 8) as u64;
                 bytes[..8].copy_from_slice(&header.to_le_bytes());

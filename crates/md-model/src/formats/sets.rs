@@ -1,8 +1,8 @@
-//! Which tensors of a file of `torch.save` are the weights.
+//! Selects the weights among the tensors of a file of `torch.save`.
 //!
-//! A training often saves more than one set: the weights of the optimiser's last step and an average of them, or those of
-//! the best epoch. They are different networks, and the file does not say which is deployed. So a set is taken
-//! without being named only if there is no other.
+//! A training program often saves more than one set: the weights of the last step and an average of them, or those of
+//! the best epoch. They are different networks, and the file does not state which one is deployed. A set is therefore
+//! selected without a key only if there is no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use super::pickle::{Id, Pickle, Value};
 use super::torch::TorchError;
 use crate::error::excerpt;
 
-/// Where a set of weights is looked for that nobody named, in this order.
+/// Keys at which an unnamed set of weights is searched, in this order.
 const USUAL: [&str; 3] = ["model_state_dict", "state_dict", "model"];
 
-/// How deep sets are looked for.
+/// Maximum depth of the search for sets.
 const MOST_LEVELS: usize = 5;
 
-/// The averages of `torch.optim.swa_utils` count what they are made of.
+/// Counter in the averages of `torch.optim.swa_utils`.
 const COUNTER: &str = "n_averaged";
 
 /// Tensors by name.
@@ -31,9 +31,9 @@ struct Set<'a> {
 
 enum Tensors<'a> {
     Named(Named<'a>),
-    /// As `parameters()` of a module gives them.
+    /// A list as returned by `parameters()` of a module.
     Listed(&'a [Id]),
-    /// All that are anywhere under a key of the root.
+    /// All tensors below a key of the root.
     Scattered(Vec<Id>),
 }
 
@@ -49,14 +49,14 @@ impl Tensors<'_> {
 
 /// The weights of a file.
 pub(super) struct Chosen<'a> {
-    /// Key of the set; empty where the file is nothing else.
+    /// Key of the set; empty if the file contains nothing else.
     pub(super) key: String,
     pub(super) tensors: Named<'a>,
-    /// Whether there are others, among which somebody chose.
+    /// Whether the file contains other sets, so that the key was selected explicitly.
     pub(super) is_one_of_several: bool,
 }
 
-/// The set of weights with this key, or the only one.
+/// Selects the set of weights with this key, or the only one.
 pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Chosen<'a>, TorchError> {
     let Sets { found: sets, under, .. } = Sets::find(pickle);
     let usual = USUAL.iter().find_map(|key| sets.iter().position(|set| set.key == *key));
@@ -71,7 +71,7 @@ pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Cho
         .filter(|(n, set)| *n != base && is_rival(pickle, set, &shapes))
         .map(|(_, set)| set)
         .collect();
-    // Weights in a form that nobody has thought of are weights, too.
+    // Weights in an unknown form count as weights, too.
     let is_explained = |key: &str| {
         let mut known = rivals.iter().copied().chain([&sets[base]]);
         known.any(|set| set.key == key || set.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
@@ -102,7 +102,7 @@ pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Cho
     Ok(Chosen { key: chosen.key.clone(), tensors, is_one_of_several: !rivals.is_empty() })
 }
 
-/// The file itself as the state dictionary.
+/// Treats the file itself as the state dictionary.
 fn bare<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Option<Chosen<'a>> {
     let tensors = named(pickle, pickle.root).filter(|_| choice.is_none())?;
     let Value::Dict(entries) = pickle.get(pickle.root) else { return None };
@@ -118,12 +118,12 @@ fn no_state_dict(pickle: &Pickle, sets: &[Set<'_>]) -> TorchError {
     TorchError::NoStateDict { keys, sets: sets.iter().map(|set| excerpt(&set.key)).collect() }
 }
 
-/// Looks through a pickle; what is referred to several times is looked at once.
+/// Search through a pickle; shared objects are visited once.
 struct Sets<'a> {
     pickle: &'a Pickle,
     seen: BTreeSet<Id>,
     found: Vec<Set<'a>>,
-    /// All tensors, by key of the root, but for those of optimisers.
+    /// All tensors by key of the root, except those of optimisers.
     under: Vec<Set<'a>>,
 }
 
@@ -172,8 +172,7 @@ impl<'a> Sets<'a> {
     }
 }
 
-/// Whether what stands there are moments of the weights, as optimisers keep them, rather than weights. An average that is
-/// kept there, too, is none.
+/// Returns whether the tensors at a key are moments of the weights in an optimiser. An average in an optimiser is not.
 fn is_of_optimiser(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let names = |words: &[&str]| words.iter().any(|word| key.contains(word));
@@ -190,7 +189,7 @@ fn set(pickle: &Pickle, id: Id) -> Option<Tensors<'_>> {
     }
 }
 
-/// The entries of a dictionary of tensors; what is none among them is refused where it is read.
+/// Returns the entries of a dictionary of tensors; invalid ones are rejected when they are read.
 fn named(pickle: &Pickle, id: Id) -> Option<Named<'_>> {
     let Value::Dict(entries) = pickle.get(id) else { return None };
     let has_tensors = entries.iter().any(|(_, value)| is_tensor(pickle, *value));
@@ -207,14 +206,14 @@ fn is_tensor(pickle: &Pickle, id: Id) -> bool {
     matches!(pickle.get(id), Value::Tensor(_))
 }
 
-/// The shape of a tensor.
+/// Returns the shape of a tensor.
 fn shape(pickle: &Pickle, id: Id) -> Option<Vec<usize>> {
     let Value::Tensor(arguments) = pickle.get(id) else { return None };
     let Value::Tuple(arguments) = pickle.get(*arguments) else { return None };
     pickle.sizes(*arguments.get(2)?, super::torch::MAX_RANK)
 }
 
-/// How many tensors of each shape a set has.
+/// Counts the tensors of each shape in a set.
 fn shapes(pickle: &Pickle, set: &Set<'_>) -> BTreeMap<Vec<usize>, usize> {
     let mut count = BTreeMap::new();
     for shape in set.tensors.ids().into_iter().filter_map(|id| shape(pickle, id)) {
@@ -223,10 +222,10 @@ fn shapes(pickle: &Pickle, set: &Set<'_>) -> BTreeMap<Vec<usize>, usize> {
     count
 }
 
-/// Whether a set could stand for weights of these shapes, whatever its names: it has at least half of them.
+/// Returns whether a set could be weights of these shapes under other names: it has at least half of them.
 fn is_rival(pickle: &Pickle, set: &Set<'_>, weights: &BTreeMap<Vec<usize>, usize>) -> bool {
     let all: usize = weights.values().sum();
-    // Also so that many small sets are no work.
+    // This also limits the work for many small sets.
     if 2 * set.tensors.ids().len() < all {
         return false;
     }
@@ -235,7 +234,7 @@ fn is_rival(pickle: &Pickle, set: &Set<'_>, weights: &BTreeMap<Vec<usize>, usize
     alike > 0 && 2 * alike >= all
 }
 
-/// The names without what all of them begin with: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, or that of an
+/// Removes the common prefix of all names: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, or that of an
 /// attribute of a larger module.
 fn without_prefix<'a>(named: &[(&'a str, Id)]) -> Named<'a> {
     let mut named = named.to_vec();
@@ -255,14 +254,14 @@ fn without_prefix<'a>(named: &[(&'a str, Id)]) -> Named<'a> {
     named
 }
 
-/// The tensors of `set`, with those of `whole` whose names it lacks: an average is kept of what is trained alone.
+/// Adds to `set` the tensors of `whole` that it lacks: averages include only trained tensors.
 fn completed<'a>(set: &[(&'a str, Id)], whole: &[(&'a str, Id)]) -> Named<'a> {
     let names: BTreeSet<&str> = set.iter().map(|(name, _)| *name).collect();
     set.iter().chain(whole.iter().filter(|(name, _)| !names.contains(name))).copied().collect()
 }
 
-/// `whole` with the tensors in `list`, which has no names, in the place of its own. The order tells which is which, as long as the
-/// shapes leave one way only; what is not trained is left out of such lists.
+/// Replaces tensors of `whole` by those of the unnamed `list`. They are assigned by order, if the shapes permit only
+/// one assignment; tensors that are not trained are missing in such lists.
 fn named_by_order<'a>(pickle: &Pickle, list: &[Id], whole: &[(&'a str, Id)]) -> Option<Named<'a>> {
     let place = |list: &mut dyn Iterator<Item = Id>, whole: &mut dyn Iterator<Item = (&'a str, Id)>| {
         let mut list = list.peekable();
@@ -272,7 +271,7 @@ fn named_by_order<'a>(pickle: &Pickle, list: &[Id], whole: &[(&'a str, Id)]) -> 
         placed.sort_unstable();
         list.peek().is_none().then_some(placed)
     };
-    // Every way lies between the earliest and the latest.
+    // Every assignment lies between the earliest and the latest.
     let earliest = place(&mut list.iter().copied(), &mut whole.iter().copied())?;
     let latest = place(&mut list.iter().rev().copied(), &mut whole.iter().rev().copied())?;
     (earliest == latest).then_some(earliest)

@@ -1,9 +1,9 @@
 //! Files of `torch.save`: a zip archive of one pickle and the raw data of each tensor storage.
 //!
-//! Expected is what MLFF-Distiller writes, a dictionary with `model_state_dict` and, in newer files, `config`
-//! and `num_parameters`; other places of the weights are those of `sets`. No size that the file states is trusted: entries must be stored uncompressed and cannot
-//! have more bytes than the file, nor can all tensors together have more numbers than the file has bytes. What a pickle
-//! refers to several times is not copied several times, or is counted each time.
+//! The expected content is that of MLFF-Distiller, a dictionary with `model_state_dict` and, in newer files, `config`
+//! and `num_parameters`; `sets` finds weights at other keys. No size stated in the file is trusted: entries must be
+//! stored uncompressed and cannot have more bytes than the file, nor can all tensors together have more numbers than
+//! the file has bytes. Objects to which a pickle refers several times are either not copied, or counted each time.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,68 +17,68 @@ use super::sets::{self, Chosen};
 use crate::error::{excerpt, some};
 use crate::{CheckpointError, WeightTensor, Weights};
 
-/// Why a PyTorch file is refused.
+/// Why a PyTorch file is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
-    /// A broken archive.
+    /// The zip archive is damaged.
     #[error("not a sound zip file: {0}")]
     Zip(#[from] zip::result::ZipError),
-    /// An entry that cannot be read to its end.
+    /// An entry cannot be read completely.
     #[error("entry {entry} of the zip file cannot be read: {source}")]
     Entry {
         /// Name of the entry.
         entry: String,
-        /// What the reader said.
+        /// Error of the reader.
         source: std::io::Error,
     },
-    /// An entry in a form that PyTorch does not write.
+    /// An entry has a form that PyTorch does not write.
     #[error("entry {entry} of the zip file is compressed or encrypted, which torch.save never does")]
     Compressed {
         /// Name of the entry.
         entry: String,
     },
-    /// Entries that share their bytes, so that together they are larger than the file.
+    /// Entries share bytes, so that together they are larger than the file.
     #[error("entry {entry} of the zip file claims more bytes than the file has left")]
     Overlapping {
         /// Name of the entry.
         entry: String,
     },
-    /// An archive with several ends, between which a reader would have to choose.
+    /// The archive has several end records, so its content is ambiguous.
     #[error("the zip file has {found} ends, expected 1: it was not written by torch.save, or is damaged")]
     Ends {
-        /// How many there are.
+        /// Number of end records.
         found: usize,
     },
-    /// An archive without pickle, or with several.
+    /// The archive has no pickle, or several.
     #[error(
         "the zip file has {found} entries named */data.pkl, expected 1: it was not written by torch.save"
     )]
     NoPickle {
-        /// How many there are.
+        /// Number of pickles.
         found: usize,
     },
-    /// Data of a machine with the other byte order.
+    /// The data has another byte order.
     #[error("the file has the byte order '{found}', expected 'little'")]
     ByteOrder {
-        /// What the file says.
+        /// Byte order stated in the file.
         found: String,
     },
-    /// A refused pickle.
+    /// The pickle is rejected.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// A file that holds something else.
+    /// The file contains no weights.
     #[error(
         "the file holds no dictionary with model_state_dict, a dictionary of tensors: \
          save it with torch.save({{'model_state_dict': model.state_dict(), 'config': {{...}}}}, path){}",
         what_there_is(keys, sets)
     )]
     NoStateDict {
-        /// The keys that there are.
+        /// The keys present.
         keys: Vec<String>,
-        /// Those, joined by dots, under which there are tensors.
+        /// The keys that contain tensors, joined by dots.
         sets: Vec<String>,
     },
-    /// More than one set of weights, each a network of its own.
+    /// The file contains more than one set of weights, each a different network.
     #[error(
         "the file holds several sets of weights, {}: which of them is deployed? Name it after the file, such as FILE#{}",
         some(keys),
@@ -88,15 +88,15 @@ pub enum TorchError {
         /// Their keys, joined by dots.
         keys: Vec<String>,
     },
-    /// A choice of weights that are not there.
+    /// The selected set of weights does not exist.
     #[error("the file holds no set of weights '{key}'; it holds {}", some(keys))]
     NoSuchSet {
-        /// The choice.
+        /// The selected key.
         key: String,
-        /// The keys that there are.
+        /// The keys present.
         keys: Vec<String>,
     },
-    /// A list of tensors whose order does not tell which is which.
+    /// The tensors of a list cannot be assigned by their order.
     #[error(
         "the tensors in {key} have no names, and their shapes do not tell which is which: save them as a state_dict"
     )]
@@ -104,29 +104,29 @@ pub enum TorchError {
         /// Key of the list.
         key: String,
     },
-    /// A state dictionary entry that is no tensor as PyTorch writes it.
+    /// An entry of the state dictionary is not a tensor as PyTorch writes it.
     #[error("{name} in the weights is no tensor in a form that is understood: {what}")]
     Tensor {
         /// Key in the state dictionary.
         name: String,
-        /// What is wrong.
+        /// Problem with the entry.
         what: String,
     },
-    /// Two tensors of one name.
+    /// Two tensors have the same name.
     #[error("the weights have {name} twice: the file was not written by torch.save, or is damaged")]
     Repeated {
         /// Key in the state dictionary.
         name: String,
     },
-    /// Tensors that claim more numbers than the file can hold.
+    /// Tensors have more numbers than the file can contain.
     #[error("the tensors up to {name} claim more numbers than the file has bytes ({file_bytes})")]
     TooLarge {
-        /// Tensor that passes the limit.
+        /// Tensor that exceeds the limit.
         name: String,
         /// Length of the file.
         file_bytes: usize,
     },
-    /// A configuration that is too large to be one.
+    /// The configuration is too large.
     #[error(
         "the configuration is larger than any, at {name}: save sizes of the network alone under 'config'"
     )]
@@ -134,10 +134,10 @@ pub enum TorchError {
         /// Key in the configuration.
         name: String,
     },
-    /// A configuration of another kind.
+    /// The configuration is not a dictionary.
     #[error("config is no dictionary: save it as one, such as vars(config)")]
     NoDictionary,
-    /// A configuration entry of a kind that JSON cannot express.
+    /// A configuration entry cannot be expressed in JSON.
     #[error(
         "{name} in config is neither a number, a string, a truth value, None nor a list or dictionary of these"
     )]
@@ -147,12 +147,12 @@ pub enum TorchError {
     },
 }
 
-/// What a PyTorch checkpoint holds.
+/// Contents of a PyTorch checkpoint.
 pub(crate) struct TorchFile {
     pub(crate) weights: Weights,
-    /// Key of the weights among several sets.
+    /// Key of the weights if there are several sets.
     pub(crate) chosen: Option<String>,
-    /// `config`, with the file's `num_parameters` added; `None` in older files.
+    /// `config`, with the `num_parameters` of the file added; `None` in older files.
     pub(crate) config: Option<Map<String, Json>>,
 }
 
@@ -161,7 +161,8 @@ pub(crate) fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// The tensors and the configuration of a PyTorch file. `choice` is the key of the weights, if there is more than one set.
+/// Reads the tensors and the configuration of a PyTorch file. `choice` is the key of the weights if there are several
+/// sets.
 pub(crate) fn read(bytes: &[u8], choice: Option<&str>) -> Result<TorchFile, CheckpointError> {
     let mut archive = Archive::open(bytes)?;
     let pickle = Pickle::read(&archive.entry("data.pkl")?).map_err(TorchError::from)?;
@@ -199,8 +200,8 @@ fn what_there_is(keys: &[String], sets: &[String]) -> String {
     }
 }
 
-/// Bytes of text that a configuration may have, with [`VALUE_BYTES`] more for each value. A pickle can refer to one list in
-/// every entry, and to one string in every item of the list.
+/// Maximum size of the text of a configuration (bytes), with [`VALUE_BYTES`] more for each value. A pickle can refer to
+/// the same list in every entry, and to the same string in every item of the list.
 const MOST_CONFIG: usize = 1 << 20;
 const VALUE_BYTES: usize = 16;
 
@@ -217,10 +218,11 @@ fn config_of(
     Ok(config)
 }
 
-/// How deep a configuration may be nested.
+/// Maximum nesting depth of a configuration.
 const MOST_NESTED: usize = 8;
 
-/// A configuration value as JSON: a scalar, or a list, tuple or dictionary. `room` is what is left for it and those to come.
+/// Converts a configuration value to JSON: a scalar, or a list, tuple or dictionary. `room` is the remaining size
+/// limit.
 fn json(pickle: &Pickle, id: Id, name: &str, levels: usize, room: &mut usize) -> Result<Json, TorchError> {
     let needed = name.len() + VALUE_BYTES + pickle.str(id).map_or(0, str::len);
     *room = (*room).checked_sub(needed).ok_or_else(|| TorchError::LargeConfig { name: excerpt(name) })?;
@@ -235,7 +237,7 @@ fn json(pickle: &Pickle, id: Id, name: &str, levels: usize, room: &mut usize) ->
         Value::Int(n) => Json::from(*n),
         Value::Float(x) => Json::from(*x),
         Value::Str(s) => Json::from(s.as_str()),
-        // Named once, not in every item.
+        // Named once, not for every item.
         Value::List(items) | Value::Tuple(items) => {
             Json::Array(items.iter().map(|&item| within(item, "")).collect::<Result<_, _>>().map_err(
                 |error| match error {
@@ -258,13 +260,13 @@ fn json(pickle: &Pickle, id: Id, name: &str, levels: usize, room: &mut usize) ->
     })
 }
 
-/// The raw data that tensors are views of.
+/// The raw data of tensors.
 struct Storages<'a> {
     archive: Archive<'a>,
-    /// By key in the archive and type.
+    /// Data by key in the archive and type.
     read: BTreeMap<(&'a str, ElementKind), Vec<f64>>,
     file_bytes: usize,
-    /// How many more numbers the tensors may have.
+    /// Number of values that further tensors may have.
     numbers_left: usize,
 }
 
@@ -305,10 +307,10 @@ impl<'a> Storages<'a> {
     }
 }
 
-/// More dimensions than any weight has.
+/// Maximum number of dimensions of a tensor.
 pub(super) const MAX_RANK: usize = 8;
 
-/// Key in the archive and element type of a storage.
+/// Returns the key in the archive and the element type of a storage.
 fn storage_of(pickle: &Pickle, id: Id) -> Result<(&str, ElementKind), String> {
     let what = || "its storage is not described as ('storage', type, key, device, length)".to_owned();
     let Value::Persistent(description) = pickle.get(id) else { return Err(what()) };
@@ -325,7 +327,7 @@ fn storage_of(pickle: &Pickle, id: Id) -> Result<(&str, ElementKind), String> {
     Ok((pickle.str(key).ok_or_else(what)?, kind))
 }
 
-/// The `count` elements of a strided view, row-major; `None` where it leaves `data`.
+/// Copies the `count` elements of a strided view, row-major; `None` if it exceeds `data`.
 fn gather(data: &[f64], offset: usize, shape: &[usize], strides: &[usize], count: usize) -> Option<Vec<f64>> {
     let mut index = vec![0; shape.len()];
     let mut values = Vec::with_capacity(count);
@@ -433,7 +435,7 @@ mod tests {
             assert!(matches!(&error, TorchError::Pickle(PickleError::ForbiddenGlobal { .. })), "{error}");
             assert!(error.to_string().contains(name), "{error}");
         }
-        // INST, OBJ, NEWOBJ, EXT1, PERSID: other ways to a class or a reader of one's own.
+        // INST, OBJ, NEWOBJ, EXT1, PERSID: other ways to refer to a class or a custom reader.
         for opcode in [b'i', b'o', 0x81, 0x82, b'P'] {
             let error = error(&with_pickle(&[0x80, 2, opcode, 0, 0]));
             assert!(
@@ -464,7 +466,7 @@ mod tests {
             let error = error(&with_pickle(pickle));
             assert!(matches!(error, TorchError::Pickle(_)), "{pickle:?}: {error}");
         }
-        // Sound pickles of something else.
+        // Valid pickles of other objects.
         for pickle in [&b"\x80\x02N."[..], b"\x80\x02}.", b"\x80\x02}\x8c\x10model_state_dictK\x01s."] {
             assert!(matches!(error(&with_pickle(pickle)), TorchError::NoStateDict { .. }), "{pickle:?}");
         }
@@ -493,7 +495,7 @@ mod tests {
             let entry = [b"\x8c\x06beside", object, b"s."].concat();
             let beside = [&sound[..sound.len() - 1], &entry].concat();
             assert!(read(&with_pickle(&beside), None).is_ok(), "{object:?}");
-            // In a configuration it would be needed; a dictionary with a default is a dictionary.
+            // In a configuration the object would be needed; a dictionary with a default counts as a dictionary.
             let needed = with_pickle(&config_of(b"", &[b"\x8c\x06cutoff", object].concat()));
             match read(&needed, None) {
                 Ok(content) => {
@@ -506,7 +508,7 @@ mod tests {
         }
     }
 
-    /// Deep nesting overflows no stack, and a list that contains itself no memory.
+    /// Deep nesting does not overflow the stack, and a list that contains itself does not exhaust memory.
     #[test]
     fn pickle_survives_deep_and_cyclic_nesting() {
         let mut deep = vec![b']'; 1_000_000];
@@ -523,12 +525,12 @@ mod tests {
         assert!(matches!(error(&with_pickle(cyclic)), TorchError::NoStateDict { .. }));
     }
 
-    /// `{'model_state_dict': {}, 'config': {...}}` with what `config` pushes between its MARK and its SETITEMS.
+    /// `{'model_state_dict': {}, 'config': {...}}` with `config` as the bytes between its MARK and its SETITEMS.
     fn config_of(before: &[u8], config: &[u8]) -> Vec<u8> {
         [b"\x80\x02", before, b"}(\x8c\x10model_state_dict}\x8c\x06config}(", config, b"uu."].concat()
     }
 
-    /// One string in every item of one list in every entry: 10 kB that would be a terabyte.
+    /// One string in every item of one list in every entry: 10 kB that would expand to a terabyte.
     #[test]
     fn pickle_shared_objects_are_not_expanded() {
         let text = [&b"X\xe8\x03\0\0"[..], &[b'x'; 1000], b"q\x00"].concat();
@@ -547,7 +549,7 @@ mod tests {
 
     #[test]
     fn torch_read_rejects_repeated_tensor_name() {
-        // The second pair of key and value, again, before SETITEM.
+        // Repeats the second pair of key and value before SETITEM.
         let once = state_dict_of(0, [1, 1], [1, 1]);
         let key = once.windows(3).position(|w| w == b"\x8c\x01w").unwrap();
         let pair = &once[key..once.len() - 3];
@@ -556,7 +558,7 @@ mod tests {
         assert!(matches!(&error, TorchError::Repeated { name } if name == "w"), "{error}");
     }
 
-    /// A directory that states no length for an entry that is stored with one, or as many as it likes.
+    /// A directory that states a false length for a stored entry, or none.
     #[test]
     fn zip_entry_with_false_length_is_refused() {
         let file = with_pickle(&state_dict_of(0, [1, 1], [1, 1]));
@@ -602,7 +604,7 @@ mod tests {
             let _ = read(&with_pickle(&bytes), None);
         }
 
-        /// Programs of instructions that exist reach deeper than noise does.
+        /// Programs of valid instructions test more of the reader than noise does.
         #[test]
         fn pickle_never_panics_on_arbitrary_programs(
             program in prop::collection::vec(prop::sample::select(&b"(.0N\x88K\x00M}])t\x85\x86\x87aesuq\x01h\x94QRb"[..]), 0..60),
@@ -621,7 +623,7 @@ mod tests {
             let _ = read(&bytes, None);
         }
 
-        /// The same within the pickle, past the checksum of the archive.
+        /// Damage within the pickle, with a valid checksum of the archive.
         #[test]
         fn pickle_never_panics_on_damage(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),

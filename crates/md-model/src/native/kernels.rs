@@ -1,10 +1,10 @@
-//! The loops over pairs and atoms, each compiled for the widest vector instructions that the CPU has.
+//! Loops over pairs and atoms, each compiled for the widest vector instructions of the CPU.
 //!
-//! In dual numbers (D = 2) the gradient is itself dual; see [`super`].
+//! In dual numbers (D = 2) the gradient is dual, too; see [`super`].
 
 use super::matrix::{Matrix, Real, add, add_at, dot, jet_at, mul, set};
 
-/// Which pairs there are and where they point.
+/// Pairs of atoms and their directions.
 #[derive(Debug, Default)]
 pub(super) struct PairList<T> {
     /// Both atoms of each pair.
@@ -24,7 +24,7 @@ impl<T: Real> PairList<T> {
     }
 }
 
-/// The messages of one interaction: s_i += m₀ w₀, v_i += r̂ m₂ w₂ + u w₁ over all edges.
+/// Adds the messages of one interaction: s_i += m₀ w₀, v_i += r̂ m₂ w₂ + u w₁ over all edges.
 ///
 /// `filters` are \[P, 2F or 3F\] (w₀, w₂, w₁), `m` \[N, 2F or 3F\] (m₀, m₂, m₁), `u` = v m₁ \[N, 3F\], `s` \[N, F\], `v` \[N, 3F\].
 pub(super) fn message_forward<T: Real, const D: usize>(
@@ -75,19 +75,19 @@ pub(super) fn message_forward<T: Real, const D: usize>(
     );
 }
 
-/// Gradients that [`message_backward`] adds to.
+/// Gradients to which [`message_backward`] adds.
 pub(super) struct MessageGrads<'a, T, const D: usize> {
     /// \[P, 2F or 3F\]
     pub(super) filters: &'a mut Matrix<T, D>,
-    /// \[N, 2F or 3F\]; m₁ is left alone.
+    /// \[N, 2F or 3F\]; m₁ is not changed.
     pub(super) m: &'a mut Matrix<T, D>,
     /// \[N, 3F\]
     pub(super) u: Option<&'a mut Matrix<T, D>>,
-    /// By the direction of each pair; only where asked for, in plain numbers.
+    /// With respect to the direction of each pair, in plain numbers; only if requested.
     pub(super) directions: Option<&'a mut [[f64; 3]]>,
 }
 
-/// The gradient of what [`message_forward`] was given, from that of its result, `by_s` and `by_v`.
+/// Computes the gradient with respect to the inputs of [`message_forward`] from that of its result, `by_s` and `by_v`.
 pub(super) fn message_backward<T: Real, const D: usize>(
     pairs: &PairList<T>,
     filters: &Matrix<T, D>,
@@ -162,7 +162,7 @@ pub(super) fn message_backward<T: Real, const D: usize>(
     );
 }
 
-/// v m for each component: `v` \[N, 3F\], the factor columns `from..` of `m`.
+/// Computes v m for each component: `v` \[N, 3F\], the factor columns `from..` of `m`.
 pub(super) fn scale<T: Real, const D: usize>(
     v: &Matrix<T, D>,
     m: &Matrix<T, D>,
@@ -188,7 +188,8 @@ pub(super) fn scale<T: Real, const D: usize>(
     u
 }
 
-/// The gradient of [`scale`]: by m added to columns `from..` of `by_m`, by v added to `by_v`.
+/// Computes the gradient of [`scale`]: that with respect to m is added to columns `from..` of `by_m`, that with respect
+/// to v to `by_v`.
 pub(super) fn scale_back<T: Real, const D: usize>(
     by_u: &Matrix<T, D>,
     v: &Matrix<T, D>,
@@ -219,7 +220,7 @@ pub(super) fn scale_back<T: Real, const D: usize>(
     );
 }
 
-/// silu(z) = z σ(z) in place of z, and its derivative as a number of the same kind.
+/// Replaces z by silu(z) = z σ(z) and returns its derivative as a number of the same kind.
 pub(super) fn silu<T: Real, const D: usize>(z: &mut Matrix<T, D>) -> Matrix<T, D> {
     let mut slope = Matrix::zeros(z.rows(), z.columns());
     let n = z.columns();
@@ -267,7 +268,7 @@ pub(super) fn multiply_by<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Mat
     );
 }
 
-/// x ← x + y, where `y` are columns `from..` of a wider matrix.
+/// x ← x + y, with `y` in columns `from..` of a wider matrix.
 pub(super) fn add_columns<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Matrix<T, D>, from: usize) {
     let n = x.columns();
     for row in 0..x.rows() {
@@ -278,8 +279,8 @@ pub(super) fn add_columns<T: Real, const D: usize>(x: &mut Matrix<T, D>, y: &Mat
     }
 }
 
-/// What the update makes of Uv and Vv, the columns of `uv` (\[3N, 2F\]): the arguments \[s, √(|Vv|² + ε²)\] of its network,
-/// \[N, 2F\], and ⟨Uv, Vv⟩, \[N, F\].
+/// Computes the inputs of the update from Uv and Vv, the columns of `uv` (\[3N, 2F\]): the arguments \[s, √(|Vv|² +
+/// ε²)\] of its network, \[N, 2F\], and ⟨Uv, Vv⟩, \[N, F\].
 pub(super) fn invariants<T: Real, const D: usize>(
     s: &Matrix<T, D>,
     uv: &Matrix<T, D>,
@@ -321,7 +322,7 @@ pub(super) fn invariants<T: Real, const D: usize>(
     (arguments, product)
 }
 
-/// s += a₀ + a₁ ⟨Uv, Vv⟩ and, where there is an a₂ (a third block of columns), v += a₂ Uv.
+/// Computes s += a₀ + a₁ ⟨Uv, Vv⟩ and, if there is an a₂ (a third block of columns), v += a₂ Uv.
 pub(super) fn apply_update<T: Real, const D: usize>(
     a: &Matrix<T, D>,
     product: &Matrix<T, D>,
@@ -354,7 +355,7 @@ pub(super) fn apply_update<T: Real, const D: usize>(
     );
 }
 
-/// The gradient of [`apply_update`] by a, \[N, 2F or 3F\].
+/// Computes the gradient of [`apply_update`] with respect to a, \[N, 2F or 3F\].
 pub(super) fn update_back_to_a<T: Real, const D: usize>(
     a: &Matrix<T, D>,
     product: &Matrix<T, D>,
@@ -392,8 +393,8 @@ pub(super) fn update_back_to_a<T: Real, const D: usize>(
     by_a
 }
 
-/// The gradient by Uv and Vv, \[3N, 2F\], of [`apply_update`] and [`invariants`] together; `by_arguments` is that by the
-/// arguments of the update's network.
+/// Computes the gradient with respect to Uv and Vv, \[3N, 2F\], of [`apply_update`] and [`invariants`] together;
+/// `by_arguments` is that with respect to the arguments of the update network.
 pub(super) fn update_back_to_uv<T: Real, const D: usize>(
     a: &Matrix<T, D>,
     uv: &Matrix<T, D>,

@@ -28,7 +28,7 @@ pub(crate) trait Real:
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
-    /// exp(self), to rounding for f64 and to 2e-7 of itself for f32.
+    /// Computes exp(self), to rounding for f64 and to a relative error of 2e-7 for f32.
     fn exp(self) -> Self;
 }
 
@@ -45,13 +45,12 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
-    /// Without branches, so that loops over it become vector instructions: 2ⁿ times a polynomial on ±ln(2)/2 (Cephes,
-    /// `expf`).
+    /// Has no branches, so that loops over it are vectorised: 2ⁿ times a polynomial on ±ln(2)/2 (Cephes, `expf`).
     #[inline(always)]
     fn exp(self) -> Self {
         const LN2_HIGH: f32 = 0.693_359_4;
         const LN2_LOW: f32 = -2.121_944_4e-4;
-        // Adding and subtracting 1.5 · 2²³ rounds to a whole number.
+        // Adding and subtracting 1.5 · 2²³ rounds to an integer.
         const ROUND: f32 = 12_582_912.0;
         let x = self.clamp(-87.0, 88.0);
         let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
@@ -104,7 +103,7 @@ pub(super) fn add<T: Real, const D: usize>(a: Jet<T, D>, b: Jet<T, D>) -> Jet<T,
     array::from_fn(|d| a[d] + b[d])
 }
 
-/// Element `f` of each part of a row.
+/// Returns element `f` of each part of a row.
 #[inline(always)]
 pub(super) fn jet_at<T: Real, const D: usize>(row: &[&[T]; D], f: usize) -> Jet<T, D> {
     array::from_fn(|d| row[d][f])
@@ -126,7 +125,7 @@ pub(super) fn set<T: Real, const D: usize>(row: &mut [&mut [T]; D], f: usize, x:
     }
 }
 
-/// The matrix of values and, for D = 2, that of derivatives below it.
+/// A matrix of values and, for D = 2, that of derivatives below it.
 #[derive(Debug, Clone)]
 pub(super) struct Matrix<T, const D: usize> {
     data: Vec<T>,
@@ -157,7 +156,7 @@ impl<T: Real, const D: usize> Matrix<T, D> {
         &self.data
     }
 
-    /// Columns `from..from + n` of a row.
+    /// Returns columns `from..from + n` of a row.
     #[inline(always)]
     pub(super) fn row(&self, row: usize, from: usize, n: usize) -> [&[T]; D] {
         array::from_fn(|d| &self.data[(d * self.rows + row) * self.columns + from..][..n])
@@ -174,12 +173,13 @@ impl<T: Real, const D: usize> Matrix<T, D> {
         })
     }
 
-    /// Values (part 0) or derivatives (part 1) as one slice.
+    /// Returns values (part 0) or derivatives (part 1) as one slice.
     fn part(&self, d: usize) -> &[T] {
         &self.data[d * self.rows * self.columns..][..self.rows * self.columns]
     }
 
-    /// x Wᵀ + b for each run of as many numbers as W has inputs: a row, or a component of a vector in a row.
+    /// Computes x Wᵀ + b for each sequence of as many numbers as W has inputs: a row, or a component of a vector in a
+    /// row.
     pub(super) fn linear(&self, layer: &Layer<T>) -> Self {
         let rows = self.rows * self.columns / layer.n_in;
         let mut y = Self::zeros(rows, layer.n_out);
@@ -193,7 +193,7 @@ impl<T: Real, const D: usize> Matrix<T, D> {
         y
     }
 
-    /// x W: the gradient with respect to the input of a layer from that with respect to its output.
+    /// Computes x W: the gradient with respect to the input of a layer from that with respect to its output.
     pub(super) fn pull_back(&self, layer: &Layer<T>) -> Self {
         let rows = self.rows * self.columns / layer.n_out;
         let mut y = Self::zeros(rows, layer.n_in);
@@ -202,15 +202,15 @@ impl<T: Real, const D: usize> Matrix<T, D> {
         y
     }
 
-    /// x + y, of equal size.
+    /// Computes x + y, of equal size.
     pub(super) fn add(&mut self, y: &Self) {
         self.data.iter_mut().zip(&y.data).for_each(|(x, &y)| *x += y);
     }
 }
 
 impl<T: Real> Matrix<T, 2> {
-    /// Adds to `gradient` the derivative part of the gradient with respect to a layer's weights, from `self`, the gradient
-    /// with respect to its output, and its input x.
+    /// Adds to `gradient` the derivative part of the gradient with respect to the weights of a layer, from `self`, the
+    /// gradient with respect to its output, and its input x.
     pub(super) fn weight_gradient(&self, x: &Self, gradient: &mut Layer<T>) {
         let (n_out, n_in) = (gradient.n_out, gradient.n_in);
         let rows = self.rows * self.columns / n_out;
@@ -237,7 +237,7 @@ pub(super) struct Layer<T> {
     pub(super) n_out: usize,
 }
 
-/// C += A B for C \[m, n\] row-major, A \[m, k\], B \[k, n\] with the strides (row, column) given.
+/// Computes C += A B for C \[m, n\] row-major, A \[m, k\], B \[k, n\] with the strides (row, column) given.
 pub(super) fn multiply<T: Real>(
     shape: [usize; 3],
     a: &[T],
@@ -251,7 +251,7 @@ pub(super) fn multiply<T: Real>(
     }
 }
 
-/// C = A B for C \[m, n\], A \[m, k\], B \[k, n\], all row-major.
+/// Computes C = A B for C \[m, n\], A \[m, k\], B \[k, n\], all row-major.
 pub(super) fn product<T: Real>([m, n, k]: [usize; 3], a: &[T], b: &[T], c: &mut [T]) {
     if [m, n, k].contains(&0) {
         c.fill(T::default());
@@ -275,7 +275,7 @@ fn by_gemm<T: Real>(
         unsafe_code,
         reason = "the product of the gemm crate takes pointers; the assertion above bounds all of them"
     )]
-    // SAFETY: every element that is read or written lies in its slice, and `c` is borrowed mutably.
+    // SAFETY: every element read or written lies in its slice, and `c` is borrowed mutably.
     unsafe {
         gemm::gemm(
             m,
@@ -301,7 +301,7 @@ fn by_gemm<T: Real>(
     }
 }
 
-/// Σ a b, in sixteen partial sums so that it becomes vector instructions.
+/// Computes Σ a b in sixteen partial sums, so that it is vectorised.
 #[inline(always)]
 pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::default(); 16];
@@ -345,7 +345,7 @@ mod tests {
         let x = Matrix::<f64, 2>::from_row_major(vec![1.0, 1.0, 0.5, 0.0], 1, 2);
         assert_eq!(x.linear(&layer).data(), [8.0, 13.0, 0.5, 1.5]);
         assert_eq!(x.pull_back(&layer).data(), [4.0, 6.0, 0.5, 1.0]);
-        // From the gradient (1 + 10ε, 0) by y: W₀₀ gets ε(1 · 0.5 + 10 · 1), W₀₁ ε(10 · 1), b₀ 10ε.
+        // From the gradient (1 + 10ε, 0) with respect to y: W₀₀ gets ε(1 · 0.5 + 10 · 1), W₀₁ ε(10 · 1), b₀ 10ε.
         let by_y = Matrix::<f64, 2>::from_row_major(vec![1.0, 0.0, 10.0, 0.0], 1, 2);
         let mut gradient = Layer { weight: vec![0.0; 4], bias: vec![0.0; 2], n_in: 2, n_out: 2 };
         by_y.weight_gradient(&x, &mut gradient);

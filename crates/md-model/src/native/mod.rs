@@ -1,10 +1,11 @@
-//! Networks on the CPU without a tensor library: matrix products by the gemm crate, everything else in fused loops.
+//! Networks on the CPU without a tensor library: matrix products with the gemm crate, everything else in fused loops.
 //!
-//! Inference, of both architectures, is in `fused`. For training, PaiNN (`painn`) is generic over D. With D = 1 it
-//! computes energies and their gradient. With D = 2 each number carries its derivative along one direction in the space of positions, and the backward pass, itself in such dual numbers, yields
-//! how the gradient with respect to the weights changes along that direction. That is what training on forces needs:
-//! the gradient of Σ_s c_s E_s + Σ_i y_i · F_i with respect to the weights is, for x displaced along −y, the derivative part
-//! of one backward pass seeded with (1, c). No tape, no second derivatives.
+//! Inference of both architectures is in `fused`. For training, PaiNN (`painn`) is generic over D. With D = 1 it
+//! computes energies and their gradient. With D = 2 each number carries its derivative along one direction in the space
+//! of positions, and the backward pass, itself in such dual numbers, yields the derivative of the gradient with respect
+//! to the weights along that direction. Training on forces needs exactly this: the gradient of Σ_s c_s E_s + Σ_i y_i ·
+//! F_i with respect to the weights is, for x displaced along −y, the derivative part of one backward pass seeded with
+//! (1, c). No tape or second derivatives are needed.
 
 pub(crate) mod fused;
 mod kernels;
@@ -25,7 +26,7 @@ use kernels::PairList;
 use matrix::{Matrix, Real};
 use painn::{Graph, Painn};
 
-/// The distiller form for inference.
+/// Creates the distiller form for inference.
 pub(crate) fn distiller_network(
     h: &DistillerHyperparameters,
     weights: &Weights,
@@ -38,7 +39,7 @@ pub(crate) fn distiller_network(
     })
 }
 
-/// PaiNN for inference.
+/// Creates PaiNN for inference.
 pub(crate) fn painn_network(
     h: &PainnHyperparameters,
     weights: &Weights,
@@ -51,7 +52,7 @@ pub(crate) fn painn_network(
     })
 }
 
-/// PaiNN for training.
+/// Creates PaiNN for training.
 pub(crate) fn gradient_engine(
     h: &PainnHyperparameters,
     weights: &Weights,
@@ -75,7 +76,7 @@ impl<T: Real> Native<T> {
         Ok(Native { h: h.clone(), network: Painn::new(h, weights)?, baseline: BaselineTerms::new(h) })
     }
 
-    /// Energies of the atoms and forces, of the network alone.
+    /// Computes energies of the atoms and forces, of the network only.
     fn evaluate(
         &self,
         species: Vec<usize>,

@@ -1,4 +1,4 @@
-//! PaiNN ([`PainnHyperparameters`] has the formulae) and its gradient, over the atoms of any number of systems at once.
+//! PaiNN ([`PainnHyperparameters`] has the formulae) and its gradient, for the atoms of any number of systems at once.
 
 use super::kernels::{
     MessageGrads, PairList, add_columns, apply_update, invariants, message_backward, message_forward,
@@ -11,7 +11,7 @@ use crate::{CheckpointError, WeightTensor, Weights, tensors};
 /// The network with its weights, or the gradient with respect to them.
 #[derive(Debug, Clone)]
 pub(super) struct Painn<T> {
-    /// A row per known element.
+    /// One row per supported element.
     embedding: Layer<T>,
     interactions: Vec<Interaction<T>>,
     readout: [Layer<T>; 2],
@@ -22,11 +22,11 @@ struct Interaction<T> {
     message_hidden: Layer<T>,
     /// m₀, m₂ and, except in the first interaction, m₁.
     message: Layer<T>,
-    /// w₀, w₂, w₁ on basis and envelope.
+    /// w₀, w₂, w₁, applied to basis and envelope.
     filter: Layer<T>,
     /// U and V.
     mix: Layer<T>,
-    /// On \[s, n\].
+    /// Applied to \[s, n\].
     update_hidden: Layer<T>,
     /// a₀, a₁ and, except in the last interaction, a₂.
     update: Layer<T>,
@@ -40,7 +40,7 @@ impl<T: Real> Painn<T> {
         })
     }
 
-    /// The network of the tensors that `get` knows by name and shape.
+    /// Creates the network from the tensors returned by `get` for a name and shape.
     fn assemble<E>(
         h: &PainnHyperparameters,
         get: impl Fn(&str, &[usize]) -> Result<Vec<T>, E>,
@@ -71,7 +71,7 @@ impl<T: Real> Painn<T> {
         })
     }
 
-    /// As many zeros: where a gradient is gathered.
+    /// Returns zeros of the same shape, to accumulate a gradient.
     pub(super) fn zeros(h: &PainnHyperparameters) -> Self {
         let zeros = |_: &str, shape: &[usize]| {
             Ok::<_, std::convert::Infallible>(vec![T::default(); shape.iter().product()])
@@ -80,7 +80,7 @@ impl<T: Real> Painn<T> {
         network
     }
 
-    /// The numbers under the names of a checkpoint.
+    /// Returns the values with the tensor names of a checkpoint.
     pub(super) fn into_weights(self, h: &PainnHyperparameters) -> Weights {
         let mut values: Weights = Weights::new();
         let mut add = |name: String, layer: Layer<T>| {
@@ -114,7 +114,7 @@ impl<T: Real> Painn<T> {
     }
 }
 
-/// What the network sees of the positions.
+/// The geometric inputs of the network.
 pub(super) struct Graph<T, const D: usize> {
     /// Row of each atom in the embedding.
     pub(super) species: Vec<usize>,
@@ -123,10 +123,10 @@ pub(super) struct Graph<T, const D: usize> {
     pub(super) basis: Matrix<T, D>,
 }
 
-/// The forward pass, as far as the backward pass needs it.
+/// Intermediate results of the forward pass for the backward pass.
 pub(super) struct Trace<T, const D: usize> {
     interactions: Vec<InteractionTrace<T, D>>,
-    /// s at the end.
+    /// Final s.
     s: Matrix<T, D>,
     hidden: Matrix<T, D>,
     hidden_slope: Matrix<T, D>,
@@ -189,7 +189,7 @@ impl<T: Real> Painn<T> {
         Trace { interactions, s, hidden, hidden_slope, energies }
     }
 
-    /// The gradient of the sum of all energies with respect to the geometry.
+    /// Computes the gradient of the sum of all energies with respect to the geometry.
     pub(super) fn by_geometry(&self, graph: &Graph<T, 1>, trace: Trace<T, 1>) -> ByGeometry<T> {
         let n = graph.species.len();
         let mut by_energies =
@@ -213,8 +213,8 @@ impl<T: Real> Painn<T> {
         geometry
     }
 
-    /// Adds to `gradient` the derivative, along the direction of the graph's dual part, of the gradient of Σ w E with
-    /// respect to every weight, where w of each atom is the dual number in `by_energies` (\[N, 1\]).
+    /// Adds to `gradient` the derivative, along the direction of the dual part of the graph, of the gradient of Σ w E
+    /// with respect to every weight. w of each atom is the dual number in `by_energies` (\[N, 1\]).
     pub(super) fn by_weights(
         &self,
         graph: &Graph<T, 2>,
@@ -259,7 +259,7 @@ struct ByUpdate<T, const D: usize> {
     hidden: Matrix<T, D>,
 }
 
-/// The gradient with respect to the layers that make a message.
+/// The gradient with respect to the layers of a message network.
 struct ByLayers<T, const D: usize> {
     m: Matrix<T, D>,
     hidden: Matrix<T, D>,
@@ -309,8 +309,8 @@ impl<T: Real> Interaction<T> {
         (s_out, Some(v_out), trace)
     }
 
-    /// Turns the gradient with respect to the result of the update into that with respect to what it was given, except
-    /// what goes through Uv and Vv: that is returned, with the gradient with respect to the layers of the network.
+    /// Replaces the gradient with respect to the result of the update by that with respect to its inputs, except
+    /// through Uv and Vv; returns that part, with the gradient with respect to the layers of the network.
     fn update_back<const D: usize>(
         &self,
         trace: &InteractionTrace<T, D>,
@@ -326,8 +326,8 @@ impl<T: Real> Interaction<T> {
         (by_uv, ByUpdate { a, hidden })
     }
 
-    /// Turns the gradient with respect to s and v after the message into that before it; returns that with respect to
-    /// the layers that make the message.
+    /// Replaces the gradient with respect to s and v after the message by that before it; returns the gradient with
+    /// respect to the layers of the message network.
     fn receive_back<const D: usize>(
         &self,
         graph: &Graph<T, D>,

@@ -1,4 +1,4 @@
-//! Sound checkpoints with a few faults: each is a checkpoint or one message, and a checkpoint can be used.
+//! Valid checkpoints with a few faults: reading gives a usable checkpoint or exactly one message.
 
 use std::io::{Cursor, Read, Write};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 const TORCH: &[u8] = include_bytes!("../data/distiller.pt");
 
-/// `model.safetensors` and `config.json` of two small networks.
+/// Returns `model.safetensors` and `config.json` of two small networks.
 fn folders() -> Vec<[Vec<u8>; 2]> {
     let distiller = DistillerHyperparameters {
         hidden_dim: 4,
@@ -42,7 +42,7 @@ fn folders() -> Vec<[Vec<u8>; 2]> {
         .collect()
 }
 
-/// Reads, and where that works asks for forces.
+/// Reads, and computes forces if that succeeds.
 #[expect(clippy::disallowed_methods, reason = "a reader that hangs is as bad as one that panics")]
 fn check(read: impl FnOnce() -> Result<Checkpoint, CheckpointError>) -> Result<(), TestCaseError> {
     let start = Instant::now();
@@ -66,7 +66,7 @@ fn check(read: impl FnOnce() -> Result<Checkpoint, CheckpointError>) -> Result<(
     Ok(())
 }
 
-/// The entry `name` of the PyTorch file.
+/// Returns the entry `name` of the PyTorch file.
 fn entry(name: &str) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(TORCH)).unwrap();
     let mut bytes = Vec::new();
@@ -74,7 +74,7 @@ fn entry(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The PyTorch file with another pickle, past the checksum.
+/// Returns the PyTorch file with another pickle and a valid checksum.
 fn with_pickle(pickle: &[u8]) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(TORCH)).unwrap();
     let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
@@ -112,7 +112,7 @@ proptest! {
         for [sound, json] in folders() {
             check(|| Checkpoint::from_safetensors(&damaged(&sound, &weights), &json))?;
             check(|| Checkpoint::from_safetensors(&sound, &damaged(&json, &config)))?;
-            // The header alone: what is stated about the numbers.
+            // Damage in the header only: the descriptions of the tensors.
             let length = 8 + u64::from_le_bytes(*sound.first_chunk().unwrap()) as usize;
             let header = damaged(&sound[8..length], &weights);
             let bytes = [&(header.len() as u64).to_le_bytes(), &header[..], &sound[length..]].concat();

@@ -1,4 +1,4 @@
-//! The distiller form.
+//! Tests of the distiller form.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,12 +17,12 @@ use tempfile::TempDir;
 
 use crate::{energy, evaluate, molecule_and_lone_atom, system};
 
-/// A file of this crate's test data.
+/// Returns a file of the test data of this crate.
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// The folder of other people's checkpoints beside the repository, which not everybody has.
+/// Returns the folder of third-party checkpoints next to the repository, which is optional.
 fn shared_checkpoints(test: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/checkpoints");
     let exists = folder.is_dir();
@@ -36,7 +36,7 @@ fn vec3(x: &Value) -> Vec3 {
     Vec3::from_iterator(x.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()))
 }
 
-/// PyTorch's energies and forces of `original` and `tiny` (their README).
+/// Energies and forces of PyTorch for `original` and `tiny` (their README).
 #[test]
 fn distiller_agrees_with_pytorch() {
     let Some(folder) = shared_checkpoints("distiller_agrees_with_pytorch") else { return };
@@ -68,7 +68,7 @@ fn distiller_agrees_with_pytorch() {
     }
 }
 
-/// Other people's checkpoints: sizes as published, and one content in two formats.
+/// Third-party checkpoints: published sizes, and the same content in two formats.
 #[test]
 fn checkpoint_loads_alike_from_both_formats() {
     let Some(folder) = shared_checkpoints("checkpoint_loads_alike_from_both_formats") else { return };
@@ -82,7 +82,7 @@ fn checkpoint_loads_alike_from_both_formats() {
     }
 }
 
-/// A small network with random weights, as a folder that tests may damage.
+/// A small network with random weights, in a folder that tests may damage.
 struct RandomCheckpoint {
     folder: TempDir,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
@@ -133,8 +133,8 @@ impl RandomCheckpoint {
     }
 }
 
-/// The conformance suite of every potential, and what the distiller form cannot pass: its 3x3 matrices mix Cartesian
-/// components, so turning or mirroring a molecule changes its energy, and there is a torque on it.
+/// The conformance suite of every potential, except the checks that the distiller form cannot pass: its 3x3 matrices
+/// mix Cartesian components, so rotation or reflection of a molecule changes its energy, and there is a torque on it.
 #[test]
 fn distiller_passes_conformance_but_for_rotation() {
     const ROTATION: [&str; 5] =
@@ -149,7 +149,7 @@ fn distiller_passes_conformance_but_for_rotation() {
     let mut student = RandomCheckpoint::new(5).student(Precision::F64);
     assert_eq!(failures(&mut student, &Tolerances::double()), ROTATION);
 
-    // With multiples of the identity in their place nothing is left to fail.
+    // With multiples of the identity instead, no check fails.
     let mut isotropic = RandomCheckpoint::new(5);
     for (_, (_, values)) in isotropic.tensors.iter_mut().filter(|(name, _)| name.ends_with("mixing_matrix")) {
         *values = vec![0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5];
@@ -165,8 +165,8 @@ fn distiller_passes_conformance_but_for_rotation() {
     }
 }
 
-/// The distiller form in plain Python (tests/data/make_torch_fixture.py prints this number), itself equal to
-/// PyTorch's to 2e-15 eV on `tiny`.
+/// The distiller form in plain Python (tests/data/make_torch_fixture.py prints this number), which agrees with PyTorch
+/// to 2e-15 eV on `tiny`.
 #[test]
 fn distiller_energy_agrees_with_plain_python() {
     let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
@@ -242,7 +242,7 @@ fn distiller_f32_is_close_to_f64() {
             assert!(error < 1e-5, "force off by {error} of the largest: {f32} and {f64}");
         }
     }
-    // Of a typical energy: one may be small because its atoms cancel.
+    // Relative to a typical energy: a single one may be small because its atoms cancel.
     let error = largest_error / squared.sqrt();
     assert!(error > 0.0 && error < 1e-6, "energy off by {error} of a typical one");
 }
@@ -261,7 +261,7 @@ fn distiller_lone_atoms_have_own_energies() {
     }
 }
 
-/// Bitwise, for one thread or several, with systems of other sizes around, with or without forces.
+/// Bitwise, for one or several threads, with systems of other sizes in the batch, with or without forces.
 #[test]
 fn distiller_batch_equals_systems_alone() {
     let systems = [
@@ -331,7 +331,7 @@ fn student_check_rejects_unsupported_requests() {
     let cell = Cell::new(Mat3::identity() * 10.0, [true; 3]).unwrap();
     assert!(check(&student, oh.clone().with_cell(cell), Request::FORCES).unwrap_err().contains("periodic"));
 
-    // Without a list, what has an embedding: up to fluorine here.
+    // Without a list, all elements with an embedding: up to fluorine here.
     random.config.as_object_mut().unwrap().remove("elements");
     let any = random.student(Precision::F64);
     assert_eq!(check(&any, co, Request::FORCES), Ok(()));
@@ -341,7 +341,7 @@ fn student_check_rejects_unsupported_requests() {
             .contains("element Ne (atom 0 of system 0); it knows H to F")
     );
 
-    // A position at NaN is answered with NaN, in its own system alone.
+    // A NaN position gives NaN, only in its own system.
     let batch = Batch::new(&[oh.clone(), oh]);
     let x = Vec3::new(0.97, 0.0, 0.0);
     let positions = [Vec3::zeros(), Vec3::new(f64::NAN, 0.0, 0.0), Vec3::zeros(), x];
@@ -353,7 +353,7 @@ fn student_check_rejects_unsupported_requests() {
     assert!(out.energies[1].is_finite() && out.forces[3].x.is_finite());
 }
 
-/// A file in PyTorch's layout, with every number format and a transposed matrix (make_torch_fixture.py).
+/// A file in the layout of PyTorch, with every number format and a transposed matrix (make_torch_fixture.py).
 #[test]
 fn checkpoint_from_pytorch_file_has_every_number() {
     let checkpoint = Checkpoint::load(data("distiller.pt")).unwrap();
@@ -377,20 +377,20 @@ fn checkpoint_from_pytorch_file_has_every_number() {
     let sha256 = "9ac2a2cfd0256419bacf47b4ada4c21d8b7f34265e4ed9d2b02b3a57a44b6622";
     assert_eq!(checkpoint.sha256(), sha256);
 
-    // A folder with nothing but best_model.pt.
+    // A folder with only best_model.pt.
     let folder = tempfile::tempdir().unwrap();
     fs::copy(data("distiller.pt"), folder.path().join("best_model.pt")).unwrap();
     assert_eq!(Checkpoint::load(folder.path()).unwrap(), checkpoint);
 }
 
-/// The centres of a basis that nobody trained end at the cutoff, in whatever format they are stored.
+/// The centres of an untrained basis end at the cutoff, in any storage format.
 #[test]
 fn checkpoint_rejects_cutoff_against_basis() {
     let as_f32 = |x: f64| f64::from(x as f32);
     let as_f16 = |x: f64| half::f16::from_f64(x).to_f64();
     let as_bf16 = |x: f64| half::bf16::from_f64(x).to_f64();
     let formats: [fn(f64) -> f64; 4] = [|x| x, as_f32, as_f16, as_bf16];
-    // From 0 and from elsewhere; a cutoff that f32 does not hold.
+    // From 0 and from elsewhere; a cutoff that f32 cannot represent.
     for (start, cutoff, wrong) in [(0.0, 5.0, 4.98), (0.5, 5.0, 5.02), (0.0, 4.7, 4.6), (0.8, 6.0, 5.0)] {
         for (n, format) in formats.into_iter().enumerate() {
             let mut random = RandomCheckpoint::new(0);
@@ -412,7 +412,7 @@ fn checkpoint_rejects_cutoff_against_basis() {
                 weights.display()
             );
             assert!(error.contains(&expected), "format {n}: '{expected}' in '{error}'");
-            // Trained centres lie anywhere.
+            // Trained centres may be anywhere.
             random.tensors.get_mut("rbf.centers").unwrap().1[2] += 0.1;
             random.load().unwrap();
         }
@@ -429,7 +429,7 @@ fn parameter_count_includes_learnable_basis() {
     random.load().unwrap();
 }
 
-/// One change to a sound checkpoint, and words of the message it must give.
+/// Modifications of a valid checkpoint, each with a part of the expected message.
 #[test]
 fn checkpoint_load_names_every_flaw() {
     type Flaw = fn(&mut RandomCheckpoint);
@@ -538,15 +538,15 @@ fn checkpoint_load_names_foreign_files() {
     assert!(load(folder).contains("model.safetensors: is a Git LFS pointer"));
 }
 
-/// Largest difference of energies (eV), and of forces as a part of the largest force.
+/// Returns the largest difference of energies (eV), and of forces relative to the largest force.
 fn differences(a: &Evaluation, b: &Evaluation) -> (f64, f64) {
     let energy = std::iter::zip(&a.energies, &b.energies).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     let force = std::iter::zip(&a.forces, &b.forces).map(|(a, b)| (a - b).amax()).fold(0.0, f64::max);
     (energy, force / b.forces.iter().map(Vec3::amax).fold(0.0, f64::max))
 }
 
-/// The fused loops and the tensor operations are written independently of each other. Tables bend a force by 10⁻⁶ of it at
-/// most; that they do bend it shows that they were asked.
+/// The fused loops and the tensor operations are implemented independently. Tables change forces by at most 10⁻⁶; that
+/// they change them shows that the tables were used.
 fn require_agreement(checkpoint: &Checkpoint, systems: &[System]) {
     let reference = evaluate(&mut Student::reference(checkpoint, Precision::F64).unwrap(), systems);
     let of = |precision, filters| {
@@ -601,7 +601,7 @@ fn distiller_native_and_burn_agree() {
     }
 }
 
-/// Forces from tables are the gradient of the energy from tables, not of that of the network.
+/// Tabulated forces are the gradient of the tabulated energy, not of the energy of the network.
 #[test]
 fn distiller_tabulated_forces_match_tabulated_energy() {
     let checkpoint = RandomCheckpoint::new(5).load().unwrap();

@@ -1,4 +1,4 @@
-//! Students as potentials: gradients, symmetries, and numbers of other programs.
+//! Tests of students as potentials: gradients, symmetries, and agreement with other programs.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn system(symbols: &str, positions: &[[f64; 3]]) -> System {
     System::new(elements, positions.iter().map(|&x| Vec3::from(x)).collect()).unwrap()
 }
 
-/// Formaldehyde and a lone hydrogen atom beyond the cutoff of 4 Å.
+/// Formaldehyde and an isolated hydrogen atom beyond the cutoff of 4 Å.
 fn molecule_and_lone_atom() -> System {
     let positions =
         [[0.0, 0.1, 0.0], [1.2, -0.1, 0.2], [-0.6, 0.9, 0.1], [-0.5, -0.9, -0.3], [9.0, 0.0, 0.0]];

@@ -1,4 +1,4 @@
-//! PaiNN: what the distiller form cannot pass, and gradients with respect to weights.
+//! Tests of PaiNN: conformance that the distiller form cannot pass, and gradients with respect to weights.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,12 +35,12 @@ fn molecules() -> Vec<System> {
         molecule_and_lone_atom(),
         system("O H H", &[[0.0; 3], [0.9, 0.3, -0.1], [-0.4, 0.8, 0.2]]),
         system("N", &[[0.3, 0.2, 0.1]]),
-        // So near that the repulsion acts.
+        // Close enough for the repulsion to act.
         system("C N H", &[[0.0; 3], [0.8, 0.4, 0.3], [-0.3, 0.5, -0.4]]),
     ]
 }
 
-/// Every check of the suite, in both precisions, for both ways of computing: among them those that the distiller form
+/// Every check of the suite, in both precisions, for both implementations, including those that the distiller form
 /// fails (rotation, reflection, torque).
 #[test]
 fn painn_passes_conformance() {
@@ -50,15 +50,15 @@ fn painn_passes_conformance() {
             let mut student = make(&checkpoint, Precision::F64).unwrap();
             conformance::potential(&mut student, &molecules(), &Tolerances::double()).unwrap().assert_all();
         }
-        // Repulsion and reference energies are added in f64: a small displacement costs no digits, and where the
-        // repulsion acts a large one would.
+        // Repulsion and reference energies are added in f64: a small displacement loses no digits, and where the
+        // repulsion acts a large one would be inaccurate.
         let single = Tolerances { h_angstrom: 0.01, ..Tolerances::single() };
         let mut student = Student::new(&checkpoint, Precision::F32).unwrap();
         conformance::potential(&mut student, &molecules(), &single).unwrap().assert_all();
     }
 }
 
-/// The loops and the tensor operations are written independently of each other.
+/// The loops and the tensor operations are implemented independently.
 #[test]
 fn painn_native_and_reference_agree() {
     for (h, seed) in [(sizes(8, 3), 1), (sizes(17, 2), 2), (sizes(32, 1), 3)] {
@@ -76,8 +76,8 @@ fn painn_native_and_reference_agree() {
     }
 }
 
-/// Twenty Bessel functions, as the students have: forces from splines within 10⁻⁶ of those of the network, and the gradient
-/// of their own energy.
+/// Twenty Bessel functions, as in the students: forces from splines are within 10⁻⁶ of those of the network, and the
+/// gradient of their own energy.
 #[test]
 fn painn_tabulated_filters_match_exact_filters() {
     let h = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(24, 3) };
@@ -92,7 +92,7 @@ fn painn_tabulated_filters_match_exact_filters() {
     conformance::potential(&mut tabulated, &molecules(), &Tolerances::double()).unwrap().assert_all();
 }
 
-/// Bitwise, at the sizes of real students, whatever systems are computed in one pass and on however many threads.
+/// Bitwise, at the sizes of real students, for any systems in the same pass and any number of threads.
 #[test]
 fn student_batch_equals_systems_alone_at_full_size() {
     let painn = PainnHyperparameters { num_rbf: 20, cutoff: 5.0, ..sizes(112, 2) };
@@ -131,9 +131,9 @@ fn student_batch_equals_systems_alone_at_full_size() {
     }
 }
 
-/// E and F twice continuously differentiable: at the symmetric tetrahedron, where |v| = 0 and the distiller form has a kink,
-/// for an atom that crosses the cutoff, and where the repulsion sets in. One-sided second differences of the energy agree
-/// on both sides up to O(h), and forces change continuously.
+/// E and F are twice continuously differentiable: at the symmetric tetrahedron, where |v| = 0 and the distiller form
+/// has a kink, for an atom that crosses the cutoff, and at the onset of the repulsion. One-sided second differences of
+/// the energy agree on both sides up to O(h), and forces change continuously.
 #[test]
 fn painn_is_smooth_at_cutoff_symmetry_and_repulsion() {
     let mut student = Student::new(&checkpoint(&sizes(8, 3), 4), Precision::F64).unwrap();
@@ -159,7 +159,7 @@ fn painn_is_smooth_at_cutoff_symmetry_and_repulsion() {
             moved[atom] += direction * t;
             force(elements, &moved)[atom].dot(&direction)
         };
-        // Slopes of the force from either side, to second order in h.
+        // One-sided slopes of the force, to second order in h.
         let here = at(0.0);
         let mut slope = |h: f64| (4.0 * (at(h / 2.0) - here) - (at(h) - here)) / h;
         let (left, right) = (slope(-h), slope(h));
@@ -179,7 +179,7 @@ fn painn_ignores_atoms_beyond_cutoff() {
     assert!((nearly - apart.energies[0]).abs() < 1e-9);
 }
 
-/// Atoms pushed into each other repel, whatever the network says.
+/// Overlapping atoms repel for any weights of the network.
 #[test]
 fn painn_repels_close_atoms() {
     let mut student = Student::new(&checkpoint(&sizes(8, 2), 7), Precision::F64).unwrap();
@@ -189,7 +189,7 @@ fn painn_repels_close_atoms() {
     }
 }
 
-/// Some scalar of energies and forces, and its derivative with respect to them.
+/// A scalar function of energies and forces, and its derivative with respect to them.
 fn loss(e: &Evaluation) -> (f64, Evaluation) {
     let energy = |n: usize, e: f64| (0.01 * (e + n as f64)).sin();
     let value = e.energies.iter().enumerate().map(|(n, &e)| energy(n, e)).sum::<f64>()
@@ -219,7 +219,7 @@ fn weight_gradient(
     student.weight_gradient(configuration, |e| loss(e).1).unwrap()
 }
 
-/// Dual numbers, the tape and differences of the loss itself: three ways to one gradient.
+/// The same gradient from dual numbers, from the tape and from differences of the loss.
 #[test]
 fn painn_weight_gradient_matches_finite_differences() {
     let h = sizes(8, 3);
@@ -241,7 +241,7 @@ fn painn_weight_gradient_matches_finite_differences() {
             let single = single[name].values[k];
             assert!((a - single).abs() < 1e-3 * (0.1 + largest), "{name}[{k}]: {a} and {single} in f32");
         }
-        // A few of each tensor by differences.
+        // A few elements of each tensor by differences.
         for k in (0..tensor.values.len()).step_by(tensor.values.len().div_ceil(5)) {
             let at = |step: f64| {
                 let mut moved = weights.clone();
@@ -270,7 +270,7 @@ fn checkpoint_save_round_trips_painn() {
     assert_eq!(symbols, ["H", "C", "N", "O"]);
 }
 
-/// What `save` writes says twice what the network is, and `training.json` once more.
+/// The files of `save` describe the network twice, and `training.json` once more.
 #[test]
 fn checkpoint_load_refuses_contradictory_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -289,12 +289,12 @@ fn checkpoint_load_refuses_contradictory_files() {
         assert!(error.contains(&expected) && error.contains(&format!(" in {}", other.display())), "{error}");
         fs::write(&config, sound.to_string()).unwrap();
     };
-    // The header of the weights.
+    // The header of the weights file.
     let cutoff = sound["cutoff"].as_f64().unwrap();
     refused(&config, "cutoff", json!(cutoff - 0.02), &weights);
     refused(&config, "reference_energies_ev.H", json!(-1.0), &weights);
 
-    // A record of these weights, as `mdproof train` writes it.
+    // A record of these weights, as written by `mdproof train`.
     let h = sizes(8, 2);
     let mut training = json!({
         "name": "student", "model_sha256": made.sha256(), "parameters": made.parameter_count(),
@@ -320,7 +320,7 @@ fn checkpoint_load_refuses_contradictory_files() {
     assert_eq!(load().unwrap().elements().len(), 1, "a restriction");
     fs::write(&config, sound.to_string()).unwrap();
 
-    // Weights of before the header had it: the record is the only witness.
+    // Weights from before the header contained it: the record is the only source.
     let bytes = fs::read(&weights).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     fs::write(&weights, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
@@ -346,7 +346,7 @@ fn checkpoint_load_refuses_contradictory_files() {
 
     fs::write(&record, "{").unwrap();
     assert!(load().unwrap_err().contains("training.json: the record of the training cannot be read: EOF"));
-    // A file of another program that has this name.
+    // A file of another program with this name.
     fs::write(&record, "{\"epochs\": 3}").unwrap();
     load().unwrap();
 }
@@ -386,7 +386,7 @@ fn painn_rejects_bad_hyperparameters() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Any number of atoms anywhere: dual and plain numbers never part from the tape.
+    /// Any number of atoms at any positions: dual and plain numbers agree with the tape.
     #[test]
     fn painn_agrees_with_reference_on_random_clusters(
         atoms in prop::collection::vec((0..4usize, prop::array::uniform3(-2.5..2.5f64)), 1..12),

@@ -1,4 +1,4 @@
-//! Files of `torch.save` as people write them: several sets of weights, other places for them, other objects beside them.
+//! Typical files of `torch.save`: with several sets of weights, at other keys, and with other objects.
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::distiller::data;
 
-/// What a file holds.
+/// Contents of a file.
 #[derive(Clone)]
 enum Object {
     Int(i32),
@@ -27,14 +27,14 @@ fn dict<const N: usize>(entries: [(&str, Object); N]) -> Object {
     Object::Dict(entries.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
-/// A state dictionary, with a prefix to every name.
+/// Creates a state dictionary, with a prefix to every name.
 fn state(weights: &Weights, prefix: &str) -> Object {
     Object::Dict(
         weights.iter().map(|(name, t)| (format!("{prefix}{name}"), Object::Tensor(t.clone()))).collect(),
     )
 }
 
-/// Writes the pickle of an object, and collects the data of its tensors.
+/// Writes the pickle of an object and collects the data of its tensors.
 struct Writer {
     pickle: Vec<u8>,
     data: Vec<Vec<u8>>,
@@ -99,7 +99,7 @@ impl Writer {
     }
 }
 
-/// The bytes of a file that holds `object`.
+/// Returns the bytes of a file that contains `object`.
 fn saved(object: &Object) -> Vec<u8> {
     let mut writer = Writer { pickle: b"\x80\x02".to_vec(), data: Vec::new() };
     writer.write(object);
@@ -130,7 +130,7 @@ fn student(seed: u64) -> Checkpoint {
     Checkpoint::untrained(&Architecture::Distiller(SIZES), seed).unwrap()
 }
 
-/// `config` of it.
+/// Its `config`.
 fn config() -> Object {
     dict([
         ("hidden_dim", Object::Int(8)),
@@ -168,12 +168,12 @@ fn trained(weights: &Weights) -> Weights {
         .collect()
 }
 
-/// Tensors as `parameters()` gives them, without names.
+/// Tensors as returned by `parameters()`, without names.
 fn listed(weights: &Weights) -> Object {
     Object::List(weights.values().map(|t| Object::Tensor(t.clone())).collect())
 }
 
-/// Which of several sets is deployed only their owner knows, wherever they are and however they are named.
+/// Only the owner of a file knows which of several sets is deployed, for any keys.
 #[test]
 fn torch_load_asks_which_of_several_weight_sets() {
     let (raw, average) = (student(1), student(2));
@@ -219,7 +219,7 @@ fn torch_load_asks_which_of_several_weight_sets() {
         let found = [file.load("#model_state_dict"), file.load(&format!("#{choice}"))].map(Result::unwrap);
         assert!(found[0].weights() == r, "{choice}: the raw weights");
         assert!(found[1].weights() == a, "{choice}: the average");
-        // One file, two networks.
+        // One file with two networks.
         assert_ne!(found[0].sha256(), found[1].sha256());
         let error = file.load("#emma").unwrap_err();
         let expected =
@@ -234,7 +234,7 @@ fn torch_load_asks_which_of_several_weight_sets() {
     }
 }
 
-/// Seen, though it is in a form that nobody knows.
+/// It is detected although its form is unknown.
 #[test]
 fn torch_load_asks_about_average_of_unknown_form() {
     let (raw, average) = (student(1), student(2));
@@ -254,7 +254,7 @@ fn torch_load_asks_about_average_of_unknown_form() {
     assert!(error.contains("the tensors in averages have no names"), "{error}");
 }
 
-/// The moments of an optimiser have the shapes of the weights, and so has what is of another network not.
+/// The moments of an optimiser have the shapes of the weights, and tensors of another network do not.
 #[test]
 fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     let raw = student(1);
@@ -275,7 +275,7 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     ]));
     let loaded = file.load("").unwrap();
     assert!(loaded.weights() == raw.weights());
-    // There is nothing to choose, so the choice changes nothing.
+    // There is only one set, so selecting it changes nothing.
     assert!(file.load("#model_state_dict").unwrap() == loaded);
     let error = file.load("#teacher").unwrap_err();
     assert!(error.contains("no set of weights 'teacher'; it holds model_state_dict"), "{error}");
@@ -285,13 +285,13 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     let chosen = format!("{}#model_state_dict", folder.path().display());
     let error = Checkpoint::load(chosen).unwrap_err().to_string();
     assert!(error.contains("model.safetensors: '#model_state_dict' chooses among the sets"), "{error}");
-    // A file may have such a name.
+    // A file name may contain '#'.
     let named = folder.path().join("v#1.safetensors");
     fs::rename(folder.path().join("model.safetensors"), &named).unwrap();
     assert!(Checkpoint::load(&named).unwrap() == raw);
 }
 
-/// What wraps a network gives every name a prefix; what saves one puts it under other keys.
+/// Wrappers of a network add a prefix to every name; saving programs use various keys.
 #[test]
 fn torch_load_finds_weights_under_prefixes_and_keys() {
     let student = student(1);
@@ -302,14 +302,14 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
             assert!(file.load("").unwrap().weights() == weights, "{key} {prefix}");
         }
     }
-    // Not of every name: then it is a part of it.
+    // A prefix that not all names share is part of the name.
     let Object::Dict(mut entries) = state(weights, "module.") else { panic!() };
     entries[0].0 = entries[0].0.replace("module.", "");
     let file = File::new(&dict([("model_state_dict", Object::Dict(entries)), ("config", config())]));
     let error = file.load("").unwrap_err();
     assert!(error.contains("tensor rbf.centers is missing"), "{error}");
 
-    // model.state_dict() alone.
+    // Only model.state_dict().
     let file = File::new(&state(weights, ""));
     let error = file.load("").unwrap_err();
     assert!(error.contains("there is no configuration"), "{error}");
@@ -317,7 +317,7 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     fs::write(file.0.path().join("config.json"), beside).unwrap();
     assert!(file.load("").unwrap().weights() == weights);
 
-    // Elsewhere it must be named.
+    // At other keys it must be selected.
     let file = File::new(&dict([
         ("epoch", Object::Int(3)),
         ("run", Object::Str("a")),
@@ -330,7 +330,7 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     assert!(file.load("#net.state").unwrap().weights() == weights);
 }
 
-/// Shapes that leave more than one way are no names.
+/// Shapes with more than one possible assignment do not identify tensors.
 #[test]
 fn torch_load_refuses_ambiguous_unnamed_tensors() {
     let (raw, average) = (student(1), student(2));
@@ -345,7 +345,8 @@ fn torch_load_refuses_ambiguous_unnamed_tensors() {
     assert!(error.contains("the tensors in ema have no names, and their shapes do not tell"), "{error}");
 }
 
-/// A folder with the fixture as `best_model.pt`, with underscores for this text where it first occurs in the pickle.
+/// Returns a folder with the fixture as `best_model.pt`, with underscores for the first occurrence of this text in the
+/// pickle.
 fn fixture_without(text: &str) -> TempDir {
     let mut original = ZipArchive::new(fs::File::open(data("distiller.pt")).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -376,7 +377,8 @@ fn torch_load_names_missing_weights() {
     assert!(found.contains("rbf.centers is missing (expected shape [4])"), "{found}");
 }
 
-/// Files from before MLFF-Distiller saved `config`: `config.json` beside them says what they do not, and nothing is guessed.
+/// Files from before MLFF-Distiller saved `config`: `config.json` in the same folder adds the missing keys, and nothing
+/// is guessed.
 #[test]
 fn torch_load_without_config_needs_config_json() {
     let folder = fixture_without("config");
@@ -388,7 +390,7 @@ fn torch_load_without_config_needs_config_json() {
     ] {
         assert!(error.contains(expected), "'{expected}' in '{error}'");
     }
-    // What the message asks for, and what people note beside it.
+    // The content requested by the message, and common additions.
     let start = error.find('{').unwrap();
     let text = error[start..=error.rfind('}').unwrap()].replace("<Å>", "4.5");
     let mut config: Value = serde_json::from_str(&text).unwrap();
@@ -404,7 +406,7 @@ fn torch_load_without_config_needs_config_json() {
     assert!(error.contains("missing field `cutoff`"), "{error}");
 }
 
-/// `config` in the file and `config.json` beside it.
+/// `config` in the file and `config.json` in the same folder.
 #[test]
 fn torch_load_refuses_contradictory_configs() {
     let folder = tempfile::tempdir().unwrap();
@@ -416,7 +418,7 @@ fn torch_load_refuses_contradictory_configs() {
     };
     let alone = Checkpoint::load(data("distiller.pt")).unwrap();
     assert!(load(json!({ "cutoff": 4.5, "max_z": 8, "note": "of this file" })).unwrap() == alone);
-    // A restriction is no contradiction.
+    // A restriction is not a contradiction.
     assert_eq!(load(json!({ "elements": ["H"] })).unwrap().elements(), &["H".parse().unwrap()]);
     for (key, value, here) in [
         ("cutoff", json!(4.48), "4.5"),

@@ -58,7 +58,7 @@ impl HarmonicAngle {
     }
 }
 
-/// Harmonic bonds, `E = Σ ½ k (r - r₀)²`: the same list for every system of the batch.
+/// Harmonic bonds, `E = Σ ½ k (r - r₀)²`, with the same list for every system of the batch.
 ///
 /// ```
 /// use md_core::*;
@@ -78,12 +78,12 @@ impl HarmonicAngle {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HarmonicBonds(pub Vec<HarmonicBond>);
 
-/// Harmonic angles, `E = Σ ½ k (θ - θ₀)²`: the same list for every system of the batch.
+/// Harmonic angles, `E = Σ ½ k (θ - θ₀)²`, with the same list for every system of the batch.
 ///
-/// θ comes from `atan2(|a × b|, a · b)`, which is accurate for all angles. On a straight line (θ = π) with θ₀
-/// = π the force goes to zero smoothly. With θ₀ < π the energy has a cusp there: the force tends to `k (π -
-/// θ₀)` over each arm, in a direction that jumps; exactly on the line it is given as zero, the mean over
-/// directions. A run that crosses the cusp does not conserve energy.
+/// θ is computed as `atan2(|a × b|, a · b)`, which is accurate for all angles. On a straight line (θ = π) with θ₀ = π
+/// the force goes to zero smoothly. With θ₀ < π the energy has a cusp there: the force tends to `k (π - θ₀)` over each
+/// arm, in a direction that jumps; exactly on the line it is set to zero, the mean over directions. A run that crosses
+/// the cusp does not conserve energy.
 ///
 /// ```
 /// use md_core::*;
@@ -173,7 +173,7 @@ mod tests {
         for bend in [1e-3, 1e-6, 1e-9, 1e-12] {
             let force = hinge(PI - bend, PI).evaluation().forces[0];
             let expected = 3.0 * bend / 1.2;
-            // θ itself is known to about 2 ulp of π.
+            // θ itself is accurate to about 2 ulp of π.
             assert!((force.norm() - expected).abs() < 4e-15, "{bend}: {} vs {expected}", force.norm());
         }
         assert!(hinge(PI, PI).evaluation().forces.iter().all(|f| f.norm() < 1e-15));

@@ -7,29 +7,28 @@ use md_core::{
 
 use super::{HarmonicAngle, HarmonicBond, check_each, evaluate_each};
 
-/// Force constant of every bond, eV/Å². A carbon-carbon single bond has 23, a carbon-hydrogen bond 29
-/// (OPLS-AA: twice 268 and 340 kcal/mol/Å²; W. L. Jorgensen et al., J. Am. Chem. Soc. 118, 11225 (1996)).
+/// Force constant of every bond, eV/Å². A carbon-carbon single bond has 23, a carbon-hydrogen bond 29 (OPLS-AA: twice
+/// 268 and 340 kcal/mol/Å²; W. L. Jorgensen et al., J. Am. Chem. Soc. 118, 11225 (1996)).
 const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
 
 /// Force constant of every angle, eV/rad². H-C-H has 2.9, C-C-C 5.1 (OPLS-AA: twice 33 and 58 kcal/mol/rad²).
 const ANGLE_STIFFNESS_EV_PER_RAD2: f64 = 4.0;
 
-/// An angle wider than this (160°) is taken to be straight. [`HarmonicAngles`](super::HarmonicAngles) has a
-/// cusp at π, which heat must not reach: from 160° the barrier to it would be 0.24 eV, 6 k_B T at 500 K, and
-/// less from wider.
+/// Angles wider than this (160°) are treated as straight. [`HarmonicAngles`](super::HarmonicAngles) has a cusp at π,
+/// which thermal motion must not reach: from 160° the barrier to it would be 0.24 eV, 6 k_B T at 500 K, and from a
+/// wider angle less.
 const STRAIGHT_ABOVE_RAD: f64 = 160.0 / 180.0 * PI;
 
-/// The analytic control: harmonic bonds and angles that hold given molecules in their given shapes.
+/// The analytic control: harmonic bonds and angles with the given geometries of molecules as their minima.
 ///
-/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)²` with `k_b` = 25 eV/Å² and `k_a` = 4 eV/rad².
-/// Bonds are those [`bonds::find`] sees in the structure, angles those between two bonds of one atom, and
-/// `r₀`, `θ₀` are as in the structure (θ₀ above 160° becomes 180°). Its chemistry is nil; its forces are the
-/// exact gradient and it conserves energy at 0.5 fs, so a validator that rejects it measures wrong.
+/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)²` with `k_b` = 25 eV/Å² and `k_a` = 4 eV/rad². Bonds are
+/// those found by [`bonds::find`] in the structure, angles those between two bonds of one atom, and `r₀`, `θ₀` are
+/// those of the structure (θ₀ above 160° becomes 180°). It has no chemical meaning, but its forces are the exact
+/// gradient and it conserves energy at 0.5 fs, so a validator that rejects it is wrong.
 ///
-/// A batch says nothing of bonds, so each of its systems is matched to a molecule by its sequence of
-/// elements. That holds for any mixture and order of replicas, and after systems have left. A structure with
-/// the sequence and bonds of an earlier one is taken for another geometry of it, and the first geometry stays
-/// the reference.
+/// A batch contains no bonds, so each of its systems is matched to a molecule by its sequence of elements. This works
+/// for any mixture and order of replicas, and after systems have left. A structure with the sequence and bonds of an
+/// earlier one counts as another geometry of it, and the first geometry remains the reference.
 ///
 /// ```
 /// use md_core::*;
@@ -52,20 +51,20 @@ pub struct Control {
     molecules: BTreeMap<Vec<Element>, Molecule>,
 }
 
-/// Why structures give no [`Control`]. Structures and atoms are counted from 0.
+/// Why a [`Control`] cannot be created. Structures and atoms are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// Two molecules that a batch could not tell apart.
+    /// Two molecules cannot be distinguished in a batch.
     #[error(
         "structures {first} and {second} have the same sequence of elements ({elements}) but different bonds, \
          so the control could not tell them apart: list the atoms of one of them in another order"
     )]
     Ambiguous {
-        /// Index of the structure met first.
+        /// Index of the first structure.
         first: usize,
-        /// Index of the other.
+        /// Index of the second structure.
         second: usize,
-        /// The elements they share, as `"O H H"`.
+        /// Their sequence of elements, as `"O H H"`.
         elements: String,
     },
 }
@@ -78,10 +77,10 @@ struct Molecule {
 }
 
 impl Control {
-    /// A control for these molecules, in these geometries.
+    /// Creates a control for these molecules in these geometries.
     ///
     /// # Errors
-    /// [`ControlError::Ambiguous`] when two of them have the same elements in the same order but other bonds.
+    /// [`ControlError::Ambiguous`] if two of them have the same sequence of elements but different bonds.
     pub fn new(structures: &[System]) -> Result<Self, ControlError> {
         let mut molecules = BTreeMap::<Vec<Element>, Molecule>::new();
         for (structure, system) in structures.iter().enumerate() {
@@ -203,7 +202,7 @@ mod tests {
         system(c, &[[0.0; 3], [s, s, s], [s, -s, -s], [-s, s, -s], [-s, -s, s]])
     }
 
-    /// Three-membered ring: bond angles of 60°.
+    /// A three-membered ring with bond angles of 60°.
     fn cyclopropane() -> System {
         let mut positions = Vec::new();
         for (r, z) in [(0.872, 0.0), (1.456, 0.91), (1.456, -0.91)] {
@@ -256,7 +255,7 @@ mod tests {
         assert!(error.contains("system 1 ") && error.contains("O O H H"), "{error}");
     }
 
-    /// As a control for dynamics: 0.5 fs, 500 K, 2 ps, velocity Verlet.
+    /// The conditions of a control run: 0.5 fs, 500 K, 2 ps, velocity Verlet.
     #[test]
     fn control_at_500_k_keeps_bonds_and_energy() {
         let molecules = [water(), carbon_dioxide(), methane(), cyclopropane()];
@@ -265,7 +264,7 @@ mod tests {
         let masses = state.batch().masses_amu().to_vec();
         let mut random = SplitMix64::new(11);
         for (v, mass) in state.velocities_mut().iter_mut().zip(masses) {
-            // Twice the kinetic energy of 500 K: half of it becomes potential energy.
+            // Twice the kinetic energy at 500 K: half of it becomes potential energy.
             let variance = 1000.0 * BOLTZMANN_EV_PER_K / (mass * AMU_ANGSTROM2_PER_FS2_IN_EV);
             *v = random.in_cube((3.0 * variance).sqrt());
         }

@@ -1,10 +1,10 @@
 //! Closed-form potentials with exact forces.
 //!
-//! Energies in eV, lengths in Å, angles in rad. All of them treat the systems of a batch one by one with open
-//! boundaries, refuse periodic cells and stress, and compute in f64. Where two atoms coincide energies and
-//! forces may be infinite or NaN; nothing panics.
+//! Energies in eV, lengths in Å, angles in rad. All of them treat the systems of a batch independently with open
+//! boundaries, reject periodic cells and stress, and compute in f64. If two atoms coincide, energies and forces may be
+//! infinite or NaN; nothing panics.
 //!
-//! | potential | energy | atoms are labelled | invariant under translation and rotation |
+//! | potential | energy | depends on the order of atoms | invariant under translation and rotation |
 //! |---|---|---|---|
 //! | [`LennardJones`] | all pairs | no | yes |
 //! | [`Morse`] | all pairs, or a list | only with a list | yes |
@@ -26,7 +26,7 @@ use md_core::{
     Batch, Configuration, Element, Evaluation, PotentialError, Request, Vec3, require_open_boundaries,
 };
 
-/// `Potential::check` for a potential that has a say on each system by its elements.
+/// `Potential::check` for a potential that checks each system by its elements.
 fn check_each(
     name: &str,
     batch: &Batch,
@@ -44,7 +44,7 @@ fn check_each(
     Ok(())
 }
 
-/// `Potential::evaluate` from a function of one system that adds its forces and returns its energy.
+/// `Potential::evaluate` from a function that adds the forces of one system and returns its energy.
 fn evaluate_each(
     c: Configuration<'_>,
     request: Request,
@@ -66,7 +66,7 @@ fn evaluate_each(
     Ok(())
 }
 
-/// The complaint when a list of interactions names an atom that a system does not have.
+/// Checks that a list of interactions names only atoms that the system has.
 fn require_atoms(named: impl IntoIterator<Item = usize>, elements: &[Element]) -> Result<(), String> {
     match named.into_iter().max() {
         Some(last) if last >= elements.len() => {

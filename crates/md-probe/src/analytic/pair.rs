@@ -57,19 +57,19 @@ impl Potential for LennardJones {
     }
 }
 
-/// Which pairs of atoms interact. Atoms are counted from 0 within each system.
+/// The pairs of atoms that interact. Atoms are counted from 0 within each system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pairs {
     /// Every pair of every system.
     All,
-    /// These pairs of every system.
+    /// The listed pairs of every system.
     List(Vec<(usize, usize)>),
 }
 
-/// The Morse potential, `E = Σ D (1 - exp(-a (r - r₀)))²`: a bond that can break.
+/// The Morse potential, `E = Σ D (1 - exp(-a (r - r₀)))²`, a bond that can break.
 ///
-/// `D` is the energy needed to part two atoms, `2 a² D` the curvature at the minimum `r₀`, where `E = 0`.
-/// P. M. Morse, Phys. Rev. 34, 57 (1929).
+/// `D` is the dissociation energy, `2 a² D` the curvature at the minimum `r₀`, where `E = 0`. P. M. Morse, Phys. Rev.
+/// 34, 57 (1929).
 ///
 /// ```
 /// use md_core::*;
@@ -91,7 +91,7 @@ pub struct Morse {
     pub steepness_per_angstrom: f64,
     /// Equilibrium distance r₀, Å.
     pub r0_angstrom: f64,
-    /// Which atoms interact.
+    /// The interacting pairs.
     pub pairs: Pairs,
 }
 

@@ -3,10 +3,9 @@ use md_core::{Batch, Configuration, Evaluation, Potential, PotentialError, Reque
 
 use super::{check_each, evaluate_each};
 
-/// Independent isotropic harmonic oscillators, `E = Σ ½ k |x - c|²`: the motion is known in closed form.
+/// Independent isotropic harmonic oscillators, `E = Σ ½ k |x - c|²`, with a motion known in closed form.
 ///
-/// Atom `i` of every system is bound to centre `i`, so every system must have as many atoms as there are
-/// centres.
+/// Atom `i` of every system is bound to centre `i`, so every system must have as many atoms as there are centres.
 ///
 /// ```
 /// use md_core::*;
@@ -16,7 +15,7 @@ use super::{check_each, evaluate_each};
 /// let atom = System::new(vec![Element::AR], vec![Vec3::new(0.2, 0.0, 0.0)])?;
 /// let state = State::at_rest(&[atom], &mut well)?;
 /// assert!((state.potential_energy_ev(0) - 0.06).abs() < 1e-15);
-/// // A quarter of a period after it was let go, the oscillator passes its centre.
+/// // A quarter of a period after its release the oscillator passes its centre.
 /// let quarter_fs = 0.25 * std::f64::consts::TAU / well.angular_frequency_per_fs(Element::AR.mass_amu());
 /// let (x, v) = well.trajectory(0, Element::AR.mass_amu(), state.positions()[0], Vec3::zeros(), quarter_fs);
 /// assert!(x.norm() < 1e-16 && v.x < 0.0);
@@ -31,13 +30,13 @@ pub struct HarmonicWell {
 }
 
 impl HarmonicWell {
-    /// Angular frequency `ω = sqrt(k/m)` of an atom of `mass_amu`, rad/fs.
+    /// Returns the angular frequency `ω = sqrt(k/m)` of an atom of `mass_amu`, rad/fs.
     pub fn angular_frequency_per_fs(&self, mass_amu: f64) -> f64 {
         (self.stiffness_ev_per_angstrom2 * EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2 / mass_amu).sqrt()
     }
 
-    /// Position (Å) and velocity (Å/fs), `time_fs` after it was at `x0` with `v0`, of an atom of `mass_amu`
-    /// in well `atom`: `x = c + (x₀ - c) cos ωt + v₀/ω sin ωt`. Panics when there is no such well.
+    /// Returns position (Å) and velocity (Å/fs) of an atom of `mass_amu` in well `atom`, `time_fs` after `x0` and `v0`:
+    /// `x = c + (x₀ - c) cos ωt + v₀/ω sin ωt`. Panics if there is no such well.
     pub fn trajectory(&self, atom: usize, mass_amu: f64, x0: Vec3, v0: Vec3, time_fs: f64) -> (Vec3, Vec3) {
         let omega = self.angular_frequency_per_fs(mass_amu);
         let (sin, cos) = (omega * time_fs).sin_cos();

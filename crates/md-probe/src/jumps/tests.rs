@@ -30,17 +30,17 @@ fn largest_jumps_locate_truncation_and_its_size() {
         let jumps = largest_jumps(&mut truncated, &dimer, path, (2.5, 8.0), 100).unwrap();
         assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
         assert!((jumps.energy.at_angstrom - cutoff_angstrom).abs() < 1e-6, "{jumps:?}");
-        // The force on each of the two atoms falls from jump / cutoff to nothing.
+        // The force on each of the two atoms drops from jump / cutoff to zero.
         let force = 2_f64.sqrt() * jump_ev / cutoff_angstrom;
         assert!((jumps.force.size_ev_per_angstrom - force).abs() < 1e-2 * force, "{jumps:?}");
-        // Along a ray two pairs may cross, one after the other.
+        // Two pairs may cross along a ray, one after the other.
         let jumps = ray_jumps(&mut truncated, &argon(), 6, 12.0, 1).unwrap().jumps;
         assert!((jumps.energy.size_ev - jump_ev).abs() < 1e-6, "{jumps:?}");
     }
 }
 
-/// Molecules whose atoms have neighbours on the way out. Coordinates of the G2 set (L. A. Curtiss et al., J. Chem. Phys. 106, 1063
-/// (1997)) as ASE 3.29 has them; neopentane and cubane from standard bond lengths.
+/// Molecules whose atoms have neighbours along the rays. Coordinates of the G2 set (L. A. Curtiss et al., J. Chem.
+/// Phys. 106, 1063 (1997)) from ASE 3.29; neopentane and cubane from standard bond lengths.
 const MOLECULES: &[(&str, &str)] = &[
     (
         "benzene",
@@ -102,7 +102,7 @@ fn molecule(atoms: &str) -> System {
     System::new(elements, positions).unwrap()
 }
 
-/// A wall as steep as that of nuclei: 20 eV where a bond of hydrogen would be half as long, 1e5 eV at a tenth of an Å.
+/// A wall as steep as that of nuclei: 20 eV at half the bond length of hydrogen, 1e5 eV at a tenth of an Å.
 const STEEP: LennardJones = LennardJones { epsilon_ev: 0.05, sigma_angstrom: 0.6 };
 
 #[test]
@@ -150,7 +150,7 @@ fn ray_jumps_find_cutoff_in_every_molecule() {
 
 #[test]
 fn rays_skip_caged_atom() {
-    // Argon in the middle of 20 others: a dodecahedron with edges of 2.1 Å.
+    // Argon at the centre of 20 others: a dodecahedron with edges of 2.1 Å.
     let golden = 0.5 * (1.0 + 5.0_f64.sqrt());
     let mut positions = vec![Vec3::zeros()];
     for signs in 0..8 {
@@ -178,7 +178,7 @@ fn rays_exist_for_lone_atom_unknown_radii_and_shell() {
     let closest = ray_jumps(&mut STEEP.clone(), &pair, 4, 12.0, 1).unwrap().closest.unwrap();
     assert!((closest.distance_angstrom - 2.0).abs() < 1e-12 && (closest.radii - 2.0 / 3.38).abs() < 1e-12);
 
-    // Of 2000 atoms spread over a sphere each has a 2000th of all directions to leave by.
+    // Each of 2000 atoms on a sphere has one 2000th of all directions as a way out.
     let mut shell = Vec::new();
     for k in 0..2000 {
         let z = (f64::from(k) + 0.5) / 1000.0 - 1.0;

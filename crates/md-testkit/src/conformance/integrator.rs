@@ -4,18 +4,17 @@ use md_probe::ProbeError;
 use super::{Check, Limit, Report};
 use crate::integration;
 
-/// All of [`integration`] on an integrator that conserves energy and is time-reversible, such as velocity Verlet, of
-/// this `order` in the time step: 2 for velocity Verlet. `make` builds it for a time step in fs.
+/// Runs all of [`integration`] on an integrator that conserves energy and is time-reversible, such as velocity Verlet.
+/// `order` is its order in the time step: 2 for velocity Verlet. `make` creates it with a time step in fs.
 ///
-/// Halving the time step divides the fluctuation of the energy and the error on an oscillator by 2^order, to 2.5 %: sound
+/// Halving the time step divides the energy fluctuation and the error on an oscillator by 2^order, to 2.5 %: correct
 /// schemes of second and fourth order are within 0.4 %, and a coefficient that is wrong by 0.1 % loses the order.
 ///
-/// Of five ways to get velocity Verlet wrong (a half kick missing, half kicks of 0.6, full kicks twice,
-/// forces one step old, positions moved before the first kick), the fluctuation ratio and the oscillator
-/// ratio catch all five each.
+/// The fluctuation ratio and the oscillator ratio each detect all five of these faults of velocity Verlet: a missing
+/// half kick, half kicks of 0.6, full kicks twice, forces one step old, positions moved before the first kick.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn integrator(order: i32, make: impl Fn(f64) -> Box<dyn Integrator>) -> Result<Report, ProbeError> {
     let conservation = integration::conservation(&make)?;
     let reversal = integration::time_reversal_angstrom(&make)?;
@@ -44,7 +43,7 @@ mod tests {
 
     type Step = fn(&mut State, &mut dyn Potential, f64) -> Result<(), StepError>;
 
-    /// Any way to make a step that ends with `advance`, in NVE.
+    /// Any implementation of a step that ends with `advance`, in NVE.
     struct Scheme {
         dt: f64,
         step: Step,
@@ -187,7 +186,7 @@ mod tests {
             Ok(())
         };
         assert_eq!(failed(clock_runs_twice), ["clock"]);
-        // Evaluated at the old positions last: the dynamics is right, the state is not.
+        // Evaluated last at the old positions: the dynamics is right, the state is not.
         let stale: Step = |state, potential, dt| {
             state.evaluate(potential)?;
             state.kick(0.5 * dt);
@@ -201,7 +200,7 @@ mod tests {
             Ok(())
         };
         assert!(failed(stale).contains(&"stale_force"));
-        // Friction of third order in the time step: the fluctuation still falls as dt², but only downhill.
+        // Friction of third order in the time step: the fluctuation still scales as dt², but the energy only decreases.
         let friction: Step = |state, potential, dt| {
             verlet(state, potential, dt)?;
             let keep = 1.0 - 1e-2 * dt.powi(3);
@@ -211,7 +210,7 @@ mod tests {
         assert!(failed(friction).contains(&"drift_ratio"));
     }
 
-    /// A scheme with something per system that forgets to drop it.
+    /// A scheme with data per system that does not drop it.
     #[test]
     fn integrator_catches_state_not_following_batch() {
         struct PerSystem(Scheme, Vec<f64>);

@@ -1,9 +1,8 @@
-//! Suites that tell whether a potential or an integrator is sound: one row per check, with its number and
-//! limit.
+//! Conformance suites for potentials and integrators: a report with a value and a limit for each check.
 //!
-//! [`potential`] judges what [`probe`](md_probe) measures, [`integrator`] what
-//! [`integration`](crate::integration) does, [`thermostat`] whether a scheme samples the canonical ensemble. A
-//! number that is NaN fails its check.
+//! [`potential`] checks the measurements of [`probe`](md_probe), [`integrator`] those of
+//! [`integration`](crate::integration), and [`thermostat`] whether a scheme samples the canonical ensemble. A NaN fails
+//! its check.
 
 mod integrator;
 mod potential;
@@ -15,27 +14,27 @@ pub use thermostat::thermostat;
 
 use std::fmt;
 
-/// What a number must be to pass.
+/// Limit of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// At most this.
+    /// At most this value.
     AtMost(f64),
-    /// At least the first, at most the second.
+    /// At least the first value, at most the second.
     Between(f64, f64),
 }
 
-/// One number and its limit.
+/// A value and its limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
     /// Name of the check, such as `"rotation_energy"`.
     pub id: &'static str,
-    /// What was measured, in `unit`.
+    /// Measured value, in `unit`.
     pub value: f64,
-    /// What was allowed, in `unit`.
+    /// Limit, in `unit`.
     pub limit: Limit,
-    /// Unit, such as `"eV/Å"`; `"1"` for a pure number.
+    /// Unit, such as `"eV/Å"`; `"1"` for a dimensionless number.
     pub unit: &'static str,
-    /// Index of the system with the worst value, where systems were measured one by one.
+    /// Index of the system with the worst value, if systems were measured separately.
     pub system: Option<usize>,
 }
 
@@ -54,7 +53,7 @@ impl Check {
 pub struct Report {
     /// Name of the potential or integrator.
     pub subject: String,
-    /// All checks that were made.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
@@ -64,7 +63,7 @@ impl Report {
         self.checks.iter().filter(|check| !check.passed()).collect()
     }
 
-    /// For tests: panics with the table unless every check passed.
+    /// Panics with the table unless every check passed; for tests.
     #[expect(clippy::panic, reason = "an assertion: this is what it is for")]
     #[track_caller]
     pub fn assert_all(&self) {

@@ -3,31 +3,30 @@ use md_probe::{Deviation, ProbeError};
 
 use super::{Check, Limit, Report};
 
-/// What [`potential`] allows. `None` leaves a check out, for potentials that have not the symmetry by their
-/// nature.
+/// Tolerances of [`potential`]. `None` omits a check, for potentials without the symmetry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tolerances {
     /// Displacement h of [`md_probe::force_gradient`], Å.
     pub h_angstrom: f64,
     /// Largest error of a force component against the gradient, eV/Å.
     pub force_gradient_ev_per_angstrom: f64,
-    /// Under proper rotation.
+    /// Deviation under proper rotation.
     pub rotation: Option<Deviation>,
-    /// Under improper rotation.
+    /// Deviation under improper rotation.
     pub reflection: Option<Deviation>,
-    /// Under translation.
+    /// Deviation under translation.
     pub translation: Option<Deviation>,
-    /// Under a change of the order of atoms.
+    /// Deviation under permutation of atoms.
     pub permutation: Option<Deviation>,
     /// Net force, eV/Å.
     pub net_force_ev_per_angstrom: Option<f64>,
     /// Net torque about the centroid, eV.
     pub net_torque_ev: Option<f64>,
-    /// Between a system alone and in a batch.
+    /// Deviation between a system alone and in a batch.
     pub batch: Deviation,
-    /// Between two answers to one question.
+    /// Deviation between repeated evaluations.
     pub determinism: Deviation,
-    /// Between a fresh buffer and a used one, and with and without forces.
+    /// Deviation between a fresh buffer and a used one, and with and without forces.
     pub buffer: Deviation,
     /// Number of random rotations, shifts and permutations per system.
     pub trials: usize,
@@ -36,15 +35,14 @@ pub struct Tolerances {
 }
 
 impl Tolerances {
-    /// For a potential that computes in f64 on a CPU: symmetries to rounding (1e-9 eV and eV/Å for energies
-    /// of up to some 1e4 eV), the rest bitwise, gradients to 1e-7 eV/Å.
+    /// Tolerances for a potential in f64 on a CPU: symmetries to rounding (1e-9 eV and eV/Å for energies of up to about
+    /// 1e4 eV), the rest bitwise, gradients to 1e-7 eV/Å.
     pub fn double() -> Self {
         Tolerances::new(1e-4, 1e-7, 1e-9, Deviation::NONE)
     }
 
-    /// For a potential that computes in f32 on any device: 1e-3 eV and eV/Å for symmetries and batches, 5e-3
-    /// eV/Å for gradients, repeated answers to 1e-4. Meant for energies of up to some 1e3 eV, where f32
-    /// rounds at 6e-5 eV.
+    /// Tolerances for a potential in f32 on any device: 1e-3 eV and eV/Å for symmetries and batches, 5e-3 eV/Å for
+    /// gradients, repeated evaluations to 1e-4. Meant for energies of up to about 1e3 eV, where f32 rounds at 6e-5 eV.
     pub fn single() -> Self {
         let repeated = Deviation { energy_ev: 1e-4, force_ev_per_angstrom: 1e-4 };
         let mut single = Tolerances::new(0.04, 5e-3, 1e-3, repeated);
@@ -71,14 +69,14 @@ impl Tolerances {
         }
     }
 
-    /// For a potential that knows atoms by their place in the list (bonds, wells): no check of permutation.
+    /// For a potential that identifies atoms by their index (bonds, wells): no permutation check.
     #[must_use]
     pub fn with_labelled_atoms(self) -> Self {
         Tolerances { permutation: None, ..self }
     }
 
-    /// For a potential that is fixed in space (wells, walls): no check of rotation, reflection, translation,
-    /// net force and torque.
+    /// For a potential that is fixed in space (wells, walls): no checks of rotation, reflection, translation, net force
+    /// and torque.
     #[must_use]
     pub fn in_external_field(self) -> Self {
         Tolerances {
@@ -92,13 +90,13 @@ impl Tolerances {
     }
 }
 
-/// All of [`md_probe`] on a potential, each number the worst over `systems`.
+/// Runs all of [`md_probe`] on a potential; each value is the worst over `systems`.
 ///
-/// Give it several systems of different size, away from equilibrium and without symmetry: where forces are
-/// zero or atoms equivalent, many faults are invisible.
+/// Pass several systems of different size, away from equilibrium and without symmetry: if forces are zero or atoms
+/// equivalent, many faults are not detected.
 ///
 /// # Errors
-/// [`ProbeError`] when the potential refuses a system or answers in the wrong shape.
+/// [`ProbeError`] if the potential rejects a system or returns a result of the wrong shape.
 pub fn potential(
     potential: &mut dyn Potential,
     systems: &[System],
@@ -228,7 +226,7 @@ mod tests {
         let centres = vec![Vec3::zeros(), Vec3::x(), Vec3::y()];
         let well = HarmonicWell { stiffness_ev_per_angstrom2: 3.0, centres };
         passes(well, &all[1..2], &labelled.clone().in_external_field());
-        // The control, at geometries other than those it was made from.
+        // The control at geometries other than its reference geometries.
         let control = Control::new(&all).unwrap();
         let mut random = SplitMix64::new(9);
         let distorted: Vec<System> = all
@@ -241,7 +239,7 @@ mod tests {
         passes(control, &distorted, &labelled);
     }
 
-    /// `Potential::evaluate` with something wrong about it; the counter is of calls before.
+    /// `Potential::evaluate` with a fault; the counter is that of previous calls.
     type Fault =
         fn(&mut Morse, Configuration<'_>, Request, &mut Evaluation, u32) -> Result<(), PotentialError>;
 
@@ -290,7 +288,7 @@ mod tests {
 
     #[test]
     fn potential_catches_mixed_components() {
-        // Of the forces alone.
+        // A fault of the forces only.
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -299,7 +297,7 @@ mod tests {
             },
             &["force_gradient", "rotation_force", "reflection_force", "net_torque"],
         );
-        // Of space, with the forces that belong to it: E(Mx) and Mᵀ F(Mx).
+        // A transformation of space with the consistent forces: E(Mx) and Mᵀ F(Mx).
         assert_caught(
             |inner, c, request, out, _| {
                 let sheared: Vec<Vec3> =
@@ -312,7 +310,7 @@ mod tests {
         );
     }
 
-    /// A signed volume tells a molecule from its mirror image.
+    /// A signed volume distinguishes a molecule from its mirror image.
     #[test]
     fn potential_catches_chirality() {
         assert_caught(
@@ -339,7 +337,7 @@ mod tests {
 
     #[test]
     fn potential_catches_dependence_on_position_in_space() {
-        // A spring from the centroid to the origin, where it happens to be.
+        // A spring from the centroid to the origin, where the centroid is at the start.
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -388,7 +386,7 @@ mod tests {
             },
             &["batch_energy"],
         );
-        // The place in the batch alone.
+        // Depends only on the index in the batch.
         assert_caught(
             |inner, c, request, out, _| {
                 inner.evaluate(c, request, out)?;
@@ -429,7 +427,7 @@ mod tests {
                 let mut right = Evaluation::default();
                 inner.evaluate(c, request, &mut right)?;
                 out.energies = right.energies;
-                out.forces.resize(right.forces.len(), Vec3::zeros()); // stale numbers stay
+                out.forces.resize(right.forces.len(), Vec3::zeros()); // stale numbers remain
                 out.forces.iter_mut().zip(right.forces).for_each(|(f, right)| *f += right);
                 Ok(())
             },

@@ -5,32 +5,32 @@ use md_probe::{ProbeError, largest};
 
 use super::{Check, Limit, Report};
 
-/// Target of all systems, K.
+/// Target temperature of all systems, K.
 const TEMPERATURE_K: f64 = 300.0;
 
-/// Independent systems whose averages are taken.
+/// Number of independent systems to average over.
 const REPLICAS: usize = 96;
 
-/// Time step of the averages, fs; steps before and during them.
+/// Time step of the averages, fs; number of steps before and during them.
 const TIMESTEP_FS: f64 = 0.5;
 const EQUILIBRATION_STEPS: usize = 3000;
 const STEPS: usize = 8000;
 
-/// Steps of the checks that compare bit for bit.
+/// Number of steps of the bitwise checks.
 const SHORT: usize = 50;
 
-/// Whether a thermostat samples the canonical ensemble and keeps its books, on three atoms of different mass
-/// that collide in a trap. `make` builds it for a time step (fs), a target (K) of each system of the state, and
-/// seeds; it should relax within some 100 fs.
+/// Checks whether a thermostat samples the canonical ensemble and its conserved quantity is right, on three atoms of
+/// different mass that collide in a trap. `make` creates it with a time step (fs), a target (K) for each system of the
+/// state, and seeds; it should relax within about 100 fs.
 ///
-/// Deviations of averages are in standard errors of the scatter between 96 replicas, 4 of which are allowed: by
-/// chance that happens once in 3000 cases. `mean_kinetic` and `kinetic_variance` are those of n degrees of
-/// freedom, `n k_B T / 2` and `n (k_B T)² / 2`; `virial` is `⟨Σ x·∇U⟩ = n k_B T`, an average over positions
-/// alone; `equipartition` takes the worst atom. `conserved_ratio` is how much less the conserved quantity
-/// wanders at half the step: 4 for an error of order dt², up to 5.7 where it is a sum of random errors.
+/// Deviations of averages are in standard errors of the scatter between 96 replicas, of which 4 are allowed: by chance
+/// that happens once in 3000 cases. `mean_kinetic` and `kinetic_variance` are compared with those of n degrees of
+/// freedom, `n k_B T / 2` and `n (k_B T)² / 2`; `virial` is `⟨Σ x·∇U⟩ = n k_B T`, an average over positions only;
+/// `equipartition` uses the worst atom. `conserved_ratio` is the ratio of the variations of the conserved quantity at
+/// the full and half time step: 4 for an error of order dt², up to 5.7 for a sum of random errors.
 ///
 /// # Errors
-/// What the integrator returns.
+/// Any error of the integrator.
 pub fn thermostat<I: Integrator + Clone>(
     make: impl Fn(f64, &[f64], &[u64], &State) -> I,
 ) -> Result<Report, ProbeError> {
@@ -58,7 +58,7 @@ pub fn thermostat<I: Integrator + Clone>(
     Ok(Report { subject, checks })
 }
 
-/// Deviations of averages from the canonical ones, in standard errors.
+/// Deviations of averages from their canonical values, in standard errors.
 struct Sampled {
     mean_kinetic: f64,
     kinetic_variance: f64,
@@ -66,8 +66,8 @@ struct Sampled {
     equipartition: f64,
 }
 
-/// `n` replicas at rest: three light atoms in one trap that collide all the time, so that what a thermostat
-/// gives to one of them soon belongs to all.
+/// Creates `n` replicas at rest: three light atoms in one trap that collide frequently, so that they quickly exchange
+/// the heat of a thermostat.
 fn start(n: usize) -> Result<(State, Sum), ProbeError> {
     let sites = vec![Vec3::zeros(), Vec3::new(1.2, 0.0, 0.0), Vec3::new(0.3, 1.1, 0.3)];
     let system = System::new(vec![Element::H; 3], sites)?.with_masses_amu(vec![1.5, 3.0, 6.0])?;
@@ -110,7 +110,7 @@ fn sample<I: Integrator>(
             sums[2] -= n;
         }
     }
-    // Mean over replicas in units of its standard error, from their scatter.
+    // Mean over replicas in units of its standard error, computed from their scatter.
     let deviation = |k: usize| {
         let means: Vec<f64> = sums.iter().map(|s| s[k] / STEPS as f64).collect();
         let count = means.len() as f64;
@@ -126,7 +126,8 @@ fn sample<I: Integrator>(
     })
 }
 
-/// Velocities of roughly the right size, different in every replica: a deterministic thermostat must begin somewhere.
+/// Sets velocities of roughly the right magnitude, different in every replica, as initial values for deterministic
+/// thermostats.
 fn warm(state: &mut State) {
     let mut random = md_probe::random::SplitMix64::new(5);
     let masses = state.batch().masses_amu().to_vec();
@@ -135,7 +136,7 @@ fn warm(state: &mut State) {
     }
 }
 
-/// Root mean square change of the conserved quantity over 400 fs, mean over replicas, eV.
+/// Root mean square change of the conserved quantity over 400 fs, averaged over replicas, eV.
 fn wander_ev<I: Integrator>(
     make: &impl Fn(f64, &[f64], &[u64], &State) -> I,
     seeds: &[u64],
@@ -155,7 +156,7 @@ fn wander_ev<I: Integrator>(
     Ok((sum / (steps * seeds.len()) as f64).sqrt())
 }
 
-/// How much it matters to the last of three systems that it has company, and that its company leaves half way, Å.
+/// Measures the effect on the last of three systems of the presence of the others and of their removal half way, Å.
 fn company_angstrom<I: Integrator>(
     make: &impl Fn(f64, &[f64], &[u64], &State) -> I,
 ) -> Result<(f64, f64), ProbeError> {
@@ -181,7 +182,7 @@ fn company_angstrom<I: Integrator>(
     Ok((in_company, apart(three.positions(), one.positions())))
 }
 
-/// How far a copy of state and integrator goes astray, Å, and the error of the clock, fs.
+/// Measures the deviation of a copy of state and integrator, Å, and the error of the clock, fs.
 fn restart_angstrom<I: Integrator + Clone>(
     make: &impl Fn(f64, &[f64], &[u64], &State) -> I,
 ) -> Result<(f64, f64), ProbeError> {

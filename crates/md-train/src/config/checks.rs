@@ -1,4 +1,4 @@
-//! Values checked while they are read, so that the parser can name their line.
+//! Checks during deserialisation, so that the parser can report the line of a value.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -22,12 +22,12 @@ pub(super) fn not_negative<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Er
     checked(d, "zero or a positive number", |x: &f64| x.is_finite() && *x >= 0.0)
 }
 
-/// From 0 up to but not including 1: a decay.
+/// From 0 to 1, excluding 1: a decay.
 pub(super) fn decay<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     checked(d, "a number from 0 to below 1", |x: &f64| (0.0..1.0).contains(x))
 }
 
-/// Between 0 and 1, both excluded.
+/// Between 0 and 1, both excluded: a fraction.
 pub(super) fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     checked(d, "a number between 0 and 1", |x: &f64| *x > 0.0 && *x < 1.0)
 }
@@ -40,17 +40,17 @@ where
     checked(d, "at least 1", |x: &T| *x != T::default())
 }
 
-/// How often an epoch has a frame.
+/// Number of times that a frame occurs in an epoch.
 pub(super) fn repeats<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
     at_most(at_least_one(d)?, 1000)
 }
 
-/// Systems in a batch.
+/// Number of systems in a batch.
 pub(super) fn batch_size<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
     at_most(at_least_one(d)?, 10_000)
 }
 
-/// Steps of a run.
+/// Number of steps of a run.
 pub(super) fn steps<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
     at_most(at_least_one(d)?, 1_000_000_000_000)
 }

@@ -30,7 +30,7 @@ fn training_config_round_trips_through_json() {
     assert_eq!(TrainingConfig { folder: config.folder.clone(), ..back }, config);
 }
 
-/// What is replaced in a good file by what, and the message that must follow.
+/// Replacements in a valid file, each with the expected message.
 #[test]
 fn training_config_errors_name_key_and_line() {
     let line = |needle: &str| 1 + CONFIG[..CONFIG.find(needle).unwrap()].matches('\n').count();

@@ -53,7 +53,7 @@ proptest! {
             prop_assert_eq!(n + record.training_trajectories, trajectories.len());
             prop_assert!(record.training_trajectories >= 1);
             prop_assert_eq!(n >= 1, trajectories.len() >= 2);
-            // Rounded, or the least or most there may be.
+            // Rounded, or the smallest or largest number allowed.
             let exact = trajectory_fraction * trajectories.len() as f64;
             prop_assert!(
                 (n as f64 - exact).abs() <= 0.5 || n == 1 || record.training_trajectories == 1 || n == 0
@@ -64,14 +64,14 @@ proptest! {
                 .map(|name| trajectories[name[1..].parse::<usize>().unwrap()])
                 .sum::<usize>();
         }
-        // All frames of the trajectories not held out are trained on, once.
+        // All frames of the other trajectories are used for training, once.
         let unique: BTreeSet<_> = split_once.training.iter().collect();
         prop_assert_eq!(unique.len(), split_once.training.len());
         prop_assert_eq!(split_once.training.len() + held_out, data.frames.len());
         prop_assert_eq!(split_once.validation.len(), held_out.min(max_frames));
         let unique: BTreeSet<_> = split_once.validation.iter().collect();
         prop_assert_eq!(unique.len(), split_once.validation.len());
-        // The same seed gives the same; another molecule does not change the first.
+        // The same seed gives the same split; another molecule does not change that of the first.
         prop_assert_eq!(&split(&data, &validation, seed).unwrap(), &split_once);
         let with_another = split(&dataset(&[lengths, vec![vec![2, 2]]].concat()), &validation, seed).unwrap();
         prop_assert_eq!(
@@ -129,7 +129,7 @@ fn dataset_reads_plain_and_gzip_with_keys() {
     assert_eq!(data.describe(&[12, 0, 4, 10]), "water.extxyz.gz: 1, 5; methane.extxyz: 3, 1");
 }
 
-/// What is replaced in a good file by what, and the message that must follow.
+/// Replacements in a valid file, each with the expected message.
 #[test]
 fn dataset_errors_name_file_and_frame() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use crate::fixtures::{CONFIG, config, frames, write};
 
 const CPU: TrainingDevice = TrainingDevice::Cpu;
 
-/// A folder with data.
+/// Creates a folder with data.
 fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &frames(5, 6));
@@ -26,7 +26,7 @@ fn stop_at(step: u64) -> impl FnMut(Event<'_>) -> ControlFlow<()> {
     }
 }
 
-/// Every file of a folder.
+/// Returns the contents of every file of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder)
         .unwrap()
@@ -68,7 +68,7 @@ fn trainer_resume_is_byte_identical() {
     assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::Finished);
     assert!(contents(&killed) == expected);
 
-    // Stopped by the caller after steps 3 and 9, in the midst of an interval of the log.
+    // Stopped by the caller after steps 3 and 9, within an interval of the log.
     let mut trainer = Trainer::new(config.clone(), &stopped, CPU).unwrap();
     assert_eq!(trainer.run(&mut stop_at(3)).unwrap(), Outcome::Interrupted);
     let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
@@ -78,7 +78,7 @@ fn trainer_resume_is_byte_identical() {
     assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::Finished);
     assert!(contents(&stopped) == expected);
 
-    // A finished run that is resumed does nothing.
+    // Resuming a finished run does nothing.
     let mut events = 0;
     let mut trainer = Trainer::resume(config, &stopped, CPU).unwrap();
     let outcome = trainer.run(&mut |_| {
@@ -92,7 +92,7 @@ fn trainer_resume_is_byte_identical() {
 #[test]
 fn trainer_is_independent_of_thread_count() {
     let folder = workplace();
-    // 12 systems of 3 and 5 atoms are two parts or more.
+    // 12 systems of 3 and 5 atoms are at least two parts.
     let config = config(folder.path(), &CONFIG.replace("steps = 20", "steps = 8"));
     let ends = [1, 2, 5].map(|threads| {
         let out = folder.path().join(threads.to_string());
@@ -131,14 +131,14 @@ fn trainer_output_is_readable() {
     assert_eq!((record.name.as_str(), record.step), ("test", best.step));
     assert_eq!(record.validation.all.force_rmse_ev_per_angstrom, best.force_rmse_ev_per_angstrom);
     assert_eq!(record.split, trainer.split().molecules);
-    // One of five trajectories of each molecule.
+    // One of the five trajectories of each molecule.
     assert_eq!(record.split["water"].training_frames, 24);
     assert_eq!(record.validation.molecules["methane"].frames, 6);
 
     let checkpoint = Checkpoint::load(&out).unwrap();
     assert_eq!(checkpoint.sha256(), record.model_sha256);
     assert_eq!(checkpoint.parameter_count(), record.parameters);
-    // The errors on record are those of the file.
+    // The errors in the record are those of the saved file.
     let mut student = Student::new(&checkpoint, Precision::F32).unwrap();
     let again = validate(&mut student, trainer.data(), &trainer.split().validation, 0).unwrap();
     assert_eq!(again, record.validation);
@@ -222,7 +222,7 @@ fn trainer_stops_on_non_finite_loss_and_keeps_state() {
 fn trainer_stops_early_after_patience() {
     let folder = workplace();
     let out = folder.path().join("out");
-    // Steps so small that nothing changes.
+    // Learning rates so small that nothing changes.
     let text = CONFIG
         .replace("every_steps = 6", "every_steps = 1\npatience = 2")
         .replace("learning_rate = 0.01\n", "learning_rate = 1e-30\n")
@@ -230,7 +230,7 @@ fn trainer_stops_early_after_patience() {
     let config = config(folder.path(), &text);
     let mut trainer = Trainer::new(config.clone(), &out, CPU).unwrap();
     assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::StoppedEarly);
-    assert_eq!(trainer.step(), 3); // the first is the best; two more are not better
+    assert_eq!(trainer.step(), 3); // the first is the best; the next two are not better
     let mut trainer = Trainer::resume(config, &out, CPU).unwrap();
     assert_eq!((trainer.step(), trainer.run(&mut continue_with).unwrap()), (3, Outcome::StoppedEarly));
 }
@@ -249,7 +249,7 @@ fn trainer_starts_from_fitting_checkpoint() {
         .replace("learning_rate = 0.0001", "learning_rate = 1e-30");
     let mut trainer = Trainer::new(config(folder.path(), &text), &second, CPU).unwrap();
     trainer.run(&mut continue_with).unwrap();
-    // It did not move, so it is as good as what it began with.
+    // The weights did not change, so the error is that of the initial checkpoint.
     assert!((trainer.best().unwrap().force_rmse_ev_per_angstrom / best - 1.0).abs() < 1e-6);
 
     let other = text.replace("hidden_dim = 16", "hidden_dim = 20");
@@ -258,7 +258,7 @@ fn trainer_starts_from_fitting_checkpoint() {
         error.to_string().contains("hidden_dim: 16") && error.to_string().contains("hidden_dim: 20"),
         "{error}"
     );
-    // The run is bound to the checkpoint, too, and the record of a checkpoint to its weights.
+    // The run also requires the same initial checkpoint, and the record of a checkpoint requires its weights.
     Checkpoint::untrained(Checkpoint::load(&first).unwrap().architecture(), 1).unwrap().save(&first).unwrap();
     let error = Trainer::resume(config(folder.path(), &text), &second, CPU).unwrap_err();
     assert!(error.to_string().contains("these are the weights of another training"), "{error}");

@@ -1,34 +1,34 @@
-//! Kernels of layers: products of matrices with what is done to them on the way out, rows of tables, the last layer.
+//! Kernels of layers: matrix products with an operation on the result, rows of tables, the last layer.
 //!
-//! The products are the crate's own, for two reasons: those of burn and cubek round f32 to TF32 (10 bits) where a GPU has
-//! tensor cores for it, and compute those of f64 in f32.
+//! The crate has its own matrix products for two reasons: those of burn and cubek round f32 to TF32 (10 bits) on GPUs
+//! with tensor cores, and compute those of f64 in f32.
 
 use cubecl::prelude::*;
 
 use super::gpu::tally;
 
-/// Columns of one factor, rows of the other, that are in shared memory at once.
+/// Number of columns of one factor and rows of the other in shared memory at once.
 const DEPTH: usize = 16;
 
-/// Units of a cube along rows and along columns.
+/// Number of units of a cube along rows and along columns.
 pub(super) const SIDE: usize = 16;
 
-/// What is done to a product on its way out.
+/// Operation on the result of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Then {
-    /// Nothing.
+    /// None.
     Store,
     /// Adds `bias`.
     Bias,
-    /// Adds `bias`, stores silu, and its derivative in `aside`.
+    /// Adds `bias` and stores silu, with its derivative in `aside`.
     Silu,
-    /// Multiplies with `aside`.
+    /// Multiplies by `aside`.
     Multiply,
-    /// Adds to what is there.
+    /// Adds to the previous contents.
     Add,
 }
 
-/// c = a b, and then: a \[m, k\], b \[k, n\], c \[m, n\] row by row, `aside` as long as c.
+/// Computes c = a b and applies the operation: a \[m, k\], b \[k, n\], c \[m, n\] row-major, `aside` as long as c.
 ///
 /// A cube computes `tall` x `wide` numbers of c (multiples of [`SIDE`]), each of its units every 16th row and column.
 #[cube(launch_unchecked)]
@@ -128,7 +128,7 @@ pub(super) fn product<F: Float + CubeElement>(
     }
 }
 
-/// Row `of[i]` of a table for each i.
+/// Copies row `of[i]` of a table for each i.
 #[cube(launch_unchecked)]
 pub(super) fn rows<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -145,7 +145,7 @@ pub(super) fn rows<F: Float + CubeElement>(
     }
 }
 
-/// The energies of atoms: a layer with one output.
+/// Computes the energies of atoms, a layer with one output.
 #[cube(launch_unchecked)]
 pub(super) fn last_layer<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -168,8 +168,8 @@ pub(super) fn last_layer<F: Float + CubeElement>(
     energies[i] = sum;
 }
 
-/// The gradient of the sum of all energies with respect to the input of [`last_layer`] before its activation, which has these
-/// slopes.
+/// Computes the gradient of the sum of all energies with respect to the input of [`last_layer`] before its activation,
+/// whose derivatives are given.
 #[cube(launch_unchecked)]
 pub(super) fn last_layer_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -185,7 +185,7 @@ pub(super) fn last_layer_back<F: Float + CubeElement>(
     }
 }
 
-/// Zeros.
+/// Sets an array to zero.
 #[cube(launch_unchecked)]
 pub(super) fn clear<F: Float + CubeElement>(ran: &mut Array<u32>, x: &mut Array<F>, n: usize) {
     tally(ran);

@@ -1,5 +1,5 @@
-//! The distiller form ([`crate::DistillerHyperparameters`] has the formulae): a unit of a kernel works on one feature of one
-//! atom.
+//! The distiller form ([`crate::DistillerHyperparameters`] has the formulae). Each unit of a kernel computes one
+//! feature of one atom.
 
 use cubecl::Runtime;
 use cubecl::prelude::*;
@@ -19,7 +19,7 @@ pub(super) struct Distiller {
     /// F, padded.
     width: usize,
     grid: Grid,
-    /// A row per atomic number.
+    /// One row per atomic number.
     embedding: Buffer,
     interactions: Vec<Interaction>,
     head: [Layer; 3],
@@ -30,13 +30,13 @@ struct Interaction {
     /// Filters.
     table: Buffer,
     update_in: Layer,
-    /// a₀, a₁, a₂; in the last interaction a₀ alone.
+    /// a₀, a₁, a₂; in the last interaction only a₀.
     update_out: Layer,
     /// \[3, 3\]
     mixing: Buffer,
 }
 
-/// What the backward pass of an interaction needs; see the CPU's.
+/// Intermediate results for the backward pass of an interaction; see the CPU version.
 struct Trace {
     s: Buffer,
     /// `None` before the first message.
@@ -128,7 +128,7 @@ impl<R: Runtime, T: Number> Form<R, T> for Distiller {
 }
 
 impl Distiller {
-    /// What an interaction sends.
+    /// Returns the messages of an interaction.
     fn sent<'a>(&self, interaction: &'a Interaction, s: &'a Buffer, v: Option<&'a Buffer>) -> Messages<'a> {
         let (width, table) = (self.width, &interaction.table);
         Messages { width, table, m: s, blocks: 1, has_m2: false, u: v, is_own: true }
@@ -168,8 +168,8 @@ impl Distiller {
         (s_out, Some(v_out), Trace { s, v, v_received, arguments, slopes, a })
     }
 
-    /// The gradient with respect to s and v (nothing before the first message) before the interaction, given that after it
-    /// (nothing for zeros).
+    /// Computes the gradient with respect to s and v before the interaction (`None` before the first message), given
+    /// that after it (`None` for zero).
     fn backwards<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -225,7 +225,7 @@ impl Distiller {
     }
 }
 
-/// \[s, |v|\] by rows of 2F.
+/// Computes \[s, |v|\] in rows of 2F.
 #[cube(launch_unchecked)]
 fn norms<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -250,7 +250,7 @@ fn norms<F: Float + CubeElement>(
     }
 }
 
-/// s += a₀ and, where there are a₁ and a₂, v a₁ + (M v) a₂.
+/// Computes s += a₀ and, if there are a₁ and a₂, v a₁ + (M v) a₂.
 #[cube(launch_unchecked)]
 fn update<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -284,7 +284,7 @@ fn update<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`update`] with respect to its a.
+/// Computes the gradient of [`update`] with respect to its a.
 #[cube(launch_unchecked)]
 fn update_back_to_a<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -323,8 +323,8 @@ fn update_back_to_a<F: Float + CubeElement>(
     }
 }
 
-/// The gradient with respect to s and v before the update, in place of that after it, given that with respect to the arguments
-/// of its network. v/|v| is 0 for v = 0.
+/// Replaces the gradient with respect to s and v after the update by that before it, given that with respect to the
+/// arguments of its network. v/|v| is 0 for v = 0.
 #[cube(launch_unchecked)]
 fn update_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -363,7 +363,7 @@ fn update_back<F: Float + CubeElement>(
                     + v[x + c * width] * along;
             }
         } else {
-            // Nobody reads the vectors that the last update could make.
+            // The vectors of the last update are not used.
             #[unroll]
             for c in 0..3usize {
                 by_v[x + c * width] = v[x + c * width] * along;

@@ -1,20 +1,21 @@
-//! Kernels on the geometry: neighbours, repulsion at short range, energies of systems.
+//! Kernels for the geometry: neighbours, short-range repulsion, energies of systems.
 
 use cubecl::prelude::*;
 
 use super::gpu::tally;
 
-/// Numbers per edge, see [`edges`].
+/// Number of values per edge, see [`edges`].
 pub(super) const PER_EDGE: usize = 16;
 
-/// Rows of a table that a value depends on.
+/// Number of rows of a table that contribute to a value.
 pub(super) const ORDER: usize = 6;
 
-/// Finds the neighbours of each atom (a unit's work) within its system, and where their distances lie in the tables of filters.
+/// Finds the neighbours of each atom (one unit per atom) within its system, and their positions in the filter tables.
 ///
-/// Neighbour n of atom i is edge e = i `capacity` + n: its number, the first of the six rows of a table, and in `geometry` the
-/// unit vector u = x/(d + ε) towards it, 1/(d + ε), the six weights of rows in a value and those in a derivative (1/Å). There
-/// may be more neighbours than fit: `count` has all of them. In f64, but for what is stored.
+/// Neighbour n of atom i is edge e = i `capacity` + n: its index, the first of the six rows of a table, and in
+/// `geometry` the unit vector u = x/(d + ε) towards it, 1/(d + ε), the six weights of rows in a value and those in a
+/// derivative (1/Å). There may be more neighbours than the capacity: `count` is the total. Computed in f64; results are
+/// stored in F.
 ///
 /// `parameters`: cutoff (Å), intervals per Å, ε (Å), and the coefficients of the six polynomials of a spline.
 #[cube(launch_unchecked)]
@@ -103,15 +104,16 @@ fn at_most(x: u32, most: u32) -> u32 {
     clamped
 }
 
-/// The neighbours of an atom that were stored.
+/// Number of stored neighbours of an atom.
 #[cube]
 pub(super) fn stored(count: u32, capacity: usize) -> usize {
     at_most(count, capacity as u32) as usize
 }
 
-/// The repulsion of nuclei at short range ([`crate::zbl`]): adds half of each pair's to the energies of its atoms (eV) and sets
-/// the forces (eV/Å) to what follows from it. `elements` has the charge, its 0.23rd power and the covalent radius (Å, 0 for
-/// none) of each known element; `constants` a length (Å), e²/(4πε₀) (eV Å), then coefficients and exponents of the screening.
+/// Computes the short-range repulsion of nuclei ([`crate::zbl`]): adds half of the energy of each pair to the energies
+/// of its atoms (eV) and sets the forces (eV/Å) to those of the repulsion. `elements` has the charge, its 0.23rd power
+/// and the covalent radius (Å, 0 for none) of each supported element; `constants` a length (Å), e²/(4πε₀) (eV Å), then
+/// coefficients and exponents of the screening.
 #[cube(launch_unchecked)]
 pub(super) fn repulsion<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -179,7 +181,8 @@ pub(super) fn repulsion<F: Float + CubeElement>(
     forces[3 * i + 2] = F::cast_from(fz);
 }
 
-/// Adds up the energies of the atoms of each system (a unit's work), in f64. `starts`: the first atom of each, and the end.
+/// Sums the energies of the atoms of each system (one unit per system), in f64. `starts`: the first atom of each, and
+/// the end.
 #[cube(launch_unchecked)]
 pub(super) fn sum_per_system<F: Float + CubeElement>(
     ran: &mut Array<u32>,

@@ -1,4 +1,4 @@
-//! A device, arrays on it, and layers.
+//! A device, its arrays, and layers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,16 +15,16 @@ use super::dense::{self, SIDE, Then};
 use crate::native::fused::dense::Dense;
 use crate::native::matrix::Real;
 
-/// Units of a cube where each works for itself.
+/// Number of units of a cube if they are independent.
 const UNITS: u32 = 128;
 
-/// Cubes along the first axis, at most.
+/// Maximum number of cubes along the first axis.
 const CUBES: usize = 32_768;
 
-/// Rows from which on cubes of a product are large: many enough to keep a GPU busy.
+/// Number of rows from which the cubes of a product are large: there are then enough of them to keep a GPU busy.
 const MANY_ROWS: usize = 4096;
 
-/// f32 or f64, here and there.
+/// f32 or f64, on the host and on the device.
 pub(super) trait Number: Real + Float + CubeElement {}
 
 impl Number for f32 {}
@@ -54,13 +54,13 @@ impl Buffer {
 /// A device that computes in T.
 pub(super) struct Gpu<R: Runtime, T> {
     pub(super) client: ComputeClient<R>,
-    /// How it is named in reports.
+    /// Name in reports.
     pub(super) implementation: &'static str,
-    /// Bytes that a call may use.
+    /// Memory for a call, bytes.
     pub(super) memory: usize,
-    /// Stands where a kernel has no use for an argument.
+    /// Placeholder for an argument that a kernel does not use.
     none: Buffer,
-    /// Kernels that ran, by their own count, and those that were launched.
+    /// Counter of the kernels that ran, incremented by them, and number of those launched.
     ran: Buffer,
     launched: AtomicU32,
     numbers: PhantomData<fn() -> T>,
@@ -72,7 +72,7 @@ impl<R: Runtime, T> fmt::Debug for Gpu<R, T> {
     }
 }
 
-/// What every kernel does first.
+/// First operation of every kernel.
 #[cube]
 pub(super) fn tally(ran: &mut Array<u32>) {
     if ABSOLUTE_POS == 0 {
@@ -80,12 +80,12 @@ pub(super) fn tally(ran: &mut Array<u32>) {
     }
 }
 
-/// As many units as there are things to do: cubes, and units of a cube.
+/// Returns the launch configuration for `n` independent units: cubes, and units of a cube.
 pub(super) fn over(n: usize) -> (CubeCount, CubeDim) {
     (cubes(n.div_ceil(UNITS as usize)), CubeDim::new_1d(UNITS))
 }
 
-/// As many cubes as there are things to do, or a few more.
+/// Returns a grid of at least `n` cubes.
 pub(super) fn cubes(n: usize) -> CubeCount {
     let across = n.clamp(1, CUBES);
     CubeCount::Static(across as u32, n.div_ceil(across) as u32, 1)
@@ -108,22 +108,22 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         self.upload(&values)
     }
 
-    /// An array with anything in it.
+    /// Allocates an uninitialised array.
     pub(super) fn reserve<E>(&self, len: usize) -> Buffer {
         Buffer { handle: self.client.empty(len * size_of::<E>()), len }
     }
 
-    /// The same, of numbers of the network.
+    /// Allocates an uninitialised array of network values.
     pub(super) fn numbers(&self, len: usize) -> Buffer {
         self.reserve::<T>(len)
     }
 
-    /// What is in some arrays, when the device has done all that was asked of it: an error if it has not.
+    /// Waits for the device and reads the contents of arrays; an error if a kernel did not run.
     pub(super) fn read<const N: usize>(&self, buffers: [&Buffer; N]) -> Result<[Bytes; N], String> {
         let handles =
             buffers.iter().copied().chain([&self.ran]).map(|buffer| buffer.handle.clone()).collect();
         let mut read = block_on(self.client.read_async(handles)).map_err(|error| error.to_string())?;
-        // A kernel that the library cannot launch, for want of memory say, is no error there.
+        // The library reports no error if it cannot launch a kernel, for example for lack of memory.
         let ran = read.pop().and_then(|bytes| u32::from_bytes(&bytes).first().copied()).unwrap_or(0);
         let missing = self.launched.swap(ran, Ordering::Relaxed).wrapping_sub(ran);
         if missing != 0 {
@@ -132,13 +132,13 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         read.try_into().map_err(|_| "the device returned too little".to_owned())
     }
 
-    /// The count that a kernel adds itself to.
+    /// The counter that a kernel increments.
     pub(super) fn tally(&self) -> ArrayArg<R> {
         self.launched.fetch_add(1, Ordering::Relaxed);
         self.ran.arg()
     }
 
-    /// An argument for which the kernel has no use.
+    /// An argument that the kernel does not use.
     pub(super) fn none(&self) -> &Buffer {
         &self.none
     }
@@ -150,7 +150,7 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         zeros
     }
 
-    /// Rows of `width` numbers of a table.
+    /// Copies rows of `width` numbers of a table.
     pub(super) fn rows(&self, table: &Buffer, indices: &Buffer, width: usize) -> Buffer {
         let n = indices.len * width;
         let out = self.numbers(n);
@@ -159,7 +159,7 @@ impl<R: Runtime, T: Number> Gpu<R, T> {
         out
     }
 
-    /// x \[rows, k\] times b \[k, n\], and then what is to be done with it, into `out`.
+    /// Computes x \[rows, k\] times b \[k, n\], with the operation on the result, into `out`.
     fn product(
         &self,
         x: &Buffer,
@@ -256,14 +256,14 @@ impl Layer {
         gpu.product(by_y, &self.backwards, [self.n_in, self.n_out], then, [&gpu.none, aside], by_x);
     }
 
-    /// The gradient with respect to x, given that with respect to y.
+    /// Computes the gradient with respect to x, given that with respect to y.
     pub(super) fn pull_back<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, by_y: &Buffer) -> Buffer {
         let by_x = gpu.numbers(by_y.len / self.n_out * self.n_in);
         self.back(gpu, by_y, Then::Store, &gpu.none, &by_x);
         by_x
     }
 
-    /// The same times `slopes`, as long as x.
+    /// Computes the same, multiplied by `slopes`, which has the length of x.
     pub(super) fn pull_back_times<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -275,7 +275,7 @@ impl Layer {
         by_x
     }
 
-    /// The same, added to `by_x`.
+    /// Computes the same, added to `by_x`.
     pub(super) fn pull_back_onto<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -285,7 +285,7 @@ impl Layer {
         self.back(gpu, by_y, Then::Add, &gpu.none, by_x);
     }
 
-    /// The energies of atoms: of a layer with one output.
+    /// Computes the energies of atoms with a layer of one output.
     pub(super) fn energies<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, x: &Buffer) -> Buffer {
         let atoms = x.len / self.n_in;
         let energies = gpu.numbers(atoms);
@@ -305,7 +305,8 @@ impl Layer {
         energies
     }
 
-    /// The gradient of the sum of [`Layer::energies`] with respect to the argument of the activation that was its input.
+    /// Computes the gradient of the sum of [`Layer::energies`] with respect to the argument of the activation before
+    /// it.
     pub(super) fn energies_back<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, slopes: &Buffer) -> Buffer {
         let by_x = gpu.numbers(slopes.len);
         let (cubes, units) = over(slopes.len);

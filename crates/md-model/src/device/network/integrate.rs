@@ -1,4 +1,5 @@
-//! Velocity Verlet on the device: as many steps as nobody wants to see, stopped where a system leaves its limits.
+//! Velocity Verlet on the device: several steps without transfers to the host, which end when a system exceeds its
+//! limits.
 
 use cubecl::Runtime;
 use cubecl::prelude::*;
@@ -11,7 +12,7 @@ use super::gpu::{Buffer, Gpu, Number, over, tally};
 use super::{Atoms, Edges};
 use crate::student::Moved;
 
-/// Places in the flags: whether to stand still, steps made, whether there were neighbours too many.
+/// Indices of the flags: whether to stop, number of steps made, whether an atom had too many neighbours.
 const STOPPED: usize = 0;
 const MADE: usize = 1;
 const CROWDED: usize = 2;
@@ -20,14 +21,14 @@ const CROWDED: usize = 2;
 pub(super) struct Moving {
     pub(super) positions: Buffer,
     velocities: Buffer,
-    /// Per atom: mass (amu), and half a time step over it in what turns eV/Å into Å/fs.
+    /// For each atom: mass (amu), and half a time step divided by it in the unit that converts eV/Å to Å/fs.
     masses: Buffer,
     kicks: Buffer,
-    /// Time step (fs); the largest finite number.
+    /// Time step (fs), and the largest finite number.
     parameters: Buffer,
-    /// Of each system, sum of m v² (amu Å²/fs²) at which it is too hot.
+    /// For each system, the sum of m v² (amu Å²/fs²) at which it is too hot.
     most_motion: Buffer,
-    /// First bond of each system, and the end of the last; atoms of each bond; lengths (Å).
+    /// First bond of each system, and the end of the last; atoms of each bond; longest lengths (Å).
     bonds: Buffer,
     bonded: Buffer,
     longest: Buffer,
@@ -60,7 +61,7 @@ impl Moving {
             bonds.push(longest.len() as u32);
         }
         if longest.is_empty() {
-            // An array of no length is none.
+            // Arrays must not be empty.
             (bonded, longest) = (vec![0, 0], vec![0.0]);
         }
         let flat = |x: &[Vec3]| gpu.upload(&x.iter().flat_map(|x| x.iter().copied()).collect::<Vec<f64>>());
@@ -78,7 +79,7 @@ impl Moving {
         }
     }
 
-    /// Half a kick with these forces, and the drift.
+    /// Makes a half kick with these forces, and the drift.
     pub(super) fn kick_and_drift<R: Runtime, T: Number>(&self, gpu: &Gpu<R, T>, forces: &Buffer) {
         let n = self.velocities.len();
         let (cubes, units) = over(n);
@@ -97,7 +98,7 @@ impl Moving {
         );
     }
 
-    /// The other half, and a look at every system.
+    /// Makes the other half kick and checks every system.
     pub(super) fn kick_and_check<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -143,7 +144,7 @@ impl Moving {
         );
     }
 
-    /// What came of it; `None` where some atom had more neighbours than were looked at.
+    /// Reads the resulting state; `None` if an atom had more neighbours than were stored.
     pub(super) fn fetch<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -168,7 +169,7 @@ impl Moving {
     }
 }
 
-/// v += ½ dt F/m, x += dt v, unless a system has left its limits. A unit per component.
+/// v += ½ dt F/m, x += dt v, unless a system has exceeded its limits. One unit per component.
 #[cube(launch_unchecked)]
 fn kick_and_drift<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -209,7 +210,7 @@ fn kick<F: Float + CubeElement>(
     }
 }
 
-/// Stops all where a system (a unit's work) is not finite, too hot, or has a bond too long.
+/// Stops if a system (one unit per system) is not finite, too hot, or has a bond that is too long.
 #[cube(launch_unchecked)]
 fn check<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -236,7 +237,7 @@ fn check<F: Float + CubeElement>(
     }
     let finite = parameters[1];
     let mut motion = f64::cast_from(0u32);
-    // Sums, because a comparison with NaN may go either way on a GPU, but no sum with it is small.
+    // Uses sums, because a comparison with NaN may have any result on a GPU, but no sum that contains it is small.
     let mut size = f64::abs(energies[s]);
     for i in starts[s]..starts[s + 1] {
         let atom = i as usize;

@@ -1,5 +1,6 @@
-//! The message kernels: one cube per receiving atom, its units over features, its neighbours one after the other. Nothing is
-//! scattered, so that no number depends on which cube is first. Formulae as in the CPU's (`native::fused::message`).
+//! The message kernels: one cube per receiving atom, with its units over features and a loop over its neighbours.
+//! Nothing is scattered, so results do not depend on the order of cubes. The formulae are those of the CPU version
+//! (`native::fused::message`).
 
 use cubecl::prelude::*;
 
@@ -7,12 +8,11 @@ use super::Edges;
 use super::geometry::{ORDER, PER_EDGE, stored};
 use super::gpu::{self, Buffer, Gpu, Number, tally};
 
-/// Where weights for values and for derivatives begin in what is stored of an edge.
+/// Offsets of the weights for values and for derivatives in the data of an edge.
 const VALUES: usize = 4;
 const SLOPES: usize = VALUES + ORDER;
 
-/// The number at `entry` in a table, and at the same place of the next five rows, with the weights of edge data `g` from
-/// `weights` on.
+/// Interpolates the table column `entry` over six rows, with the weights in the edge data `g` from `weights` on.
 #[cube]
 fn look_up<F: Float + CubeElement>(
     table: &Array<F>,
@@ -30,9 +30,10 @@ fn look_up<F: Float + CubeElement>(
     sum
 }
 
-/// Features after the messages: s \[N, F\] and v \[N, 3F\] before, those of the neighbours added.
+/// Computes the features after the messages: s \[N, F\] and v \[N, 3F\] before them, plus the contributions of the
+/// neighbours.
 ///
-/// m \[N, `blocks` F\] and u \[N, 3F\] are what is sent, w₀, w₂, w₁ lie side by side in `table`. Before the first message there
+/// m \[N, `blocks` F\] and u \[N, 3F\] are sent; w₀, w₂, w₁ are concatenated in `table`. Before the first message there
 /// is no u, and v is 0 (neither is read). Without `has_m2`, m₂ = 1.
 #[cube(launch_unchecked)]
 pub(super) fn message_forward<F: Float + CubeElement>(
@@ -103,9 +104,10 @@ pub(super) fn message_forward<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`message_forward`], given that with respect to s and v after it: with respect to positions, whose negative is added to
-/// `forces` \[N, 3\]; and, if there is a u, with respect to what was sent. `keeps`: what was sent is s and v themselves,
-/// whose gradients `by_s` and `by_v` continue beside. Units of a cube: a power of two, `units`.
+/// Computes the gradient of [`message_forward`], given that with respect to s and v after it: with respect to
+/// positions, whose negative is added to `forces` \[N, 3\]; and, if there is a u, with respect to m and u. If `keeps`
+/// is true, these are s and v themselves, whose gradients `by_s` and `by_v` also pass through. Number of units of a
+/// cube: `units`, a power of two.
 #[cube(launch_unchecked)]
 pub(super) fn message_backward<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -171,7 +173,7 @@ pub(super) fn message_backward<F: Float + CubeElement>(
             let g_j = by_s[j * width + k];
             let slope0 = look_up(table, geometry, row, g, stride, SLOPES);
             let mut by_distance = (g_i * m[j * blocks * width + k] + g_j * m0_i) * slope0;
-            // By r̂ w₂.
+            // Through r̂ w₂.
             let mut m2_j = F::new(1.0);
             if has_m2 {
                 m2_j = m[(j * blocks + 1) * width + k];
@@ -240,13 +242,13 @@ pub(super) fn message_backward<F: Float + CubeElement>(
     }
 }
 
-/// What atoms send.
+/// The messages that atoms send.
 pub(super) struct Messages<'a> {
     /// F, padded.
     pub(super) width: usize,
-    /// w₀, w₂ and, where there is a u, w₁ side by side.
+    /// w₀, w₂ and, if there is a u, w₁, concatenated.
     pub(super) table: &'a Buffer,
-    /// m₀ and perhaps m₂ and others, \[N, `blocks` F\].
+    /// m₀ and possibly m₂ and others, \[N, `blocks` F\].
     pub(super) m: &'a Buffer,
     pub(super) blocks: usize,
     /// Otherwise m₂ = 1.
@@ -257,7 +259,7 @@ pub(super) struct Messages<'a> {
 }
 
 impl Messages<'_> {
-    /// s and v after the messages. `v` may be anything where there is no u.
+    /// Computes s and v after the messages. `v` is not read if there is no u.
     pub(super) fn message_forward<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -293,8 +295,8 @@ impl Messages<'_> {
         [s_out, v_out]
     }
 
-    /// The gradient with respect to m and u, if there is a u, given that with respect to s and v after the messages; that
-    /// with respect to positions goes to `forces`.
+    /// Computes the gradient with respect to m and u, if there is a u, given that with respect to s and v after the
+    /// messages; the gradient with respect to positions is added to `forces`.
     pub(super) fn message_backward<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -335,7 +337,7 @@ impl Messages<'_> {
         by_sent
     }
 
-    /// Units of a cube.
+    /// Number of units of a cube.
     fn units(&self) -> usize {
         self.width.next_power_of_two().min(256)
     }

@@ -1,15 +1,15 @@
-//! Networks on a GPU, by kernels of this crate in CubeCL: CUDA, or what wgpu finds (Vulkan, Metal, Direct3D).
+//! Networks on a GPU with CubeCL kernels of this crate: CUDA, or the backends of wgpu (Vulkan, Metal, Direct3D).
 //!
-//! A call sends positions to the device and fetches energies and forces; all between stays there, neighbours included. The
-//! steps and layouts are those of the CPU (`native::fused`), the filters come from the same splines. One cube of units
-//! works on the messages to one atom: nothing is scattered, and no number depends on the order of cubes. Kernels are generic
-//! over the runtime, so that tests run them on Vulkan in software.
+//! A call sends positions to the device and fetches energies and forces; everything else stays there, including
+//! neighbours. Steps and layouts are those of the CPU version (`native::fused`), and filters come from the same
+//! splines. One cube of units computes the messages to one atom: nothing is scattered, and results do not depend on the
+//! order of cubes. Kernels are generic over the runtime, so that tests run them on Vulkan in software.
 
-/// Launches a kernel, for T and R in scope, on a device: cubes, units of a cube, arguments.
+/// Launches a kernel on a device, with T and R in scope: cubes, units of a cube, arguments.
 macro_rules! launch {
     ($($kernel:ident)::+, $gpu:expr, $cubes:expr, $units:expr, $($argument:expr),+ $(,)?) => {
         #[expect(unsafe_code, reason = "indices are not checked once more on the device")]
-        // SAFETY: kernels stay within their arrays, which have the lengths that are passed beside them.
+        // SAFETY: kernels stay within their arrays, whose lengths are passed as arguments.
         unsafe {
             $($kernel::)+launch_unchecked::<T, R>(&$gpu.client, $cubes, $units, $gpu.tally(), $($argument),+)
         }
@@ -45,30 +45,30 @@ use geometry::PER_EDGE;
 use gpu::{Buffer, Gpu, Number};
 use integrate::Moving;
 
-/// What a network is on the device.
+/// A network on the device.
 trait Form<R: Runtime, T: Number>: Debug + Send + Sync + Sized {
     /// F, padded, and the number of interactions.
     fn sizes(&self) -> [usize; 2];
 
-    /// Where the distances of edges lie, and whether filters are multiplied with the polynomial envelope.
+    /// The grid of the filter tables, and whether filters are multiplied by the polynomial envelope.
     fn grid(&self) -> (Grid, bool);
 
     /// The row of an element in the embedding.
     fn species(&self, element: Element) -> usize;
 
-    /// What an atom of this element has for energy besides that of the network and the repulsion, eV.
+    /// The energy of an atom of this element besides that of the network and the repulsion, eV.
     fn reference_energy(&self, element: Element) -> f64;
 
-    /// The energy of each atom, and the forces on them.
+    /// Computes the energy of each atom, and the forces if requested.
     fn evaluate(&self, gpu: &Gpu<R, T>, on: &Atoms, edges: &Edges, forces: bool) -> (Buffer, Option<Buffer>);
 }
 
-/// What does not change as the atoms move.
+/// The properties of a batch that do not change as atoms move.
 #[derive(Debug)]
 struct Atoms {
     count: usize,
     systems: usize,
-    /// Neighbours that an atom can have at most.
+    /// Maximum number of neighbours of an atom.
     most_neighbours: usize,
     species: Buffer,
     /// First atom of the system of each atom, and the end.
@@ -76,7 +76,7 @@ struct Atoms {
     end: Buffer,
     /// First atom of each system, and the end of the last.
     starts: Buffer,
-    /// What they were made of.
+    /// Elements and system ends from which they were created.
     elements: Vec<Element>,
     ends: Vec<usize>,
 }
@@ -85,7 +85,7 @@ struct Atoms {
 #[derive(Debug)]
 struct Edges {
     capacity: usize,
-    /// Å, in f64.
+    /// Positions, Å, in f64.
     positions: Buffer,
     count: Buffer,
     neighbours: Buffer,
@@ -93,10 +93,10 @@ struct Edges {
     geometry: Buffer,
 }
 
-/// Steps that are made without a word to the host, at most: where a system has left its limits, the rest are in vain.
+/// Maximum number of steps between transfers to the host: after a system has exceeded its limits, the rest are wasted.
 const STEPS: u64 = 64;
 
-/// Neighbours that fit at first. More are found by themselves, and then fit.
+/// Initial neighbour capacity. It grows if an atom has more.
 const NEIGHBOURS: usize = 96;
 
 /// A network on a device.
@@ -181,7 +181,7 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
         edges
     }
 
-    /// What does not change as these systems move: taken from what is kept, if that is theirs.
+    /// Returns the constant properties of these systems, cached ones if they are of the same systems.
     fn atoms_of(&self, kept: &mut Kept, systems: &Systems<'_>) -> Atoms {
         let theirs = kept.atoms.take().filter(|atoms| {
             atoms.elements == systems.elements()
@@ -190,7 +190,7 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
         theirs.unwrap_or_else(|| self.atoms(systems))
     }
 
-    /// Energies of systems, and forces, without what [`Form::reference_energy`] adds.
+    /// Computes energies of systems, and forces, without the energies of [`Form::reference_energy`].
     fn launch(&self, atoms: &Atoms, edges: &Edges, forces: bool) -> (Buffer, Option<Buffer>) {
         let gpu = &self.gpu;
         let (of_atoms, forces) = self.form.evaluate(gpu, atoms, edges, forces);
@@ -285,13 +285,13 @@ impl<R: Runtime, T: Number, M: Form<R, T>> OnDevice<R, T, M> {
 }
 
 impl Kept {
-    /// Neighbours to make room for. An array of no length is none.
+    /// Returns the neighbour capacity. Arrays must not be empty.
     fn capacity(&self, atoms: &Atoms) -> usize {
         self.capacity.min(atoms.most_neighbours).max(1)
     }
 }
 
-/// What `work` says, its panics being errors: the library panics where memory ends.
+/// Calls `work` and converts panics to errors: the library panics if memory is exhausted.
 fn guarded<A>(work: impl FnOnce() -> Result<A, String>) -> Result<A, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -309,7 +309,7 @@ impl<R: Runtime, T: Number, M: Form<R, T>> Network for OnDevice<R, T, M> {
         let [width, interactions] = self.form.sizes();
         let features = TRACE_PER_ATOM * interactions + WORK_PER_ATOM;
         let bytes = (features * width + NEIGHBOURS * PER_EDGE) * size_of::<T>();
-        // Kernels count the numbers of an array in 32 bits.
+        // Kernels index arrays with 32 bits.
         let longest = (6 * width).max(NEIGHBOURS * PER_EDGE);
         (self.gpu.memory / bytes).min(u32::MAX as usize / longest).max(1)
     }
@@ -334,11 +334,11 @@ impl<R: Runtime, T: Number, M: Form<R, T>> Network for OnDevice<R, T, M> {
     }
 }
 
-/// Arrays of F numbers that an atom has: what is kept for the way back, per interaction, and all else.
+/// Number of arrays of F numbers per atom: intermediate results for the backward pass, per interaction, and all others.
 const TRACE_PER_ATOM: usize = 26;
 const WORK_PER_ATOM: usize = 40;
 
-/// The network of an architecture. A call may use `memory` bytes.
+/// Creates the network of an architecture. A call may use `memory` bytes.
 pub(super) fn build<R: Runtime>(
     client: ComputeClient<R>,
     implementation: &'static str,

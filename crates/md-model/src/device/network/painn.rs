@@ -1,4 +1,4 @@
-//! PaiNN ([`crate::PainnHyperparameters`] has the formulae): a unit of a kernel works on one feature of one atom.
+//! PaiNN ([`crate::PainnHyperparameters`] has the formulae). Each unit of a kernel computes one feature of one atom.
 
 use cubecl::Runtime;
 use cubecl::prelude::*;
@@ -20,9 +20,9 @@ pub(super) struct Painn {
     /// F, padded.
     width: usize,
     grid: Grid,
-    /// A row per known element.
+    /// One row per supported element.
     embedding: Buffer,
-    /// m₀ and m₂ of the first interaction: a row of 2F per known element.
+    /// m₀ and m₂ of the first interaction: one row of 2F per supported element.
     first_message: Buffer,
     interactions: Vec<Interaction>,
     readout: [Layer; 2],
@@ -41,10 +41,10 @@ struct Interaction {
     update: [Layer; 2],
 }
 
-/// What the backward pass of an interaction needs; see the CPU's.
+/// Intermediate results for the backward pass of an interaction; see the CPU version.
 struct Trace {
     m: Buffer,
-    /// Of all but the first.
+    /// For all interactions except the first.
     sent: Option<SentTrace>,
     uv: Buffer,
     arguments: Buffer,
@@ -152,7 +152,7 @@ impl<R: Runtime, T: Number> Form<R, T> for Painn {
 }
 
 impl Painn {
-    /// What an interaction sends.
+    /// Returns the messages of an interaction.
     fn sent<'a>(&self, interaction: &'a Interaction, m: &'a Buffer, u: Option<&'a Buffer>) -> Messages<'a> {
         let blocks = if u.is_some() { 3 } else { 2 };
         Messages { width: self.width, table: &interaction.table, m, blocks, has_m2: true, u, is_own: false }
@@ -216,7 +216,7 @@ impl Painn {
         (s, Some(v), Trace { m, sent, uv, arguments, product, update_slopes, a })
     }
 
-    /// Turns `by_s` into the gradient with respect to s before the interaction, and `by_v` (nothing for zeros) into that
+    /// Replaces `by_s` by the gradient with respect to s before the interaction, and `by_v` (`None` for zero) by that
     /// with respect to v.
     fn backwards<R: Runtime, T: Number>(
         &self,
@@ -293,7 +293,7 @@ impl Painn {
         Some(by_v)
     }
 
-    /// Adds the repulsion at short range to the energies of atoms; the forces that it gives.
+    /// Adds the short-range repulsion to the energies of atoms and returns its forces.
     fn repel<R: Runtime, T: Number>(
         &self,
         gpu: &Gpu<R, T>,
@@ -340,7 +340,8 @@ fn scale<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`scale`]: by m₁ set in `by_m`, by v added to `by_v`.
+/// Computes the gradient of [`scale`]: that with respect to m₁ is stored in `by_m`, that with respect to v added to
+/// `by_v`.
 #[cube(launch_unchecked)]
 fn scale_back<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -368,7 +369,7 @@ fn scale_back<F: Float + CubeElement>(
     }
 }
 
-/// \[s, √(|Vv|² + ε²)\] by rows of 2F, and ⟨Uv, Vv⟩.
+/// Computes \[s, √(|Vv|² + ε²)\] in rows of 2F, and ⟨Uv, Vv⟩.
 #[cube(launch_unchecked)]
 fn invariants<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -399,7 +400,7 @@ fn invariants<F: Float + CubeElement>(
     }
 }
 
-/// s += a₀ + a₁ ⟨Uv, Vv⟩ and, where there is an a₂, v += a₂ Uv.
+/// Computes s += a₀ + a₁ ⟨Uv, Vv⟩ and, if there is an a₂, v += a₂ Uv.
 #[cube(launch_unchecked)]
 fn update<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -427,7 +428,7 @@ fn update<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`update`] with respect to a.
+/// Computes the gradient of [`update`] with respect to a.
 #[cube(launch_unchecked)]
 fn update_back_to_a<F: Float + CubeElement>(
     ran: &mut Array<u32>,
@@ -458,7 +459,8 @@ fn update_back_to_a<F: Float + CubeElement>(
     }
 }
 
-/// The gradient of [`update`] and [`invariants`] together with respect to Uv and Vv; that with respect to s is added to `by_s`.
+/// Computes the gradient of [`update`] and [`invariants`] together with respect to Uv and Vv; that with respect to s is
+/// added to `by_s`.
 #[cube(launch_unchecked)]
 fn update_back_to_uv<F: Float + CubeElement>(
     ran: &mut Array<u32>,

@@ -1,4 +1,4 @@
-//! The kernels on whatever GPU there is, software included, against the CPU in f64.
+//! Tests of the kernels on any GPU, including software drivers, against the CPU in f64.
 
 use cubecl::CubeElement;
 use cubecl::wgpu::WgpuRuntime;
@@ -41,12 +41,12 @@ fn painn(hidden_dim: u32, num_interactions: u32) -> Architecture {
     })
 }
 
-/// Both forms. Widths that are no multiple of what rows are padded to, and one wider than a cube of units.
+/// Both forms. Some widths are not multiples of the padding, and one is wider than a cube of units.
 fn architectures() -> [Architecture; 5] {
     [distiller(24, 3), distiller(128, 1), painn(24, 3), painn(40, 1), painn(272, 2)]
 }
 
-/// Atoms on a jittered grid, as dense as a liquid; some pairs closer than their covalent radii.
+/// Atoms on a jittered grid with the density of a liquid; some pairs are closer than their covalent radii.
 fn cluster(atoms: usize, rng: &mut ChaCha8Rng) -> System {
     let side = (atoms as f64).cbrt().ceil() as usize;
     let position = |n: usize| {
@@ -67,17 +67,17 @@ fn evaluate(network: &dyn Network, systems: &[System], forces: bool) -> (Vec<f64
     (energies, found)
 }
 
-/// How far energies (relative to 1 eV and themselves) and forces (to the largest) are off, at most.
+/// Returns the largest errors of energies (relative to 1 eV and themselves) and forces (relative to the largest).
 fn errors(found: &(Vec<f64>, Vec<Vec3>), expected: &(Vec<f64>, Vec<Vec3>)) -> [f64; 2] {
     let largest = expected.1.iter().map(|f| f.norm()).fold(0.0, f64::max);
     let of_energies = found.0.iter().zip(&expected.0).map(|(x, y)| (x - y).abs() / (1.0 + y.abs()));
     let of_forces = found.1.iter().zip(&expected.1).map(|(x, y)| (x - y).norm() / largest);
-    // A maximum would pass over NaN.
+    // `f64::max` would ignore NaN.
     let worst = |errors: &mut dyn Iterator<Item = f64>| errors.fold(0.0, |a, b| if b <= a { a } else { b });
     [worst(&mut of_energies.into_iter()), worst(&mut of_forces.into_iter())]
 }
 
-/// The GPU is as close to f64 as the CPU is in f32, which rounds as often.
+/// Checks that the GPU is as close to f64 as the CPU in f32, which rounds as often.
 fn assert_as_close_as_the_cpu(architecture: &Architecture, systems: &[System], rng: &mut ChaCha8Rng) {
     let weights = architecture.untrained(rng);
     let gpu = device::build(crate::Gpu::Wgpu, architecture, &weights, Precision::F32).unwrap();
@@ -90,7 +90,7 @@ fn assert_as_close_as_the_cpu(architecture: &Architecture, systems: &[System], r
     assert!(found_energy < 4.0 * energy + 1e-6, "{architecture:?}: {found_energy:e}, CPU {energy:e}");
     assert!(found_force < 4.0 * force + 1e-6, "{architecture:?}: {found_force:e}, CPU {force:e}");
 
-    // Energies alone; the same again, where what does not change is known already; each system alone.
+    // Energies only; the same again, with cached properties; each system alone.
     assert_eq!(evaluate(&*gpu, systems, false).0, found.0);
     assert_eq!(evaluate(&*gpu, systems, true), found);
     let mut first = 0;
@@ -111,7 +111,7 @@ fn device_energies_and_forces_match_cpu() {
     }
 }
 
-/// More neighbours than there is room for at first, and products of many rows.
+/// More neighbours than the initial capacity, and products with many rows.
 #[test]
 fn device_matches_cpu_for_dense_large_system() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
@@ -121,7 +121,7 @@ fn device_matches_cpu_for_dense_large_system() {
     }
 }
 
-/// The library is silent about it.
+/// The library does not report it.
 #[test]
 fn gpu_read_reports_kernels_that_did_not_run() {
     let gpu = Gpu::<WgpuRuntime, f32>::new(wgpu::client(Precision::F32).unwrap(), "test", 0);
@@ -133,7 +133,7 @@ fn gpu_read_reports_kernels_that_did_not_run() {
     assert_eq!(f32::from_bytes(&gpu.read([&zeros]).unwrap()[0]), [0.0; 5]);
 }
 
-/// Counts the steps that a potential makes by itself, or forbids them.
+/// Counts the steps that a potential makes itself, or disables them.
 struct Watched<P> {
     potential: P,
     may_step: bool,
@@ -205,7 +205,7 @@ fn run(potential: &mut dyn Potential, systems: &[System], limits: Vec<Limits>) -
 #[test]
 fn device_velocity_verlet_matches_host() {
     let systems = [water(0.0), water(0.05), water(0.3), water(0.1)];
-    // The third breaks its bond on the way.
+    // The third breaks its bond during the run.
     let limits: Vec<Limits> =
         systems.iter().map(|_| Limits::for_molecule(&water(0.0), 1.34, 5000.0)).collect();
     let mut at_once = Watched::new(student(), true);
@@ -226,7 +226,7 @@ fn device_velocity_verlet_matches_host() {
     }
 }
 
-/// What is not finite stops the steps, and says so.
+/// A non-finite state stops the steps and is reported.
 #[test]
 fn device_velocity_verlet_stops_at_non_finite_step() {
     let mut potential = student();

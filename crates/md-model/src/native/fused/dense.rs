@@ -1,10 +1,10 @@
-//! Layers for inference: fast for few rows, and every row as if it were alone.
+//! Layers for inference: fast for few rows, with results that do not depend on the other rows.
 
 use super::lanes::{LANES, padded, vectorised};
 use crate::native::matrix::{Real, dot, product};
 use crate::{CheckpointError, Weights, tensors};
 
-/// How the features of a tensor lie in a row: blocks that are each padded with zeros to whole registers.
+/// Layout of the features in a row of a tensor: blocks, each padded with zeros to whole registers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocks {
     count: usize,
@@ -17,7 +17,7 @@ impl Blocks {
         Blocks { count, width, padded: padded(width) }
     }
 
-    /// One block as it is.
+    /// A single block without padding.
     pub(super) fn exact(width: usize) -> Self {
         Blocks { count: 1, width, padded: width }
     }
@@ -39,14 +39,14 @@ pub(crate) struct Dense<T> {
     pub(crate) n_out: usize,
     /// \[out, in\]
     pub(crate) weight: Vec<T>,
-    /// \[in, out\]: products are fastest with rows that are contiguous.
+    /// \[in, out\]: products are fastest with contiguous rows.
     pub(crate) transposed: Vec<T>,
     /// \[out\], or empty.
     pub(crate) bias: Vec<T>,
 }
 
 impl<T: Real> Dense<T> {
-    /// `selected` are the numbers of the blocks of outputs to compute, in their new order.
+    /// Loads a layer. `selected` are the indices of the blocks of outputs to compute, in their new order.
     pub(super) fn load(
         weights: &Weights,
         name: &str,
@@ -63,7 +63,7 @@ impl<T: Real> Dense<T> {
         Ok(dense)
     }
 
-    /// The same without a bias.
+    /// Loads a layer without a bias.
     pub(super) fn load_matrix(
         weights: &Weights,
         name: &str,
@@ -87,16 +87,17 @@ impl<T: Real> Dense<T> {
         Ok(Dense { n_in, n_out, weight, transposed, bias: Vec::new() })
     }
 
-    /// y = x Wᵀ + b, by rows.
+    /// Computes y = x Wᵀ + b for each row.
     pub(super) fn apply(&self, x: &[T], y: &mut Vec<T>) {
         self.apply_linear(x, y);
-        // Added last: a product of one row may begin with what is there, one of several adds it at the end.
+        // The bias is added last: a product of one row may start from the output, one of several rows adds it at the
+        // end.
         for row in y.chunks_exact_mut(self.n_out) {
             row.iter_mut().zip(&self.bias).for_each(|(y, &b)| *y += b);
         }
     }
 
-    /// y = x Wᵀ, by rows.
+    /// Computes y = x Wᵀ for each row.
     pub(super) fn apply_linear(&self, x: &[T], y: &mut Vec<T>) {
         let rows = x.len() / self.n_in;
         y.resize(rows * self.n_out, T::default());
@@ -108,14 +109,15 @@ impl<T: Real> Dense<T> {
         }
     }
 
-    /// The gradient with respect to x, given that with respect to y.
+    /// Computes the gradient with respect to x, given that with respect to y.
     pub(super) fn pull_back(&self, by_y: &[T], by_x: &mut Vec<T>) {
         let rows = by_y.len() / self.n_out;
         by_x.resize(rows * self.n_in, T::default());
         product([rows, self.n_in, self.n_out], by_y, &self.weight, by_x);
     }
 
-    /// The gradient of the sum of all outputs of a layer that has one, times `slope` (as long as the input): into `by_x`.
+    /// Computes the gradient of the sum of the outputs of a layer with one output, times `slope` (as long as the
+    /// input), into `by_x`.
     pub(super) fn pull_back_ones(&self, slope: &[T], by_x: &mut Vec<T>) {
         by_x.clear();
         for slope in slope.chunks_exact(self.n_in) {
@@ -124,14 +126,14 @@ impl<T: Real> Dense<T> {
     }
 }
 
-/// Place in a padded row and number in the tensor of each feature of the selected blocks.
+/// Returns the index in a padded row and in the tensor of each feature of the selected blocks.
 fn places(blocks: Blocks, selected: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     selected.iter().enumerate().flat_map(move |(place, &block)| {
         (0..blocks.width).map(move |n| (place * blocks.padded + n, block * blocks.width + n))
     })
 }
 
-/// A table of rows of one block, padded.
+/// Returns a table with one padded block per row.
 pub(super) fn rows<T: Real>(values: &[f64], width: usize) -> Vec<T> {
     let row = |x: &[f64]| {
         let zeros = std::iter::repeat_n(T::default(), padded(width) - width);
@@ -140,20 +142,20 @@ pub(super) fn rows<T: Real>(values: &[f64], width: usize) -> Vec<T> {
     values.chunks_exact(width).flat_map(row).collect()
 }
 
-/// `n` zeros.
+/// Sets x to `n` zeros.
 pub(super) fn zero<T: Real>(x: &mut Vec<T>, n: usize) {
     x.clear();
     x.resize(n, T::default());
 }
 
-/// silu(z) = z σ(z) in place of z, and its derivative.
+/// Replaces z by silu(z) = z σ(z) and computes its derivative.
 pub(super) fn silu<T: Real>(z: &mut [T], slope: &mut Vec<T>) {
     slope.resize(z.len(), T::default());
     silu_of_blocks(z, slope);
 }
 
 vectorised! {
-    /// In blocks of a known size, which become vector instructions whatever the compiler thinks of loops.
+    /// Processes blocks of a known size, which the compiler always vectorises.
     fn silu_of_blocks<'a, T>(_simd; z: &'a mut [T], slope: &'a mut [T]) {
         let one = T::from_f64(1.0);
         let ((z, rest), (slope, rest_slope)) = (z.as_chunks_mut::<LANES>(), slope.as_chunks_mut::<LANES>());

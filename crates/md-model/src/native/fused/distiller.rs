@@ -22,7 +22,7 @@ pub(crate) struct Distiller<T> {
     cutoff: f64,
     /// F, padded.
     pub(crate) width: usize,
-    /// A row per atomic number.
+    /// One row per atomic number.
     pub(crate) embedding: Vec<T>,
     pub(crate) interactions: Vec<Interaction<T>>,
     pub(crate) head: [Dense<T>; 3],
@@ -32,12 +32,12 @@ pub(crate) struct Distiller<T> {
 pub(crate) struct Interaction<T> {
     filters: FilterSource<T>,
     pub(crate) update_in: Dense<T>,
-    /// a₀, a₁, a₂; in the last interaction a₀ alone, since nobody reads its vectors.
+    /// a₀, a₁, a₂; in the last interaction only a₀, since its vectors are not used.
     pub(crate) update_out: Dense<T>,
     pub(crate) mixing: [[T; 3]; 3],
 }
 
-/// Everything that a call writes.
+/// All buffers that a call writes.
 #[derive(Debug, Default)]
 pub(in crate::native) struct Memory<T> {
     pairs: PairMemory<T>,
@@ -49,8 +49,8 @@ pub(in crate::native) struct Memory<T> {
     grads: Grads<T>,
 }
 
-/// What the backward pass of an interaction needs: features before the message, s \[N, F\] and v \[N, 3F\]; v after it; the
-/// arguments \[s, |v|\] of the update, the derivatives of its hidden layer, its outputs.
+/// Intermediate results of an interaction for the backward pass: features before the message, s \[N, F\] and v \[N,
+/// 3F\]; v after it; the arguments \[s, |v|\] of the update, the derivatives of its hidden layer, its outputs.
 #[derive(Debug, Default)]
 struct Trace<T> {
     s: Vec<T>,
@@ -178,14 +178,14 @@ impl<T: Real> Form for Distiller<T> {
 }
 
 impl<T> Trace<T> {
-    /// What interaction `l` sends.
+    /// Returns the messages of interaction `l`.
     fn sent(&self, width: usize, l: usize) -> Messages<'_, T> {
         Messages { width, m: &self.s, blocks: 1, u: (l > 0).then_some(self.v.as_slice()) }
     }
 }
 
 vectorised! {
-    /// \[s, |v|\] by rows of 2F.
+    /// Computes \[s, |v|\] in rows of 2F.
     fn arguments<'a, T>(simd; f: usize, s: &'a [T], v: &'a [T], arguments: &'a mut [T]) {
         for (atom, out) in arguments.chunks_exact_mut(2 * f).enumerate() {
             let (copy, norm) = out.split_at_mut(f);
@@ -200,7 +200,7 @@ vectorised! {
     }
 }
 
-/// The rows of a matrix in registers.
+/// Broadcasts the rows of a matrix to registers.
 macro_rules! splat {
     ($simd:expr, $m:expr) => {{
         let row = |c: usize| [0, 1, 2].map(|n| Lanes::splat($simd, $m[c][n]));
@@ -209,7 +209,7 @@ macro_rules! splat {
 }
 
 vectorised! {
-    /// s += a₀ and, where there are a₁ and a₂, v ← v a₁ + (M v) a₂.
+    /// Computes s += a₀ and, if there are a₁ and a₂, v ← v a₁ + (M v) a₂.
     fn update<'a, T>(simd; f: usize, a: &'a [T], m: &'a [[T; 3]; 3], s: &'a mut [T], v: &'a mut [T]) {
         let blocks = a.len() / s.len();
         let m = splat!(simd, m);
@@ -237,7 +237,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient of [`update`] with respect to its a.
+    /// Computes the gradient of [`update`] with respect to its a.
     fn update_back_to_a<'a, T>(
         simd;
         f: usize,
@@ -270,7 +270,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient with respect to s and v before the update, in place of that after it, given that with respect to
+    /// Replaces the gradient with respect to s and v after the update by that before it, given that with respect to
     /// [`arguments`].
     fn update_back<'a, T>(
         simd;
@@ -297,7 +297,7 @@ vectorised! {
                 let scale = by_norm.get(k) / norm.get(k).max(smallest);
                 let along = [v[0].get(k) * scale, v[1].get(k) * scale, v[2].get(k) * scale];
                 if blocks == 1 {
-                    // Nobody reads the vectors that the last update could make.
+                    // The vectors of the last update are not used.
                     for c in 0..3 {
                         by_v[c].set(k, along[c]);
                     }

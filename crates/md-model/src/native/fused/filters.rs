@@ -1,4 +1,4 @@
-//! The filters of an interaction on pairs of atoms.
+//! The filters of an interaction for pairs of atoms.
 
 use super::dense::{Blocks, Dense, multiply_by, silu};
 use super::lanes::vectorised;
@@ -11,17 +11,19 @@ use crate::native::matrix::Real;
 use crate::painn::PainnHyperparameters;
 use crate::{CheckpointError, Filters, Weights};
 
-/// Intervals of the tables per narrowest Gaussian of the basis, in units of its width: with fewer, forces are no longer
-/// right to 10⁻⁶ (tested against the network itself).
+/// Number of table intervals per width of the narrowest Gaussian of the basis: with fewer, the error of forces exceeds
+/// 10⁻⁶ (tested against the network itself).
 const INTERVALS_PER_WIDTH: f64 = 14.0;
 
-/// Intervals of the tables per half wave of the fastest Bessel function: it is off by 10⁻⁷ of itself (see [`Table::new`]).
+/// Number of table intervals per half wave of the fastest Bessel function, for a relative error of 10⁻⁷ (see
+/// [`Table::new`]).
 const INTERVALS_PER_HALF_WAVE: f64 = 16.0;
 
-/// Intervals of a table: at least, and at most (whatever the basis; 100 MB of f32 for the widest of the known students).
+/// Minimum and maximum number of intervals of a table, for any basis (100 MB of f32 for the widest of the known
+/// students).
 const INTERVALS: [usize; 2] = [256, 16_384];
 
-/// Where w₀, w₂ and, from the second interaction on, w₁ of a distance come from.
+/// Source of w₀, w₂ and, from the second interaction on, w₁ as functions of the distance.
 #[derive(Debug)]
 pub(super) enum FilterSource<T> {
     Table(Tabulated<T>),
@@ -32,14 +34,14 @@ pub(super) enum FilterSource<T> {
 /// Filters as splines.
 #[derive(Debug)]
 pub(crate) struct Tabulated<T> {
-    /// w₀, w₂ and perhaps w₁ side by side.
+    /// w₀, w₂ and possibly w₁, concatenated.
     pub(crate) table: Table<T>,
     pub(crate) grid: Grid,
-    /// Whether what is tabulated is to be multiplied with the polynomial envelope that ends where the grid does.
+    /// Whether the tabulated functions must be multiplied by the polynomial envelope that ends at the end of the grid.
     pub(crate) has_envelope: bool,
 }
 
-/// Where networks on pairs work.
+/// Buffers of the filter networks.
 #[derive(Debug, Default)]
 pub(super) struct Workspace<T> {
     basis: [Vec<f64>; 2],
@@ -48,7 +50,7 @@ pub(super) struct Workspace<T> {
 }
 
 impl<T: Real> FilterSource<T> {
-    /// Of interaction `l` of the distiller form.
+    /// Creates the filters of interaction `l` of the distiller form.
     pub(super) fn distiller(
         h: &DistillerHyperparameters,
         weights: &Weights,
@@ -64,7 +66,7 @@ impl<T: Real> FilterSource<T> {
         })
     }
 
-    /// Of interaction `l` of PaiNN.
+    /// Creates the filters of interaction `l` of PaiNN.
     pub(super) fn painn(
         h: &PainnHyperparameters,
         weights: &Weights,
@@ -80,7 +82,8 @@ impl<T: Real> FilterSource<T> {
         })
     }
 
-    /// Where the distances of `pairs` lie in tables: in those of all interactions of a network. Nothing where there are none.
+    /// Finds the positions of `pairs` in the tables, which are the same for all interactions of a network. Empty
+    /// without tables.
     pub(super) fn find(&self, pairs: &[Pair<T>], places: &mut Vec<Place<T>>) {
         places.clear();
         let FilterSource::Table(Tabulated { grid, has_envelope, .. }) = self else { return };
@@ -94,7 +97,7 @@ impl<T: Real> FilterSource<T> {
         }));
     }
 
-    /// Computes the filters of `pairs`, which lie at `places`, and their derivatives (1/Å) if they are wanted.
+    /// Computes the filters of `pairs` at `places`, and their derivatives (1/Å) if requested.
     pub(super) fn compute(
         &self,
         pairs: &[Pair<T>],
@@ -145,7 +148,7 @@ impl<T: Real> FilterSource<T> {
 }
 
 impl<T: Real> Tabulated<T> {
-    /// Of interaction `l` of the distiller form.
+    /// Tabulates the filters of interaction `l` of the distiller form.
     pub(crate) fn distiller(
         h: &DistillerHyperparameters,
         weights: &Weights,
@@ -166,7 +169,7 @@ impl<T: Real> Tabulated<T> {
         Ok(Tabulated { table, grid, has_envelope: false })
     }
 
-    /// Of interaction `l` of PaiNN.
+    /// Tabulates the filters of interaction `l` of PaiNN.
     pub(crate) fn painn(
         h: &PainnHyperparameters,
         weights: &Weights,
@@ -186,12 +189,12 @@ impl<T: Real> Tabulated<T> {
     }
 }
 
-/// Blocks of filters of interaction `l`: before the first there are no vectors to send.
+/// Number of blocks of filters of interaction `l`: the first one sends no vectors.
 fn blocks(l: u32) -> usize {
     if l == 0 { 2 } else { 3 }
 }
 
-/// The layers that make f₀, f₂ and, from the second interaction on, f₁ of the basis.
+/// Loads the layers that compute f₀, f₂ and, from the second interaction on, f₁ from the basis.
 fn distiller_layers<T: Real>(
     h: &DistillerHyperparameters,
     weights: &Weights,
@@ -205,7 +208,7 @@ fn distiller_layers<T: Real>(
     Ok([first, second])
 }
 
-/// The layer that makes the filters of PaiNN of the basis.
+/// Loads the layer that computes the filters of PaiNN from the basis.
 fn bessel_layer<T: Real>(
     h: &PainnHyperparameters,
     weights: &Weights,
@@ -226,7 +229,7 @@ fn convert<T: Real>(x: &[f64], y: &mut Vec<T>) {
 }
 
 vectorised! {
-    /// Looks up values and, where there is room for them, derivatives.
+    /// Interpolates values and, if there is room for them, derivatives.
     fn interpolate<'a, T>(
         simd;
         table: &'a Table<T>,

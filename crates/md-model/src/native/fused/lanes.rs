@@ -1,22 +1,22 @@
-//! Vector instructions: rows of numbers as rows of the CPU's registers, by the pulp crate.
+//! Vector instructions: rows of numbers as rows of CPU registers, with the pulp crate.
 //!
-//! A loop gets the instructions that the CPU has only inside of [`vectorised`], and only if everything that it calls
-//! is inlined: hence plain `for` loops there, no closures.
+//! A loop uses all vector instructions of the CPU only within [`vectorised`], and only if everything it calls is
+//! inlined: hence plain `for` loops there, without closures.
 
 use std::ops::{Add, Div, Mul, Sub};
 
 use pulp::Simd;
 
-/// Rows are as long as a multiple of this many numbers: at least a register of the widest kind.
+/// Rows are padded to a multiple of this many numbers: at least one register of the widest kind.
 pub(super) const LANES: usize = 16;
 
-/// `n` rounded up to whole registers.
+/// Rounds `n` up to whole registers.
 pub(crate) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
-/// Defines a function whose body is compiled for each kind of vector instructions and chosen at run time. `$simd` stands
-/// for the kind; `'a` is the lifetime of all references.
+/// Defines a function whose body is compiled for each kind of vector instructions, one of which is selected at run
+/// time. `$simd` is the kind; `'a` is the lifetime of all references.
 macro_rules! vectorised {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident<$a:lifetime, $t:ident>($simd:ident; $($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
@@ -39,7 +39,7 @@ macro_rules! vectorised {
 }
 pub(super) use vectorised;
 
-/// What pulp offers under a name for each type.
+/// The functions that pulp names by type.
 pub(crate) trait Registers: Copy {
     type Of<S: Simd>: Copy;
     fn registers<S: Simd>(x: &[Self]) -> &[Self::Of<S>];
@@ -151,13 +151,13 @@ pub(super) struct Lanes<S: Simd, T: Registers> {
 }
 
 impl<S: Simd, T: Registers> Lanes<S, T> {
-    /// The same number in every lane.
+    /// Sets every lane to the same number.
     #[inline(always)]
     pub(super) fn splat(simd: S, x: T) -> Self {
         Lanes { simd, x: T::splat(simd, x) }
     }
 
-    /// self · a + b.
+    /// Computes self · a + b.
     #[inline(always)]
     pub(super) fn mul_add(self, a: Self, b: Self) -> Self {
         Lanes { simd: self.simd, x: T::mul_add(self.simd, self.x, a.x, b.x) }
@@ -173,7 +173,7 @@ impl<S: Simd, T: Registers> Lanes<S, T> {
         Lanes { simd: self.simd, x: T::sqrt(self.simd, self.x) }
     }
 
-    /// The sum over the lanes.
+    /// Sums the lanes.
     #[inline(always)]
     pub(super) fn sum(self) -> T {
         T::sum(self.simd, self.x)
@@ -196,7 +196,7 @@ operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
 
-/// x · y of two vectors.
+/// Computes x · y of two vectors.
 #[inline(always)]
 pub(super) fn dot<S: Simd, T: Registers>(x: [Lanes<S, T>; 3], y: [Lanes<S, T>; 3]) -> Lanes<S, T> {
     x[0].mul_add(y[0], x[1].mul_add(y[1], x[2] * y[2]))
@@ -210,13 +210,13 @@ pub(super) struct Row<'a, S: Simd, T: Registers> {
 }
 
 impl<'a, S: Simd, T: Registers> Row<'a, S, T> {
-    /// Numbers `from..from + width`.
+    /// Returns the numbers `from..from + width`.
     #[inline(always)]
     pub(super) fn new(simd: S, x: &'a [T], from: usize, width: usize) -> Self {
         Row { simd, x: T::registers::<S>(&x[from..from + width]) }
     }
 
-    /// The same row as `n` registers long, so that it need not be looked up for each.
+    /// Truncates the row to `n` registers, so that no bounds checks are needed.
     #[inline(always)]
     pub(super) fn cut(self, n: usize) -> Self {
         Row { simd: self.simd, x: &self.x[..n] }
@@ -233,14 +233,14 @@ impl<'a, S: Simd, T: Registers> Row<'a, S, T> {
     }
 }
 
-/// A row of numbers to write.
+/// A mutable row of numbers.
 pub(super) struct RowMut<'a, S: Simd, T: Registers> {
     simd: S,
     x: &'a mut [T::Of<S>],
 }
 
 impl<'a, S: Simd, T: Registers> RowMut<'a, S, T> {
-    /// All of `x` as `n` registers.
+    /// Returns all of `x` as `n` registers.
     #[inline(always)]
     pub(super) fn new(simd: S, x: &'a mut [T], n: usize) -> Self {
         RowMut { simd, x: &mut T::registers_mut::<S>(x)[..n] }
@@ -257,7 +257,7 @@ impl<'a, S: Simd, T: Registers> RowMut<'a, S, T> {
     }
 }
 
-/// The three components of a vector feature: a row of 3F.
+/// Returns the three components of a vector feature from a row of 3F.
 #[inline(always)]
 pub(super) fn components<S: Simd, T: Registers>(
     simd: S,
@@ -269,7 +269,7 @@ pub(super) fn components<S: Simd, T: Registers>(
     [row(0), row(1), row(2)]
 }
 
-/// The same to write.
+/// Returns the same components mutably.
 #[inline(always)]
 pub(super) fn components_mut<S: Simd, T: Registers>(simd: S, x: &mut [T], n: usize) -> [RowMut<'_, S, T>; 3] {
     let f = x.len() / 3;
@@ -278,7 +278,7 @@ pub(super) fn components_mut<S: Simd, T: Registers>(simd: S, x: &mut [T], n: usi
     [RowMut::new(simd, x, n), RowMut::new(simd, y, n), RowMut::new(simd, z, n)]
 }
 
-/// Rows `i` and `j` of `width` numbers each, i < j.
+/// Returns rows `i` and `j` of `width` numbers each, i < j.
 #[inline(always)]
 pub(super) fn two_rows<T>(x: &mut [T], i: usize, j: usize, width: usize) -> (&mut [T], &mut [T]) {
     let (before, from_j) = x.split_at_mut(j * width);
@@ -294,7 +294,7 @@ mod tests {
         }
     }
 
-    /// Which kinds are compiled in is up to features of the pulp crate: without one, loops silently become slow.
+    /// Features of the pulp crate determine the kinds compiled in: without one, loops become slow without a warning.
     #[test]
     fn register_width_matches_cpu_features() {
         let mut found = 0;

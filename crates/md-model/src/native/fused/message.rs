@@ -1,11 +1,11 @@
-//! Messages between pairs of atoms, for both architectures, and the way back.
+//! Messages between pairs of atoms, for both architectures, and their gradient.
 //!
 //! With filters w₀, w₁, w₂ of the distance, an atom receives from each neighbour
 //!
 //! s_i += Σ_j m₀_j w₀ and v_i += Σ_j (u_j w₁ + r̂ m₂_j w₂).
 //!
-//! In PaiNN m₀, m₂ come from a network on s, and u = v m₁; in the distiller form m₀ = s, m₂ = 1, u = v. In a first interaction
-//! there is no u, and m does not depend on positions.
+//! In PaiNN m₀, m₂ are computed by a network from s, and u = v m₁; in the distiller form m₀ = s, m₂ = 1, u = v. In the
+//! first interaction there is no u, and m does not depend on positions.
 
 use pulp::Simd;
 
@@ -13,33 +13,33 @@ use super::lanes::{Lanes, Row, RowMut, components, components_mut, dot, two_rows
 use super::pairs::{Pair, PairGrads};
 use crate::native::matrix::Real;
 
-/// What atoms send.
+/// The messages that atoms send.
 #[derive(Clone, Copy)]
 pub(super) struct Messages<'a, T> {
-    /// F, a multiple of the registers' length.
+    /// F, a multiple of the register length.
     pub(super) width: usize,
-    /// m₀ and, in PaiNN, m₂ (and perhaps m₁, which is not looked at): \[N, `blocks` F\].
+    /// m₀ and, in PaiNN, m₂ (and possibly m₁, which is not read): \[N, `blocks` F\].
     pub(super) m: &'a [T],
     pub(super) blocks: usize,
     /// \[N, 3F\]
     pub(super) u: Option<&'a [T]>,
 }
 
-/// The filters of some pairs, w₀, w₂ and, where there is a u, w₁: \[pairs, 2F or 3F\], and their derivatives (1/Å).
+/// The filters of some pairs, w₀, w₂ and, if there is a u, w₁: \[pairs, 2F or 3F\], and their derivatives (1/Å).
 #[derive(Debug, Default)]
 pub(super) struct OnPairs<T> {
     pub(super) values: Vec<T>,
     pub(super) slopes: Vec<T>,
 }
 
-/// The gradient with respect to what was sent.
+/// The gradient with respect to the messages.
 pub(super) struct MessageGrads<'a, T> {
     pub(super) m: &'a mut [T],
     pub(super) u: &'a mut [T],
 }
 
 vectorised! {
-    /// Adds what the atoms of `pairs` receive to `s` \[N, F\] and `v` \[N, 3F\].
+    /// Adds the messages to the atoms of `pairs` to `s` \[N, F\] and `v` \[N, 3F\].
     pub(super) fn message_forward<'a, T>(simd; pairs: &'a [Pair<T>], filters: &'a OnPairs<T>, sent: Messages<'a, T>, s: &'a mut [T], v: &'a mut [T]) {
         match (sent.u.is_some(), sent.blocks > 1) {
             (false, false) => send_any::<S, T, false, false>(simd, pairs, filters, sent, s, v),
@@ -120,8 +120,9 @@ fn send_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
 }
 
 vectorised! {
-    /// The gradient of [`message_forward`], given that with respect to s \[N, F\] and v \[N, 3F\] after it: with respect to distances and
-    /// directions added to `by_pairs`; with respect to what was sent, if that had a u, added to `by_sent`.
+    /// Computes the gradient of [`message_forward`], given that with respect to s \[N, F\] and v \[N, 3F\] after it.
+    /// The gradient with respect to distances and directions is added to `by_pairs`; that with respect to the messages,
+    /// if they had a u, to `by_sent`.
     pub(super) fn message_backward<'a, T>(
         simd;
         pairs: &'a [Pair<T>],
@@ -181,7 +182,7 @@ fn back_any<S: Simd, T: Real, const HAS_U: bool, const HAS_M2: bool>(
         for k in 0..n {
             let by_w0 = g_i.get(k).mul_add(m0_j.get(k), g_j.get(k) * m0_i.get(k));
             by_distance = by_w0.mul_add(slope0.get(k), by_distance);
-            // By r̂ w₂.
+            // Through r̂ w₂.
             let mut q = [zero; 3];
             for c in 0..3 {
                 q[c] = if HAS_M2 {

@@ -1,8 +1,8 @@
-//! Inference: energies and forces of some systems in one pass, products over all their atoms, memory kept from call to call.
+//! Inference: energies and forces of several systems in one pass, with products over all their atoms and reused memory.
 //!
-//! Filters come from tables ([`table`]) or, by choice, from their networks; products of activations and weights from the
-//! gemm crate; everything else from loops that are compiled for the widest vectors of the CPU ([`lanes`]). A number
-//! depends on its own system alone, to the last bit: rows are computed as if they were alone, and pairs lie within systems.
+//! Filters come from tables ([`table`]) or, optionally, from their networks; products of activations and weights from
+//! the gemm crate; everything else from loops compiled for the widest vectors of the CPU ([`lanes`]). Each result
+//! depends only on its own system, to the last bit: rows are computed independently, and pairs lie within systems.
 
 pub(crate) mod dense;
 mod distiller;
@@ -32,26 +32,26 @@ use table::Place;
 
 use super::matrix::Real;
 
-/// A network that is evaluated forwards and then, if forces are wanted, backwards.
+/// A network with a forward pass and, if forces are requested, a backward pass.
 pub(super) trait Form: Debug + Send + Sync {
-    /// Everything that a call writes.
+    /// All buffers that a call writes.
     type Memory: Debug + Default + Send;
 
-    /// How it computes, for reports.
+    /// Name of the implementation, for reports.
     fn implementation(&self) -> &'static str;
 
-    /// Energies of the systems, eV; what the forces need stays in `memory`.
+    /// Computes the energies of the systems (eV); the intermediate results for forces stay in `memory`.
     fn energies(&self, memory: &mut Self::Memory, systems: &Systems<'_>, energies: &mut [f64]);
 
     /// Adds the forces (eV/Å) after [`Form::energies`].
     fn add_forces(&self, memory: &mut Self::Memory, forces: &mut [Vec3]);
 }
 
-/// A form and the memory of its calls.
+/// A form with the memory of its calls.
 #[derive(Debug)]
 pub(super) struct Fused<F: Form> {
     form: F,
-    /// Not in use.
+    /// Memory that is not in use.
     idle: Mutex<Vec<F::Memory>>,
 }
 
@@ -89,14 +89,14 @@ impl<F: Form> Network for Fused<F> {
     }
 }
 
-/// Systems are put together until they have some of this many atoms: products of matrices are fast from the first number on,
-/// and up to the second what is written stays in the cache.
+/// Systems are combined until they have at least the first number of atoms and at most the second: from the first on
+/// matrix products are efficient, and up to the second the written data stays in the cache.
 const ATOMS_AT_ONCE: [usize; 2] = [12, 32];
 
-/// Shares that a thread should have, so that no other waits for it long.
+/// Number of shares per thread, so that threads finish at about the same time.
 const SHARES_PER_THREAD: usize = 4;
 
-/// The name of this implementation.
+/// Returns the name of this implementation.
 fn implementation(filters: Filters) -> &'static str {
     match filters {
         Filters::Tabulated => "native",
@@ -104,10 +104,10 @@ fn implementation(filters: Filters) -> &'static str {
     }
 }
 
-/// Pairs whose filters are computed at once: so few that they stay in the cache, whatever the size of the systems.
+/// Number of pairs whose filters are computed at once: few enough to stay in the cache for systems of any size.
 const PAIRS: usize = 16;
 
-/// The pairs of some systems, and where filters on them are computed.
+/// The pairs of some systems, with buffers for their filters.
 #[derive(Debug, Default)]
 struct PairMemory<T> {
     pairs: Vec<Pair<T>>,
@@ -126,7 +126,7 @@ impl<T: Real> PairMemory<T> {
         }
     }
 
-    /// The places of block `n` of the pairs.
+    /// Returns the table positions of block `n` of the pairs.
     fn places(places: &[Place<T>], n: usize) -> &[Place<T>] {
         places.get(n * PAIRS..).map_or(&[], |rest| &rest[..rest.len().min(PAIRS)])
     }

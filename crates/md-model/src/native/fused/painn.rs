@@ -20,9 +20,9 @@ pub(crate) struct Painn<T> {
     baseline: BaselineTerms,
     /// F, padded.
     pub(crate) width: usize,
-    /// A row per known element.
+    /// One row per supported element.
     pub(crate) embedding: Vec<T>,
-    /// m₀ and m₂ of the first interaction, which depend on the element alone: a row of 2F per known element.
+    /// m₀ and m₂ of the first interaction, which depend only on the element: one row of 2F per supported element.
     pub(crate) first_message: Vec<T>,
     pub(crate) interactions: Vec<Interaction<T>>,
     pub(crate) readout: [Dense<T>; 2],
@@ -37,7 +37,7 @@ pub(crate) struct Interaction<T> {
     pub(crate) update: [Dense<T>; 2],
 }
 
-/// Everything that a call writes.
+/// All buffers that a call writes.
 #[derive(Debug, Default)]
 pub(in crate::native) struct Memory<T> {
     pairs: PairMemory<T>,
@@ -49,7 +49,7 @@ pub(in crate::native) struct Memory<T> {
     grads: Grads<T>,
 }
 
-/// What the backward pass of an interaction needs.
+/// Intermediate results of an interaction for the backward pass.
 #[derive(Debug, Default)]
 struct Trace<T> {
     /// Before the message, \[N, 3F\].
@@ -178,7 +178,7 @@ impl<T: Real> Form for Painn<T> {
         for (energy, atoms) in energies.iter_mut().zip(systems.ranges()) {
             *energy += self.baseline.reference_energy(&elements[atoms]);
         }
-        // Pairs come system by system.
+        // Pairs are ordered by system.
         let mut ends = systems.ranges().map(|atoms| atoms.end);
         let (mut system, mut end) = (0, ends.next().unwrap_or(0));
         pairs.by_pairs.clear();
@@ -227,7 +227,7 @@ impl<T: Real> Form for Painn<T> {
 }
 
 impl<T> Trace<T> {
-    /// What interaction `l` sends.
+    /// Returns the messages of interaction `l`.
     fn sent(&self, width: usize, l: usize) -> Messages<'_, T> {
         let (blocks, u) = if l == 0 { (2, None) } else { (3, Some(self.u.as_slice())) };
         Messages { width, m: &self.m, blocks, u }
@@ -269,7 +269,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient of [`scale`]: by m₁ set in `by_m`, by v added to `by_v`.
+    /// Computes the gradient of [`scale`]: that with respect to m₁ is stored in `by_m`, that with respect to v added to
+    /// `by_v`.
     fn scale_back<'a, T>(simd; f: usize, trace: &'a Trace<T>, by_u: &'a [T], by_m: &'a mut [T], by_v: &'a mut [T]) {
         for (atom, (by_m, by_v)) in by_m.chunks_exact_mut(3 * f).zip(by_v.chunks_exact_mut(3 * f)).enumerate() {
             let m1 = Row::new(simd, &trace.m, (3 * atom + 2) * f, f);
@@ -299,7 +300,7 @@ macro_rules! mixed {
 }
 
 vectorised! {
-    /// \[s, √(|Vv|² + ε²)\] by rows of 2F, and ⟨Uv, Vv⟩.
+    /// Computes \[s, √(|Vv|² + ε²)\] in rows of 2F, and ⟨Uv, Vv⟩.
     fn invariants<'a, T>(simd; f: usize, s: &'a [T], uv: &'a [T], arguments: &'a mut [T], product: &'a mut [T]) {
         let epsilon_squared = Lanes::splat(simd, T::from_f64(NORM_EPSILON * NORM_EPSILON));
         for (atom, (out, product)) in arguments.chunks_exact_mut(2 * f).zip(product.chunks_exact_mut(f)).enumerate() {
@@ -319,7 +320,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// s += a₀ + a₁ ⟨Uv, Vv⟩ and, where there is an a₂, v += a₂ Uv.
+    /// Computes s += a₀ + a₁ ⟨Uv, Vv⟩ and, if there is an a₂, v += a₂ Uv.
     fn update<'a, T>(simd; f: usize, trace: &'a Trace<T>, s: &'a mut [T], v: &'a mut [T]) {
         let blocks = trace.a.len() / s.len();
         for (atom, (s, v)) in s.chunks_exact_mut(f).zip(v.chunks_exact_mut(3 * f)).enumerate() {
@@ -346,7 +347,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient of [`update`] with respect to a.
+    /// Computes the gradient of [`update`] with respect to a.
     fn update_back_to_a<'a, T>(simd; f: usize, trace: &'a Trace<T>, by_s: &'a [T], by_v: &'a [T], by_a: &'a mut [T]) {
         let blocks = by_a.len() / by_s.len();
         for (atom, by_a) in by_a.chunks_exact_mut(blocks * f).enumerate() {
@@ -374,7 +375,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient with respect to Uv and Vv of [`update`] and [`invariants`] together.
+    /// Computes the gradient with respect to Uv and Vv of [`update`] and [`invariants`] together.
     fn update_back_to_uv<'a, T>(
         simd;
         f: usize,

@@ -1,4 +1,4 @@
-//! Pairs of atoms of some systems at once, and forces from what depends on them.
+//! Pairs of atoms of several systems, and the conversion of their gradients to forces.
 
 use md_core::{Vec3, neighbours};
 
@@ -15,7 +15,7 @@ pub(super) struct Pair<T> {
     /// From i to j.
     pub(super) direction: [T; 3],
     displacement: Vec3,
-    /// Å
+    /// Distance, Å.
     pub(super) distance: f64,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct PairGrads {
     pub(super) direction: Vec3,
 }
 
-/// All pairs of atoms of one system that are within the cutoff (Å), system by system.
+/// Finds all pairs of atoms of the same system within the cutoff (Å), system by system.
 pub(super) fn find<T: Real>(systems: &Systems<'_>, cutoff: f64, pairs: &mut Vec<Pair<T>>) {
     pairs.clear();
     for atoms in systems.ranges() {
@@ -44,7 +44,7 @@ pub(super) fn find<T: Real>(systems: &Systems<'_>, cutoff: f64, pairs: &mut Vec<
     }
 }
 
-/// Adds to `forces` (eV/Å) what follows from the gradients with respect to pairs.
+/// Adds to `forces` (eV/Å) the contribution of the gradients with respect to pairs.
 pub(super) fn add_forces<T>(pairs: &[Pair<T>], by_pairs: &[PairGrads], forces: &mut [Vec3]) {
     for (pair, by) in pairs.iter().zip(by_pairs) {
         // ∂d/∂x = x/d (0 where d = 0), and u = x/(d + ε).

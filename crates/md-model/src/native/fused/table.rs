@@ -1,7 +1,7 @@
-//! Functions of a distance as splines: what a filter network makes of a distance, without the network.
+//! Functions of a distance as splines: the filters of a network without evaluation of the network.
 //!
 //! Quintic B-splines on equal intervals have four continuous derivatives, so that forces are the exact gradient of the
-//! tabulated energy and are smooth themselves. A derivative is right to some 10⁻⁷ of itself, see [`Table::new`].
+//! tabulated energy and are smooth, too. The relative error of a derivative is about 10⁻⁷, see [`Table::new`].
 //!
 //! Coefficients by recursive filters: M. Unser, A. Aldroubi, M. Eden, IEEE Trans. Signal Process. 41, 834 (1993).
 
@@ -12,10 +12,10 @@ use pulp::Simd;
 use super::lanes::{LANES, Lanes, Row, RowMut};
 use crate::native::matrix::Real;
 
-/// Rows of coefficients that a value depends on.
+/// Number of rows of coefficients that contribute to a value.
 pub(crate) const ORDER: usize = 6;
 
-/// 120 times the weights of these rows in a value, as polynomials of the place in an interval.
+/// 120 times the weights of these rows in a value, as polynomials of the position in an interval.
 pub(crate) const POLYNOMIALS: [[f64; ORDER]; ORDER] = [
     [1.0, -5.0, 10.0, -10.0, 5.0, -1.0],
     [26.0, -50.0, 20.0, 20.0, -20.0, 5.0],
@@ -25,13 +25,13 @@ pub(crate) const POLYNOMIALS: [[f64; ORDER]; ORDER] = [
     [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
 ];
 
-/// Samples beyond both ends. What is wrong at the first of them is smaller by 0.43 at each next one: 10⁻¹⁵ here.
+/// Number of samples beyond both ends. An error at the first of them decays by a factor of 0.43 per sample: to 10⁻¹⁵.
 const MARGIN: usize = 40;
 
 /// Roots of z⁴ + 26z³ + 66z² + 26z + 1 inside the unit circle.
 const POLES: [f64; 2] = [-0.430_575_347_099_973_8, -0.043_096_288_203_264_7];
 
-/// Functions of one distance from 0 to an end, side by side.
+/// Functions of one distance from 0 to an end, concatenated.
 #[derive(Debug, Clone)]
 pub(crate) struct Table<T> {
     width: usize,
@@ -42,12 +42,12 @@ pub(crate) struct Table<T> {
 /// Equal intervals from 0 to an end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid {
-    /// Å
+    /// End, Å.
     pub(crate) end: f64,
     pub(crate) intervals: usize,
 }
 
-/// Where a distance lies on a grid: the same for all tables on it.
+/// The position of a distance on a grid: the same for all tables on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<T> {
     row: usize,
@@ -58,7 +58,7 @@ pub(super) struct Place<T> {
 }
 
 impl Grid {
-    /// Where `distance` (Å, at most the end) lies.
+    /// Finds the position of `distance` (Å, at most the end).
     pub(super) fn place<T: Real>(&self, distance: f64) -> Place<T> {
         let scale = self.intervals as f64 / self.end;
         let x = distance * scale;
@@ -78,10 +78,11 @@ impl Grid {
 }
 
 impl<T: Real> Table<T> {
-    /// Tabulates the `width` functions `f` (given a distance in Å, it writes them). `width` must be a multiple of [`LANES`]; `f` must be smooth and is asked a little beyond both
-    /// ends, too.
+    /// Tabulates the `width` functions `f` (given a distance in Å, it writes their values). `width` must be a multiple
+    /// of [`LANES`]; `f` must be smooth and is evaluated slightly beyond both ends, too.
     ///
-    /// For a function of wave number q, a derivative is off by (q h)⁵/4000 of itself at most, h the length of an interval.
+    /// For a function of wave number q, the relative error of a derivative is at most (q h)⁵/4000, with the length h of
+    /// an interval.
     pub(super) fn new(grid: &Grid, width: usize, f: impl Fn(f64, &mut [f64])) -> Self {
         debug_assert!(width.is_multiple_of(LANES));
         let intervals = grid.intervals;
@@ -103,7 +104,7 @@ impl<T: Real> Table<T> {
                 c[at] = z * (c[at + width] - c[at]);
             }
         }
-        // Row 0 is what the first interval begins with: two before its left end.
+        // Row 0 is the first row of the first interval, two before its left end.
         let from = (MARGIN - 2) * width;
         Table {
             width,
@@ -114,12 +115,12 @@ impl<T: Real> Table<T> {
         }
     }
 
-    /// Functions side by side.
+    /// Number of functions.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// Values at a place.
+    /// Computes values at a position.
     #[inline(always)]
     pub(super) fn values<S: Simd>(&self, simd: S, place: &Place<T>, values: &mut [T]) {
         let rows = self.rows(simd, place);
@@ -131,7 +132,7 @@ impl<T: Real> Table<T> {
         }
     }
 
-    /// Values and derivatives (1/Å) at a place.
+    /// Computes values and derivatives (1/Å) at a position.
     #[inline(always)]
     pub(super) fn values_and_slopes<S: Simd>(
         &self,
@@ -160,7 +161,7 @@ impl<T: Real> Table<T> {
 }
 
 impl<T: Real> Place<T> {
-    /// For the tabulated function times another that has this value and this derivative (1/Å) here.
+    /// Multiplies the tabulated function by another one with this value and this derivative (1/Å) here.
     #[inline(always)]
     pub(super) fn multiply(&mut self, factor: T, slope: T) {
         for k in 0..ORDER {
@@ -203,7 +204,7 @@ mod tests {
         Grid { end: 5.0, intervals }
     }
 
-    /// Values and slopes.
+    /// Returns values and slopes.
     fn sample(table: &Table<f64>, intervals: usize, d: f64) -> ([f64; LANES], [f64; LANES]) {
         let place = grid(intervals).place(d);
         let (mut y, mut slope, mut alone) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
