@@ -1,7 +1,8 @@
-//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask tidy`, `cargo xtask cards`: the commands of this repository.
+//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask coverage`, ...: the commands of this repository.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
 
 mod cards;
+mod coverage;
 mod tidy;
 mod words;
 
@@ -30,6 +31,8 @@ enum Task {
     },
     /// Everything a change must pass: format, clippy, tidy, tests, doctests, docs.
     Test,
+    /// Measure the line coverage of the crates that a verdict rests on (by cargo-tarpaulin); it must not shrink.
+    Coverage,
     /// Write the snapshots of what people read anew; the diff shows what changed.
     Snapshots,
     /// Write the model card of every student in data/checkpoints, errors measured anew.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
                 .args(["--", "snapshot", "numbers::", "own::", "judge::tests::render"])
                 .env("INSTA_UPDATE", "always"),
         ),
+        Task::Coverage => coverage(),
         Task::Cards => cards::write(&root()),
         Task::Tidy => tidy::check(&root()),
     };
@@ -136,6 +140,18 @@ fn test() -> Result<()> {
     // Most of what clippy has checked is not checked again.
     let check = ["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"];
     step("fuzz targets", cargo().args(check).arg(target_folder()))
+}
+
+fn coverage() -> Result<()> {
+    if !has_subcommand("tarpaulin") {
+        bail!("there is no cargo-tarpaulin (cargo install --locked cargo-tarpaulin)");
+    }
+    let folder = target_folder().join("coverage");
+    let mut command = cargo();
+    coverage::measure(&mut command, &folder)?;
+    step("coverage", &mut command)?;
+    print!("{}", coverage::table(&folder)?);
+    Ok(())
 }
 
 /// The target folder of the workspace.

@@ -11,6 +11,7 @@ use crate::Evidence;
 
 mod amounts;
 mod gates;
+mod measured;
 
 /// Returns the evidence of a flawless model: one molecule, two replicas of 10 ps at each of two temperatures.
 fn sound() -> Results {
