@@ -479,7 +479,7 @@ fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
         })
     };
     if ladders().next().is_none() {
-        return missing(s, Stage::Timesteps, || "the ladder of time steps was not climbed".to_owned());
+        return missing(s, Stage::Timesteps, || "the safe time step was not measured".to_owned());
     }
     let safe: Option<Vec<f64>> = ladders().map(|l| l.largest_safe_fs).collect();
     match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {

@@ -1,4 +1,4 @@
-//! A campaign from its parts: what is run, on what, where it is written, who watches, who may stop it.
+//! Builds a campaign from its parts: models, molecules, runs, output, progress and a stop flag.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::CampaignError;
 use crate::progress::{Progress, Quiet};
 
 impl<'p> Campaign<'p> {
-    /// A campaign from its parts.
+    /// Returns a builder.
     pub fn builder() -> CampaignBuilder<'p> {
         CampaignBuilder::default()
     }
@@ -45,14 +45,14 @@ impl Default for CampaignBuilder<'_> {
 }
 
 impl<'p> CampaignBuilder<'p> {
-    /// The campaign file, and what is asked for beside it.
+    /// Sets the campaign file and the options of the command line.
     #[must_use]
     pub fn options(mut self, options: CampaignOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// A campaign that is built in code, or has been read from its file.
+    /// Sets the campaign, built in code or read from its file.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Some(config);
@@ -89,48 +89,48 @@ impl<'p> CampaignBuilder<'p> {
         self
     }
 
-    /// Where it writes; in memory where nobody says.
+    /// Sets the output; the default is [`Output::Memory`].
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
     }
 
-    /// Who watches.
+    /// Sets the observer of the progress.
     #[must_use]
     pub fn progress(mut self, progress: &'p dyn Progress) -> Self {
         self.progress = progress;
         self
     }
 
-    /// How often the runs in progress are saved; every [`Session::SAVE_EVERY`] where nobody says.
+    /// Sets the interval between two saves of the runs in progress; the default is [`Session::SAVE_EVERY`].
     #[must_use]
     pub fn save_every(mut self, interval: Duration) -> Self {
         self.session.save_every = interval;
         self
     }
 
-    /// Set from anywhere, `stop` ends the campaign soon, with its state saved: [`CampaignError::Interrupted`].
+    /// Sets a flag: once true, `stop` ends the campaign soon, with its state saved: [`CampaignError::Interrupted`].
     #[must_use]
     pub fn stop(mut self, stop: Arc<AtomicBool>) -> Self {
         self.session.stop = stop;
         self
     }
 
-    /// Reads all that the campaign names, and takes the output folder, where there is one.
+    /// Reads the files of the campaign and locks the output folder, if any.
     ///
     /// # Errors
-    /// Bad input, before anything is written. A folder with results that must not be overwritten, with those of other
-    /// inputs, or that another process works in.
+    /// Bad input, before anything is written. A folder with results that must not be overwritten, with results of other
+    /// inputs, or in use by another process.
     pub fn open(self) -> Result<Campaign<'p>, CampaignError> {
         let config = self.checked_config()?;
         Ok(Campaign::open(&config, &self.options, &self.output, &self.session, self.progress)?)
     }
 
-    /// About how much time, memory and disk the campaign takes. Nothing is written.
+    /// Estimates time, memory and disk space of the campaign. Nothing is written.
     ///
     /// # Errors
-    /// Bad input, and what the potentials return.
+    /// Bad input, and errors of the potentials.
     pub fn forecast(self) -> Result<Forecast, CampaignError> {
         let config = self.checked_config()?;
         Ok(forecast(&config, &self.options, self.progress)?)

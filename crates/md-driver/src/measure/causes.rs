@@ -137,7 +137,7 @@ fn kind(kind: md_attribution::CauseKind) -> CauseKind {
     }
 }
 
-/// How bad a run is: one that diverged early is worst, then the largest excursion of the energy.
+/// Ranks runs: one that diverged early is worst, then the one with the largest excursion of the energy.
 fn badness(run: &Run) -> f64 {
     let excursion = run.energy.as_ref().map_or(0.0, |e| e.max_deviation_mev_per_atom);
     match run.fate {

@@ -14,7 +14,7 @@ use crate::geometries::{Geometries, Geometry};
 
 pub use crate::labels::are_own;
 
-/// What is compared with what.
+/// Model and labelled frames of a comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// Name of the model.
@@ -82,7 +82,7 @@ impl Errors {
     /// no frame before it has the same geometry.
     ///
     /// # Errors
-    /// What the potential returns, and forces that are not finite.
+    /// Errors of the potential, and forces that are not finite.
     pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<bool> {
         self.n_frames += 1;
         self.n_without_forces += usize::from(frame.forces.is_none());
@@ -119,7 +119,7 @@ impl Errors {
         Ok(forces.is_some())
     }
 
-    /// What the force errors look like.
+    /// Returns the series of the force errors.
     pub fn series(&self, source: Source<'_>) -> Vec<Series> {
         let file = source.frames.file_name().unwrap_or_default().to_string_lossy();
         curves::force_errors([source.model, source.molecule.unwrap_or_default(), &file], &self.pairs)
@@ -130,7 +130,7 @@ impl Errors {
         &self.answer.forces
     }
 
-    /// What was found.
+    /// Returns the errors.
     ///
     /// # Errors
     /// A file that cannot be read.

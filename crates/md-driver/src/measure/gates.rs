@@ -44,14 +44,14 @@ const FAR_ANGSTROM: f64 = 60.0;
 const RAYS: usize = 8;
 const REACH_ANGSTROM: f64 = 12.0;
 
-/// Where a dimer scan begins, in sums of covalent radii, and where it ends, Å.
+/// Shortest distance of a dimer scan, in sums of covalent radii, and its longest, Å.
 const DIMER_FROM_RADII: f64 = 0.3;
 const DIMER_TO_ANGSTROM: f64 = 8.0;
 
 /// The run on which the drift of rounding is measured: temperature (K), time step (fs), steps.
 const PRECISION_RUN: (f64, f64, usize) = (300.0, 0.5, 500);
 
-/// Why some gates are not applicable.
+/// Reasons why gates are not applicable.
 const ONE_FORMAT: &str = "the model computes in one floating-point format, f64";
 const ONE_IMPLEMENTATION: &str = "the model has one implementation";
 
@@ -69,7 +69,7 @@ impl Gates {
         Gates { model: model.to_owned(), gates: Vec::new(), series: Vec::new() }
     }
 
-    /// What was measured so far.
+    /// Returns the gates measured so far.
     pub fn records(&self) -> &[Gate] {
         &self.gates
     }
@@ -93,7 +93,7 @@ impl Gates {
         self.add(Gate::new(id, &self.model, molecule, value, error, detail));
     }
 
-    /// That there is nothing to measure, and why.
+    /// Records that a gate is not applicable, with the reason.
     pub fn not_applicable(&mut self, id: GateId, molecule: &str, reason: &str) {
         self.add(Gate::not_applicable(id, &self.model, molecule, reason));
     }
@@ -111,10 +111,10 @@ impl Gates {
         self.record(force, molecule, deviation.force_ev_per_angstrom, detail);
     }
 
-    /// All gates of a molecule, at its structure and at a displaced copy.
+    /// Measures all gates of a molecule, at its structure and at a displaced copy.
     ///
     /// # Errors
-    /// What the potential returns.
+    /// Errors of the potential.
     pub fn of_structure(&mut self, model: &mut LoadedModel, molecule: &str, system: &System) -> Result<()> {
         self.of_geometry(model, molecule, "the structure", system, true)?;
         let mut random = SplitMix64::new(SEED);
@@ -131,7 +131,7 @@ impl Gates {
     /// The gates of a molecule at a frame of one of its runs.
     ///
     /// # Errors
-    /// What the potential returns.
+    /// Errors of the potential.
     pub fn of_frame(
         &mut self,
         model: &mut LoadedModel,
@@ -267,7 +267,7 @@ impl Gates {
     /// Dimer curves of all pairs of `elements`: a measurement for each pair, and the worst under [`ELEMENT_PAIRS`].
     ///
     /// # Errors
-    /// What the potential returns.
+    /// Errors of the potential.
     pub fn of_element_pairs(&mut self, model: &mut LoadedModel, elements: &[Element]) -> Result<()> {
         let potential = model.oracle.as_mut();
         for (i, &a) in elements.iter().enumerate() {
@@ -301,10 +301,12 @@ impl Gates {
     }
 }
 
-/// Where forces and gradient differ most, or by which factor all of them do.
+/// Describes where forces and gradient differ most, or the factor by which all of them do.
 fn in_words(label: &str, gradient: &md_probe::GradientError) -> String {
+    // Where forces are zero, their ratio to the gradient is that of two rounding errors.
+    let is_resolved = gradient.max_ev_per_angstrom > gradient.resolution_ev_per_angstrom;
     let only_scaled = gradient.rms_scaled_ev_per_angstrom < 0.05 * gradient.rms_ev_per_angstrom;
-    if only_scaled && (gradient.scale - 1.0).abs() > 1e-6 {
+    if is_resolved && only_scaled && (gradient.scale - 1.0).abs() > 1e-6 {
         return format!("{label}: all forces are {:.6} times the gradient", gradient.scale);
     }
     format!("{label}, atom {}", gradient.worst_atom)
@@ -392,7 +394,7 @@ mod tests {
         judged(model).into_iter().filter(|(_, best, _)| !best).map(|(id, ..)| id).collect()
     }
 
-    /// Of every gate with a criterion, whether the best and the worst value that it may have hold.
+    /// Checks for every gate with a criterion that the best possible value passes and the worst fails.
     fn judged(mut model: LoadedModel) -> Vec<(&'static str, bool, bool)> {
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
@@ -464,6 +466,19 @@ mod tests {
         let gate = gates.records().iter().find(|g| g.id.name() == "ray_energy_jump").unwrap();
         assert!(gate.detail.contains("none nearer to another than 1."), "{}", gate.detail);
         assert!(gate.detail.ends_with("sums of covalent radii)"), "{}", gate.detail);
+    }
+
+    /// The control at its minimum: all forces are zero but for rounding.
+    #[test]
+    fn force_gradient_gate_detail_states_no_factor_at_minimum() {
+        let water = cluster();
+        let control = md_probe::analytic::Control::new(std::slice::from_ref(&water)).unwrap();
+        let mut model = loaded(control.clone(), control);
+        let mut gates = Gates::new("m");
+        gates.of_structure(&mut model, "cluster", &water).unwrap();
+        let gate = gates.records().iter().find(|g| g.id == GateId::StructureGradient).unwrap();
+        assert!(gate.value.is_some_and(|value| value < 1e-9), "{gate:?}");
+        assert!(!gate.detail.contains("times the gradient"), "{}", gate.detail);
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Stage for Minimum {
     }
 }
 
-/// What a relaxation came to, and the gates of the minimum.
+/// Returns the record of a relaxation, and measures the gates of the minimum.
 fn relaxation(
     model: &mut LoadedModel,
     molecule: &LoadedMolecule,

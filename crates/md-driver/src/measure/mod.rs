@@ -1,8 +1,8 @@
-//! What is measured of a model beside its runs: one `Stage` per file.
+//! Measurements of a model beside its runs: one `Stage` per file.
 //!
 //! To add a stage, write its file and name it in `STAGES`. The scheduler (`campaign::runner`) then shows its progress,
-//! stores what it finds, isolates its panics, falls back to the CPU, leaves to a shard what is the shard's and tells
-//! `--dry-run` what it costs.
+//! stores its results, isolates its panics, falls back to the CPU, skips the subjects of other shards and tells
+//! `--dry-run` its cost.
 
 mod accuracy;
 mod causes;
@@ -46,7 +46,7 @@ pub(crate) const STAGES: [&dyn Stage; 11] = [
     &speed::SpeedOfModel,
 ];
 
-/// What a stage needs before it can be measured, which says when that is, and by which shard.
+/// Requirements of a stage. They determine when it is measured, and by which shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// The structures alone. Measured before the runs, by every shard: a model that fails every use by then has short
@@ -60,7 +60,7 @@ pub(crate) enum Needs {
     Nothing,
 }
 
-/// What a stage is called and when it is measured.
+/// Name of a stage and its place in the campaign.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About {
     /// The id under which its failures are recorded.
@@ -91,7 +91,7 @@ pub(crate) trait Stage {
     /// Measures one subject. What is in `out` when it fails is kept.
     ///
     /// # Errors
-    /// What is recorded as the failure of this stage on this subject.
+    /// The error is recorded as the failure of this stage on this subject.
     fn measure(
         &self,
         cx: &View<'_>,
@@ -100,8 +100,8 @@ pub(crate) trait Stage {
         out: &mut Output,
     ) -> Result<()>;
 
-    /// What measuring one subject costs, for `--dry-run`. `None` where a rehearsal with a potential that costs nothing
-    /// tells it: the default.
+    /// Returns the cost of one subject, for `--dry-run`. With `None`, the default, a rehearsal with a counting potential
+    /// determines it.
     ///
     /// # Errors
     /// Files that cannot be read.
@@ -110,7 +110,7 @@ pub(crate) trait Stage {
     }
 }
 
-/// What a stage can look at.
+/// Data that a stage can use.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) config: &'a Config,
@@ -126,7 +126,7 @@ pub(crate) struct View<'a> {
     pub(crate) visited: &'a [VisitedRun],
     /// Whether its runs end early, since no measurement can save it.
     pub(crate) stopped_early: bool,
-    /// What has been measured until this stage.
+    /// Measurements of the stages before this one.
     pub(crate) results: &'a Results,
 }
 
@@ -134,7 +134,7 @@ impl<'a> View<'a> {
     /// The state that a run of the model begins with, and its limits; `None` where it does not begin.
     ///
     /// # Errors
-    /// What the potential returns.
+    /// Errors of the potential.
     fn begin(
         &self,
         group: &Group<'_>,
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What a stage is measured on.
+/// Subject of a stage.
 pub(crate) enum Subject<'a> {
     /// A molecule.
     Molecule(&'a LoadedMolecule),
@@ -268,7 +268,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What the subject of a stage came to.
+/// Measurements of a stage on one subject.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Output {
     pub(crate) gates: Gates,
@@ -283,7 +283,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Nothing yet, of the model of this name.
+    /// Creates an empty output for the model of this name.
     pub(crate) fn new(model: &str) -> Self {
         Output {
             gates: Gates::new(model),
@@ -313,7 +313,7 @@ impl Output {
     }
 }
 
-/// What a measurement costs: atoms of which energy and forces are asked, and time beside that.
+/// Cost of a measurement: numbers of atoms times calls of each potential.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Cost {
     /// Atoms, times calls, of the potential of the runs.

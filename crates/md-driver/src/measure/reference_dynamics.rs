@@ -278,7 +278,7 @@ impl Gathered {
         Ok(gathered)
     }
 
-    /// What the distances look like.
+    /// Returns the series that illustrate the distances.
     fn series(&self, reference: &Self, names: [&str; 2]) -> Vec<Series> {
         let bonds =
             curves::bond_lengths(names, &self.bonds.values_angstrom(), &reference.bonds.values_angstrom());
@@ -286,7 +286,7 @@ impl Gathered {
         bonds.into_iter().chain(spectra.map(|(a, b)| curves::spectra(names, a, b))).collect()
     }
 
-    /// All distances; `None` for what has no value (bonds of an atom).
+    /// Returns all distances; `None` for those without a value (bonds of an atom).
     fn distances(&self, other: &Self) -> Result<[(DistanceId, Option<f64>); 3]> {
         let or_none = |distance: Result<f64, MetricError>| match distance {
             Ok(distance) => Ok(Some(distance)),

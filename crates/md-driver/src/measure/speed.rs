@@ -50,8 +50,8 @@ impl Stage for SpeedOfModel {
     }
 }
 
-/// What one thread of this machine can do, and all of them together. To be asked last: it fills memory, of which the
-/// measurements of models say how much was used so far.
+/// Measures the rates of one thread of this machine, and of all threads together. Call it last: it fills memory, and
+/// the measurements of models report the peak memory so far.
 pub fn machine() -> Vec<Machine> {
     let all = rayon::current_num_threads();
     let mut rates: Vec<Machine> = vec![record(&md_bench::machine(1))];
@@ -69,7 +69,7 @@ fn record(machine: &md_bench::Machine) -> Machine {
 /// Measures one model on `batch` replicas of one molecule.
 ///
 /// # Errors
-/// What the potential returns.
+/// Errors of the potential.
 pub fn measure(model: &mut LoadedModel, molecule: &str, system: &System, batch: usize) -> Result<Speed> {
     let cold_steps_s = cold_steps_s(model, system)?;
     let replicas = vec![system.clone(); batch];

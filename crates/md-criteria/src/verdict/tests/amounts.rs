@@ -69,9 +69,9 @@ fn timestep_over_safe_is_incomplete() {
     };
     assert_eq!(check_of("timestep_over_safe", without_its_ladder).status, Status::Skipped);
     for (change, reason) in [
-        ((|r| r.timesteps.clear()) as Removal, "the ladder of time steps was not climbed"),
+        ((|r| r.timesteps.clear()) as Removal, "the safe time step was not measured"),
         (|r| r.timesteps = vec![ladder(Some(1.0)), ladder(None)], "no time step of the ladder was safe"),
-        (|r| r.timesteps[0].molecule = "methane".into(), "the ladder of time steps was not climbed"),
+        (|r| r.timesteps[0].molecule = "methane".into(), "the safe time step was not measured"),
     ] {
         let (verdict, _, summary, _) = judged(change);
         assert_eq!(verdict, Verdict::Incomplete, "{summary}");
