@@ -31,18 +31,15 @@
 
 #[cfg(test)]
 mod fixtures;
-mod forest_ruth;
+mod integrator;
 mod relax;
 mod run;
 mod scheme;
 mod thermostat;
 mod velocities;
-mod verlet;
 
-pub use forest_ruth::ForestRuth;
+pub use integrator::*;
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{Course, RunError, RunOptions, advance, run};
-pub use scheme::{IntegratorKind, Scheme};
-pub use thermostat::{Bussi, Langevin, NoseHooverChain, Target, ThermostatError, ThermostatKind};
+pub use thermostat::*;
 pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
-pub use verlet::VelocityVerlet;

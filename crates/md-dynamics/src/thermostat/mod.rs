@@ -23,8 +23,9 @@ use md_core::{State, StepError};
 use rand_chacha::ChaCha12Rng;
 
 use crate::Scheme;
+use crate::integrator::checked_timestep_fs;
+use crate::scheme::schemes;
 use crate::velocities::stream;
-use crate::verlet::checked_timestep_fs;
 
 /// The target temperature of a thermostat.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -181,18 +182,24 @@ impl ThermostatKind {
         seeds: &[u64],
         state: &State,
     ) -> Result<Scheme, ThermostatError> {
-        Ok(match self {
+        let thermostat: Thermostat = match self {
             ThermostatKind::Langevin { friction_per_ps } => {
-                Scheme::Langevin(Langevin::new(timestep_fs, friction_per_ps, targets, seeds, state)?)
+                Langevin::new(timestep_fs, friction_per_ps, targets, seeds, state)?.into()
             }
             ThermostatKind::Bussi { relaxation_fs } => {
-                Scheme::Bussi(Bussi::new(timestep_fs, relaxation_fs, targets, seeds, state)?)
+                Bussi::new(timestep_fs, relaxation_fs, targets, seeds, state)?.into()
             }
             ThermostatKind::NoseHoover { relaxation_fs } => {
-                Scheme::NoseHooverChain(NoseHooverChain::new(timestep_fs, relaxation_fs, targets, state)?)
+                NoseHooverChain::new(timestep_fs, relaxation_fs, targets, state)?.into()
             }
-        })
+        };
+        Ok(thermostat.into())
     }
+}
+
+schemes! {
+    /// Any thermostat of this crate as data.
+    Thermostat: Langevin, Bussi, NoseHooverChain
 }
 
 /// The data of any thermostat for one system.

@@ -1,6 +1,6 @@
 use md_core::{Integrator, Potential, State, StepError};
 
-use crate::verlet::{checked_timestep_fs, total_energies_ev};
+use super::verlet::{checked_timestep_fs, total_energies_ev};
 
 /// Coefficients ξ, λ and χ of the velocity version, from the paper.
 const XI: f64 = 0.164_498_651_557_576;
