@@ -48,9 +48,11 @@ fn main() -> ExitCode {
         Task::Snapshots => step(
             "snapshots",
             cargo()
-                .args(["test", "--package", "md-tests", "--package", "md-driver", "--package", "mdproof"])
+                .arg("test")
+                .args(SNAPSHOTS.iter().flat_map(|(package, _)| ["--package", *package]))
                 .args(FEATURES)
-                .args(["--", "snapshot", "numbers::", "own::", "judge::tests::render"])
+                .arg("--")
+                .args(SNAPSHOTS.iter().flat_map(|(_, tests)| *tests))
                 .env("INSTA_UPDATE", "always"),
         ),
         Task::Coverage => coverage(),
@@ -102,6 +104,18 @@ fn mdproof() -> Command {
 /// Features of every build step: other features would rebuild most of the dependencies. `wgpu` of md-model includes the
 /// kernels for GPUs, which also run on Vulkan in software; the program is tested with its default features.
 const FEATURES: [&str; 2] = ["--features", "md-model/wgpu"];
+
+/// Packages with snapshots, and what the names of the tests that write them contain.
+const SNAPSHOTS: [(&str, &[&str]); 8] = [
+    ("md-criteria", &["verdict::tests::"]),
+    ("md-driver", &["numbers::", "own::"]),
+    ("md-io", &["gzip::tests::"]),
+    ("md-model", &["checkpoint_load", "painn_rejects", "student_check", "torch_load"]),
+    ("md-report", &["compare::tests::", "markdown::tests::"]),
+    ("md-tests", &["snapshot"]),
+    ("md-train", &["dataset_errors", "trainer::tests::", "training_config_rejects"]),
+    ("mdproof", &["judge::tests::"]),
+];
 
 /// Environment variable that makes missing requirements of tests other than Rust (a browser, a Vulkan driver) an error.
 const REQUIRE_ALL: &str = "MDPROOF_REQUIRE_ALL";

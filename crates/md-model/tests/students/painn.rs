@@ -13,7 +13,7 @@ use md_testkit::conformance::{self, Tolerances};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::{energy, evaluate, molecule_and_lone_atom, system};
+use crate::{energy, evaluate, messages, molecule_and_lone_atom, system, within};
 
 fn sizes(hidden_dim: u32, num_interactions: u32) -> PainnHyperparameters {
     let energies = [("H", -13.5), ("C", -1030.0), ("N", -1480.0), ("O", -2040.0)];
@@ -279,20 +279,32 @@ fn checkpoint_load_refuses_contradictory_files() {
     let made = checkpoint(&sizes(8, 2), 1);
     made.save(folder.path()).unwrap();
     let sound: serde_json::Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
-    let load = || Checkpoint::load(folder.path()).map_err(|error| error.to_string());
-    let refused = |path: &Path, key: &str, value: serde_json::Value, other: &Path| {
-        let mut edited = sound.clone();
-        let expected = format!("{key} is {value} in {}, but ", path.display());
-        *edited.pointer_mut(&format!("/{}", key.replace('.', "/"))).unwrap() = value;
-        fs::write(&config, edited.to_string()).unwrap();
+    let load = || Checkpoint::load(folder.path());
+    // Asserts that `config` is said to contradict the file `other`, and returns the message.
+    let contradiction = |name: &str, value: &serde_json::Value, other: &Path| {
         let error = load().unwrap_err();
-        assert!(error.contains(&expected) && error.contains(&format!(" in {}", other.display())), "{error}");
+        let CheckpointError::In { source, .. } = &error else { panic!("{error:?}") };
+        let CheckpointError::Contradiction { key, one, place, other_place, .. } = &**source else {
+            panic!("{error:?}")
+        };
+        assert_eq!((key.as_str(), one), (name, &value.to_string()));
+        assert_eq!([place, other_place], [&config, other].map(|path| path.display().to_string()).each_ref());
+        messages(&[error], folder.path())
+    };
+    let refused = |key: &str, value: serde_json::Value, other: &Path| {
+        let mut edited = sound.clone();
+        edited.pointer_mut(&format!("/{}", key.replace('.', "/"))).unwrap().clone_from(&value);
+        fs::write(&config, edited.to_string()).unwrap();
+        let message = contradiction(key, &value, other);
         fs::write(&config, sound.to_string()).unwrap();
+        message
     };
     // The header of the weights file.
     let cutoff = sound["cutoff"].as_f64().unwrap();
-    refused(&config, "cutoff", json!(cutoff - 0.02), &weights);
-    refused(&config, "reference_energies_ev.H", json!(-1.0), &weights);
+    let mut texts = vec![
+        refused("cutoff", json!(cutoff - 0.02), &weights),
+        refused("reference_energies_ev.H", json!(-1.0), &weights),
+    ];
 
     // A record of these weights, as written by `mdproof train`.
     let h = sizes(8, 2);
@@ -325,30 +337,39 @@ fn checkpoint_load_refuses_contradictory_files() {
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     fs::write(&weights, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
     let error = load().unwrap_err();
-    let expected =
-        format!("model_sha256 is {} in {}, but {} has ", made.sha256(), record.display(), weights.display());
-    assert!(error.contains(&expected) && error.contains("weights of another training"), "{error}");
     fs::remove_file(&record).unwrap();
-    training["model_sha256"] = json!(load().unwrap().sha256());
+    let now = load().unwrap();
+    let CheckpointError::In { source, .. } = &error else { panic!("{error:?}") };
+    let CheckpointError::OtherTraining { trained, place, found, weights: at } = &**source else {
+        panic!("{error:?}")
+    };
+    assert_eq!([trained.as_str(), found], [made.sha256(), now.sha256()]);
+    assert_eq!([place, at], [&record, &weights].map(|path| path.display().to_string()).each_ref());
+    let text = messages(&[error], folder.path());
+    texts.push(text.replace(made.sha256(), "TRAINED").replace(now.sha256(), "FOUND"));
+    training["model_sha256"] = json!(now.sha256());
     write_record(&training);
     load().unwrap();
-    refused(&config, "cutoff", json!(cutoff - 0.02), &record);
-    refused(&config, "reference_energies_ev.H", json!(-1.0), &record);
-    refused(&config, "hidden_dim", json!(10), &record);
+    texts.push(refused("cutoff", json!(cutoff - 0.02), &record));
+    texts.push(refused("reference_energies_ev.H", json!(-1.0), &record));
+    texts.push(refused("hidden_dim", json!(10), &record));
     let mut other = sound.clone();
     let energies = other["reference_energies_ev"].as_object_mut().unwrap();
     let energy = energies.remove("H").unwrap();
     energies.insert("F".to_owned(), energy);
     other["elements"] = json!(["F"]);
     fs::write(&config, other.to_string()).unwrap();
-    assert!(load().unwrap_err().contains(&format!("elements is [\"F\"] in {}", config.display())));
+    texts.push(contradiction("elements", &json!(["F"]), &record));
     fs::write(&config, sound.to_string()).unwrap();
 
     fs::write(&record, "{").unwrap();
-    assert!(load().unwrap_err().contains("training.json: the record of the training cannot be read: EOF"));
+    let error = load().unwrap_err();
+    assert!(matches!(within(&record, &error), CheckpointError::Record { .. }), "{error:?}");
+    texts.push(messages(&[error], folder.path()));
     // A file of another program with this name.
     fs::write(&record, "{\"epochs\": 3}").unwrap();
     load().unwrap();
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 /// The sizes of the first campaign, within 5 % of 427K, 77K and 21K.
@@ -370,17 +391,16 @@ fn painn_rejects_bad_hyperparameters() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(refused(|h| h.hidden_dim = 3).contains("hidden_dim = 3, expected 4 to 65536"));
-    assert!(refused(|h| h.num_interactions = 0).contains("num_interactions = 0"));
-    assert!(refused(|h| h.num_rbf = 0).contains("num_rbf = 0"));
-    let large = refused(|h| (h.hidden_dim, h.num_interactions) = (65_536, 1000));
-    assert!(large.contains("the number of weights = "), "{large}");
-    assert!(refused(|h| h.cutoff = 0.0).contains("cutoff = 0"));
-    assert!(
-        refused(|h| h.reference_energies_ev = BTreeMap::new()).contains("an energy (eV) for every element")
-    );
-    let unknown = refused(|h| _ = h.reference_energies_ev.insert("Xx".to_owned(), 0.0));
-    assert!(unknown.contains("Xx: 0, expected chemical symbols"), "{unknown}");
+    let texts = [
+        refused(|h| h.hidden_dim = 3),
+        refused(|h| h.num_interactions = 0),
+        refused(|h| h.num_rbf = 0),
+        refused(|h| (h.hidden_dim, h.num_interactions) = (65_536, 1000)),
+        refused(|h| h.cutoff = 0.0),
+        refused(|h| h.reference_energies_ev = BTreeMap::new()),
+        refused(|h| _ = h.reference_energies_ev.insert("Xx".to_owned(), 0.0)),
+    ];
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 proptest! {

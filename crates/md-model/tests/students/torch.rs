@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use md_model::{Architecture, Checkpoint, DistillerHyperparameters, WeightTensor, Weights};
+use md_model::{
+    Architecture, Checkpoint, CheckpointError, DistillerHyperparameters, TorchError, WeightTensor, Weights,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::distiller::data;
+use crate::{messages, within};
 
 /// Contents of a file.
 #[derive(Clone)]
@@ -155,9 +158,15 @@ impl File {
         self.0.path().join(format!("best.pt{choice}"))
     }
 
-    fn load(&self, choice: &str) -> Result<Checkpoint, String> {
-        Checkpoint::load(self.path(choice)).map_err(|error| error.to_string())
+    fn load(&self, choice: &str) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::load(self.path(choice))
     }
+}
+
+/// Returns what is wrong with the file of `torch.save` that the error names.
+fn of_torch<'a>(file: &Path, error: &'a CheckpointError) -> &'a TorchError {
+    let CheckpointError::Torch(error) = within(file, error) else { panic!("{error:?}") };
+    error
 }
 
 fn trained(weights: &Weights) -> Weights {
@@ -206,25 +215,25 @@ fn torch_load_asks_which_of_several_weight_sets() {
         ),
         ("optimizer", "optimizer.swa_state", dict([("swa_state", state(&trained(a), ""))])),
     ];
+    let mut texts = Vec::new();
     for (key, choice, second) in cases {
         let file =
             File::new(&dict([("model_state_dict", state(r, "")), (key, second), ("config", config())]));
-        let error = file.load("").unwrap_err();
-        let expected = format!(
-            "best.pt: the file holds several sets of weights, model_state_dict, {choice}: which of them is deployed? Name it \
-             after the file, such as FILE#{choice}"
-        );
-        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+        let several = file.load("").unwrap_err();
+        let TorchError::SeveralSets { keys } = of_torch(&file.path(""), &several) else {
+            panic!("{several}")
+        };
+        assert_eq!(*keys, ["model_state_dict", choice]);
 
         let found = [file.load("#model_state_dict"), file.load(&format!("#{choice}"))].map(Result::unwrap);
         assert!(found[0].weights() == r, "{choice}: the raw weights");
         assert!(found[1].weights() == a, "{choice}: the average");
         // One file with two networks.
         assert_ne!(found[0].sha256(), found[1].sha256());
-        let error = file.load("#emma").unwrap_err();
-        let expected =
-            format!("the file holds no set of weights 'emma'; it holds model_state_dict, {choice}");
-        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+        let none = file.load("#emma").unwrap_err();
+        let TorchError::NoSuchSet { key, keys } = of_torch(&file.path(""), &none) else { panic!("{none}") };
+        assert_eq!((key.as_str(), keys), ("emma", &vec!["model_state_dict".to_owned(), choice.to_owned()]));
+        texts.push(messages(&[several, none], file.0.path()));
 
         let names = |choice: &str| Checkpoint::files(file.path(choice)).into_iter().map(|(name, _)| name);
         assert_eq!(names("").collect::<Vec<_>>(), ["best.pt"]);
@@ -232,6 +241,7 @@ fn torch_load_asks_which_of_several_weight_sets() {
         fs::write(file.0.path().join("config.json"), "{}").unwrap();
         assert_eq!(names("").collect::<Vec<_>>(), ["best.pt", "config.json"]);
     }
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 /// It is detected although its form is unknown.
@@ -247,11 +257,12 @@ fn torch_load_asks_about_average_of_unknown_form() {
         ("averages", dict([("of", Object::Dict(pairs.collect()))])),
         ("config", config()),
     ]));
-    let error = file.load("").unwrap_err();
-    assert!(error.contains("several sets of weights, model_state_dict, averages: which"), "{error}");
+    let several = file.load("").unwrap_err();
+    assert!(matches!(of_torch(&file.path(""), &several), TorchError::SeveralSets { .. }), "{several:?}");
     assert!(file.load("#model_state_dict").unwrap().weights() == raw.weights());
-    let error = file.load("#averages").unwrap_err();
-    assert!(error.contains("the tensors in averages have no names"), "{error}");
+    let unnamed = file.load("#averages").unwrap_err();
+    assert!(matches!(of_torch(&file.path(""), &unnamed), TorchError::Unnamed { .. }), "{unnamed:?}");
+    insta::assert_snapshot!(messages(&[several, unnamed], file.0.path()));
 }
 
 /// The moments of an optimiser have the shapes of the weights, and tensors of another network do not.
@@ -277,14 +288,17 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     assert!(loaded.weights() == raw.weights());
     // There is only one set, so selecting it changes nothing.
     assert!(file.load("#model_state_dict").unwrap() == loaded);
-    let error = file.load("#teacher").unwrap_err();
-    assert!(error.contains("no set of weights 'teacher'; it holds model_state_dict"), "{error}");
+    let none = file.load("#teacher").unwrap_err();
+    assert!(matches!(of_torch(&file.path(""), &none), TorchError::NoSuchSet { .. }), "{none:?}");
+    let none = messages(&[none], file.0.path());
 
     let folder = tempfile::tempdir().unwrap();
     raw.save(folder.path()).unwrap();
     let chosen = format!("{}#model_state_dict", folder.path().display());
-    let error = Checkpoint::load(chosen).unwrap_err().to_string();
-    assert!(error.contains("model.safetensors: '#model_state_dict' chooses among the sets"), "{error}");
+    let other_format = Checkpoint::load(chosen).unwrap_err();
+    let weights = folder.path().join("model.safetensors");
+    assert!(matches!(within(weights, &other_format), CheckpointError::NoChoice { .. }), "{other_format:?}");
+    insta::assert_snapshot!(format!("{none}\n{}", messages(&[other_format], folder.path())));
     // A file name may contain '#'.
     let named = folder.path().join("v#1.safetensors");
     fs::rename(folder.path().join("model.safetensors"), &named).unwrap();
@@ -306,13 +320,19 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     let Object::Dict(mut entries) = state(weights, "module.") else { panic!() };
     entries[0].0 = entries[0].0.replace("module.", "");
     let file = File::new(&dict([("model_state_dict", Object::Dict(entries)), ("config", config())]));
-    let error = file.load("").unwrap_err();
-    assert!(error.contains("tensor rbf.centers is missing"), "{error}");
+    let missing = file.load("").unwrap_err();
+    let CheckpointError::MissingTensor { name, .. } = within(file.path(""), &missing) else {
+        panic!("{missing:?}")
+    };
+    assert_eq!(name, "rbf.centers");
+    let mut texts = vec![messages(&[missing], file.0.path())];
 
     // Only model.state_dict().
     let file = File::new(&state(weights, ""));
-    let error = file.load("").unwrap_err();
-    assert!(error.contains("there is no configuration"), "{error}");
+    let no_config = file.load("").unwrap_err();
+    let problem = within(file.path(""), &no_config);
+    assert!(matches!(problem, CheckpointError::NoConfiguration { .. }), "{no_config:?}");
+    texts.push(messages(&[no_config], file.0.path()));
     let beside = r#"{ "model_type": "painn_student_mlff_distiller", "hidden_dim": 8, "num_interactions": 1, "num_rbf": 4, "max_z": 8, "cutoff": 4.5 }"#;
     fs::write(file.0.path().join("config.json"), beside).unwrap();
     assert!(file.load("").unwrap().weights() == weights);
@@ -324,9 +344,10 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
         ("net", dict([("state", state(weights, ""))])),
         ("config", config()),
     ]));
-    let error = file.load("").unwrap_err();
-    let expected = "it holds epoch, run, net, config, with tensors in net.state: FILE#KEY takes those of one";
-    assert!(error.contains(expected), "{error}");
+    let none = file.load("").unwrap_err();
+    assert!(matches!(of_torch(&file.path(""), &none), TorchError::NoStateDict { .. }), "{none:?}");
+    texts.push(messages(&[none], file.0.path()));
+    insta::assert_snapshot!(texts.join("\n"));
     assert!(file.load("#net.state").unwrap().weights() == weights);
 }
 
@@ -342,7 +363,8 @@ fn torch_load_refuses_ambiguous_unnamed_tensors() {
         ("config", config()),
     ]));
     let error = file.load("#ema").unwrap_err();
-    assert!(error.contains("the tensors in ema have no names, and their shapes do not tell"), "{error}");
+    assert!(matches!(of_torch(&file.path(""), &error), TorchError::Unnamed { .. }), "{error:?}");
+    insta::assert_snapshot!(messages(&[error], file.0.path()));
 }
 
 /// Returns a folder with the fixture as `best_model.pt`, with underscores for the first occurrence of this text in the
@@ -370,11 +392,15 @@ fn fixture_without(text: &str) -> TempDir {
 
 #[test]
 fn torch_load_names_missing_weights() {
-    let error = |text| Checkpoint::load(fixture_without(text).path()).unwrap_err().to_string();
-    let found = error("model_state_dict");
-    assert!(found.contains("the file holds no dictionary with model_state_dict"), "{found}");
-    let found = error("rbf.centers");
-    assert!(found.contains("rbf.centers is missing (expected shape [4])"), "{found}");
+    let [set, tensor] = ["model_state_dict", "rbf.centers"].map(fixture_without);
+    let [no_set, no_tensor] = [&set, &tensor].map(|folder| Checkpoint::load(folder.path()).unwrap_err());
+    let problem = of_torch(&set.path().join("best_model.pt"), &no_set);
+    assert!(matches!(problem, TorchError::NoStateDict { .. }), "{no_set:?}");
+    let problem = within(tensor.path().join("best_model.pt"), &no_tensor);
+    let CheckpointError::MissingTensor { name, expected } = problem else { panic!("{no_tensor:?}") };
+    assert_eq!((name.as_str(), expected.as_slice()), ("rbf.centers", &[4][..]));
+    let texts = [messages(&[no_set], set.path()), messages(&[no_tensor], tensor.path())];
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 /// Files from before MLFF-Distiller saved `config`: `config.json` in the same folder adds the missing keys, and nothing
@@ -382,14 +408,10 @@ fn torch_load_names_missing_weights() {
 #[test]
 fn torch_load_without_config_needs_config_json() {
     let folder = fixture_without("config");
-    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
-    for expected in [
-        "best_model.pt: there is no configuration",
-        "\"hidden_dim\": 8, \"num_interactions\": 2, \"num_rbf\": 4, \"max_z\": 8, \"cutoff\": <Å>}",
-        "(the radial basis, rbf.centers, reaches to 4.5 Å)",
-    ] {
-        assert!(error.contains(expected), "'{expected}' in '{error}'");
-    }
+    let no_config = Checkpoint::load(folder.path()).unwrap_err();
+    let problem = within(folder.path().join("best_model.pt"), &no_config);
+    assert!(matches!(problem, CheckpointError::NoConfiguration { .. }), "{no_config:?}");
+    let error = no_config.to_string();
     // The content requested by the message, and common additions.
     let start = error.find('{').unwrap();
     let text = error[start..=error.rfind('}').unwrap()].replace("<Å>", "4.5");
@@ -402,8 +424,10 @@ fn torch_load_without_config_needs_config_json() {
 
     config.as_object_mut().unwrap().remove("cutoff");
     fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-    let error = Checkpoint::load(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("missing field `cutoff`"), "{error}");
+    let no_cutoff = Checkpoint::load(folder.path()).unwrap_err();
+    let CheckpointError::In { source, .. } = &no_cutoff else { panic!("{no_cutoff:?}") };
+    assert!(matches!(**source, CheckpointError::Config(_)), "{no_cutoff:?}");
+    insta::assert_snapshot!(messages(&[no_config, no_cutoff], folder.path()));
 }
 
 /// `config` in the file and `config.json` in the same folder.
@@ -414,20 +438,27 @@ fn torch_load_refuses_contradictory_configs() {
     fs::copy(data("distiller.pt"), &file).unwrap();
     let load = |config: Value| {
         fs::write(&beside, config.to_string()).unwrap();
-        Checkpoint::load(&file).map_err(|error| error.to_string())
+        Checkpoint::load(&file)
     };
     let alone = Checkpoint::load(data("distiller.pt")).unwrap();
     assert!(load(json!({ "cutoff": 4.5, "max_z": 8, "note": "of this file" })).unwrap() == alone);
     // A restriction is not a contradiction.
     assert_eq!(load(json!({ "elements": ["H"] })).unwrap().elements(), &["H".parse().unwrap()]);
-    for (key, value, here) in [
+    let mut errors = Vec::new();
+    for (name, value, here) in [
         ("cutoff", json!(4.48), "4.5"),
         ("hidden_dim", json!(16), "8"),
         ("use_torch_cluster", json!(false), "true"),
         ("num_parameters", json!(5), &alone.parameter_count().to_string()),
     ] {
-        let error = load(json!({ key: value })).unwrap_err();
-        let expected = format!("{key} is {value} in {}, but {here} in {}", beside.display(), file.display());
-        assert!(error.contains(&expected), "'{expected}' in '{error}'");
+        let error = load(json!({ name: value })).unwrap_err();
+        let CheckpointError::In { source, .. } = &error else { panic!("{error:?}") };
+        let CheckpointError::Contradiction { key, one, place, other, other_place } = &**source else {
+            panic!("{error:?}")
+        };
+        assert_eq!((key.as_str(), one, other.as_str()), (name, &value.to_string(), here));
+        assert_eq!([place, other_place], [&beside, &file].map(|path| path.display().to_string()).each_ref());
+        errors.push(error);
     }
+    insta::assert_snapshot!(messages(&errors, folder.path()));
 }

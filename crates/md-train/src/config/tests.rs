@@ -72,18 +72,22 @@ fn training_config_errors_name_key_and_line() {
 #[test]
 fn training_config_rejects_contradictory_keys() {
     let cases = [
-        ("warm_up_steps = 5", "warm_up_steps = 20", "optimiser.warm_up_steps = 20 (expected less than"),
-        ("final_learning_rate = 0.0001", "final_learning_rate = 1.0", "optimiser.final_learning_rate = 1e0"),
+        ("warm_up_steps = 5", "warm_up_steps = 20"),
+        ("final_learning_rate = 0.0001", "final_learning_rate = 1.0"),
     ];
-    for (good, bad, message) in cases {
-        let error = parse(&CONFIG.replacen(good, bad, 1)).unwrap_err().to_string();
-        assert!(error.starts_with("folder/train.toml: ") && error.contains(message), "{error}");
-    }
+    let message = |text: &str| {
+        let error = parse(text).unwrap_err();
+        // They concern no single line.
+        assert!(matches!(error, TrainError::Config { line: None, .. }), "{error:?}");
+        error.to_string()
+    };
+    let mut messages: Vec<String> =
+        cases.iter().map(|(good, bad)| message(&CONFIG.replacen(good, bad, 1))).collect();
     let without_data: String = CONFIG
         .replace("[[data]]\nframes = [\"water.extxyz.gz\"]", "")
         .replace("[[data]]\nframes = [\"methane.extxyz\"]\nrepeat = 2", "");
-    let error = parse(&format!("data = []\n{without_data}")).unwrap_err().to_string();
-    assert!(error.contains("there is no [[data]]"), "{error}");
+    messages.push(message(&format!("data = []\n{without_data}")));
+    insta::assert_snapshot!(messages.join("\n"));
     let error = TrainingConfig::load(Path::new("absent.toml")).unwrap_err().to_string();
     assert!(error.starts_with("absent.toml: cannot be read"), "{error}");
 }

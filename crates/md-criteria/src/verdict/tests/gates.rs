@@ -1,7 +1,5 @@
 //! Verdicts that follow from gates.
 
-use md_results::FailureMode;
-
 use super::*;
 
 /// Returns summary and failure modes of the sound model with the given values of gates.
@@ -54,17 +52,14 @@ fn failure_modes_name_gradient_only_where_measured() {
         .unwrap()
         .value = Some(0.2);
     judge(&mut results);
-    let modes = &results.models[0].failure_modes;
-    assert_eq!(ids(modes), ["gradient", "smoothness"]);
-    assert!(modes[0].finding.contains("asymmetry of the Hessian = 0.3 eV/Å² on methane"), "{modes:?}");
-    assert!(modes[1].finding.contains("asymmetry of the Hessian = 0.3 eV/Å² on water"), "{modes:?}");
+    let of_molecules = &results.models[0].failure_modes;
+    assert_eq!(ids(of_molecules), ["gradient", "smoothness"]);
     let summary = &results.models[0].summary;
     assert_eq!(summary.matches("(limit: ").count(), 2, "a failure of each theme: {summary}");
 
     let (summary, modes) = modes_of(&[("repeatability_energy", 0.1)]);
     assert_eq!(ids(&modes), ["repeatability"], "{summary}");
-    assert!(modes[0].finding.starts_with("the same positions do not give the same answer"), "{modes:?}");
-    assert!(modes[0].remedy.contains("dropout off"), "{modes:?}");
+    insta::assert_snapshot!(format!("{}\n{}", shown(of_molecules), shown(&modes)));
 }
 
 #[test]
@@ -81,16 +76,17 @@ fn gate_is_undecided_when_error_covers_limit() {
     assert_eq!(asymmetry(0.001, 0.002).status, Status::Pass);
     assert_eq!(asymmetry(0.001, 0.002).interval, Some([0.0, 0.003]));
     assert_eq!(asymmetry(0.17, 0.01).status, Status::Fail);
+    let mut texts = Vec::new();
     for (value, error) in [(0.17, 0.17), (0.001, 0.05)] {
         let check = asymmetry(value, error);
         assert_eq!((check.status, check.standard_error), (Status::Undecided, Some(error)));
-        let to_decide = check.to_decide.unwrap();
-        assert!(to_decide.contains("a smaller step or forces in f64"), "{to_decide}");
-        assert!(!to_decide.contains("replicas"), "nobody is to run more of them: {to_decide}");
+        // More replicas would decide nothing.
+        texts.push(check.to_decide.unwrap());
         let (verdict, _, summary, outcome) = judged(with("hessian_asymmetry", value, error));
         assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete), "{summary}");
-        assert!(summary.contains("the error of the finite differences"), "{summary}");
+        texts.push(summary);
     }
+    insta::assert_snapshot!(texts.join("\n"));
     for (id, key) in [("force_gradient", "force_gradient_ev_per_angstrom"), ("loop_work", "loop_work_ev")] {
         assert_eq!(check_of(key, with(id, 0.1, 0.01)).status, Status::Fail);
         assert_eq!(check_of(key, with(id, 0.1, 0.1)).status, Status::Undecided);
