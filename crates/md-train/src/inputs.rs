@@ -83,8 +83,19 @@ fn fitting(checkpoint: Checkpoint, sizes: &StudentConfig, data: &Dataset) -> Res
         num_rbf: h.num_rbf,
         cutoff_angstrom: h.cutoff,
     };
-    if found != *sizes {
-        return Err(format!("its sizes are {found:?}, and [student] says {sizes:?}"));
+    let keys = |sizes: &StudentConfig| {
+        let StudentConfig { hidden_dim, num_interactions, num_rbf, cutoff_angstrom } = *sizes;
+        [
+            ("hidden_dim", f64::from(hidden_dim)),
+            ("num_interactions", f64::from(num_interactions)),
+            ("num_rbf", f64::from(num_rbf)),
+            ("cutoff_angstrom", cutoff_angstrom),
+        ]
+    };
+    for ((key, own), (_, asked)) in keys(&found).into_iter().zip(keys(sizes)) {
+        if own != asked {
+            return Err(format!("its {key} is {own}, and [student] says {asked}"));
+        }
     }
     let known = checkpoint.elements();
     let unknown = data.frames.iter().flat_map(|f| f.system.elements()).find(|e| !known.contains(e));
