@@ -8,7 +8,7 @@ use crate::timed;
 const MATRIX: usize = 192;
 
 /// Time of each measurement, ms.
-const ENOUGH_MS: f64 = 100.0;
+const ENOUGH_MS: f64 = 50.0;
 
 /// Length of each of the three arrays streamed through memory: larger than any cache.
 const STREAMED: usize = 4 << 20;
@@ -30,7 +30,7 @@ pub struct Machine {
     pub memory_gb_per_s: f64,
 }
 
-/// Measures the rates of `threads` concurrent threads, in about a second.
+/// Measures the rates of `threads` concurrent threads, in about half a second.
 ///
 /// ```no_run
 /// let machine = md_bench::machine(1);
