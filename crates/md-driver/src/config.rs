@@ -92,6 +92,7 @@ impl Config {
             run.molecules =
                 run.molecules.iter().filter_map(|m| left.iter().position(|kept| kept == m)).collect();
         }
+        config.runs.retain(|run| !run.molecules.is_empty());
         config
     }
 }

@@ -51,6 +51,7 @@ impl CampaignOptions {
     pub fn load_config(&self, own: &Own) -> Result<Config, ConfigError> {
         let mut config = config::load(&self.config, &self.models, own)?;
         config.use_device(self.device);
+        config.mark_as_read();
         Ok(config)
     }
 

@@ -16,7 +16,7 @@ use super::blank::nothing_yet;
 use super::runner::{Part, Runner};
 use super::watch::Watch;
 use super::*;
-use crate::config::{Config, Own};
+use crate::config::{Config, Device, Own};
 use crate::error::CampaignError;
 use crate::plan::plan;
 use crate::progress::{Progress, Quiet};

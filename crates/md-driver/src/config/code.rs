@@ -44,10 +44,15 @@ impl Config {
     }
 
     /// The SHA-256 of everything but the text of the file.
-    pub(super) fn content_sha256(&self) -> String {
+    fn content_sha256(&self) -> String {
         let content =
             Config { text: String::new(), sha256: String::new(), as_read: String::new(), ..self.clone() };
         md_io::files::sha256(format!("{content:?}").as_bytes())
+    }
+
+    /// Declares the present content to be that of the file, with the options it was read with.
+    pub(crate) fn mark_as_read(&mut self) {
+        self.as_read = self.content_sha256();
     }
 
     /// The campaign with the models and integrators of a program, checked as the reader checks a file. One that was

@@ -70,7 +70,7 @@ impl Reader<'_> {
             molecules,
             as_read: String::new(),
         };
-        config.as_read = config.content_sha256();
+        config.mark_as_read();
         Ok(config)
     }
 

@@ -66,6 +66,8 @@ impl Reader<'_> {
             total += self.count(table, &models, &molecules, total)?;
             runs.push(self.run(table, &models, &molecules)?);
         }
+        // No list means all of them: a table that is left without models asks for nothing.
+        runs.retain(|run| !run.models.is_empty());
         Ok(runs)
     }
 

@@ -5,19 +5,11 @@ use md_results::{Comparison, Distance, DistanceId, EnergyErrors, Shift};
 
 use super::*;
 
-/// Asks for a criterion that has no default threshold.
-fn ask(key: &str, threshold: f64) -> impl Fn(&mut Results) {
-    let key = key.to_owned();
-    move |r| {
-        let threshold = Threshold::new(threshold, ThresholdSource::Campaign);
-        r.criteria[0].thresholds.insert(key.clone(), threshold);
-    }
-}
-
 /// Status and value of a criterion whose threshold is given.
 fn asked(key: &str, threshold: f64, change: impl Fn(&mut Results)) -> (Status, Option<f64>, String) {
     let check = check_of(key, |r| {
-        ask(key, threshold)(r);
+        let threshold = Threshold::new(threshold, ThresholdSource::Campaign);
+        r.criteria[0].thresholds.insert(key.to_owned(), threshold);
         change(r);
     });
     (check.status, check.value, check.reason)

@@ -179,6 +179,9 @@ fn config_from_file_keeps_text_until_changed() {
     let unchanged = given(&config, "m").unwrap();
     assert_eq!(unchanged.text, std::fs::read_to_string(&file).unwrap());
     assert_eq!(unchanged.sha256, md_io::files::sha256_file(&file).unwrap());
+    let options = CampaignOptions { device: Some(Device::Auto), ..CampaignOptions::new(&file) };
+    let elsewhere = given(&options.load_config(&Own::default()).unwrap(), "m").unwrap();
+    assert_eq!(elsewhere.sha256, unchanged.sha256, "an option is no change of the file");
     let mut more = config.clone();
     more.runs[0].replicas += 1;
     let changed = given(&more, "m").unwrap();
@@ -186,6 +189,20 @@ fn config_from_file_keeps_text_until_changed() {
     assert_eq!(changed.sha256, given(&more, "m").unwrap().sha256);
     let error = given(&config, "other").unwrap_err().to_string();
     assert!(error.contains("the model 'other' is in no run"), "{error}");
+}
+
+/// A table without models is for those that no other table names: here for none.
+#[test]
+fn config_from_file_runs_only_what_its_tables_name() {
+    let folder = folder();
+    let file = folder.path().join("c.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (head, run) = text.split_once("[[run]]").unwrap();
+    std::fs::write(&file, format!("{head}[[run]]\nmodels = [\"m\"]{run}[[run]]{run}")).unwrap();
+    let config = CampaignOptions::new(&file).load_config(&Own::default()).unwrap();
+    let given = config.clone().with_own(&Own::default()).unwrap();
+    assert_eq!(given, config);
+    assert_eq!(plan(&given).unwrap().iter().map(|group| group.runs.len()).sum::<usize>(), 6);
 }
 
 #[test]
