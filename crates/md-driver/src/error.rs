@@ -54,6 +54,10 @@ impl From<Halt> for CampaignError {
 impl From<anyhow::Error> for CampaignError {
     fn from(error: anyhow::Error) -> Self {
         let input = |error: anyhow::Error| CampaignError::Input(error.into());
+        // Taken out of its context, it would no longer say which model or molecule it is about.
+        if let Some(CampaignError::Input(_)) = error.downcast_ref() {
+            return input(error);
+        }
         error
             .downcast::<CampaignError>()
             .or_else(|error| error.downcast::<Halt>().map(CampaignError::from))

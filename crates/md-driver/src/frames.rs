@@ -17,6 +17,7 @@ use md_metrics::ForceErrorAccumulator;
 use md_results::{Evaluation, Series, TimeBin};
 use serde::{Deserialize, Serialize};
 
+use crate::error::CampaignError;
 use crate::labels;
 use crate::measure::evaluate::{Errors, Source};
 
@@ -149,7 +150,16 @@ pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
 ///
 /// # Errors
 /// The files cannot be read or written, or there is no such frame.
-pub fn select(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> Result<usize> {
+pub fn select(
+    from: &Path,
+    to: &Path,
+    model: Option<&str>,
+    molecule: Option<&str>,
+) -> Result<usize, CampaignError> {
+    Ok(copy(from, to, model, molecule)?)
+}
+
+fn copy(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> Result<usize> {
     if to.exists() {
         bail!("{} exists already: choose another --out", to.display());
     }

@@ -21,15 +21,20 @@ pub mod provenance;
 pub mod record;
 mod start;
 
+use std::error::Error;
+
 pub use error::CampaignError;
 
 /// Formats an error with its causes, leaving out those that its message contains already.
-pub fn in_full(error: &anyhow::Error) -> String {
+pub fn in_full(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.ends_with(&cause) {
-            text += &format!(": {cause}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text += &format!(": {words}");
         }
+        next = cause.source();
     }
     text
 }
@@ -42,7 +47,7 @@ mod tests {
     fn in_full_names_each_cause_once() {
         let checkpoint = md_model::Checkpoint::load(std::path::Path::new("/nowhere")).unwrap_err();
         let error = anyhow::Error::from(checkpoint).context("model 'm'");
-        let text = in_full(&error);
+        let text = in_full(error.as_ref());
         assert!(text.starts_with("model 'm': checkpoint /nowhere: cannot be read: "), "{text}");
         assert_eq!(text.matches("cannot be read").count(), 1, "{text}");
         assert_eq!(text.matches("No such file").count(), 1, "{text}");

@@ -11,6 +11,7 @@ use md_probe::analytic::Control;
 use md_results::{Envelope, Role, Verdict};
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource, OwnPotential};
+use crate::error::CampaignError;
 
 /// A loaded model.
 pub struct LoadedModel {
@@ -63,7 +64,14 @@ fn elements_to_pair<'a>(known: &[Element], systems: impl Iterator<Item = &'a Sys
 ///
 /// # Errors
 /// The checkpoint cannot be read, or a molecule has an element that the model does not support.
-pub fn load(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Option<LoadedModel>> {
+pub fn load(
+    config: &ModelConfig,
+    molecules: &[(&str, &System)],
+) -> Result<Option<LoadedModel>, CampaignError> {
+    Ok(load_inner(config, molecules)?)
+}
+
+fn load_inner(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Option<LoadedModel>> {
     let model = match &config.source {
         ModelSource::Checkpoint(path) => {
             student(config, path).with_context(|| format!("model '{}'", config.name))?

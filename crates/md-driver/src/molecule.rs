@@ -8,6 +8,7 @@ use md_core::{System, bonds, mechanics};
 use md_results::Molecule;
 
 use crate::config::MoleculeConfig;
+use crate::error::CampaignError;
 use crate::labels::{self, Sample};
 
 /// A loaded molecule with its structure.
@@ -31,7 +32,11 @@ pub struct LoadedMolecule {
 pub fn load_molecule(
     config: &MoleculeConfig,
     keep_going: bool,
-) -> Result<(LoadedMolecule, Vec<anyhow::Error>)> {
+) -> Result<(LoadedMolecule, Vec<CampaignError>), CampaignError> {
+    Ok(load_inner(config, keep_going)?)
+}
+
+fn load_inner(config: &MoleculeConfig, keep_going: bool) -> Result<(LoadedMolecule, Vec<CampaignError>)> {
     let system = md_io::extxyz::read_system(&config.structure)?;
     let mut without = Vec::new();
     let mut sound = |files: &[PathBuf], with_forces| -> Result<Vec<(PathBuf, Sample)>> {
@@ -39,7 +44,7 @@ pub fn load_molecule(
         for file in files {
             match labels::check_reference(file, &system, with_forces) {
                 Ok(sample) => sound.push((file.clone(), sample)),
-                Err(error) if keep_going => without.push(error),
+                Err(error) if keep_going => without.push(error.into()),
                 Err(error) => return Err(error),
             }
         }

@@ -104,7 +104,7 @@ pub fn run_with(
     };
     done.unwrap_or_else(|error| {
         // There is no fallback if this message cannot be written.
-        let _ = writeln!(err, "error: {}", in_full(&error));
+        let _ = writeln!(err, "error: {}", in_full(error.as_ref()));
         exit::status_of(&error)
     })
 }

@@ -29,7 +29,7 @@ impl Runner<'_> {
             if error.is::<Panicked>() {
                 self.renew();
             }
-            if self.answers() || !self.fall_back(&in_full(&error))? {
+            if self.answers() || !self.fall_back(&in_full(error.as_ref()))? {
                 return Ok(Err(error));
             }
         }
@@ -60,10 +60,14 @@ impl Runner<'_> {
             .iter()
             .map(|&m| (self.molecules[m].record.name.as_str(), &self.molecules[m].system))
             .collect();
-        match isolated(|| models::load(config, &named)) {
+        match isolated(|| Ok(models::load(config, &named)?)) {
             Ok(model) => model,
             Err(error) => {
-                tracing::error!("model '{}' cannot be loaded again: {}", config.name, in_full(&error));
+                tracing::error!(
+                    "model '{}' cannot be loaded again: {}",
+                    config.name,
+                    in_full(error.as_ref())
+                );
                 None
             }
         }

@@ -73,7 +73,7 @@ impl Runner<'_> {
                     Err(error) => error,
                 };
                 let model = self.model.record.name.clone();
-                let reason = in_full(&error);
+                let reason = in_full(error.as_ref());
                 if error.is::<Panicked>() {
                     self.renew();
                 }

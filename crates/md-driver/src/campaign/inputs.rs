@@ -1,5 +1,6 @@
 //! Reads all inputs of a campaign.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +10,7 @@ use md_results::{Failure, Role, Stage};
 use super::options::CampaignOptions;
 use super::store;
 use crate::config::Config;
+use crate::error::CampaignError;
 use crate::frames::Labels;
 use crate::labels::Sample;
 use crate::models::LoadedModel;
@@ -55,7 +57,7 @@ impl Inputs {
                     );
                 }
                 Err(error) if keep_going => {
-                    failures.extend(failures_of(config, &whole_plan, m, Stage::Load, &error));
+                    failures.extend(failures_of(config, &whole_plan, m, Stage::Load, error.as_ref()));
                     unread.push(m);
                 }
                 Err(error) => return Err(error),
@@ -78,7 +80,7 @@ impl Inputs {
                 stage: Stage::Load,
                 reason,
             };
-            let found = store::isolated(|| models::load(model, &named));
+            let found = store::isolated(|| Ok(models::load(model, &named)?));
             match found {
                 Ok(Some(found)) => loaded.push(Some(found)),
                 Ok(None) => {
@@ -87,8 +89,8 @@ impl Inputs {
                     loaded.push(None);
                 }
                 Err(error) if keep_going => {
-                    tracing::error!("{}", in_full(&error));
-                    failures.push(failure(in_full(&error)));
+                    tracing::error!("{}", in_full(error.as_ref()));
+                    failures.push(failure(in_full(error.as_ref())));
                     loaded.push(None);
                 }
                 Err(error) => return Err(error),
@@ -110,7 +112,7 @@ impl Inputs {
                 match check_labels(model, &molecules[m], [(labels.file.as_path(), &of_runs)]) {
                     Ok(()) => {}
                     Err(error) if keep_going => {
-                        failures.push(failure_of(&config, index, m, Stage::Evaluation, &error));
+                        failures.push(failure_of(&config, index, m, Stage::Evaluation, error.as_ref()));
                     }
                     Err(error) => return Err(error),
                 }
@@ -126,7 +128,7 @@ fn failures_of(
     groups: &[Group<'_>],
     molecule: usize,
     stage: Stage,
-    error: &anyhow::Error,
+    error: &(dyn Error + 'static),
 ) -> Vec<Failure> {
     let runs_it = |model: &usize| {
         groups.iter().any(|g| g.model == *model && g.runs.iter().any(|run| run.molecule == molecule))
@@ -142,7 +144,7 @@ fn failure_of(
     model: usize,
     molecule: usize,
     stage: Stage,
-    error: &anyhow::Error,
+    error: &(dyn Error + 'static),
 ) -> Failure {
     let (model, molecule) = (config.models[model].name.clone(), config.molecules[molecule].name.clone());
     let reason = in_full(error);
@@ -154,8 +156,8 @@ fn failure_of(
 ///
 /// # Errors
 /// They are, or have the opposite sign.
-pub fn check_references(model: &mut LoadedModel, molecule: &LoadedMolecule) -> Result<()> {
-    check_labels(model, molecule, [])
+pub fn check_references(model: &mut LoadedModel, molecule: &LoadedMolecule) -> Result<(), CampaignError> {
+    Ok(check_labels(model, molecule, [])?)
 }
 
 /// Checks that the references of a molecule and the `more` labels are not the model's own predictions.

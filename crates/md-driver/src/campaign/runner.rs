@@ -179,7 +179,7 @@ impl Runner<'_> {
     pub(super) fn failure(&self, stage: StageId, molecule: Option<&str>, error: &anyhow::Error) -> Failure {
         let model = self.model.record.name.clone();
         let molecule = molecule.map(str::to_owned);
-        let reason = in_full(error);
+        let reason = in_full(error.as_ref());
         tracing::error!(model, molecule, ?stage, "{reason}");
         Failure { model, molecule, stage, reason }
     }
@@ -211,7 +211,7 @@ impl Runner<'_> {
                     relaxed.extend(batch.into_iter().zip(found));
                 }
                 Err(error) if batch.len() == 1 => {
-                    if !self.answers() && self.fall_back(&in_full(&error))? {
+                    if !self.answers() && self.fall_back(&in_full(error.as_ref()))? {
                         open.push(batch);
                         continue;
                     }

@@ -10,6 +10,7 @@ use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition,
 use md_results::{EnergyErrors, Evaluation, ForceErrors, Series};
 
 use crate::curves;
+use crate::error::CampaignError;
 use crate::geometries::{Geometries, Geometry};
 
 pub use crate::labels::are_own;
@@ -32,6 +33,15 @@ pub struct Source<'a> {
 /// # Errors
 /// A frame that cannot be read or that the potential cannot answer, and a file without any label.
 pub fn evaluate(
+    source: Source<'_>,
+    potential: &mut dyn Potential,
+    keys: &LabelKeys,
+    seen: impl Fn(),
+) -> Result<(Evaluation, Vec<Series>), CampaignError> {
+    Ok(evaluate_inner(source, potential, keys, seen)?)
+}
+
+fn evaluate_inner(
     source: Source<'_>,
     potential: &mut dyn Potential,
     keys: &LabelKeys,
@@ -62,7 +72,7 @@ pub fn evaluate(
 /// Errors over frames, pushed one by one. Frames of one geometry count once: a frame that is written twice is no more
 /// evidence than one.
 #[derive(Default)]
-pub struct Errors {
+pub(crate) struct Errors {
     n_frames: usize,
     n_without_forces: usize,
     n_repeated: usize,
@@ -83,7 +93,7 @@ impl Errors {
     ///
     /// # Errors
     /// Errors of the potential, and forces that are not finite.
-    pub fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<bool> {
+    pub(crate) fn push(&mut self, frame: &LabelledFrame, potential: &mut dyn Potential) -> Result<bool> {
         self.n_frames += 1;
         self.n_without_forces += usize::from(frame.forces.is_none());
         let geometry = Geometry::from_system(&frame.system);
@@ -120,13 +130,13 @@ impl Errors {
     }
 
     /// Returns the series of the force errors.
-    pub fn series(&self, source: Source<'_>) -> Vec<Series> {
+    pub(crate) fn series(&self, source: Source<'_>) -> Vec<Series> {
         let file = source.frames.file_name().unwrap_or_default().to_string_lossy();
         curves::force_errors([source.model, source.molecule.unwrap_or_default(), &file], &self.pairs)
     }
 
     /// The forces predicted for the last frame, eV/Å.
-    pub fn last_forces(&self) -> &[md_core::Vec3] {
+    pub(crate) fn last_forces(&self) -> &[md_core::Vec3] {
         &self.answer.forces
     }
 
@@ -134,7 +144,7 @@ impl Errors {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn evaluation(&self, source: Source<'_>) -> Result<Evaluation> {
+    pub(crate) fn evaluation(&self, source: Source<'_>) -> Result<Evaluation> {
         Ok(Evaluation {
             model: source.model.to_owned(),
             molecule: source.molecule.map(str::to_owned),
@@ -208,7 +218,7 @@ fn energy_record(energies: &[FrameEnergies]) -> Option<EnergyErrors> {
 }
 
 /// Hill formula, such as `C3H7NO2`: carbon, then hydrogen, then the rest by symbol.
-pub fn formula(composition: &Composition) -> String {
+pub(crate) fn formula(composition: &Composition) -> String {
     let has_carbon = composition.keys().any(|e| *e == md_core::Element::C);
     let rank = |symbol: &str| match symbol {
         "C" if has_carbon => 0,

@@ -69,11 +69,6 @@ impl Gates {
         Gates { model: model.to_owned(), gates: Vec::new(), series: Vec::new() }
     }
 
-    /// Returns the gates measured so far.
-    pub fn records(&self) -> &[Gate] {
-        &self.gates
-    }
-
     /// Adds what was measured to `known`, as if it had been measured there; returns what it looks like.
     pub fn enter(self, known: &mut Vec<Gate>) -> Vec<Series> {
         let first = known.iter().rposition(|gate| gate.model != self.model).map_or(0, |last| last + 1);
@@ -410,7 +405,7 @@ mod tests {
             })
         };
         let of_criteria = |g: &&Gate| [ELEMENT_PAIRS, "cluster"].contains(&g.molecule.as_str());
-        gates.records().iter().filter(of_criteria).filter_map(of_criterion).collect()
+        gates.gates.iter().filter(of_criteria).filter_map(of_criterion).collect()
     }
 
     fn with(defect: Defect) -> BTreeSet<&'static str> {
@@ -463,7 +458,7 @@ mod tests {
         let mut model = loaded(sound(), sound());
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id.name() == "ray_energy_jump").unwrap();
+        let gate = gates.gates.iter().find(|g| g.id.name() == "ray_energy_jump").unwrap();
         assert!(gate.detail.contains("none nearer to another than 1."), "{}", gate.detail);
         assert!(gate.detail.ends_with("sums of covalent radii)"), "{}", gate.detail);
     }
@@ -476,7 +471,7 @@ mod tests {
         let mut model = loaded(control.clone(), control);
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &water).unwrap();
-        let gate = gates.records().iter().find(|g| g.id == GateId::StructureGradient).unwrap();
+        let gate = gates.gates.iter().find(|g| g.id == GateId::StructureGradient).unwrap();
         assert!(gate.value.is_some_and(|value| value < 1e-9), "{gate:?}");
         assert!(!gate.detail.contains("times the gradient"), "{}", gate.detail);
     }
@@ -487,7 +482,7 @@ mod tests {
         let mut model = loaded(defective.clone(), defective);
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id.name() == "force_gradient").unwrap();
+        let gate = gates.gates.iter().find(|g| g.id.name() == "force_gradient").unwrap();
         assert!(gate.detail.contains("all forces are 1.001000 times the gradient"), "{}", gate.detail);
     }
 
@@ -505,7 +500,7 @@ mod tests {
         model.reference = Some(Box::new(plain));
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
-        let gate = gates.records().iter().find(|g| g.id.name() == "equivalence_force").unwrap();
+        let gate = gates.gates.iter().find(|g| g.id.name() == "equivalence_force").unwrap();
         assert!(gate.value > Some(0.01) && gate.detail.ends_with("fast against plain"), "{gate:?}");
         assert_eq!(fired(model), BTreeSet::from(["equivalence_force"]));
     }

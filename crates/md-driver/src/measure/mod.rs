@@ -7,7 +7,7 @@
 mod accuracy;
 mod causes;
 pub mod evaluate;
-pub mod gates;
+mod gates;
 mod minimum;
 pub mod reference_dynamics;
 mod shift;

@@ -15,6 +15,7 @@ use md_results::{Comparison, Distance, DistanceId, Series};
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::LimitsConfig;
 use crate::curves;
+use crate::error::CampaignError;
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
 
@@ -117,7 +118,7 @@ fn comparison(
 ///
 /// # Errors
 /// One that cannot be compared with.
-pub fn check(file: &Path) -> Result<usize> {
+pub fn check(file: &Path) -> Result<usize, CampaignError> {
     Ok(Trajectory::read(file)?.frames.len())
 }
 

@@ -10,6 +10,7 @@ use md_dynamics::VelocityVerlet;
 use md_results::{Machine, Results, Speed};
 
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
+use crate::error::CampaignError;
 use crate::models::LoadedModel;
 
 /// Steps of the cold start.
@@ -70,7 +71,16 @@ fn record(machine: &md_bench::Machine) -> Machine {
 ///
 /// # Errors
 /// Errors of the potential.
-pub fn measure(model: &mut LoadedModel, molecule: &str, system: &System, batch: usize) -> Result<Speed> {
+pub fn measure(
+    model: &mut LoadedModel,
+    molecule: &str,
+    system: &System,
+    batch: usize,
+) -> Result<Speed, CampaignError> {
+    Ok(measure_inner(model, molecule, system, batch)?)
+}
+
+fn measure_inner(model: &mut LoadedModel, molecule: &str, system: &System, batch: usize) -> Result<Speed> {
     let cold_steps_s = cold_steps_s(model, system)?;
     let replicas = vec![system.clone(); batch];
     let timing = md_bench::measure(model.potential.as_mut(), &replicas, &Protocol::default())?;

@@ -126,12 +126,12 @@ fn read_molecule(molecule: &MoleculeConfig) -> (Molecule, Option<LoadedMolecule>
 /// Reads a file completely.
 fn frames(path: &Path, kind: Kind) -> Reading {
     let read = match kind {
-        Kind::Trajectory => reference_dynamics::check(path),
+        Kind::Trajectory => reference_dynamics::check(path).map_err(anyhow::Error::from),
         Kind::Structure | Kind::Reference => count(path),
     };
     match read {
         Ok(frames) => Reading::Count(frames),
-        Err(error) => Reading::Failed(in_full(&error)),
+        Err(error) => Reading::Failed(in_full(error.as_ref())),
     }
 }
 

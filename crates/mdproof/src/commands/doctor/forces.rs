@@ -65,7 +65,7 @@ pub(super) fn measure(subject: Option<Subject>, build: &Build, progress: &dyn Pr
     let subject = match subject.map_or_else(Subject::stand_in, Ok) {
         Ok(subject) => subject,
         Err(error) => {
-            let outcome = Called::Failed(in_full(&error));
+            let outcome = Called::Failed(in_full(error.as_ref()));
             let devices = vec![Calls { device: "cpu", outcome }];
             return Forces { network: String::new(), molecule: String::new(), atoms: 0, devices };
         }
@@ -75,7 +75,7 @@ pub(super) fn measure(subject: Option<Subject>, build: &Build, progress: &dyn Pr
         [("cpu", None, true), ("cuda", Some(Gpu::Cuda), build.cuda), ("wgpu", Some(Gpu::Wgpu), build.wgpu)]
             .map(|(device, gpu, is_built)| {
                 let outcome = if is_built {
-                    call(&subject, gpu).unwrap_or_else(|error| Called::Failed(in_full(&error)))
+                    call(&subject, gpu).unwrap_or_else(|error| Called::Failed(in_full(error.as_ref())))
                 } else {
                     Called::Absent(format!("this program was built without it (cargo's feature `{device}`)"))
                 };
