@@ -105,18 +105,24 @@ pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
 
 /// Returns the largest value over the NVE runs; missing if any run lacks it, since that run might be the worst.
 pub(super) fn worst_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
-    worst_of(s, s.nve_runs(), value)
+    worst_of(s, s.nve_runs(), value, |v, worst| v > worst)
 }
 
 /// Returns the largest value over the NVE runs and the runs with a thermostat.
 pub(super) fn worst_steady_run(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
-    worst_of(s, s.steady_runs(), value)
+    worst_of(s, s.steady_runs(), value, |v, worst| v > worst)
+}
+
+/// Returns the smallest value over the same runs as [`worst_steady_run`].
+pub(super) fn lowest_of_steady_runs(s: &Subject<'_>, value: impl Fn(&Run) -> Option<f64>) -> Finding {
+    worst_of(s, s.steady_runs(), value, |v, worst| v < worst)
 }
 
 fn worst_of<'a>(
     s: &Subject<'_>,
     runs: impl Iterator<Item = &'a Run>,
     value: impl Fn(&Run) -> Option<f64>,
+    is_worse: fn(f64, f64) -> bool,
 ) -> Finding {
     let mut worst: Option<(f64, &Run)> = None;
     for run in runs {
@@ -124,7 +130,7 @@ fn worst_of<'a>(
             let why = run.fate_reason.as_deref().unwrap_or("it is not defined there");
             return Finding::Missing(format!("run {} has no such number: {why}", run.id));
         };
-        if worst.is_none_or(|(w, _)| v > w || v.is_nan()) {
+        if worst.is_none_or(|(w, _)| is_worse(v, w) || v.is_nan()) {
             worst = Some((v, run));
         }
     }

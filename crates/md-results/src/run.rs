@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,9 @@ pub struct Run {
     /// Integrity of the bonds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stability: Option<RunStability>,
+    /// Measurements without a field of their own, by name, which ends with the unit, if any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measured: BTreeMap<String, f64>,
     /// Anomalies in the recorded energy series.
     pub anomalies: Vec<String>,
     /// Wall time per step of this run, ms: the time of the batch divided by its number of systems.

@@ -142,6 +142,18 @@ pub(super) const ROWS: &[Criterion] = &[
     )
     .engine(EngineThreshold::Default),
     row(
+        "closest_pair_ratio",
+        "closest pair / sum of covalent radii",
+        "min r / (R_i + R_j) over all pairs of atoms, with their distance r and covalent radii R, and all recorded \
+         steps of a run at constant energy or with a thermostat, at most 1; the worst run counts",
+        "",
+        Some(0.5),
+        Theme::Stability,
+        "bonds are at 0.77 (N₂) and above; two nuclei at half of it climbed tens of eV or met a hole of the energy",
+        |s| evidence::lowest_of_steady_runs(s, |run| run.measured.get("closest_pair_ratio").copied()),
+    )
+    .at_least(),
+    row(
         "thermostat_temperature_percent",
         "temperature under a thermostat",
         "100 |⟨T⟩ / T₀ − 1| of the mean kinetic temperature ⟨T⟩ of a run with a thermostat set to T₀; the \

@@ -145,6 +145,7 @@ fn run() -> Run {
             max_bond_ratio: Some(1.1),
             max_rmsd_angstrom: 0.2,
         }),
+        measured: BTreeMap::from([("closest_pair_ratio".to_owned(), 0.8)]),
         anomalies: Vec::new(),
         ms_per_step: None,
     }

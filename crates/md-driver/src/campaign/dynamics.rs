@@ -1,5 +1,7 @@
 //! Performs the runs of one model.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use md_core::units::FS_PER_PS;
 use md_results::{Run, RunFate};
@@ -136,6 +138,7 @@ impl Runner<'_> {
             momentum: None,
             thermal: None,
             stability: None,
+            measured: BTreeMap::new(),
             anomalies: Vec::new(),
             ms_per_step: None,
         }
