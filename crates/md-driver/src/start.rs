@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use md_core::units::BOLTZMANN_EV_PER_K;
 use md_core::{Limits, Potential, State, System, mechanics};
 use md_dynamics::{
     Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
@@ -14,8 +15,17 @@ use crate::config::{Config, Ensemble, Integrator, RunConfig};
 use crate::molecule::LoadedMolecule;
 use crate::plan::PlannedRun;
 
-/// Relaxed molecules by their index in the campaign.
-pub(crate) type RelaxedMolecules = BTreeMap<usize, Relaxed>;
+/// Minima of molecules by their index in the campaign.
+pub(crate) type RelaxedMolecules = BTreeMap<usize, Minima>;
+
+/// Minima of one molecule.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Minima {
+    /// That to which its structure relaxes.
+    pub(crate) nearest: Relaxed,
+    /// The lowest found from there, where runs start ([`md_dynamics::descend`]).
+    pub(crate) lowest: Relaxed,
+}
 
 /// Friction of the thermostat that equilibrates before an NVE run, 1/ps: it erases the initial state within half a
 /// picosecond.
@@ -24,6 +34,8 @@ const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
 /// Initial geometry of a run, and the limits that end it.
 pub(crate) struct Start<'a> {
     pub(crate) system: System,
+    /// Energy of the minimum in which it starts, eV; `None` if it starts from the structure as given.
+    pub(crate) minimum_ev: Option<f64>,
     pub(crate) structure: &'a System,
     pub(crate) limits: Limits,
 }
@@ -70,22 +82,26 @@ pub(crate) fn start<'a>(
     relaxed: &RelaxedMolecules,
 ) -> Result<Start<'a>, NotStarted> {
     let structure = &molecules[planned.molecule].system;
-    let system = match relaxed.get(&planned.molecule) {
-        _ if !grid.relax => structure.clone(),
+    let (system, minimum_ev) = match relaxed.get(&planned.molecule).map(|minima| &minima.lowest) {
+        _ if !grid.relax => (structure.clone(), None),
         Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) => {
             return Err((RunFate::Diverged, format!("during relaxation: {reason}")));
         }
-        Some(relaxed) => relaxed.system.clone(),
+        Some(lowest) => (lowest.system.clone(), Some(lowest.energy_ev)),
         None => return Err((RunFate::Failed, "the molecule could not be relaxed".to_owned())),
     };
     let hottest_k = grid.ramp_to_k.unwrap_or(planned.temperature_k).max(planned.temperature_k);
     let degrees_of_freedom = mechanics::internal_degrees_of_freedom(system.masses_amu(), system.positions());
     let max_temperature_k = config.limits.max_temperature_k(hottest_k, degrees_of_freedom);
     let limits = Limits::for_molecule(structure, config.limits.bond_ratio, max_temperature_k);
-    Ok(Start { system, structure, limits })
+    Ok(Start { system, minimum_ev, structure, limits })
 }
 
 /// Creates the systems with initial velocities, and the thermostat that equilibrates them.
+///
+/// A run is to have the mean energy of the canonical ensemble at its temperature: for n harmonic vibrations n k_B T above
+/// the minimum, half of it kinetic on average. A system that starts in a minimum has no potential energy yet, so all of it
+/// is kinetic, in directions drawn from the Maxwell-Boltzmann distribution.
 pub(crate) fn start_systems(
     grid: &RunConfig,
     planned: &[&PlannedRun],
@@ -94,9 +110,10 @@ pub(crate) fn start_systems(
 ) -> Result<Moving> {
     let systems: Vec<System> = starts.iter().map(|s| s.system.clone()).collect();
     let mut state = State::at_rest(&systems, potential)?;
-    let temperatures: Vec<f64> = planned.iter().map(|r| r.temperature_k).collect();
+    let factor = if grid.relax { 2.0 } else { 1.0 };
+    let temperatures: Vec<f64> = planned.iter().map(|r| factor * r.temperature_k).collect();
     let seeds: Vec<u64> = planned.iter().map(|r| r.seed).collect();
-    let options = VelocityOptions { exact_temperature: grid.exact_temperature };
+    let options = VelocityOptions { exact_temperature: grid.exact_temperature || grid.relax };
     md_dynamics::thermalise(&mut state, &temperatures, &seeds, &options)?;
     let kind = ThermostatKind::Langevin { friction_per_ps: PREPARATION_FRICTION_PER_PS };
     let scheme = thermostat(kind, None, grid, planned, &state)?;
@@ -131,9 +148,24 @@ fn prepare(
     if grid.equilibration_steps > 0 {
         let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
         md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
-        state.reset_clock();
+        if state.batch().n_systems() == 1 {
+            end_equilibration(&mut state, &[planned], &[start]);
+        }
     }
     Ok((state.batch().n_systems() == 1).then_some(state))
+}
+
+/// Ends the equilibration of the runs `planned`, which are the systems of `state`: those that started in a minimum get the
+/// energy of their temperature.
+pub(crate) fn end_equilibration(state: &mut State, planned: &[&PlannedRun], starts: &[&Start<'_>]) {
+    state.reset_clock();
+    for (s, (run, start)) in planned.iter().zip(starts).enumerate() {
+        if let Some(minimum_ev) = start.minimum_ev {
+            let n = state.degrees_of_freedom()[s] as f64;
+            let energy_ev = minimum_ev + n * BOLTZMANN_EV_PER_K * run.temperature_k;
+            md_dynamics::set_total_energy(state, s, energy_ev);
+        }
+    }
 }
 
 /// Creates the integrator of a grid.

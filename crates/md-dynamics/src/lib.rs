@@ -29,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod descent;
 #[cfg(test)]
 mod fixtures;
 mod integrator;
@@ -38,8 +39,9 @@ mod scheme;
 mod thermostat;
 mod velocities;
 
+pub use descent::{DescentError, descend};
 pub use integrator::*;
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{Course, RunError, RunOptions, advance, run};
 pub use thermostat::*;
-pub use velocities::{VelocityError, VelocityOptions, stream_seed, thermalise};
+pub use velocities::{VelocityError, VelocityOptions, set_total_energy, stream_seed, thermalise};

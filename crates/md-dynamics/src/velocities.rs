@@ -92,6 +92,22 @@ pub fn thermalise(
     Ok(())
 }
 
+/// Scales the velocities of one system so that its total energy is `energy_ev`. Where the potential energy leaves less
+/// than a quarter of the present kinetic energy for that, a quarter remains.
+///
+/// For n harmonic vibrations the canonical mean of the total energy is n k_B T above the minimum. Runs at that constant
+/// energy have a mean kinetic temperature of T, whereas the energy of a canonical sample, and with it the temperature of
+/// a run that starts from it, scatters by `T / sqrt(n)`.
+pub fn set_total_energy(state: &mut State, system: usize, energy_ev: f64) {
+    let kinetic_ev = state.kinetic_energy_ev(system);
+    let wanted_ev = energy_ev - state.potential_energy_ev(system);
+    if kinetic_ev > 0.0 {
+        let factor = (wanted_ev / kinetic_ev).max(0.25).sqrt();
+        let atoms = state.batch().range(system);
+        state.velocities_mut()[atoms].iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
 /// Returns the seed of the random stream of one system of a campaign: FNV-1a (64 bit) over the eight bytes of
 /// `campaign_seed`, least significant first, and the UTF-8 bytes of `system_id`.
 ///

@@ -321,6 +321,9 @@ pub struct Relaxation {
     /// Largest difference of a relaxed bond from its length in the given structure, Å.
     #[serde(rename = "max_bond_error_A", default, skip_serializing_if = "Option::is_none")]
     pub max_bond_error_angstrom: Option<f64>,
+    /// Energy by which the minimum where runs start lies below this one, eV; absent if it is this one.
+    #[serde(rename = "descent_eV", default, skip_serializing_if = "Option::is_none")]
+    pub descent_ev: Option<f64>,
     /// Harmonic frequencies at the relaxed geometry, 1/cm, ascending; imaginary ones are negative.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frequencies_per_cm: Vec<f64>,

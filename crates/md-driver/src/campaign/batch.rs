@@ -17,7 +17,7 @@ use crate::error::Halt;
 use crate::frames::Visited;
 use crate::plan::PlannedRun;
 use crate::record::Recorder;
-use crate::start::{Motion, Moving, Start, integrator, start_systems};
+use crate::start::{Motion, Moving, Start, end_equilibration, integrator, start_systems};
 
 /// Approximate duration of the steps between two checks for a stop request, which bounds the delay of an interrupt.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -189,10 +189,11 @@ impl<'a> Runner<'a> {
         steps: u64,
     ) -> Result<(Running, Option<TrajectoryWriter>)> {
         let Moving { mut state, course: Course { ids: alive, fates: prepared, .. }, .. } = prepared;
-        if grid.equilibration_steps > 0 {
-            state.reset_clock();
-        }
         let began: Vec<&PlannedRun> = alive.iter().map(|&k| planned[k]).collect();
+        if grid.equilibration_steps > 0 {
+            let starts: Vec<&Start<'_>> = alive.iter().map(|&k| starts[k]).collect();
+            end_equilibration(&mut state, &began, &starts);
+        }
         let structures: Vec<&System> = alive.iter().map(|&k| starts[k].structure).collect();
         let integrator = integrator(grid, &began, &state)?;
         let broken_ratio = self.config.limits.broken_bond_ratio;

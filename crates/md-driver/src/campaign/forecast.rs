@@ -31,7 +31,7 @@ use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun, groups_of, in_shard, molecules_of};
 use crate::progress::Progress;
 use crate::record::Recorder;
-use crate::start::{Moving, RelaxedMolecules, Start, integrator, start_systems};
+use crate::start::{Minima, Moving, RelaxedMolecules, Start, integrator, start_systems};
 
 /// Minimum duration of one measurement.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -203,7 +203,7 @@ fn dynamics_s(
         .iter()
         .map(|run| {
             let structure = &molecules[run.molecule].system;
-            Start { system: structure.clone(), structure, limits: Limits::default() }
+            Start { system: structure.clone(), minimum_ev: None, structure, limits: Limits::default() }
         })
         .collect();
     let starts: Vec<&Start<'_>> = starts.iter().collect();
@@ -226,7 +226,8 @@ fn as_planned(molecules: &[LoadedMolecule], groups: &[Group<'_>]) -> (RelaxedMol
     let relaxed = |m: usize| {
         let system = molecules[m].system.clone();
         let outcome = RelaxOutcome::Converged;
-        (m, Relaxed { system, outcome, steps: 0, max_force_ev_per_angstrom: 0.0, energy_ev: 0.0 })
+        let nearest = Relaxed { system, outcome, steps: 0, max_force_ev_per_angstrom: 0.0, energy_ev: 0.0 };
+        (m, Minima { lowest: nearest.clone(), nearest })
     };
     let visited = |run: &PlannedRun| {
         let LoadedMolecule { record, system, .. } = &molecules[run.molecule];

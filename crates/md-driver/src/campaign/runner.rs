@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use md_core::System;
-use md_dynamics::{RelaxOptions, Relaxed};
+use md_dynamics::RelaxOptions;
 use md_results::{Failure, Results, Run, Stage as StageId};
 
 use super::store::{Store, isolated};
@@ -17,7 +17,7 @@ use crate::measure::{Needs, Output, STAGES, Stage, View};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, molecules_of};
-use crate::start::RelaxedMolecules;
+use crate::start::{Minima, RelaxedMolecules};
 
 /// Runs one model through the campaign.
 pub(super) struct Runner<'a> {
@@ -189,7 +189,7 @@ impl Runner<'_> {
         let part = |runner: &Self, m: usize| runner.part("relaxation", &runner.molecules[m].record.name);
         let mut relaxed = RelaxedMolecules::new();
         for &m in wanted {
-            relaxed.extend(self.store.get::<Relaxed>(&part(self, m)).map(|known| (m, known)));
+            relaxed.extend(self.store.get::<Minima>(&part(self, m)).map(|known| (m, known)));
         }
         let mut open: Vec<Vec<usize>> =
             vec![wanted.iter().copied().filter(|m| !relaxed.contains_key(m)).collect()];
@@ -199,14 +199,24 @@ impl Runner<'_> {
         while let Some(batch) = open.pop().filter(|batch| !batch.is_empty()) {
             self.store.keep_going()?;
             let systems: Vec<System> = batch.iter().map(|&m| self.molecules[m].system.clone()).collect();
+            let seeds: Vec<u64> = batch
+                .iter()
+                .map(|&m| format!("{}/descent", self.molecules[m].record.name))
+                .map(|stream| md_dynamics::stream_seed(self.config.seed, &stream))
+                .collect();
             let found = isolated(|| {
-                md_dynamics::relax(&systems, self.model.potential.as_mut(), &options)
-                    .with_context(|| format!("relaxation with the model '{}'", self.model.record.name))
+                let potential = self.model.potential.as_mut();
+                let context = || format!("relaxation with the model '{}'", self.model.record.name);
+                let nearest = md_dynamics::relax(&systems, potential, &options).with_context(context)?;
+                let lowest =
+                    md_dynamics::descend(&nearest, &seeds, potential, &options).with_context(context)?;
+                let both = nearest.into_iter().zip(lowest);
+                Ok(both.map(|(nearest, lowest)| Minima { nearest, lowest }).collect::<Vec<_>>())
             });
             match found {
                 Ok(found) => {
                     let names: Vec<String> = batch.iter().map(|&m| part(self, m)).collect();
-                    let parts: Vec<(&str, &Relaxed)> = names.iter().map(String::as_str).zip(&found).collect();
+                    let parts: Vec<(&str, &Minima)> = names.iter().map(String::as_str).zip(&found).collect();
                     self.store.put(&parts)?;
                     relaxed.extend(batch.into_iter().zip(found));
                 }

@@ -9,6 +9,7 @@ use super::gates::Gates;
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
+use crate::start::Minima;
 
 /// Forces at a minimum whose vibrations are looked at, eV/Å: 0.01 left would bend soft modes by some 1/cm.
 const FMAX_EV_PER_ANGSTROM: f64 = 1e-3;
@@ -42,9 +43,10 @@ impl Stage for Minimum {
     ) -> Result<()> {
         let molecule = subject.as_molecule()?;
         let relaxed = cx.index_of(subject).and_then(|index| cx.relaxed.get(&index));
-        let relaxed = relaxed.context("the molecule was not relaxed")?;
-        let record = relaxation(model, molecule, relaxed, &mut out.gates)?;
-        out.relaxations.push(record);
+        let Minima { nearest, lowest } = relaxed.context("the molecule was not relaxed")?;
+        let record = relaxation(model, molecule, nearest, &mut out.gates)?;
+        let descent_ev = Some(nearest.energy_ev - lowest.energy_ev).filter(|ev| *ev > 0.0);
+        out.relaxations.push(Relaxation { descent_ev, ..record });
         Ok(())
     }
 
@@ -81,6 +83,7 @@ fn relaxation(
         rmsd_angstrom: None,
         max_bond_ratio: None,
         max_bond_error_angstrom: None,
+        descent_ev: None,
         frequencies_per_cm: Vec::new(),
         reference_frequencies_per_cm: molecule.frequencies_per_cm.clone(),
     };
