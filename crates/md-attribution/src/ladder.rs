@@ -1,9 +1,9 @@
 use md_core::Limits;
 use md_core::units::FS_PER_PS;
 use md_core::{Potential, State};
-use md_metrics::Estimate;
+use md_metrics::{Estimate, mean_of_replicas};
 
-use crate::experiment::Setting;
+use crate::experiment::{Experiment, Setting};
 use crate::{AttributionError, MakeIntegrator};
 
 /// Options of [`timestep_ladder`].
@@ -42,7 +42,7 @@ impl Default for LadderOptions {
 pub struct Ladder {
     /// Duration of the run for each time step, ps.
     pub duration_ps: f64,
-    /// The time steps tested, shortest first; the ladder ends at the second one that is not safe.
+    /// The time steps tested, shortest first; the climb ends at the second one that is not safe.
     pub rungs: Vec<Rung>,
     /// The longest time step up to which all are safe, fs.
     pub largest_safe_fs: Option<f64>,
@@ -63,42 +63,74 @@ pub struct Rung {
     pub safe: bool,
 }
 
-/// Finds the longest time step that conserves energy, with all runs from the same start.
+/// Finds the longest time step that conserves energy, from the states `starts` of one system each: replicas, whose number
+/// makes the result independent of their velocities. The drift of a time step is the mean over them, its fluctuation the
+/// root mean square.
+///
+/// The climb begins at the second time step; the shortest is tested only if that one is not safe.
 ///
 /// # Errors
 /// [`AttributionError`].
 pub fn timestep_ladder(
-    start: &State,
+    starts: &[State],
     make_integrator: MakeIntegrator<'_>,
     potential: &mut dyn Potential,
     options: &LadderOptions,
 ) -> Result<Ladder, AttributionError> {
-    let mut rungs: Vec<Rung> = Vec::new();
-    for &timestep_fs in &options.timesteps_fs {
+    let mut rung = |timestep_fs: f64| -> Result<Rung, AttributionError> {
         let steps = (options.duration_fs / timestep_fs).ceil() as u64;
-        let limits = options.limits.clone();
-        let setting = Setting { start, steps, timestep_fs, limits, make_integrator };
-        let run = setting.experiment(String::new(), 1, potential)?;
-        // A step is unsafe only if the whole interval is beyond the bound: a short run cannot prove a small drift.
-        let drifts = run.drift.is_none_or(|drift| {
-            let [low, high] = drift.interval(0.95);
-            let bound = options.max_drift_mev_per_atom_per_ps;
-            !(low <= bound && high >= -bound)
-        });
-        // A single atom is at rest, and no energy fluctuates.
-        let at_rest = start.degrees_of_freedom().iter().all(|&n| n == 0);
-        let calm = run.fluctuation_ratio.map_or(at_rest, |ratio| ratio <= options.max_fluctuation_ratio);
-        rungs.push(Rung {
-            timestep_fs,
-            safe: run.diverged.is_none() && calm && !drifts,
-            drift: run.drift,
-            fluctuation_ratio: run.fluctuation_ratio,
-            diverged: run.diverged,
-        });
+        let runs = starts
+            .iter()
+            .map(|start| {
+                let limits = options.limits.clone();
+                let setting = Setting { start, steps, timestep_fs, limits, make_integrator };
+                setting.experiment(String::new(), 1, potential)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(options.judge(timestep_fs, &runs, starts))
+    };
+    let mut rungs: Vec<Rung> = Vec::new();
+    let (shortest, longer) = match options.timesteps_fs.as_slice() {
+        [shortest, longer @ ..] if !longer.is_empty() => (Some(*shortest), longer),
+        few => (None, few),
+    };
+    for &timestep_fs in longer {
+        rungs.push(rung(timestep_fs)?);
         if rungs.iter().filter(|r| !r.safe).count() == 2 {
             break;
         }
     }
+    if let (Some(shortest), Some(Rung { safe: false, .. })) = (shortest, rungs.first()) {
+        rungs.insert(0, rung(shortest)?);
+    }
     let safe = rungs.iter().take_while(|r| r.safe).map(|r| r.timestep_fs);
     Ok(Ladder { duration_ps: options.duration_fs / FS_PER_PS, largest_safe_fs: safe.last(), rungs })
+}
+
+impl LadderOptions {
+    fn judge(&self, timestep_fs: f64, runs: &[Experiment], starts: &[State]) -> Rung {
+        let drifts: Vec<Estimate> = runs.iter().filter_map(|run| run.drift).collect();
+        let drift = match drifts.as_slice() {
+            [one] => Some(*one),
+            several => {
+                let values: Vec<f64> = several.iter().map(|drift| drift.value).collect();
+                mean_of_replicas(&values).ok()
+            }
+        };
+        // A step is unsafe only if the whole interval is beyond the bound: a short run cannot prove a small drift.
+        let drifts = drift.is_none_or(|drift| {
+            let [low, high] = drift.interval(0.95);
+            let bound = self.max_drift_mev_per_atom_per_ps;
+            !(low <= bound && high >= -bound)
+        });
+        let squares: Option<Vec<f64>> = runs.iter().map(|run| Some(run.fluctuation_ratio?.powi(2))).collect();
+        let fluctuation_ratio = squares
+            .filter(|squares| !squares.is_empty())
+            .map(|squares| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt());
+        // A single atom is at rest, and no energy fluctuates.
+        let at_rest = starts.iter().flat_map(State::degrees_of_freedom).all(|&n| n == 0);
+        let calm = fluctuation_ratio.map_or(at_rest, |ratio| ratio <= self.max_fluctuation_ratio);
+        let diverged = runs.iter().find_map(|run| run.diverged.clone());
+        Rung { timestep_fs, safe: diverged.is_none() && calm && !drifts, drift, fluctuation_ratio, diverged }
+    }
 }

@@ -5,7 +5,7 @@ use md_results::{
 };
 
 use super::{Finding, Subject, Uncertainty};
-use crate::statistics;
+use crate::statistics::{self, is_at_its_temperature};
 
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
@@ -423,12 +423,53 @@ const APART: f64 = 1.1;
 /// Lowest temperature that counts, K: colder molecules are nearly at rest.
 const COLDEST_K: f64 = 50.0;
 
+/// Describes runs at one temperature: their number, or why none of them counts.
+struct AtTemperature<'a> {
+    named_k: f64,
+    /// Those at that temperature.
+    runs: Vec<&'a Run>,
+    /// Mean temperatures of those that are not, K.
+    off_k: Vec<f64>,
+}
+
+fn at_temperatures<'a>(s: &Subject<'a>) -> Vec<AtTemperature<'a>> {
+    let split = |group: Vec<&'a Run>| {
+        let (runs, off): (Vec<&Run>, Vec<&Run>) = group.iter().partition(|run| is_at_its_temperature(run));
+        let off_k = off.iter().filter_map(|run| Some(run.temperature.as_ref()?.mean_k)).collect();
+        AtTemperature { named_k: group[0].temperature_k, runs, off_k }
+    };
+    by_temperature(s).into_iter().map(split).collect()
+}
+
+impl AtTemperature<'_> {
+    /// Its runs that are not at that temperature, and what would bring them there.
+    fn off(&self) -> Option<String> {
+        let kelvins: Vec<String> = self.off_k.iter().map(|k| format!("{k:.0} K")).collect();
+        let n = kelvins.len();
+        (n > 0).then(|| {
+            format!(
+                "{n} of {} runs named {} K had a mean temperature of {}: runs from the relaxed structure, without relax = \
+                 false, have the one of their name",
+                n + self.runs.len(),
+                self.named_k,
+                kelvins.join(", ")
+            )
+        })
+    }
+}
+
+/// Appends what is said of runs that are not at their temperature.
+fn with_off(detail: String, groups: &[AtTemperature<'_>]) -> String {
+    let off = groups.iter().filter_map(AtTemperature::off);
+    std::iter::once(detail).chain(off).collect::<Vec<_>>().join("; ")
+}
+
 pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
-    let groups = by_temperature(s);
+    let groups = at_temperatures(s);
     if groups.is_empty() {
         return no_runs(s);
     }
-    let mut kelvins: Vec<f64> = groups.iter().map(|g| g[0].temperature_k).collect();
+    let mut kelvins: Vec<f64> = groups.iter().filter(|g| !g.runs.is_empty()).map(|g| g.named_k).collect();
     kelvins.sort_by(f64::total_cmp);
     let named: Vec<String> = kelvins.iter().map(f64::to_string).collect();
     let mut apart: Vec<f64> = Vec::new();
@@ -437,23 +478,31 @@ pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
             apart.push(kelvin);
         }
     }
-    Finding::Amount { value: apart.len() as f64, detail: format!("runs at {} K", named.join(", ")) }
+    let detail =
+        if named.is_empty() { "no runs count".to_owned() } else { format!("runs at {} K", named.join(", ")) };
+    Finding::Amount { value: apart.len() as f64, detail: with_off(detail, &groups) }
 }
 
 pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
-    let kelvins = by_temperature(s).into_iter().map(|g| g[0].temperature_k);
-    match kelvins.max_by(f64::total_cmp) {
-        Some(value) => Finding::Amount { value, detail: format!("the hottest runs are at {value} K") },
-        None => no_runs(s),
+    let groups = at_temperatures(s);
+    if groups.is_empty() {
+        return no_runs(s);
     }
+    let kelvins = groups.iter().filter(|g| !g.runs.is_empty()).map(|g| g.named_k);
+    let (value, detail) = match kelvins.max_by(f64::total_cmp) {
+        Some(value) => (value, format!("the hottest runs are at {value} K")),
+        None => (0.0, "no runs count".to_owned()),
+    };
+    Finding::Amount { value, detail: with_off(detail, &groups) }
 }
 
 pub(super) fn replicas(s: &Subject<'_>) -> Finding {
-    match by_temperature(s).into_iter().min_by_key(Vec::len) {
+    match at_temperatures(s).into_iter().min_by_key(|group| group.runs.len()) {
         Some(fewest) => {
-            let (n, kelvins) = (fewest.len(), fewest[0].temperature_k);
+            let (n, kelvins) = (fewest.runs.len(), fewest.named_k);
             let plural = if n == 1 { "run" } else { "runs" };
-            Finding::Amount { value: n as f64, detail: format!("{n} {plural} at {kelvins} K") }
+            let detail = with_off(format!("{n} {plural} at {kelvins} K"), &[fewest]);
+            Finding::Amount { value: n as f64, detail }
         }
         None => no_runs(s),
     }

@@ -21,6 +21,28 @@ pub struct Drift {
     pub interval: [f64; 2],
 }
 
+/// Largest deviation of the mean kinetic temperature of a run from that of its name, as a part of it.
+const OFF: f64 = 0.1;
+
+/// The same for molecules of at most [`FEW_DEGREES`] degrees of freedom, 5 atoms: with so few vibrations the share of the
+/// kinetic energy depends on which of them have the energy.
+const OFF_WITH_FEW: f64 = 0.2;
+const FEW_DEGREES: usize = 9;
+
+/// Whether the mean kinetic temperature of a run is that of its name. A run that diverged has been at it until then; one
+/// atom alone is at rest at any temperature; a run of no recorded temperature is at none.
+pub fn is_at_its_temperature(run: &Run) -> bool {
+    match &run.temperature {
+        _ if run.fate == RunFate::Diverged => true,
+        Some(found) if found.degrees_of_freedom == 0 => true,
+        Some(found) => {
+            let most = if found.degrees_of_freedom <= FEW_DEGREES { OFF_WITH_FEW } else { OFF };
+            (found.mean_k / run.temperature_k - 1.0).abs() <= most
+        }
+        None => false,
+    }
+}
+
 /// Groups runs that differ only in their replica number, in the order of their first runs.
 pub fn conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     let mut groups: Vec<Vec<&Run>> = Vec::new();

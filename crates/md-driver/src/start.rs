@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use md_core::units::BOLTZMANN_EV_PER_K;
-use md_core::{Limits, Potential, State, System, mechanics};
+use md_core::{Frame, Limits, Observer, ObserverError, Potential, State, System, Vec3, mechanics};
 use md_dynamics::{
-    Course, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind, VelocityOptions,
+    Course, IntegratorKind, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind,
+    VelocityOptions,
 };
 use md_results::RunFate;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ const PREPARATION_FRICTION_PER_PS: f64 = 5.0;
 /// Initial geometry of a run, and the limits that end it.
 pub(crate) struct Start<'a> {
     pub(crate) system: System,
-    /// Energy of the minimum in which it starts, eV; `None` if it starts from the structure as given.
+    /// Energy of the lowest minimum known, eV.
     pub(crate) minimum_ev: Option<f64>,
     pub(crate) structure: &'a System,
     pub(crate) limits: Limits,
@@ -82,12 +83,14 @@ pub(crate) fn start<'a>(
     relaxed: &RelaxedMolecules,
 ) -> Result<Start<'a>, NotStarted> {
     let structure = &molecules[planned.molecule].system;
-    let (system, minimum_ev) = match relaxed.get(&planned.molecule).map(|minima| &minima.lowest) {
-        _ if !grid.relax => (structure.clone(), None),
+    let lowest = relaxed.get(&planned.molecule).map(|minima| &minima.lowest);
+    let minimum_ev = lowest.map(|lowest| lowest.energy_ev).filter(|ev| ev.is_finite());
+    let system = match lowest {
+        _ if !grid.relax => structure.clone(),
         Some(Relaxed { outcome: RelaxOutcome::Diverged(reason), .. }) => {
             return Err((RunFate::Diverged, format!("during relaxation: {reason}")));
         }
-        Some(lowest) => (lowest.system.clone(), Some(lowest.energy_ev)),
+        Some(lowest) => lowest.system.clone(),
         None => return Err((RunFate::Failed, "the molecule could not be relaxed".to_owned())),
     };
     let hottest_k = grid.ramp_to_k.unwrap_or(planned.temperature_k).max(planned.temperature_k);
@@ -97,12 +100,82 @@ pub(crate) fn start<'a>(
     Ok(Start { system, minimum_ev, structure, limits })
 }
 
+/// Creates the systems as [`at_minimum`] does and, where they were relaxed, advances each by a time of its own.
+///
+/// # Errors
+/// The potential failed.
+pub(crate) fn start_systems(
+    grid: &RunConfig,
+    planned: &[&PlannedRun],
+    starts: &[&Start<'_>],
+    potential: &mut dyn Potential,
+) -> Result<Moving> {
+    let mut moving = at_minimum(grid, planned, starts, potential)?;
+    if grid.relax {
+        dephase(&mut moving.state, grid, planned, starts, potential)?;
+    }
+    Ok(moving)
+}
+
+/// Shortest and longest time by which a run that starts in a minimum is advanced before its first recorded step, fs.
+const DEPHASING_FS: [f64; 2] = [50.0, 150.0];
+
+/// Longest time step of that, fs.
+const DEPHASING_TIMESTEP_FS: f64 = 0.5;
+
+/// Advances each system by a random time at constant energy. In a minimum all vibrations are at the same phase, in all
+/// replicas, and what the integrator does to the energy at that phase would be taken for a drift in short runs. A system
+/// that diverges before its time stays where it is.
+fn dephase(
+    state: &mut State,
+    grid: &RunConfig,
+    planned: &[&PlannedRun],
+    starts: &[&Start<'_>],
+    potential: &mut dyn Potential,
+) -> Result<()> {
+    let timestep_fs = grid.timestep_fs.min(DEPHASING_TIMESTEP_FS);
+    let [shortest, longest] = DEPHASING_FS.map(|fs| (fs / timestep_fs).round() as u64);
+    let of_run =
+        |run: &&PlannedRun| shortest + md_dynamics::stream_seed(run.seed, "phase") % (longest - shortest + 1);
+    let due: Vec<u64> = planned.iter().map(of_run).collect();
+    let steps = due.iter().copied().max().unwrap_or(0);
+    let mut snapshots = Snapshots { taken: vec![None; due.len()], due };
+    let mut moved = state.clone();
+    let mut integrator = IntegratorKind::DEFAULT.build(timestep_fs)?;
+    let options = RunOptions { steps, limits: starts.iter().map(|start| start.limits.clone()).collect() };
+    md_dynamics::run(&mut moved, &mut integrator, potential, &mut [&mut snapshots], &options)?;
+    let systems: Vec<_> = state.batch().ranges().collect();
+    for (atoms, taken) in systems.into_iter().zip(snapshots.taken) {
+        if let Some((positions, velocities)) = taken {
+            state.positions_mut()[atoms.clone()].copy_from_slice(&positions);
+            state.velocities_mut()[atoms].copy_from_slice(&velocities);
+        }
+    }
+    state.evaluate(potential)?;
+    Ok(())
+}
+
+/// Keeps positions and velocities of each system at a step of its own.
+struct Snapshots {
+    due: Vec<u64>,
+    taken: Vec<Option<(Vec<Vec3>, Vec<Vec3>)>>,
+}
+
+impl Observer for Snapshots {
+    fn observe(&mut self, frame: Frame<'_>) -> Result<(), ObserverError> {
+        for system in frame.systems().filter(|system| system.step() == self.due[system.id]) {
+            self.taken[system.id] = Some((system.positions().to_vec(), system.velocities().to_vec()));
+        }
+        Ok(())
+    }
+}
+
 /// Creates the systems with initial velocities, and the thermostat that equilibrates them.
 ///
 /// A run is to have the mean energy of the canonical ensemble at its temperature: for n harmonic vibrations n k_B T above
 /// the minimum, half of it kinetic on average. A system that starts in a minimum has no potential energy yet, so all of it
 /// is kinetic, in directions drawn from the Maxwell-Boltzmann distribution.
-pub(crate) fn start_systems(
+pub(crate) fn at_minimum(
     grid: &RunConfig,
     planned: &[&PlannedRun],
     starts: &[&Start<'_>],
@@ -155,8 +228,8 @@ fn prepare(
     Ok((state.batch().n_systems() == 1).then_some(state))
 }
 
-/// Ends the equilibration of the runs `planned`, which are the systems of `state`: those that started in a minimum get the
-/// energy of their temperature.
+/// Ends the equilibration of the runs `planned`, which are the systems of `state`, and gives each the energy of its
+/// temperature.
 pub(crate) fn end_equilibration(state: &mut State, planned: &[&PlannedRun], starts: &[&Start<'_>]) {
     state.reset_clock();
     for (s, (run, start)) in planned.iter().zip(starts).enumerate() {

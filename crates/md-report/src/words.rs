@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use md_results::{
-    Check, Evaluation, Failure, Model, PRODUCTION, Results, Role, Stage, Status, number, worst,
+    Check, Envelope, Evaluation, Failure, Model, PRODUCTION, Results, Role, Stage, Status, number, worst,
 };
 
 /// Formats a time in whole seconds, as `1h 5m 3s`; `unknown` if it is not a valid time.
@@ -60,17 +60,25 @@ pub fn unfinished(results: &Results) -> Option<String> {
 /// Describes the conditions covered by finished runs; `None` if there are none.
 pub fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;
-    let [fewest, most] = envelope.atoms?;
     envelope.temperatures_k.first()?;
-    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
-    let mut parts = vec![
-        format!("{} of {fewest} to {most} atoms", envelope.elements.join(" ")),
-        format!("{} K", kelvins.join(", ")),
-    ];
+    let mut parts = vec![envelope.molecules.join(", "), temperatures(envelope)];
     parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
-    parts.extend(envelope.timestep_fs.map(|fs| format!("run at {} fs", number(fs))));
+    parts.extend(envelope.timestep_fs.map(|fs| format!("at {} fs", number(fs))));
     parts.extend(envelope.largest_safe_timestep_fs.map(|fs| format!("safe up to {} fs", number(fs))));
     Some(format!("seen to run: {}", parts.join("; ")))
+}
+
+/// Lists the temperatures of an envelope, with the means that were measured.
+pub fn temperatures(envelope: &Envelope) -> String {
+    let measured = |n: usize| match envelope.measured_k.get(n) {
+        Some([lowest, highest]) if format!("{lowest:.0}") == format!("{highest:.0}") => {
+            format!(" (measured: {lowest:.0} K)")
+        }
+        Some([lowest, highest]) => format!(" (measured: {lowest:.0} to {highest:.0} K)"),
+        None => String::new(),
+    };
+    let one = |(n, kelvin): (usize, &f64)| format!("{} K{}", number(*kelvin), measured(n));
+    envelope.temperatures_k.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Describes the force error along the model's own runs; `None` if it was not measured.
@@ -145,10 +153,10 @@ mod tests {
         assert_eq!(envelope(&model), None);
         model.envelope = serde_json::from_value(json!({
             "molecules": ["water"], "temperatures_K": [100.0, 300.0], "timestep_fs": 0.5, "duration_ps": 10.0,
-            "elements": ["H", "O"], "atoms": [3, 13], "largest_safe_timestep_fs": 1.0,
+            "measured_K": [[98.2, 101.4], [305.0, 305.1]], "elements": ["H", "O"], "atoms": [3, 13], "largest_safe_timestep_fs": 1.0,
         }))
         .unwrap();
-        let words = "seen to run: H O of 3 to 13 atoms; 100, 300 K; 10 ps; run at 0.5 fs; safe up to 1 fs";
+        let words = "seen to run: water; 100 K (measured: 98 to 101 K), 300 K (measured: 305 K); 10 ps; at 0.5 fs; safe up to 1 fs";
         assert_eq!(envelope(&model).as_deref(), Some(words));
         let broken = Failure {
             model: "tiny".to_owned(),

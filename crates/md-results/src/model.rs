@@ -104,13 +104,16 @@ pub struct FailureMode {
 pub struct Envelope {
     /// Molecules for which every run finished.
     pub molecules: Vec<String>,
-    /// Temperatures at which every run finished, K.
+    /// Temperatures, by their names, at which every run finished and some had that mean temperature, K.
     #[serde(rename = "temperatures_K")]
     pub temperatures_k: Vec<f64>,
-    /// Longest time step of a finished run, fs.
+    /// Lowest and highest mean temperature of those runs at each of `temperatures_k`, K.
+    #[serde(rename = "measured_K", default, skip_serializing_if = "Vec::is_empty")]
+    pub measured_k: Vec<[f64; 2]>,
+    /// Shortest time step of the longest runs of each molecule and temperature, fs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_fs: Option<f64>,
-    /// Longest finished run, ps.
+    /// Shortest of the longest runs of each molecule and temperature, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ps: Option<f64>,
     /// Elements of the molecules.

@@ -66,7 +66,7 @@ pub struct Run {
     pub molecule: String,
     /// Ensemble.
     pub ensemble: Ensemble,
-    /// Target of the initial velocities, K.
+    /// Temperature that its energy was set for, K; without relaxation, that of its initial velocities.
     #[serde(rename = "temperature_K")]
     pub temperature_k: f64,
     /// Final temperature of the thermostat for a ramp, K.
@@ -187,6 +187,9 @@ pub struct RunTemperature {
     /// Mean, K.
     #[serde(rename = "mean_K")]
     pub mean_k: f64,
+    /// Standard error of the mean, autocorrelation included, K; absent for a run too short to have one.
+    #[serde(rename = "mean_standard_error_K", default, skip_serializing_if = "Option::is_none")]
+    pub mean_standard_error_k: Option<f64>,
     /// Standard deviation, K.
     #[serde(rename = "std_K")]
     pub std_k: f64,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use md_results::{
     Attribution, Campaign, Cause, CauseKind, CriteriaSet, Ensemble, Envelope, Evaluation, Failure,
     FailureMode, ForceErrors, Gate, GateId, LeftOut, Model, Molecule, Provenance, Role, RunEnergy, RunFate,
-    RunMomentum, RunStability, RunThermal, Speed, Stage, TimestepLadder,
+    RunMomentum, RunStability, RunTemperature, RunThermal, Speed, Stage, TimestepLadder,
 };
 
 use super::*;
@@ -136,7 +136,7 @@ fn run() -> Run {
             conservation_ratio: Some(1.0),
             kinetic_potential_correlation: Some(-1.0),
         }),
-        temperature: None,
+        temperature: at(300.0),
         momentum: Some(RunMomentum { max_change_hbar: 1e-5, max_drift_angstrom_per_ps: 1e-6 }),
         thermal: None,
         stability: Some(RunStability {
@@ -151,8 +151,19 @@ fn run() -> Run {
     }
 }
 
+fn at(mean_k: f64) -> Option<RunTemperature> {
+    let degrees_of_freedom = 3;
+    Some(RunTemperature {
+        mean_k,
+        mean_standard_error_k: Some(0.01 * mean_k),
+        std_k: mean_k,
+        max_k: mean_k,
+        degrees_of_freedom,
+    })
+}
+
 fn two_replicas(temperature_k: f64) -> [Run; 2] {
-    [0, 1].map(|replica| Run { replica, temperature_k, ..run() })
+    [0, 1].map(|replica| Run { replica, temperature_k, temperature: at(temperature_k), ..run() })
 }
 
 fn ladder(largest_safe_fs: Option<f64>) -> TimestepLadder {

@@ -31,7 +31,7 @@ use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun, groups_of, in_shard, molecules_of};
 use crate::progress::Progress;
 use crate::record::Recorder;
-use crate::start::{Minima, Moving, RelaxedMolecules, Start, integrator, start_systems};
+use crate::start::{Minima, Moving, RelaxedMolecules, Start, at_minimum, integrator};
 
 /// Minimum duration of one measurement.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -208,7 +208,7 @@ fn dynamics_s(
         .collect();
     let starts: Vec<&Start<'_>> = starts.iter().collect();
     let potential = model.potential.as_mut();
-    let Moving { mut state, mut course, .. } = start_systems(grid, &planned, &starts, potential)?;
+    let Moving { mut state, mut course, .. } = at_minimum(grid, &planned, &starts, potential)?;
     let mut integrator = integrator(grid, &planned, &state)?;
     let structures: Vec<&System> = starts.iter().map(|s| s.structure).collect();
     let mut recorder = Recorder::new(&state, &structures, grid, &planned, config.limits.broken_bond_ratio)?;

@@ -2,17 +2,21 @@
 
 use anyhow::Result;
 use md_attribution::{LadderOptions, timestep_ladder};
+use md_core::Limits;
 use md_results::{TimestepLadder, TimestepRung};
 
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::Ensemble;
 use crate::models::LoadedModel;
-use crate::plan::PlannedRun;
+use crate::plan::{self, PlannedRun};
 
 /// Duration of the rungs of a ladder of time steps, fs.
 const RUNG_FS: f64 = 250.0;
 
-/// The ladder of time steps, from the start of the hottest run of every molecule.
+/// Number of replicas of each rung.
+const STARTS: u32 = 4;
+
+/// The ladder of time steps, from the starts of replicas of the hottest run of every molecule.
 pub(super) struct Timesteps;
 
 impl Stage for Timesteps {
@@ -48,12 +52,22 @@ impl Stage for Timesteps {
         out: &mut Output,
     ) -> Result<()> {
         let (group, planned, _) = subject.as_run()?;
-        let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
+        let mut starts = Vec::new();
+        let mut limits = Limits::default();
+        for replica in 0..STARTS {
+            let PlannedRun { model: index, molecule, temperature_k, .. } = *planned;
+            let run = plan::planned(cx.config, group.config, index, molecule, temperature_k, replica);
+            if let Some((state, of_run)) = cx.begin(group, &run, model.potential.as_mut())? {
+                starts.push(state);
+                limits = of_run;
+            }
+        }
+        if starts.is_empty() {
             return Ok(());
-        };
+        }
         let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };
         let make = |dt| group.config.integrator.build(dt);
-        let ladder = timestep_ladder(&state, &make, model.potential.as_mut(), &options)?;
+        let ladder = timestep_ladder(&starts, &make, model.potential.as_mut(), &options)?;
         out.timesteps.push(TimestepLadder {
             model: model.record.name.clone(),
             molecule: subject.place().to_owned(),
@@ -78,8 +92,9 @@ impl Stage for Timesteps {
 
     /// A ladder that is climbed to its top.
     fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
-        let steps = LadderOptions::default().timesteps_fs.iter().map(|dt| (RUNG_FS / dt).ceil()).sum();
-        Ok(Some(Cost::calls(steps, subject)))
+        let timesteps_fs = LadderOptions::default().timesteps_fs;
+        let steps: f64 = timesteps_fs.iter().skip(1).map(|dt| (RUNG_FS / dt).ceil()).sum();
+        Ok(Some(Cost::calls(f64::from(STARTS) * steps, subject)))
     }
 }
 

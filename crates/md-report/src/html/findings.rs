@@ -4,7 +4,7 @@ use md_results::{Envelope, FailureMode, Model, Results, Role, Verdict, number, w
 use serde::Serialize;
 
 use super::items::Table;
-use crate::words::stage;
+use crate::words::{stage, temperatures};
 
 /// Verdict on a model.
 #[derive(Debug, Serialize)]
@@ -77,17 +77,13 @@ pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
 
 fn envelope(envelope: &Envelope) -> Vec<(&'static str, String)> {
     let joined = |parts: &[String]| Some(parts.join(" ")).filter(|t| !t.is_empty());
-    let kelvins: Vec<String> = envelope.temperatures_k.iter().map(|k| number(*k)).collect();
     let rows = [
         ("molecules of which every run finished", joined(&envelope.molecules)),
         ("elements", joined(&envelope.elements)),
         ("atoms", envelope.atoms.map(|[fewest, most]| format!("{fewest} to {most}"))),
-        (
-            "temperatures at which every run finished",
-            Some(kelvins.join(", ")).filter(|t| !t.is_empty()).map(|t| t + " K"),
-        ),
-        ("longest finished run", envelope.duration_ps.map(|ps| with_unit(ps, "ps"))),
-        ("longest time step of a finished run", envelope.timestep_fs.map(|fs| with_unit(fs, "fs"))),
+        ("temperatures at which every run finished", Some(temperatures(envelope)).filter(|t| !t.is_empty())),
+        ("shortest of the longest runs at each", envelope.duration_ps.map(|ps| with_unit(ps, "ps"))),
+        ("shortest time step of those", envelope.timestep_fs.map(|fs| with_unit(fs, "fs"))),
         ("longest safe time step", envelope.largest_safe_timestep_fs.map(|fs| with_unit(fs, "fs"))),
     ];
     rows.into_iter().map(|(name, text)| (name, text.unwrap_or_else(|| "none".to_owned()))).collect()

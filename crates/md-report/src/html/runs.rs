@@ -294,8 +294,13 @@ fn table(labelled: &[Labelled<'_>]) -> Option<Table> {
             ended(r),
             drift,
             or_none(energy.and_then(|e| e.max_jump_mev_per_atom)),
-            temperature
-                .map_or_else(|| "-".to_owned(), |t| format!("{} ± {}", number(t.mean_k), number(t.std_k))),
+            temperature.map_or_else(
+                || "-".to_owned(),
+                |t| match t.mean_standard_error_k {
+                    Some(error) => format!("{} ± {error:.1e}", number(t.mean_k)),
+                    None => number(t.mean_k),
+                },
+            ),
             or_none(r.stability.as_ref().and_then(|s| s.max_bond_ratio)),
             or_none(r.ms_per_step),
             anomalies(r),
@@ -307,7 +312,7 @@ fn table(labelled: &[Labelled<'_>]) -> Option<Table> {
         "end",
         "drift, meV/atom/ps",
         "largest jump, meV/atom",
-        "temperature, K (mean ± std)",
+        "mean temperature, K (± standard error)",
         "longest bond / reference",
         "ms/step",
         "anomalies",

@@ -38,6 +38,49 @@ fn judge_is_incomplete_with_too_few_replicas_or_temperatures() {
     assert_eq!(uses, ["screening"]);
 }
 
+/// Runs named 100 and 300 K whose mean temperatures are others, as from the seeds of a start at the minimum.
+#[test]
+fn runs_off_their_temperature_do_not_count() {
+    let off = |mean_k: f64| move |r: &mut Results| r.runs[0].temperature = at(mean_k);
+    assert_too_little("replicas", off(82.0), "1 of 2 runs named 300 K had a mean temperature of 82 K");
+    let all = |r: &mut Results| r.runs.iter_mut().for_each(|run| run.temperature = at(29.0));
+    assert_too_little(
+        "temperatures",
+        all,
+        "no runs count; 2 of 2 runs named 300 K had a mean temperature of 29 K",
+    );
+    assert_too_little("hottest_temperature_K", all, "no runs count");
+    // A run without a recorded temperature is at none.
+    assert_too_little("replicas", |r| r.runs[0].temperature = None, "1 run at 300 K");
+    // Few degrees of freedom have a wide mean: 20 %, else 10 %.
+    let status = |mean_k: f64, degrees_of_freedom: usize| {
+        check_of("replicas", |r| {
+            let few = at(mean_k).map(|t| RunTemperature { degrees_of_freedom, ..t });
+            r.runs[0].temperature = few;
+        })
+        .status
+    };
+    let first_k = sound().runs[0].temperature_k;
+    assert_eq!(status(1.19 * first_k, 9), Status::Pass);
+    assert_eq!(status(1.21 * first_k, 9), Status::Skipped);
+    assert_eq!(status(0.91 * first_k, 10), Status::Pass);
+    assert_eq!(status(0.89 * first_k, 10), Status::Skipped);
+    assert_eq!(status(0.0, 0), Status::Pass, "one atom is at rest");
+}
+
+#[test]
+fn envelope_names_measured_temperatures_and_shortest_runs() {
+    let mut results = sound();
+    results.runs[0].temperature = at(301.0);
+    results.runs[1].temperature = at(298.0);
+    results.runs.push(Run { steps_planned: 100, steps_done: 100, replica: 2, ..run() });
+    judge(&mut results);
+    let envelope = &results.models[0].envelope;
+    assert_eq!(envelope.temperatures_k, [100.0, 300.0]);
+    assert_eq!(envelope.measured_k, [[100.0, 100.0], [298.0, 301.0]]);
+    assert_eq!(envelope.duration_ps, Some(10.0), "a short run beside long ones serves another purpose");
+}
+
 #[test]
 fn timestep_over_safe_is_incomplete() {
     let over = |r: &mut Results| {
