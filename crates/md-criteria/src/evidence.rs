@@ -428,31 +428,31 @@ struct AtTemperature<'a> {
     named_k: f64,
     /// Those at that temperature.
     runs: Vec<&'a Run>,
-    /// Mean temperatures of those that are not, K.
-    off_k: Vec<f64>,
+    /// Those that are not.
+    off: Vec<&'a Run>,
 }
 
 fn at_temperatures<'a>(s: &Subject<'a>) -> Vec<AtTemperature<'a>> {
     let split = |group: Vec<&'a Run>| {
         let (runs, off): (Vec<&Run>, Vec<&Run>) = group.iter().partition(|run| is_at_its_temperature(run));
-        let off_k = off.iter().filter_map(|run| Some(run.temperature.as_ref()?.mean_k)).collect();
-        AtTemperature { named_k: group[0].temperature_k, runs, off_k }
+        AtTemperature { named_k: group[0].temperature_k, runs, off }
     };
     by_temperature(s).into_iter().map(split).collect()
 }
 
 impl AtTemperature<'_> {
-    /// Its runs that are not at that temperature, and what would bring them there.
+    /// Names the runs that are not at that temperature, and what would bring them there; `None` if all are.
     fn off(&self) -> Option<String> {
-        let kelvins: Vec<String> = self.off_k.iter().map(|k| format!("{k:.0} K")).collect();
-        let n = kelvins.len();
-        (n > 0).then(|| {
+        let kelvin = |run: &&Run| run.temperature.as_ref().map(|found| format!("{:.0} K", found.mean_k));
+        let kelvins: Vec<String> = self.off.iter().filter_map(kelvin).collect();
+        let (off, all) = (kelvins.len(), self.off.len() + self.runs.len());
+        let as_given = self.off.iter().any(|run| !run.relaxed && run.equilibrated_ps.is_none());
+        let advice = if as_given { " (give relax = true or equilibrate_ps)" } else { "" };
+        (off > 0).then(|| {
             format!(
-                "{n} of {} runs named {} K had a mean temperature of {}: runs from the relaxed structure, without relax = \
-                 false, have the one of their name",
-                n + self.runs.len(),
+                "{off} of {all} runs at {} K do not count, with a mean temperature of {}{advice}",
                 self.named_k,
-                kelvins.join(", ")
+                kelvins.join(" and ")
             )
         })
     }
@@ -479,7 +479,7 @@ pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
         }
     }
     let detail =
-        if named.is_empty() { "no runs count".to_owned() } else { format!("runs at {} K", named.join(", ")) };
+        if named.is_empty() { "no run counts".to_owned() } else { format!("runs at {} K", named.join(", ")) };
     Finding::Amount { value: apart.len() as f64, detail: with_off(detail, &groups) }
 }
 
@@ -491,9 +491,9 @@ pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
     let kelvins = groups.iter().filter(|g| !g.runs.is_empty()).map(|g| g.named_k);
     let (value, detail) = match kelvins.max_by(f64::total_cmp) {
         Some(value) => (value, format!("the hottest runs are at {value} K")),
-        None => (0.0, "no runs count".to_owned()),
+        None => (0.0, "no run is at its temperature".to_owned()),
     };
-    Finding::Amount { value, detail: with_off(detail, &groups) }
+    Finding::Amount { value, detail }
 }
 
 pub(super) fn replicas(s: &Subject<'_>) -> Finding {

@@ -42,14 +42,18 @@ fn judge_is_incomplete_with_too_few_replicas_or_temperatures() {
 #[test]
 fn runs_off_their_temperature_do_not_count() {
     let off = |mean_k: f64| move |r: &mut Results| r.runs[0].temperature = at(mean_k);
-    assert_too_little("replicas", off(82.0), "1 of 2 runs named 300 K had a mean temperature of 82 K");
+    assert_too_little(
+        "replicas",
+        off(82.0),
+        "1 of 2 runs at 300 K do not count, with a mean temperature of 82 K",
+    );
     let all = |r: &mut Results| r.runs.iter_mut().for_each(|run| run.temperature = at(29.0));
     assert_too_little(
         "temperatures",
         all,
-        "no runs count; 2 of 2 runs named 300 K had a mean temperature of 29 K",
+        "no run counts; 2 of 2 runs at 300 K do not count, with a mean temperature of 29 K and 29 K",
     );
-    assert_too_little("hottest_temperature_K", all, "no runs count");
+    assert_too_little("hottest_temperature_K", all, "no run is at its temperature");
     // A run without a recorded temperature is at none.
     assert_too_little("replicas", |r| r.runs[0].temperature = None, "1 run at 300 K");
     // Few degrees of freedom have a wide mean: 20 %, else 10 %.
