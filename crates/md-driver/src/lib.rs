@@ -20,6 +20,7 @@ pub mod progress;
 pub mod provenance;
 pub mod record;
 mod start;
+mod structure;
 
 use std::error::Error;
 

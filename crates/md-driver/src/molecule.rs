@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use md_core::{System, bonds, mechanics};
 use md_results::Molecule;
 
@@ -11,6 +11,7 @@ use crate::config::MoleculeConfig;
 use crate::error::CampaignError;
 use crate::labels::{self, Sample};
 use crate::measure::reference_dynamics;
+use crate::structure;
 
 /// A loaded molecule with its structure.
 pub struct LoadedMolecule {
@@ -39,6 +40,7 @@ pub fn load_molecule(
 
 fn load_inner(config: &MoleculeConfig, keep_going: bool) -> Result<(LoadedMolecule, Vec<CampaignError>)> {
     let system = md_io::extxyz::read_system(&config.structure)?;
+    structure::check(&system, config.fragments).with_context(|| config.structure.display().to_string())?;
     let mut without = Vec::new();
     let (mut references, mut samples) = (Vec::new(), Vec::new());
     for file in &config.references {
