@@ -21,6 +21,7 @@ pub mod provenance;
 pub mod record;
 mod start;
 mod structure;
+mod trained;
 
 use std::error::Error;
 

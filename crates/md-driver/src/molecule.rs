@@ -12,6 +12,7 @@ use crate::error::CampaignError;
 use crate::labels::{self, Sample};
 use crate::measure::reference_dynamics;
 use crate::structure;
+use crate::trained::TrainedOn;
 
 /// A loaded molecule with its structure.
 pub struct LoadedMolecule {
@@ -24,6 +25,8 @@ pub struct LoadedMolecule {
     pub(crate) samples: Vec<Sample>,
     pub(crate) trajectories: Vec<PathBuf>,
     pub(crate) frequencies_per_cm: Vec<f64>,
+    /// Reference files that a model was trained on.
+    pub(crate) trained_on: Vec<TrainedOn>,
 }
 
 /// Reads the structure of a molecule, and checks that its other files contain the same atoms. With `keep_going`, files
@@ -86,6 +89,7 @@ fn load_inner(config: &MoleculeConfig, keep_going: bool) -> Result<(LoadedMolecu
         samples,
         trajectories,
         frequencies_per_cm: config.frequencies_per_cm.clone(),
+        trained_on: Vec::new(),
     };
     Ok((loaded, without))
 }
