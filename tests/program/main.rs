@@ -16,3 +16,5 @@ mod resume;
 mod snapshots;
 mod support;
 mod train;
+mod trained;
+mod trajectories;

@@ -226,6 +226,8 @@ pub struct MoleculeConfig {
     /// Extended XYZ files with one NVE trajectory of the reference each, including velocities. The model starts from
     /// their first frames.
     pub trajectories: Vec<PathBuf>,
+    /// Number of molecules that the structure has on purpose, if it is said. Otherwise pieces without contact are an error.
+    pub fragments: Option<usize>,
     /// Reference harmonic frequencies, 1/cm, ascending; empty if not given.
     pub frequencies_per_cm: Vec<f64>,
 }

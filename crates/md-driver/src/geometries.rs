@@ -64,14 +64,21 @@ pub struct Geometries(BTreeMap<Composition, BTreeMap<i64, Vec<Vec<f64>>>>);
 impl Geometries {
     /// Adds a geometry; returns whether it is new.
     pub fn insert(&mut self, geometry: &Geometry) -> bool {
-        let known = self.0.entry(geometry.composition.clone()).or_default();
-        let cell = geometry.cell();
-        let mut near = known.range(cell.saturating_sub(1)..=cell.saturating_add(1)).flat_map(|(_, all)| all);
-        if near.any(|other| geometry.is_same(other)) {
+        if self.contains(geometry) {
             return false;
         }
-        known.entry(cell).or_default().push(geometry.distances.clone());
+        let known = self.0.entry(geometry.composition.clone()).or_default();
+        known.entry(geometry.cell()).or_default().push(geometry.distances.clone());
         true
+    }
+
+    /// Whether a geometry is known.
+    pub fn contains(&self, geometry: &Geometry) -> bool {
+        let cell = geometry.cell();
+        let near = cell.saturating_sub(1)..=cell.saturating_add(1);
+        self.0.get(&geometry.composition).is_some_and(|known| {
+            known.range(near).flat_map(|(_, all)| all).any(|other| geometry.is_same(other))
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The checks precede all runs. A file is read completely; the model's predictions on a sample of its frames reveal
 //! labels that are the model's own, and forces with the wrong sign.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -136,11 +137,57 @@ pub fn check_atoms(n: usize, frame: &LabelledFrame, system: &System) -> Result<(
 }
 
 /// Returns the error message for a frame without forces, with a suggested fix.
-pub fn no_forces(frame: &LabelledFrame) -> &'static str {
+pub fn no_forces(frame: &LabelledFrame) -> String {
     if frame.info.contains_key(crate::frames::MODEL_ENERGY) {
-        "no forces: these frames hold the model's own answers (model_forces): label them with a reference program first"
-    } else {
-        "no forces (expected a column forces:R:3 in Properties)"
+        return "no forces: these frames hold the model's own answers (model_forces): label them with a reference program first"
+            .to_owned();
+    }
+    let there = like_forces(frame).map(|column| {
+        let caution = if column.to_lowercase().contains("force") { "" } else { ", with the sign of forces" };
+        format!("; it has '{column}': rename that if it holds the labels in eV/Å{caution}")
+    });
+    format!("no forces (expected a column forces:R:3 in Properties{})", there.unwrap_or_default())
+}
+
+/// Returns the column of a frame that may hold its forces under another name.
+pub fn like_forces(frame: &LabelledFrame) -> Option<&str> {
+    let columns = || frame.other_columns.iter().map(String::as_str);
+    let like = |word: &str| columns().find(|column| column.to_lowercase().contains(word));
+    like("force").or_else(|| like("grad")).or_else(|| columns().find(|column| *column == "f"))
+}
+
+/// Charge and spin of the frames of a file, which no model knows of.
+#[derive(Debug, Default)]
+pub struct Charges {
+    /// The first value of each key, with its frame.
+    first: BTreeMap<String, (usize, String)>,
+}
+
+impl Charges {
+    const KEYS: [&str; 6] =
+        ["charge", "total_charge", "net_charge", "spin", "multiplicity", "spin_multiplicity"];
+
+    /// Looks at frame `n` of a file.
+    ///
+    /// # Errors
+    /// A key for charge or spin has another value than in a frame before.
+    pub fn push(&mut self, n: usize, frame: &LabelledFrame) -> Result<()> {
+        for (key, value) in &frame.info {
+            if !Self::KEYS.contains(&key.to_lowercase().as_str()) {
+                continue;
+            }
+            let (first, before) = self.first.entry(key.clone()).or_insert_with(|| (n, value.clone()));
+            let numbers = [&*before, value].map(|text| text.parse::<f64>().ok());
+            let same = before == value || (numbers[0].is_some() && numbers[0] == numbers[1]);
+            if !same {
+                bail!(
+                    "frame {first} has {key}={before}, frame {n} {key}={value}: a model knows the atoms alone and gives both one \
+                     energy; put the frames of each {key} in a file of their own, and judge by those of the {key} that it was \
+                     trained on"
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -169,10 +216,11 @@ fn is_zero(frame: &LabelledFrame) -> bool {
 /// The file fails one of these checks.
 pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<Sample> {
     let mut sample = Sample::default();
-    let (mut first_without, mut all_zero) = (None, true);
+    let (mut first_without, mut all_zero, mut charges) = (None, true, Charges::default());
     for (n, frame) in extxyz::open(reference, LabelKeys::default())?.enumerate() {
         let frame = frame?;
         check_atoms(n, &frame, system).with_context(|| reference.display().to_string())?;
+        charges.push(n, &frame).with_context(|| reference.display().to_string())?;
         if frame.forces.is_some() {
             all_zero &= is_zero(&frame);
             sample.push(frame);
@@ -211,7 +259,8 @@ mod tests {
                     energy_ev: None,
                     forces: Some(forces),
                     velocities: None,
-                    info: std::collections::BTreeMap::new(),
+                    other_columns: Vec::new(),
+                    info: BTreeMap::new(),
                 }
             })
             .collect()
@@ -255,5 +304,55 @@ mod tests {
         assert!(fault(&dimers(20, -0.9)).unwrap().contains("look like gradients"));
         assert_eq!(fault(&dimers(20, 0.0)), None, "no angle");
         assert_eq!(fault(&[]), None);
+    }
+
+    fn frame(comment: &str, columns: &str) -> LabelledFrame {
+        let text =
+            format!("1\nProperties=species:S:1:pos:R:3{columns} {comment}\nH 0 0 0{}\n", " 1".repeat(3));
+        extxyz::from_reader(text.as_bytes(), "f", LabelKeys::default()).unwrap().next().unwrap().unwrap()
+    }
+
+    #[test]
+    fn no_forces_names_column_that_may_hold_them() {
+        for (column, named) in [
+            ("force", "it has 'force': rename that if it holds the labels in eV/Å)"),
+            ("REF_forces", "it has 'REF_forces'"),
+            (
+                "gradient",
+                "it has 'gradient': rename that if it holds the labels in eV/Å, with the sign of forces)",
+            ),
+            ("f", "it has 'f'"),
+            ("dipoles", "(expected a column forces:R:3 in Properties)"),
+        ] {
+            let message = no_forces(&frame("", &format!(":{column}:R:3")));
+            assert!(message.contains(named), "{column}: {message}");
+        }
+        let own = no_forces(&frame("model_energy=1", ":model_forces:R:3"));
+        assert!(own.contains("the model's own answers"), "{own}");
+    }
+
+    #[test]
+    fn charges_of_a_file_are_one() {
+        let read = |comments: [&str; 3]| {
+            let mut charges = Charges::default();
+            let mut frames = comments.iter().enumerate();
+            frames.try_for_each(|(n, comment)| charges.push(n, &frame(comment, ":tags:R:3")))
+        };
+        for same in
+            [["charge=-1", "charge=-1.0", ""], ["", "spin=2", "spin=2"], ["energy=1", "step=2", "step=3"]]
+        {
+            read(same).unwrap();
+        }
+        for (other, named) in [
+            (
+                ["charge=-1", "", "charge=0"],
+                "frame 0 has charge=-1, frame 2 charge=0: a model knows the atoms alone",
+            ),
+            (["", "Spin=1", "Spin=3"], "frame 1 has Spin=1, frame 2 Spin=3"),
+            (["multiplicity=1", "multiplicity=?", ""], "frame 0 has multiplicity=1, frame 1 multiplicity=?"),
+        ] {
+            let message = read(other).unwrap_err().to_string();
+            assert!(message.starts_with(named), "{message}");
+        }
     }
 }

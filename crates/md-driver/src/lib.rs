@@ -20,6 +20,8 @@ pub mod progress;
 pub mod provenance;
 pub mod record;
 mod start;
+mod structure;
+mod trained;
 
 use std::error::Error;
 

@@ -12,13 +12,13 @@
 //!
 //! | in the file | meaning | unit |
 //! |---|---|---|
-//! | column `species` (S, 1) or `Z` (I, 1) | element; if both are given they must agree | |
+//! | column `species` (S, 1) or `Z` (I, 1) | element, by symbol or atomic number; if both are given they must agree | |
 //! | column `pos` (R, 3) | positions | Å |
-//! | column `masses` (R, 1) | masses; standard masses if absent | amu |
+//! | column `masses` or `mass` (R, 1) | masses; standard masses if absent | amu |
 //! | column `velocities` (R, 3) | velocities | Å/fs |
 //! | column [`LabelKeys::forces`] (R, 3) | forces | eV/Å |
 //! | key [`LabelKeys::energy`] | potential energy | eV |
-//! | key `Lattice` (9 numbers) | the three lattice vectors, one after the other | Å |
+//! | key `Lattice` (9 numbers, or three lists of 3) | the three lattice vectors, one after the other | Å |
 //! | key `pbc` (1 or 3 flags) | directions in which the system is periodic | |
 //!
 //! - Columns may be in any order; others are skipped by their declared width. Other keys are kept as text in
@@ -29,8 +29,10 @@
 //! - Without `Properties` the columns are `species`, `pos` (plain XYZ) and the rest of a line is ignored; keys in the
 //!   comment are read there, too (an `energy` is assumed to be in eV). With `Properties` the number of columns must
 //!   match exactly.
+//! - `properties` is read as `Properties` is; exponents of numbers may begin with E or, as in Fortran, with D. A dump of
+//!   LAMMPS with types instead of elements is an error.
 //! - Non-finite numbers are errors, in positions and in labels.
-//! - Blank lines before a frame and after the last one, and CRLF line ends, are accepted.
+//! - Blank lines before a frame and after the last one, and CRLF line ends, are accepted, and so is a byte order mark.
 //! - A file that begins with the bytes `1f 8b` is treated as gzip, whatever its name, and decompressed as it is read.
 //! - Memory is bounded by [`XyzProblem::LONGEST_LINE_BYTES`] and [`XyzProblem::MOST_ATOMS`], and a compression ratio
 //!   too high for frames is an error.
@@ -88,6 +90,8 @@ pub struct LabelledFrame {
     pub velocities: Option<Vec<Vec3>>,
     /// All other keys of the comment line with their values as text. The last value of a repeated key is kept.
     pub info: BTreeMap<String, String>,
+    /// Names of the columns that were not read.
+    pub other_columns: Vec<String>,
 }
 
 /// Opens a file, plain or gzip, for reading frame by frame.

@@ -9,13 +9,14 @@ use md_results::{Failure, Role, Stage};
 
 use super::options::CampaignOptions;
 use super::store;
-use crate::config::Config;
+use crate::config::{Config, ModelConfig, ModelSource};
 use crate::error::CampaignError;
 use crate::frames::Labels;
 use crate::labels::Sample;
 use crate::models::LoadedModel;
 use crate::molecule::{LoadedMolecule, load_molecule};
 use crate::plan::{Group, in_shard, molecules_of, plan};
+use crate::trained::{TrainedOn, TrainingData};
 use crate::{frames, in_full, models};
 
 /// All inputs of a campaign.
@@ -118,7 +119,31 @@ impl Inputs {
                 }
             }
         }
+        find_training_data(&config, &mut molecules, &loaded_for, options.labels.as_deref());
         Ok(Inputs { config, molecules, models: loaded, loaded_for, labels, asked, failures })
+    }
+}
+
+/// Enters the references and labels that models were trained on. The evaluation of such a model records it as a failure.
+fn find_training_data(
+    config: &Config,
+    molecules: &mut [LoadedMolecule],
+    loaded_for: &[Vec<usize>],
+    labels: Option<&Path>,
+) {
+    let with_references = molecules.iter().filter(|m| labels.is_some() || !m.references.is_empty());
+    let mut data = TrainingData::new(with_references.map(|m| &m.system));
+    for (model, asked) in config.models.iter().zip(loaded_for) {
+        let ModelSource::Checkpoint(checkpoint) = &model.source else { continue };
+        for &m in asked {
+            let molecule = &mut molecules[m];
+            let files: Vec<&Path> = molecule.references.iter().map(PathBuf::as_path).chain(labels).collect();
+            let known = data.known(&model.name, checkpoint, &files);
+            for TrainedOn { reason, .. } in &known {
+                tracing::warn!(model = model.name, molecule = molecule.record.name, "{reason}");
+            }
+            molecule.trained_on.extend(known);
+        }
     }
 }
 
@@ -158,6 +183,20 @@ fn failure_of(
 /// They are, or have the opposite sign.
 pub fn check_references(model: &mut LoadedModel, molecule: &LoadedMolecule) -> Result<(), CampaignError> {
     Ok(check_labels(model, molecule, [])?)
+}
+
+/// Checks that a model was not trained on the references of a molecule.
+///
+/// # Errors
+/// It was: a campaign measures no force errors on these files, and the model is INCOMPLETE.
+pub fn check_training_data(model: &ModelConfig, molecule: &LoadedMolecule) -> Result<(), CampaignError> {
+    let ModelSource::Checkpoint(checkpoint) = &model.source else { return Ok(()) };
+    let files: Vec<&Path> = molecule.references.iter().map(PathBuf::as_path).collect();
+    let mut data = TrainingData::new([&molecule.system].into_iter().filter(|_| !files.is_empty()));
+    match data.known(&model.name, checkpoint, &files).into_iter().next() {
+        Some(TrainedOn { reason, .. }) => Err(anyhow::Error::msg(reason).into()),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the references of a molecule and the `more` labels are not the model's own predictions.

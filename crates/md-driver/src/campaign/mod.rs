@@ -19,7 +19,7 @@ mod whole;
 
 pub use builder::CampaignBuilder;
 pub use forecast::{Forecast, ModelForecast, Seconds};
-pub use inputs::check_references;
+pub use inputs::{check_references, check_training_data};
 pub use merge::merge;
 pub use options::{Begin, CampaignOptions, Output, Session};
 pub use whole::Campaign;

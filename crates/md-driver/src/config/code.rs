@@ -171,6 +171,7 @@ impl MoleculeConfig {
             structure: structure.into(),
             references: Vec::new(),
             trajectories: Vec::new(),
+            fragments: None,
             frequencies_per_cm: Vec::new(),
         }
     }

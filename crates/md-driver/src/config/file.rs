@@ -1,6 +1,7 @@
 //! Structure of the campaign file before validation.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use md_model::Precision;
@@ -76,6 +77,7 @@ pub(super) struct MoleculeTable {
     pub(super) reference: Option<Spanned<Paths>>,
     #[serde(default)]
     pub(super) trajectory: Option<Spanned<Paths>>,
+    pub(super) fragments: Option<NonZeroUsize>,
     #[serde(default)]
     pub(super) frequencies_per_cm: Option<Spanned<Vec<f64>>>,
 }

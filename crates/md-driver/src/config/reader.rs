@@ -1,6 +1,7 @@
 //! Validation of a campaign file; every error has its line.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +152,7 @@ impl Reader<'_> {
                     structure: self.existing_file(table.structure.get_ref(), table.structure.span())?,
                     references: self.existing_files(table.reference.as_ref())?,
                     trajectories: self.existing_files(table.trajectory.as_ref())?,
+                    fragments: table.fragments.map(NonZeroUsize::get),
                     frequencies_per_cm: self.frequencies(table.frequencies_per_cm.as_ref())?,
                 })
             })

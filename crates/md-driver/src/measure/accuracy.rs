@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use md_io::extxyz::{self, LabelKeys};
 use md_results::{Evaluation, Series};
 
@@ -11,6 +11,7 @@ use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::frames::{self, Label};
 use crate::models::LoadedModel;
 use crate::molecule::LoadedMolecule;
+use crate::trained::TrainedOn;
 
 /// Labelled frames of the campaign.
 pub(super) struct References;
@@ -43,9 +44,14 @@ impl Stage for References {
             frames::refuse_own(&found.0)?;
             Ok(found)
         };
-        let found = molecule.references.iter().map(errors).collect::<Result<Vec<_>>>()?;
+        // Frames that it was trained on are no evidence; the others are measured.
+        let name = &model.record.name;
+        let known: Vec<&TrainedOn> =
+            molecule.trained_on.iter().filter(|known| known.model == *name).collect();
+        let unseen = molecule.references.iter().filter(|file| known.iter().all(|known| known.file != **file));
+        let found = unseen.map(errors).collect::<Result<Vec<_>>>()?;
         enter(out, found);
-        Ok(())
+        refuse(known)
     }
 
     fn cost(&self, _: &View<'_>, subject: &Subject<'_>) -> Result<Option<Cost>> {
@@ -84,6 +90,8 @@ impl Stage for OwnFrames {
     ) -> Result<()> {
         let molecule = subject.as_molecule()?;
         let name = &model.record.name;
+        let is_labels = |known: &&TrainedOn| known.model == *name && known.file == cx.labels.file;
+        refuse(molecule.trained_on.iter().filter(is_labels))?;
         let own: Vec<&Label> = cx.labels.of_molecule(name, &molecule.record.name).collect();
         let source = source(name, molecule, &cx.labels.file);
         enter(out, [frames::evaluate(source, &own, model.potential.as_mut())?]);
@@ -95,6 +103,13 @@ impl Stage for OwnFrames {
         let frames = cx.labels.of_molecule(model, subject.place()).count();
         Ok(Some(Cost::calls(frames as f64, subject)))
     }
+}
+
+/// # Errors
+/// There are files that the model was trained on.
+fn refuse<'a>(known: impl IntoIterator<Item = &'a TrainedOn>) -> Result<()> {
+    let reasons: Vec<&str> = known.into_iter().map(|known| known.reason.as_str()).collect();
+    if reasons.is_empty() { Ok(()) } else { bail!(reasons.join("; ")) }
 }
 
 fn enter(out: &mut Output, found: impl IntoIterator<Item = (Evaluation, Vec<Series>)>) {

@@ -256,6 +256,7 @@ mod tests {
                 energy_ev: None,
                 forces: Some(state.evaluation().forces.clone()),
                 velocities: None,
+                other_columns: Vec::new(),
                 info: BTreeMap::new(),
             };
             errors.push(&frame, &mut off).unwrap();

@@ -1,6 +1,9 @@
 //! A model beside its reference: it follows each reference trajectory from the first frame on, and what it does is
 //! compared with what the reference does.
 
+mod trajectory;
+mod velocities;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +11,10 @@ use md_core::Limits;
 use md_core::units::FS_PER_PS;
 use md_core::{Frame, Observer, ObserverError, State, System, Vec3, bonds, mechanics};
 use md_dynamics::{RunOptions, VelocityVerlet};
-use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::{MetricError, PairDistances, SpectrumBuilder};
 use md_results::{Comparison, Distance, DistanceId, Series};
+
+use trajectory::Trajectory;
 
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::LimitsConfig;
@@ -72,7 +76,7 @@ fn comparison(
     molecule: &LoadedMolecule,
     limits: &LimitsConfig,
 ) -> Result<(Comparison, Vec<Series>)> {
-    let read = |file: &PathBuf| Trajectory::read(file).with_context(|| file.display().to_string());
+    let read = |file: &PathBuf| Trajectory::read(file, None);
     let trajectories = molecule.trajectories.iter().map(read).collect::<Result<Vec<_>>>()?;
     let mut follower = Vec::new();
     // Those of one kind in lock step.
@@ -81,7 +85,7 @@ fn comparison(
     {
         follower.extend(follow(alike, model, molecule, limits)?);
     }
-    let reference: Vec<Record> = trajectories.iter().map(Trajectory::record).collect();
+    let reference: Vec<Record> = trajectories.iter().map(Record::of).collect();
     let duration_ps = reference.iter().map(|r| r.duration_ps).sum();
     let whole_reference = Gathered::from_records(&reference)?;
     let whole_follower = Gathered::from_records(&follower)?;
@@ -119,7 +123,15 @@ fn comparison(
 /// # Errors
 /// One that cannot be compared with.
 pub fn check(file: &Path) -> Result<usize, CampaignError> {
-    Ok(Trajectory::read(file)?.frames.len())
+    Ok(Trajectory::read(file, None)?.frames.len())
+}
+
+/// Checks the trajectories of a molecule, before anything is run; the system is its structure.
+///
+/// # Errors
+/// One that cannot be compared with, or that is not of this structure.
+pub(crate) fn check_of(file: &Path, system: &System) -> Result<f64> {
+    Ok(Trajectory::read(file, Some(system))?.interval_fs)
 }
 
 /// Steps that a model makes beside a trajectory.
@@ -127,47 +139,8 @@ pub fn check(file: &Path) -> Result<usize, CampaignError> {
 /// # Errors
 /// As [`check`].
 fn steps(file: &Path) -> Result<u64> {
-    let Trajectory { frames, interval_fs, .. } = Trajectory::read(file)?;
+    let Trajectory { frames, interval_fs, .. } = Trajectory::read(file, None)?;
     Ok((interval_fs / TIMESTEP_FS).ceil().max(1.0) as u64 * (frames.len() as u64 - 1))
-}
-
-/// A reference trajectory.
-struct Trajectory {
-    file: PathBuf,
-    frames: Vec<LabelledFrame>,
-    interval_fs: f64,
-}
-
-impl Trajectory {
-    fn read(file: &Path) -> Result<Self> {
-        let frames = extxyz::read_frames(file, &LabelKeys::default())?;
-        if frames.len() < 32 {
-            bail!("{} frames are too few to compare with (expected 32 or more)", frames.len());
-        }
-        let mut times = Vec::new();
-        for (n, frame) in frames.iter().enumerate() {
-            if frame.velocities.is_none() {
-                bail!("frame {n} has no velocities (expected a column velocities:R:3 in Å/fs)");
-            }
-            let time = frame.info.get("time_fs").and_then(|t| t.parse::<f64>().ok());
-            times.push(time.with_context(|| format!("frame {n} has no number for the key 'time_fs'"))?);
-        }
-        let interval_fs = (times[times.len() - 1] - times[0]) / (times.len() - 1) as f64;
-        let uneven =
-            times.windows(2).position(|w| (w[1] - w[0] - interval_fs).abs() > 1e-3 * interval_fs.abs());
-        if let Some(n) = uneven {
-            bail!("frame {} is not {interval_fs} fs after the one before", n + 1);
-        }
-        Ok(Trajectory { file: file.to_owned(), frames, interval_fs })
-    }
-
-    fn record(&self) -> Record {
-        let mut record = Record::new(&self.frames[0].system, self.interval_fs);
-        for frame in &self.frames {
-            record.push(frame.system.positions(), frame.velocities.as_deref().unwrap_or_default());
-        }
-        record
-    }
 }
 
 /// Runs of the model from the first frames, seen at the times of the references' frames; all of one length and interval.
@@ -239,6 +212,14 @@ struct Record {
 }
 
 impl Record {
+    fn of(trajectory: &Trajectory) -> Self {
+        let mut record = Record::new(&trajectory.frames[0].system, trajectory.interval_fs);
+        for frame in &trajectory.frames {
+            record.push(frame.system.positions(), frame.velocities.as_deref().unwrap_or_default());
+        }
+        record
+    }
+
     fn new(system: &System, interval_fs: f64) -> Self {
         Record { system: system.clone(), interval_fs, duration_ps: 0.0, frames: Vec::new() }
     }

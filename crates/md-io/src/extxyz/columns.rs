@@ -21,6 +21,10 @@ pub(super) struct Columns {
     /// Whether more columns are an error.
     exactly: bool,
     names: Vec<String>,
+    /// Names of the columns that are not used.
+    other_names: Vec<String>,
+    /// Whether numbers in place of elements are types of atoms, not atomic numbers.
+    type_ids: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,7 @@ impl Columns {
         let (mut masses, mut velocities, mut force_column) = (None, None, None);
         let mut width_so_far = 0_usize;
         let mut seen = BTreeSet::new();
+        let mut other_names = Vec::new();
         for &[name, kind, width] in triplets {
             let shown = excerpt(name);
             if !seen.insert(name) {
@@ -65,10 +70,17 @@ impl Columns {
                 "species" => (&mut species, ("S", 1)),
                 "Z" => (&mut z, ("I", 1)),
                 "pos" => (&mut positions, ("R", 3)),
-                "masses" => (&mut masses, ("R", 1)),
+                // ASE's name, and that of the specification of libAtoms.
+                "masses" | "mass" if masses.is_some() => {
+                    return Err("both 'mass' and 'masses' are declared".into());
+                }
+                "masses" | "mass" => (&mut masses, ("R", 1)),
                 "velocities" => (&mut velocities, ("R", 3)),
                 _ if name == forces => (&mut force_column, ("R", 3)),
-                _ => (&mut None, (kind, n)),
+                _ => {
+                    other_names.push(name.to_owned());
+                    (&mut None, (kind, n))
+                }
             };
             if (kind, n) != expected {
                 return Err(format!("'{shown}' is {kind}:{n}, not {}:{}", expected.0, expected.1));
@@ -90,6 +102,8 @@ impl Columns {
             width: width_so_far,
             exactly: true,
             names: triplets.iter().map(|&[name, ..]| name.to_owned()).collect(),
+            other_names,
+            type_ids: false,
         })
     }
 
@@ -99,6 +113,15 @@ impl Columns {
 
     pub(super) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    pub(super) fn other_names(&self) -> &[String] {
+        &self.other_names
+    }
+
+    /// Says that the file is a dump of LAMMPS, whose atoms may have types instead of elements.
+    pub(super) fn with_type_ids(self) -> Self {
+        Columns { type_ids: true, ..self }
     }
 
     /// Reads the line of one atom.
@@ -134,12 +157,22 @@ impl Columns {
 
     fn element(&self, fields: &[&str]) -> Result<Element, XyzProblem> {
         match self.element {
-            ElementColumn::Species(at) => element_of_symbol(fields[at]),
+            ElementColumn::Species(at) => self.element_of_species(fields[at]),
             ElementColumn::Z(at) => element_of_number(fields[at]),
             ElementColumn::Both { species, z } => {
-                let (species, z) = (element_of_symbol(fields[species])?, element_of_number(fields[z])?);
+                let (species, z) = (self.element_of_species(fields[species])?, element_of_number(fields[z])?);
                 if species == z { Ok(species) } else { Err(XyzProblem::ElementConflict { species, z }) }
             }
+        }
+    }
+
+    /// Reads a symbol or, as some programs write, an atomic number.
+    fn element_of_species(&self, text: &str) -> Result<Element, XyzProblem> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        match is_number {
+            true if self.type_ids => Err(XyzProblem::TypeId { found: excerpt(text) }),
+            true => element_of_number(text),
+            false => element_of_symbol(text),
         }
     }
 }
@@ -154,10 +187,11 @@ pub(super) struct Atoms {
     pub(super) forces: Vec<Vec3>,
 }
 
-/// Parses a finite number.
+/// Parses a finite number. The exponent may begin with a D, as Fortran writes it.
 pub(super) fn number(text: &str, expected: &'static str) -> Result<f64, XyzProblem> {
     text.parse()
         .ok()
+        .or_else(|| text.replacen(['d', 'D'], "e", 1).parse().ok())
         .filter(|x: &f64| x.is_finite())
         .ok_or_else(|| XyzProblem::Number { found: excerpt(text), expected })
 }

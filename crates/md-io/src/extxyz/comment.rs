@@ -10,7 +10,7 @@ use super::error::XyzProblem;
 pub(super) struct Comment(Vec<(String, String)>);
 
 impl Comment {
-    /// Parses any text; only an extended comment line (one that contains `Properties=`) can be invalid.
+    /// Parses any text; only an extended comment line (one that contains `Properties=` or `properties=`) can be invalid.
     pub(super) fn parse(line: &str) -> Result<Self, XyzProblem> {
         let mut pairs = Vec::new();
         let mut tokens = Tokens { rest: line.chars().peekable(), unclosed: None };
@@ -19,12 +19,14 @@ impl Comment {
             tokens.skip_spaces();
             if tokens.rest.next_if_eq(&'=').is_some() {
                 tokens.skip_spaces();
-                let value = tokens.read(false);
+                let value = if tokens.at_nested() { tokens.read_nested() } else { tokens.read(false) };
                 pairs.push((key, value));
             }
         }
         match tokens.unclosed {
-            Some(quote) if line.contains("Properties=") => Err(XyzProblem::Unclosed(quote)),
+            Some(quote) if line.contains("Properties=") || line.contains("properties=") => {
+                Err(XyzProblem::Unclosed(quote))
+            }
             _ => Ok(Comment(pairs)),
         }
     }
@@ -61,6 +63,30 @@ impl Tokens<'_> {
         self.rest.peek().is_some()
     }
 
+    /// Whether a list of lists follows.
+    fn at_nested(&self) -> bool {
+        let mut rest = self.rest.clone();
+        rest.next() == Some('[') && rest.find(|c| !c.is_whitespace()) == Some('[')
+    }
+
+    /// Reads a list of lists, without its outer brackets.
+    fn read_nested(&mut self) -> String {
+        let (mut text, mut depth) = (String::new(), 0_usize);
+        for c in self.rest.by_ref() {
+            match c {
+                '[' => depth += 1,
+                ']' => depth -= 1,
+                _ => {}
+            }
+            text.push(c);
+            if depth == 0 {
+                return text[1..text.len() - 1].to_owned();
+            }
+        }
+        self.unclosed = Some(']');
+        text
+    }
+
     /// Reads text up to a space (or, in a key, up to `=`) outside quotes.
     fn read(&mut self, key: bool) -> String {
         let mut text = String::new();
@@ -93,7 +119,7 @@ mod tests {
     /// Each line as split by `ase.io.extxyz.key_val_str_to_dict` (3.29).
     #[test]
     fn comment_pairs_match_ase() {
-        let cases: [(&str, &[(&str, &str)]); 12] = [
+        let cases: [(&str, &[(&str, &str)]); 11] = [
             ("", &[]),
             ("flag", &[]),
             ("energy=-1.5 flag step=3", &[("energy", "-1.5"), ("step", "3")]),
@@ -104,13 +130,22 @@ mod tests {
             ("smiles=C=O q=1", &[("smiles", "C=O"), ("q", "1")]),
             (r#""a key"=1"#, &[("a key", "1")]),
             (r#"j="_JSON {\"a\": [1, 2]}" k=0"#, &[("j", r#"_JSON {"a": [1, 2]}"#), ("k", "0")]),
-            ("x=[[1,2],[3,4]] y=5", &[("x", "[1,2,3,4]"), ("y", "5")]),
             ("  lead=1\ttab=2  ", &[("lead", "1"), ("tab", "2")]),
         ];
         for (line, expected) in cases {
             let expected: Vec<_> = expected.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
             assert_eq!(pairs(line), expected, "{line}");
         }
+    }
+
+    /// ASE's older reader drops inner brackets and ends at a space; the specification of libAtoms has lists of lists.
+    #[test]
+    fn comment_keeps_lists_of_lists() {
+        let expected = [("x".to_owned(), "[1, 2], [3, 4]".to_owned()), ("y".to_owned(), "5".to_owned())];
+        assert_eq!(pairs("x=[[1, 2], [3, 4]] y=5"), expected);
+        assert_eq!(pairs("x = [ [1, 2], [3, 4]] y=5")[1], expected[1]);
+        let error = Comment::parse("Lattice=[[1, 2], [3 properties=species:S:1:pos:R:3").unwrap_err();
+        assert!(error.to_string().contains("opens a ] that is never closed"), "{error}");
     }
 
     #[test]

@@ -115,6 +115,15 @@ pub enum XyzProblem {
     /// The element is unknown.
     #[error(transparent)]
     Element(#[from] ElementError),
+    /// An atom has a type instead of an element.
+    #[error(
+        "found the atom type {found} of LAMMPS, expected an element (write the dump with \
+         `dump_modify ID element C H ...`)"
+    )]
+    TypeId {
+        /// The text.
+        found: String,
+    },
     /// The columns `species` and `Z` name different elements.
     #[error("species says {species} but Z says {z}")]
     ElementConflict {

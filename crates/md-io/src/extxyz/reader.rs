@@ -60,6 +60,7 @@ impl<R: BufRead> FrameReader<R> {
         }
         let declared = |column: Vec<Vec3>| (!column.is_empty()).then_some(column);
         Ok(Some(LabelledFrame {
+            other_columns: header.columns.other_names().to_vec(),
             system,
             energy_ev: header.energy_ev,
             forces: declared(atoms.forces),
@@ -132,7 +133,14 @@ struct Header {
 impl Header {
     fn parse(line: &str, keys: &LabelKeys) -> Result<Self, XyzProblem> {
         let mut comment = Comment::parse(line)?;
-        let columns = Columns::parse(comment.take("Properties")?.as_deref(), &keys.forces)?;
+        let properties = match comment.take("Properties")? {
+            Some(properties) => Some(properties),
+            None => comment.take("properties")?,
+        };
+        let mut columns = Columns::parse(properties.as_deref(), &keys.forces)?;
+        if line.trim_start().starts_with("Atoms. Timestep:") {
+            columns = columns.with_type_ids();
+        }
         let cell = parse_cell(comment.take("Lattice")?, comment.take("pbc")?)?;
         let energy_ev = match comment.take(&keys.energy)? {
             Some(text) => Some(number(&text, "a finite energy in eV")?),
@@ -209,9 +217,9 @@ fn parse_pbc(text: &str) -> Result<[bool; 3], XyzProblem> {
     }
 }
 
-/// Splits a list at spaces or commas.
+/// Splits a list at spaces, commas or brackets.
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
+    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']')).filter(|word| !word.is_empty())
 }
 
 /// Numbered lines of text.
@@ -235,7 +243,11 @@ impl<R: BufRead> Lines<R> {
             return Err(XyzProblem::LongLine);
         }
         match str::from_utf8(&self.buffer) {
-            Ok(line) => Ok(Some(line.trim_end_matches(['\n', '\r']))),
+            Ok(line) => {
+                // The byte order mark with which some editors begin a file.
+                let line = if self.number == 1 { line.trim_start_matches('\u{feff}') } else { line };
+                Ok(Some(line.trim_end_matches(['\n', '\r'])))
+            }
             Err(error) => Err(XyzProblem::NotUtf8 { byte: error.valid_up_to() + 1 }),
         }
     }

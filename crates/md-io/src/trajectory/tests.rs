@@ -96,6 +96,7 @@ fn labelled(frame: Frame<'_>) -> impl Iterator<Item = (usize, LabelledFrame)> {
             forces: Some(system.forces().to_vec()),
             velocities: Some(system.velocities().to_vec()),
             info,
+            other_columns: Vec::new(),
         };
         (system.id, frame)
     })

@@ -54,7 +54,10 @@ fn check(outcome: Result<Vec<LabelledFrame>, XyzError>) -> Result<(), TestCaseEr
         let mut text = Vec::new();
         write_frame(&mut text, &written).unwrap();
         let again = FrameReader::new(&text[..], "again", LabelKeys::default()).next().unwrap().unwrap();
-        prop_assert_eq!(LabelledFrame { info: frame.info.clone(), ..again }, frame);
+        prop_assert_eq!(
+            LabelledFrame { info: frame.info.clone(), other_columns: frame.other_columns.clone(), ..again },
+            frame
+        );
     }
     Ok(())
 }

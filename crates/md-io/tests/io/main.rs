@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 mod damaged;
+mod dialects;
 mod golden;
 mod malformed;
 mod molecules;

@@ -50,6 +50,7 @@ fn frame() -> impl Strategy<Value = LabelledFrame> {
                 forces,
                 velocities,
                 info,
+                other_columns: Vec::new(),
             },
         )
     })

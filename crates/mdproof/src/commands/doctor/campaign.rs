@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use md_core::System;
-use md_driver::campaign::check_references;
+use md_driver::campaign::{check_references, check_training_data};
 use md_driver::config::{self, Device, ModelArgument, ModelConfig, ModelSource, MoleculeConfig, Own};
 use md_driver::measure::reference_dynamics;
 use md_driver::molecule::{LoadedMolecule, load_molecule};
@@ -95,7 +95,11 @@ fn load_model<'a>(
     if loaded.record.role == Role::Control {
         return Loading::Control;
     }
-    if let Err(error) = molecules.try_for_each(|molecule| check_references(&mut loaded, molecule)) {
+    let checked = molecules.try_for_each(|molecule| {
+        check_references(&mut loaded, molecule)?;
+        check_training_data(model, molecule)
+    });
+    if let Err(error) = checked {
         return Loading::Failed(in_full(&error));
     }
     let loaded = loaded.record;

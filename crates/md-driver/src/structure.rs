@@ -1,0 +1,277 @@
+//! Checks that a structure can be the molecule that it is meant to be, before a model is asked about it.
+//!
+//! A molecule cut by a periodic box, coordinates in another unit or an atom on top of another would otherwise be judged, and
+//! the model blamed for it. What is unusual but possible passes: stretched bonds, transition states, complexes, ions,
+//! clusters. Structures in a periodic cell are not examined.
+
+use anyhow::{Result, bail};
+use md_core::units::BOHR_ANGSTROM;
+use md_core::{Element, System, bonds};
+
+/// Two atoms collide if they are closer than this part of the sum of their covalent radii. The shortest bonds have 0.8, H2 at
+/// 1.2; labelled frames under pressure 0.6.
+const COLLIDING: f64 = 0.5;
+
+/// Distance to all other atoms from which on a piece of a system is no part of a complex, Å: the longest contacts of
+/// van der Waals radii are 5 Å.
+const FAR_ANGSTROM: f64 = 6.0;
+
+/// Distance to the nearest atom, in sums of covalent radii, from which on an atom of an organic molecule is alone; 1.6 in
+/// transition states.
+const ALONE: f64 = 2.0;
+
+/// Number of atoms named of a piece.
+const NAMED: usize = 4;
+
+/// Elements whose single atoms are no molecule or ion that anybody would simulate beside others.
+const NEVER_ALONE: [Element; 4] = [Element::H, Element::C, Element::N, Element::O];
+
+/// Checks a structure; `fragments` is the number of molecules that it is said to have.
+///
+/// # Errors
+/// Colliding atoms, coordinates in Bohr or nm, or pieces without contact, unless their number is as said.
+pub fn check(system: &System, fragments: Option<usize>) -> Result<()> {
+    if system.cell().is_some() || system.n_atoms() < 2 {
+        return Ok(());
+    }
+    if let Some((i, j, distance)) = colliding(system) {
+        let unit = match scaled(system, 10.0) {
+            Some(in_angstrom) if looks_like_one(&in_angstrom) => {
+                ": are the coordinates in nm? Give Å (10 times as large)"
+            }
+            _ => {
+                ": two atoms at one place, or a molecule that was wrapped or scaled? Give a structure that can be relaxed"
+            }
+        };
+        bail!(
+            "atoms {} and {} are {distance:.3} Å apart, less than half the sum of their covalent radii{unit}",
+            name(system, i),
+            name(system, j)
+        );
+    }
+    let pieces = pieces(system);
+    if let Some(expected) = fragments {
+        if pieces.len() != expected {
+            let list: Vec<String> = pieces.iter().map(|piece| atoms(system, piece)).collect();
+            bail!(
+                "the structure has {} pieces without a bond between them ({}), fragments = {expected} was given",
+                pieces.len(),
+                list.join("; ")
+            );
+        }
+        return Ok(());
+    }
+    if pieces.len() < 2 {
+        return Ok(());
+    }
+    let organic = system.elements().iter().any(|element| NEVER_ALONE.contains(element));
+    if organic
+        && pieces.len() == system.n_atoms()
+        && scaled(system, BOHR_ANGSTROM).is_some_and(|in_angstrom| looks_like_one(&in_angstrom))
+    {
+        let (i, j, distance, _) = nearest(system, &pieces[0]);
+        bail!(
+            "no two atoms are bonded: the nearest to {} is {} at {distance:.3} Å; times 0.529 all atoms are one molecule: are \
+             the coordinates in Bohr? Give Å",
+            name(system, i),
+            name(system, j)
+        );
+    }
+    for piece in &pieces {
+        let (i, j, distance, in_radii) = nearest(system, piece);
+        let alone =
+            piece.len() == 1 && in_radii > ALONE && NEVER_ALONE.contains(&system.elements()[piece[0]]);
+        if distance > FAR_ANGSTROM || alone {
+            let n = pieces.len();
+            bail!(
+                "the structure is in {n} pieces: of {} the atom nearest to any other is {}, {distance:.2} Å from {}: a molecule \
+                 cut by a periodic box, or an atom misplaced? Unwrap or correct it (if it is meant to be {n} molecules, say \
+                 fragments = {n} in its [[molecule]])",
+                atoms(system, piece),
+                name(system, i),
+                name(system, j)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn name(system: &System, atom: usize) -> String {
+    format!("{}{atom}", system.elements()[atom].symbol())
+}
+
+fn atoms(system: &System, piece: &[usize]) -> String {
+    let mut names: Vec<String> = piece.iter().take(NAMED).map(|&atom| name(system, atom)).collect();
+    if piece.len() > NAMED {
+        names.push(format!("... ({} atoms)", piece.len()));
+    }
+    names.join(" ")
+}
+
+/// Sum of the covalent radii of two atoms, Å, if both have one.
+fn radii(system: &System, i: usize, j: usize) -> Option<f64> {
+    let radius = |atom: usize| system.elements()[atom].covalent_radius_angstrom();
+    Some(radius(i)? + radius(j)?)
+}
+
+fn distance(system: &System, i: usize, j: usize) -> f64 {
+    (system.positions()[j] - system.positions()[i]).norm()
+}
+
+/// The pair of atoms that are closest, in sums of their covalent radii, if they collide.
+fn colliding(system: &System) -> Option<(usize, usize, f64)> {
+    let ratio =
+        |i: usize, j: usize, length: f64| radii(system, i, j).map_or(f64::INFINITY, |sum| length / sum);
+    bonds::find(system, COLLIDING)
+        .into_iter()
+        .map(|bond| (bond.i, bond.j, bond.length_angstrom))
+        .min_by(|a, b| ratio(a.0, a.1, a.2).total_cmp(&ratio(b.0, b.1, b.2)))
+}
+
+/// The system with coordinates multiplied by a factor.
+fn scaled(system: &System, factor: f64) -> Option<System> {
+    let positions = system.positions().iter().map(|x| factor * x).collect();
+    system.clone().with_positions(positions).ok()
+}
+
+/// Whether all atoms are bonded and none collide.
+fn looks_like_one(system: &System) -> bool {
+    pieces(system).len() == 1 && bonds::find(system, COLLIDING).is_empty()
+}
+
+/// Groups of atoms connected by bonds, each ascending, in the order of their first atoms.
+fn pieces(system: &System) -> Vec<Vec<usize>> {
+    let n = system.n_atoms();
+    let mut neighbours = vec![Vec::new(); n];
+    for bond in bonds::find(system, bonds::DEFAULT_SCALE) {
+        neighbours[bond.i].push(bond.j);
+        neighbours[bond.j].push(bond.i);
+    }
+    let mut seen = vec![false; n];
+    let mut pieces = Vec::new();
+    for first in 0..n {
+        if std::mem::replace(&mut seen[first], true) {
+            continue;
+        }
+        let mut piece = vec![first];
+        let mut next = 0;
+        while let Some(&atom) = piece.get(next) {
+            next += 1;
+            for &other in &neighbours[atom] {
+                if !std::mem::replace(&mut seen[other], true) {
+                    piece.push(other);
+                }
+            }
+        }
+        piece.sort_unstable();
+        pieces.push(piece);
+    }
+    pieces
+}
+
+/// The pair of an atom of a piece and one of another that are nearest, their distance, Å, and in sums of covalent radii.
+fn nearest(system: &System, piece: &[usize]) -> (usize, usize, f64, f64) {
+    let others = (0..system.n_atoms()).filter(|atom| piece.binary_search(atom).is_err());
+    let mut best = (piece[0], piece[0], f64::INFINITY, f64::INFINITY);
+    for j in others {
+        for &i in piece {
+            let length = distance(system, i, j);
+            if length < best.2 {
+                // Without a radius nothing is said about the pair.
+                best = (i, j, length, radii(system, i, j).map_or(0.0, |sum| length / sum));
+            }
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use md_io::extxyz::{FrameReader, LabelKeys};
+
+    use super::*;
+
+    fn system(text: &str) -> System {
+        let text = format!("{}\n\n{text}\n", text.lines().count());
+        FrameReader::new(text.as_bytes(), "s", LabelKeys::default()).next().unwrap().unwrap().system
+    }
+
+    fn fault(text: &str, fragments: Option<usize>) -> String {
+        check(&system(text), fragments).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    const WATER: &str = "O 0 0 0.12\nH 0 0.76 -0.48\nH 0 -0.76 -0.48";
+
+    #[test]
+    fn check_accepts_what_is_possible() {
+        let dimer = format!("{WATER}\nO 0 0 3.0\nH 0 0.76 3.6\nH 0 -0.76 3.6");
+        for sound in [
+            WATER,
+            "O 0 0 0",
+            "H 0 0 0\nH 0 0 0.74",
+            "H 0 0 0\nH 0 0 0.5",
+            "C 0 0 0\nO 0 0 1.13",
+            &dimer,
+            "Ar 0 0 0\nAr 0 0 3.8",
+            "Na 0 0 0\nCl 0 0 2.4",
+            "O 0 0 0\nH 0 0 0.96\nH 0 0 1.7", // hydrogen on its way
+            "O 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\nK 0 0 -2.7",
+        ] {
+            assert_eq!(fault(sound, None), "", "{sound}");
+        }
+        assert_eq!(fault(&dimer, Some(2)), "");
+        assert_eq!(fault(&format!("{WATER}\nO 0 0 30\nH 0 0.76 30.6\nH 0 -0.76 30.6"), Some(2)), "");
+    }
+
+    #[test]
+    fn check_accepts_molecules_of_the_repository() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/molecules");
+        let mut n = 0;
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some_and(|e| e == "xyz") {
+                check(&md_io::extxyz::read_system(&file).unwrap(), None).unwrap();
+                n += 1;
+            }
+        }
+        assert!(n > 10, "{n}");
+    }
+
+    #[test]
+    fn check_names_pieces() {
+        let methane = "C 0 0 0\nH 0.63 0.63 0.63\nH 14.4 14.4 0.63\nH 0.63 14.4 14.4\nH 14.4 0.63 14.4";
+        let message = fault(methane, None);
+        assert!(
+            message.starts_with("the structure is in 4 pieces: of C0 H1 the atom nearest to any other"),
+            "{message}"
+        );
+        assert!(message.contains("cut by a periodic box") && message.contains("fragments = 4"), "{message}");
+        let away = fault(&format!("{WATER}\nH 0 0 9"), None);
+        assert!(
+            away.contains("2 pieces: of O0 H1 H2 the atom nearest to any other is O0, 8.88 Å from H3"),
+            "{away}"
+        );
+        let lone = fault(&format!("{WATER}\nH 0 0 3"), None);
+        assert!(lone.contains("of H3 the atom nearest to any other is H3, 2.88 Å from O0"), "{lone}");
+        let other = fault(WATER, Some(2));
+        assert!(other.contains("has 1 pieces") && other.contains("(O0 H1 H2), fragments = 2"), "{other}");
+    }
+
+    #[test]
+    fn check_names_unit_of_coordinates() {
+        let times = |factor: f64| {
+            let lines = WATER.lines().map(|line| {
+                let mut words = line.split(' ');
+                let symbol = words.next().unwrap();
+                let numbers = words.map(|word| (factor * word.parse::<f64>().unwrap()).to_string());
+                format!("{symbol} {}", numbers.collect::<Vec<_>>().join(" "))
+            });
+            fault(&lines.collect::<Vec<_>>().join("\n"), None)
+        };
+        let bohr = times(1.889_726);
+        assert!(bohr.starts_with("no two atoms are bonded") && bohr.contains("in Bohr?"), "{bohr}");
+        let nm = times(0.1);
+        assert!(nm.starts_with("atoms O0 and H1 are 0.097 Å apart") && nm.contains("in nm?"), "{nm}");
+        let close = fault("C 0 0 0\nH 0 0 1.1\nH 0 0.1 1.1\nH 1 0 -0.3", None);
+        assert!(close.starts_with("atoms H1 and H2 are 0.100 Å apart") && !close.contains("nm"), "{close}");
+    }
+}
