@@ -11,6 +11,7 @@ mod doctor;
 mod labels;
 mod molecules;
 mod names;
+mod output;
 mod physics;
 mod resume;
 mod snapshots;
