@@ -8,6 +8,7 @@ mod checkpoints;
 mod damaged;
 mod data;
 mod doctor;
+mod frames;
 mod labels;
 mod molecules;
 mod names;
