@@ -41,7 +41,7 @@ fn frames_leave_out_control_and_name_what_is_wrong() {
     assert!(output.stdout.starts_with("3 frames"), "{}{}", output.stdout, output.stderr);
     assert!(!text.contains("control"), "{text}");
     let (output, text) = select(&["--model", "control"]);
-    assert!(output.stdout.starts_with("1 frames"), "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.starts_with("1 frame:"), "{}{}", output.stdout, output.stderr);
     assert!(text.contains("control"), "{text}");
     for (options, expected) in [
         (&["--model", "nope"][..], "no frame of the model 'nope' (it has frames of control, original, tiny)"),

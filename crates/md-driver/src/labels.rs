@@ -3,6 +3,7 @@
 //! The checks precede all runs. A file is read completely; the model's predictions on a sample of its frames reveal
 //! labels that are the model's own, and forces with the wrong sign.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -76,25 +77,16 @@ impl Sample {
 
     /// Returns an objection to these frames as labels, if any: they are the forces of `potentials`, which are one
     /// model, or have the opposite sign. Potentials that fail are ignored here.
-    pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<String> {
+    pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<Fault> {
         let sums = potentials.map(|potential| self.sums(potential));
         let answered = || sums.iter().flatten();
         if let Some(same) =
             answered().map(|s| s.same).max().filter(|same| OWN_ONE_OF * same > self.frames.len())
         {
-            let of = self.frames.len();
-            return Some(if same == of {
-                OWN.to_owned()
-            } else {
-                format!("{OWN} ({same} of {of} frames asked)")
-            });
+            return Some(Fault::Own { same, asked: self.frames.len() });
         }
         let cosine = answered().map(|s| s.product / (s.predicted * s.reference).sqrt()).next()?;
-        (cosine < OPPOSITE_COSINE).then(|| {
-            format!(
-                "the labels look like gradients (minus the forces): their cosine with the model's forces is {cosine:.3}; give forces"
-            )
-        })
+        (cosine < OPPOSITE_COSINE).then_some(Fault::Opposite { cosine })
     }
 
     fn sums(&self, potential: &mut dyn Potential) -> Option<Sums> {
@@ -117,6 +109,29 @@ impl Sample {
             sums.same += usize::from(same((difference / components).sqrt(), (squared / components).sqrt()));
         }
         Some(sums)
+    }
+}
+
+/// An objection to frames as labels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// The labels of `same` of the `asked` frames are the model's own forces.
+    Own { same: usize, asked: usize },
+    /// The labels have the opposite sign.
+    Opposite { cosine: f64 },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Own { same, asked } if same == asked => f.write_str(OWN),
+            Fault::Own { same, asked } => write!(f, "{OWN} ({same} of {asked} frames asked)"),
+            Fault::Opposite { cosine } => write!(
+                f,
+                "the labels look like gradients (minus the forces): their cosine with the model's forces is {cosine:.3}; give \
+                 forces"
+            ),
+        }
     }
 }
 
@@ -328,7 +343,7 @@ mod tests {
             frames.iter().for_each(|frame| sample.push(frame.clone()));
             let mut potentials = [(); 2].map(|()| LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 });
             let [a, b] = &mut potentials;
-            sample.fault([a, b])
+            sample.fault([a, b]).map(|fault| fault.to_string())
         };
         assert_eq!(fault(&dimers(20, 1.0)).as_deref(), Some(OWN));
         assert_eq!(fault(&dimers(20, 1.01)), None);

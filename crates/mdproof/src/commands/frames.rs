@@ -42,6 +42,6 @@ pub fn run(a: &Frames, out: &mut dyn Write) -> Result<u8> {
         without: &controls.collect::<Vec<_>>(),
     };
     let n = frames::select(&a.results.join(md_results::FRAMES_FILE), &a.out, selection)?;
-    writeln!(out, "{n} frames: {}", a.out.display())?;
+    writeln!(out, "{}: {}", md_results::frames(n), a.out.display())?;
     Ok(exit::AS_EXPECTED)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Source, read};
 use crate::error::CampaignError;
-use crate::labels::{self, Sample};
+use crate::labels::{self, Fault, Sample};
 use crate::models::LoadedModel;
 
 /// Names of the labels that the user gave; `None` is the default of [`LabelKeys`].
@@ -40,7 +40,7 @@ pub struct Evaluated {
 ///
 /// # Errors
 /// Those of [`evaluate`](super::evaluate), a key that the user gave and that no frame has, and labels that cannot be
-/// those of a reference program: all zero, the model's own forces, or gradients.
+/// those of a reference program: all zero, or gradients. The model's own forces are a warning.
 pub fn evaluate_file(
     source: Source<'_>,
     model: &mut LoadedModel,
@@ -85,14 +85,17 @@ fn evaluate_file_inner(
     }
     errors.check_any(source, &keys, &names)?;
     sample.check_not_all_zero().with_context(file)?;
-    if let Some(fault) = sample.fault([model.oracle.as_mut(), model.potential.as_mut()]) {
-        bail!("{}: {fault}", file());
-    }
+    // Own forces are no evidence, but they tell whether a copy of a model in another format is the same model.
+    let own = match sample.fault([model.oracle.as_mut(), model.potential.as_mut()]) {
+        Some(fault @ Fault::Opposite { .. }) => bail!("{}: {fault}", file()),
+        Some(fault @ Fault::Own { .. }) => Some(fault.to_string()),
+        None => None,
+    };
     let evaluation = errors.evaluation(source)?;
     let no_energies = no_energies.or_else(|| {
         evaluation.energy.is_none().then(|| "no two labelled frames share a composition".to_owned())
     });
-    let warnings = labels::common_factor(&evaluation).into_iter().collect();
+    let warnings = own.into_iter().chain(labels::common_factor(&evaluation)).collect();
     Ok(Evaluated { evaluation, no_forces, no_energies, warnings })
 }
 
