@@ -64,7 +64,7 @@ fn read(
 ) -> Result<(Errors, Names)> {
     let mut errors = Errors::default();
     let mut frames = extxyz::open(source.frames, keys.clone())?;
-    while let Some(frame) = frames.next() {
+    for frame in frames.by_ref() {
         let n = errors.n_frames;
         let frame = frame?;
         errors
