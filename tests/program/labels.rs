@@ -191,22 +191,119 @@ fn validate_counts_repeated_geometries_once() {
     assert_eq!(reason, expected);
 }
 
-#[test]
-fn evaluate_reports_missing_labels_and_own_forces() {
+/// Runs `mdproof evaluate` on a file with this text.
+fn evaluate(folder: &Path, text: &str, more: &[&str]) -> Output {
+    let file = folder.join("water.extxyz");
+    std::fs::write(&file, text).unwrap();
+    let mut arguments = vec!["evaluate".into(), checkpoint().into_os_string(), file.into_os_string()];
+    arguments.extend(more.iter().map(Into::into));
+    mdproof(arguments)
+}
+
+fn text_of(frames: &[LabelledFrame]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("water.extxyz");
-    let evaluate = |frames: &[LabelledFrame]| {
-        write(&file, frames);
-        let output = mdproof(["evaluate".into(), checkpoint(), file.clone()]);
-        assert_eq!(output.status, 0, "{}", output.stderr);
-        output.stdout
-    };
+    let file = folder.path().join("frames.extxyz");
+    write(&file, frames);
+    std::fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn evaluate_counts_frames_without_forces() {
+    let folder = tempfile::tempdir().unwrap();
     let frames = water(3);
     let unlabelled = with_forces(&frames[..1], |_| None);
-    let text = evaluate(&[&unlabelled, &frames[1..]].concat());
-    assert!(text.contains("3 frames; 2 of 3 frames have forces\n"), "{text}");
-    let own = "these labels are the model's own forces";
-    assert!(!text.contains(own), "{text}");
-    let text = evaluate(&with_forces(&frames, own_forces(Precision::F64)));
-    assert!(text.contains(own), "{text}");
+    let text = text_of(&[&unlabelled, &frames[1..]].concat());
+    let output = evaluate(folder.path(), &text, &[]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("3 frames; 2 of 3 frames have forces\n"), "{}", output.stdout);
+    assert!(!output.stdout.contains("warning"), "{}", output.stdout);
+}
+
+#[test]
+fn evaluate_refuses_what_validate_refuses_as_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let frames = water(20);
+    for (frames, expected) in [
+        (with_forces(&frames, times(0.0)), "all forces are zero: these are no labels"),
+        (with_forces(&frames, times(-1.0)), "the labels look like gradients (minus the forces)"),
+    ] {
+        let output = evaluate(folder.path(), &text_of(&frames), &[]);
+        assert_eq!(output.status, 2, "{expected}: {}", output.stdout);
+        assert!(output.stderr.contains(&format!("water.extxyz: {expected}")), "{}", output.stderr);
+        assert!(output.stdout.is_empty(), "{}", output.stdout);
+    }
+    for precision in [Precision::F64, Precision::F32] {
+        let output = evaluate(folder.path(), &text_of(&with_forces(&frames, own_forces(precision))), &[]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(
+            output.stdout.contains("warning: the labels are the model's own forces"),
+            "{}",
+            output.stdout
+        );
+    }
+}
+
+#[test]
+fn evaluate_warns_of_other_units() {
+    let folder = tempfile::tempdir().unwrap();
+    for (unit, ev_per_angstrom) in [("kcal/mol/Å", 0.043_364), ("Hartree/bohr", 51.422)] {
+        let text = text_of(&with_forces(&water(20), times(1.0 / ev_per_angstrom)));
+        let expected = format!("its labels look like {unit}");
+        for format in [&[][..], &["--json"], &["--markdown"]] {
+            let output = evaluate(folder.path(), &text, format);
+            assert_eq!(output.status, 0, "{}", output.stderr);
+            assert!(output.stdout.contains(&expected), "{format:?}: {}", output.stdout);
+            assert!(output.stdout.to_lowercase().contains("warning"), "{format:?}: {}", output.stdout);
+        }
+    }
+}
+
+#[test]
+fn evaluate_names_keys_that_no_frame_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = text_of(&water(3));
+    let renamed = |energy: &str, forces: &str| {
+        let text =
+            sound.replace("energy=", &format!("{energy}=")).replace(":forces:", &format!(":{forces}:"));
+        assert!(text.contains(&format!("{energy}=")) && text.contains(&format!(":{forces}:")), "{text}");
+        text
+    };
+    for (text, options, expected) in [
+        (
+            sound.clone(),
+            &["--forces-key", "nope"][..],
+            "water.extxyz: no frame has the force column 'nope' (the file has the columns forces, pos, species): \
+             it has a column forces: give --forces-key forces",
+        ),
+        (
+            sound.clone(),
+            &["--energy-key", "nope"],
+            "water.extxyz: no frame has the energy key 'nope' (the file has the keys energy): it has a key energy: give \
+             --energy-key energy",
+        ),
+        (
+            renamed("Energy", "force"),
+            &[],
+            "it has a key Energy: give --energy-key Energy; it has a column force: give --forces-key force",
+        ),
+    ] {
+        let output = evaluate(folder.path(), &text, options);
+        assert_eq!(output.status, 2, "{expected}: {}", output.stdout);
+        assert!(output.stderr.contains(expected), "{expected}: {}", output.stderr);
+    }
+    for (text, expected) in [
+        (renamed("energy", "force"), "it has a column force: give --forces-key force"),
+        (renamed("Energy", "forces"), "it has a key Energy: give --energy-key Energy"),
+    ] {
+        let output = evaluate(folder.path(), &text, &[]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.stdout.contains(expected), "{expected}: {}", output.stdout);
+    }
+    let output = evaluate(
+        folder.path(),
+        &renamed("Energy", "force"),
+        &["--energy-key", "Energy", "--forces-key", "force"],
+    );
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("one shift per composition"), "{}", output.stdout);
 }

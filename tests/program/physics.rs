@@ -133,7 +133,11 @@ fn frames_round_trip_as_labelled_reference() {
     );
     assert_eq!(take(&[]).status, 2, "a file is not overwritten");
     std::fs::remove_file(&frames).unwrap();
-    assert!(take(&["--model", "nobody"]).stderr.contains("no frame of that model"));
+    assert!(
+        take(&["--model", "nobody"])
+            .stderr
+            .contains("no frame of the model 'nobody' (it has frames of student)")
+    );
 
     let again = |labels: &Path, out: &str| {
         let config = folder.path().join("campaign.toml");

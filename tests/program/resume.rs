@@ -12,7 +12,7 @@ use crate::bad_input::checkpoint;
 use crate::support::{Output, mdproof, repository};
 
 /// Environment variable with the arguments of [`subprocess_entry_point`], one per line.
-const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
+pub const ARGUMENTS: &str = "MDPROOF_TEST_ARGUMENTS";
 
 /// Not a test, but the entry point of a separate process that the other tests start and kill.
 #[test]

@@ -81,11 +81,14 @@ fn bad_arguments() {
         &["validate", "no-such-file.toml"][..],
         &["validate", "x.toml", "--model", "tiny"],
         &["validate", "x.toml", "--only", "colour=red"],
+        &["validate", "../configs/smoke.toml", "--only", "molecule=nope"],
+        &["validate", "../configs/smoke.toml", "--model", "a=x", "--model", "a=y"],
         &["validate", "x.toml", "--device", "tpu"],
         &["validate", "x.toml", "--shard", "3/2"],
         &["validate", "x.toml", "--save-every", "soon"],
         &["evaluate", "no-such-checkpoint", "frames.xyz"],
         &["bench", "--model", "m=x", "y.xyz", "--implementation", "magic"],
+        &["bench", "--model", "m=x", "--model", "m=y", "y.xyz"],
         &["verdict", "no-such-results.json"],
         &["report", "no-such-folder"],
         &["status", "."],
@@ -101,7 +104,10 @@ fn bad_arguments() {
 fn dashboard() {
     let folder = campaign(|_| ());
     let file = folder.path().join("results.json");
-    assert_snapshot!(said(&["verdict", file.to_str().unwrap()], &[(folder.path(), "FOLDER")]));
+    let of_file = said(&["verdict", file.to_str().unwrap()], &[(folder.path(), "FOLDER")]);
+    let of_folder = said(&["verdict", folder.path().to_str().unwrap()], &[(folder.path(), "FOLDER")]);
+    assert_eq!(of_folder, of_file);
+    assert_snapshot!(of_file);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn labelled(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Returns the table of errors on `files`, with names relative to the repository.
 fn evaluate(root: &Path, folder: &Path, files: &[PathBuf]) -> Result<String> {
     let relative = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), Path::to_owned);
-    let output = mdproof()
+    let output = mdproof(&["--quiet"])
         .arg("evaluate")
         .arg(relative(folder))
         .args(files.iter().map(|path| relative(path)))

@@ -23,9 +23,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build mdproof (release) and run `mdproof validate`, on configs/m6.toml unless a campaign file comes first.
+    /// Build mdproof (release) and run `mdproof validate`, on configs/m6.toml unless a campaign file is given.
     Validate {
-        /// `CONFIG` (optional) and options of `mdproof validate`.
+        /// `CONFIG` (optional) and options of `mdproof validate`, in any order.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -76,11 +76,11 @@ fn root() -> PathBuf {
 }
 
 fn validate(mut arguments: Vec<OsString>) -> ExitCode {
-    let config_given = arguments.first().is_some_and(|a| !a.to_string_lossy().starts_with('-'));
-    if !config_given {
+    if !names_campaign(&arguments) {
         arguments.insert(0, root().join("configs/m6.toml").into_os_string());
     }
-    let status = mdproof().arg("validate").args(arguments).status();
+    // Not quiet: the first build takes minutes, and cargo shows how far it is.
+    let status = mdproof(&[]).arg("validate").args(arguments).status();
     match status.map(|s| s.code()) {
         Ok(Some(code)) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
         Ok(None) => ExitCode::FAILURE,
@@ -91,11 +91,27 @@ fn validate(mut arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Returns a command that runs the program in release mode, built if necessary.
-fn mdproof() -> Command {
+/// Options of `mdproof validate` that are followed by their value.
+const WITH_VALUE: [&str; 7] =
+    ["--out", "--shard", "--save-every", "--model", "--device", "--only", "--labels"];
+
+/// Whether one of these arguments of `mdproof validate` is a campaign file: neither an option nor the value of one.
+fn names_campaign(arguments: &[OsString]) -> bool {
+    let mut is_value = false;
+    arguments.iter().any(|argument| {
+        let text = argument.to_string_lossy();
+        let was_value = std::mem::replace(&mut is_value, WITH_VALUE.contains(&text.as_ref()));
+        !was_value && !text.starts_with('-')
+    })
+}
+
+/// Returns a command that runs the program in release mode, built if necessary; `options` are those of cargo.
+fn mdproof(options: &[&str]) -> Command {
     let mut command = cargo();
     command
-        .args(["run", "--quiet", "--release", "--package", "mdproof", "--bin", "mdproof", "--manifest-path"])
+        .arg("run")
+        .args(options)
+        .args(["--release", "--package", "mdproof", "--bin", "mdproof", "--manifest-path"])
         .arg(root().join("Cargo.toml"))
         .arg("--");
     command
@@ -222,4 +238,42 @@ fn has_subcommand(name: &str) -> bool {
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_campaign_finds_file_behind_options() {
+        for (line, expected) in [
+            ("", false),
+            ("configs/smoke.toml", true),
+            ("--out DIR configs/smoke.toml", true),
+            ("--out=DIR configs/smoke.toml --json", true),
+            ("--resume configs/smoke.toml", true),
+            ("--out DIR", false),
+            ("--model a=b --labels frames.xyz --quiet", false),
+        ] {
+            let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            assert_eq!(names_campaign(&arguments), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_with_value_are_those_of_validate() {
+        let help = include_str!("../../tests/program/snapshots/program__snapshots__help.snap");
+        let (_, validate) = help.split_once("=== mdproof validate --help").unwrap();
+        let (validate, _) = validate.split_once("=== mdproof ").unwrap();
+        let mut options: Vec<&str> = validate
+            .lines()
+            .filter_map(|line| line.trim_start().split_once(" <"))
+            .map(|(option, _)| option)
+            .filter(|option| option.starts_with("--"))
+            .collect();
+        let mut known = WITH_VALUE;
+        options.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(options, known);
+    }
 }

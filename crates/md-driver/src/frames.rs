@@ -4,7 +4,7 @@
 //! forces (`model_energy`, `model_forces`: no labels) and, in the comment line, the origin of each. `mdproof frames`
 //! selects some of them, a reference program adds its `energy` and `forces`, and `validate --labels` compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -146,33 +146,79 @@ pub fn append(path: &Path, model: &str, runs: &[VisitedRun]) -> Result<()> {
     out.flush().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Copies the frames of `model` and `molecule` (all where `None`) from `from` to `to`; returns their number.
+/// Which frames are copied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Selection<'a> {
+    /// Only those of this model.
+    pub model: Option<&'a str>,
+    /// Only those of this molecule.
+    pub molecule: Option<&'a str>,
+    /// None of these models, unless `model` names one.
+    pub without: &'a [&'a str],
+}
+
+impl Selection<'_> {
+    fn wants_model(&self, name: &str) -> bool {
+        self.model.map_or(!self.without.contains(&name), |wanted| wanted == name)
+    }
+
+    fn wants_molecule(&self, name: &str) -> bool {
+        self.molecule.is_none_or(|wanted| wanted == name)
+    }
+
+    /// Says why nothing is selected from a file with frames of these models and molecules.
+    fn why_none(&self, present: &BTreeSet<(String, String)>) -> String {
+        let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
+        let models = || present.iter().map(|(model, _)| model.as_str());
+        let of_models = || present.iter().filter(|(model, _)| self.wants_model(model));
+        if present.is_empty() {
+            return "it has no frames at all".to_owned();
+        }
+        match self.model {
+            Some(model) if !models().any(|name| name == model) => {
+                return format!(
+                    "no frame of the model '{model}' (it has frames of {})",
+                    list(models().collect())
+                );
+            }
+            None if of_models().next().is_none() => {
+                return format!("all frames are of {}: ask for them with --model", list(models().collect()));
+            }
+            _ => {}
+        }
+        format!(
+            "no frame of the molecule '{}'{} (there are frames of {})",
+            self.molecule.unwrap_or_default(),
+            self.model.map_or(String::new(), |model| format!(" by the model '{model}'")),
+            list(of_models().map(|(_, molecule)| molecule.as_str()).collect())
+        )
+    }
+}
+
+/// Copies the selected frames from `from` to `to`; returns their number.
 ///
 /// # Errors
 /// The files cannot be read or written, or there is no such frame.
-pub fn select(
-    from: &Path,
-    to: &Path,
-    model: Option<&str>,
-    molecule: Option<&str>,
-) -> Result<usize, CampaignError> {
-    Ok(copy(from, to, model, molecule)?)
+pub fn select(from: &Path, to: &Path, selection: Selection<'_>) -> Result<usize, CampaignError> {
+    Ok(copy(from, to, selection)?)
 }
 
-fn copy(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> Result<usize> {
+fn copy(from: &Path, to: &Path, selection: Selection<'_>) -> Result<usize> {
     if to.exists() {
         bail!("{} exists already: choose another --out", to.display());
     }
     let mut text = Vec::new();
     let mut n = 0;
+    let mut present = BTreeSet::new();
     let keys = LabelKeys { energy: MODEL_ENERGY.into(), forces: MODEL_FORCES.into(), required: false };
     for frame in extxyz::open(from, keys)? {
         let mut frame = frame?;
         frame.info.remove("energy"); // the model's own, as it was once written: no label
-        let is = |key: &str, wanted: Option<&str>| {
-            wanted.is_none_or(|w| frame.info.get(key).is_some_and(|v| v == w))
-        };
-        if !is("model", model) || !is("molecule", molecule) {
+        let [model, molecule] =
+            ["model", "molecule"].map(|key| frame.info.get(key).cloned().unwrap_or_default());
+        let is_wanted = selection.wants_model(&model) && selection.wants_molecule(&molecule);
+        present.insert((model, molecule));
+        if !is_wanted {
             continue;
         }
         let info: Vec<(&str, String)> = frame.info.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
@@ -188,7 +234,7 @@ fn copy(from: &Path, to: &Path, model: Option<&str>, molecule: Option<&str>) -> 
         n += 1;
     }
     if n == 0 {
-        bail!("{} has no frame of that model and molecule", from.display());
+        bail!("{}: {}", from.display(), selection.why_none(&present));
     }
     std::fs::write(to, text).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(n)

@@ -4,13 +4,15 @@
 //! labels that are the model's own, and forces with the wrong sign.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_core::{Batch, Configuration, Potential, Request, System};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::composition;
-use md_results::ForceErrors;
+use md_results::{Evaluation, ForceErrors, number};
 
 use crate::measure::evaluate::formula;
 
@@ -32,12 +34,17 @@ const OPPOSITE_COSINE: f64 = -0.9;
 pub const OWN: &str =
     "the labels are the model's own forces: label the frames with a reference program first";
 
+/// Error message for labels that do not occur in a molecule in motion.
+const ALL_ZERO: &str = "all forces are zero: these are no labels";
+
 /// Evenly spread sample of the frames with forces in a stream of unknown length.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     frames: Vec<LabelledFrame>,
     /// Number of frames seen.
     passed: usize,
+    /// Number of frames seen whose forces are all zero.
+    n_zero: usize,
     /// Logarithm to base 2 of the stride between sampled frames.
     stride_log2: u32,
 }
@@ -45,6 +52,7 @@ pub struct Sample {
 impl Sample {
     /// Offers the next frame with forces.
     pub fn push(&mut self, frame: LabelledFrame) {
+        self.n_zero += usize::from(is_zero(&frame));
         if self.passed.is_multiple_of(1 << self.stride_log2) {
             if self.frames.len() == SAMPLE {
                 let mut kept = (0..SAMPLE).map(|n| n.is_multiple_of(2));
@@ -57,27 +65,29 @@ impl Sample {
         self.passed += 1;
     }
 
+    /// Checks that not all frames seen have zero forces.
+    ///
+    /// # Errors
+    /// All forces are zero.
+    pub fn check_not_all_zero(&self) -> Result<()> {
+        if self.passed > 0 && self.n_zero == self.passed {
+            bail!(ALL_ZERO);
+        }
+        Ok(())
+    }
+
     /// Returns an objection to these frames as labels, if any: they are the forces of `potentials`, which are one
     /// model, or have the opposite sign. Potentials that fail are ignored here.
-    pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<String> {
+    pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<Fault> {
         let sums = potentials.map(|potential| self.sums(potential));
         let answered = || sums.iter().flatten();
         if let Some(same) =
             answered().map(|s| s.same).max().filter(|same| OWN_ONE_OF * same > self.frames.len())
         {
-            let of = self.frames.len();
-            return Some(if same == of {
-                OWN.to_owned()
-            } else {
-                format!("{OWN} ({same} of {of} frames asked)")
-            });
+            return Some(Fault::Own { same, asked: self.frames.len() });
         }
         let cosine = answered().map(|s| s.product / (s.predicted * s.reference).sqrt()).next()?;
-        (cosine < OPPOSITE_COSINE).then(|| {
-            format!(
-                "the labels look like gradients (minus the forces): their cosine with the model's forces is {cosine:.3}; give forces"
-            )
-        })
+        (cosine < OPPOSITE_COSINE).then_some(Fault::Opposite { cosine })
     }
 
     fn sums(&self, potential: &mut dyn Potential) -> Option<Sums> {
@@ -100,6 +110,29 @@ impl Sample {
             sums.same += usize::from(same((difference / components).sqrt(), (squared / components).sqrt()));
         }
         Some(sums)
+    }
+}
+
+/// An objection to frames as labels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// The labels of `same` of the `asked` frames are the model's own forces.
+    Own { same: usize, asked: usize },
+    /// The labels have the opposite sign.
+    Opposite { cosine: f64 },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Own { same, asked } if same == asked => f.write_str(OWN),
+            Fault::Own { same, asked } => write!(f, "{OWN} ({same} of {asked} frames asked)"),
+            Fault::Opposite { cosine } => write!(
+                f,
+                "the labels look like gradients (minus the forces): their cosine with the model's forces is {cosine:.3}; give \
+                 forces"
+            ),
+        }
     }
 }
 
@@ -198,7 +231,7 @@ impl Charges {
 pub fn check_not_all_zero<'a>(frames: impl IntoIterator<Item = &'a LabelledFrame>) -> Result<()> {
     let mut labelled = frames.into_iter().filter(|f| f.forces.is_some()).peekable();
     if labelled.peek().is_some() && labelled.all(is_zero) {
-        bail!("all forces are zero: these are no labels");
+        bail!(ALL_ZERO);
     }
     Ok(())
 }
@@ -216,13 +249,12 @@ fn is_zero(frame: &LabelledFrame) -> bool {
 /// The file fails one of these checks.
 pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> Result<Sample> {
     let mut sample = Sample::default();
-    let (mut first_without, mut all_zero, mut charges) = (None, true, Charges::default());
+    let (mut first_without, mut charges) = (None, Charges::default());
     for (n, frame) in extxyz::open(reference, LabelKeys::default())?.enumerate() {
         let frame = frame?;
         check_atoms(n, &frame, system).with_context(|| reference.display().to_string())?;
         charges.push(n, &frame).with_context(|| reference.display().to_string())?;
         if frame.forces.is_some() {
-            all_zero &= is_zero(&frame);
             sample.push(frame);
         } else if first_without.is_none() {
             first_without = Some(no_forces(&frame));
@@ -231,11 +263,65 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
     match (sample.passed, first_without) {
         (0, None) => bail!("{}: there are no frames", reference.display()),
         (0, Some(why)) if with_forces => bail!("{}: {why}", reference.display()),
-        (1.., _) if with_forces && all_zero => {
-            bail!("{}: all forces are zero: these are no labels", reference.display())
+        _ => {
+            if with_forces {
+                sample.check_not_all_zero().with_context(|| reference.display().to_string())?;
+            }
+            Ok(sample)
         }
-        _ => Ok(sample),
     }
+}
+
+/// Other units of force, in eV/Å.
+const UNITS: [(&str, f64); 6] = [
+    ("kcal/mol/Å", KCAL_PER_MOL_EV),
+    ("kJ/mol/Å", KJ_PER_MOL_EV),
+    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
+    ("Hartree/Å", HARTREE_EV),
+    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
+    ("meV/Å", 1.0 / MEV_PER_EV),
+];
+
+/// Detects forces that are correct except for a constant factor, to within a third of their error. A unit is named only
+/// if the factor matches it within 2 %. The verdict of a campaign makes the same remark.
+pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
+    let force = evaluation.force.as_ref()?;
+    let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
+    if scaled >= force.rmse_ev_per_angstrom / 3.0 {
+        return None;
+    }
+    let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
+    let unit = UNITS.iter().find_map(|&(unit, size)| {
+        let labels = near(size).then(|| format!("its labels look like {unit}"));
+        labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
+    });
+    Some(format!(
+        "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
+        number(slope),
+        evaluation.frames,
+        number(scaled),
+        unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
+    ))
+}
+
+/// Returns the one of `names` that most probably is the `kind` ("energy" or "forces") of a reference program.
+pub fn probable<'n>(kind: &str, names: impl IntoIterator<Item = &'n String>) -> Option<&'n str> {
+    let singular = kind.trim_end_matches('s');
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let lower = name.to_lowercase();
+            let no_label = lower.starts_with("model_") || lower.contains("kinetic");
+            let rank = match lower.trim_end_matches('s') {
+                _ if no_label => return None,
+                same if same == singular => 0,
+                longer if longer.ends_with(singular) => 1,
+                _ => return None,
+            };
+            Some((rank, name.as_str()))
+        })
+        .min()
+        .map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -285,13 +371,28 @@ mod tests {
     }
 
     #[test]
+    fn probable_finds_names_of_labels() {
+        for (kind, names, expected) in [
+            ("forces", &["pos", "species", "force"][..], Some("force")),
+            ("forces", &["dft_forces", "Forces"], Some("Forces")),
+            ("forces", &["REF_forces", "magmoms"], Some("REF_forces")),
+            ("forces", &["model_forces", "pos"], None),
+            ("energy", &["Energy", "dft_energy"], Some("Energy")),
+            ("energy", &["kinetic_energy", "model_energy", "time_ps"], None),
+        ] {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(probable(kind, &names), expected, "{names:?}");
+        }
+    }
+
+    #[test]
     fn sample_fault_detects_own_forces_as_labels() {
         let fault = |frames: &[LabelledFrame]| {
             let mut sample = Sample::default();
             frames.iter().for_each(|frame| sample.push(frame.clone()));
             let mut potentials = [(); 2].map(|()| LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 });
             let [a, b] = &mut potentials;
-            sample.fault([a, b])
+            sample.fault([a, b]).map(|fault| fault.to_string())
         };
         assert_eq!(fault(&dimers(20, 1.0)).as_deref(), Some(OWN));
         assert_eq!(fault(&dimers(20, 1.01)), None);

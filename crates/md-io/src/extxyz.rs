@@ -56,7 +56,7 @@ use std::path::Path;
 use md_core::{System, Vec3};
 
 pub use error::{XyzError, XyzProblem};
-pub use reader::FrameReader;
+pub use reader::{FrameReader, Names};
 pub use writer::{FrameToWrite, WriteError, write_frame};
 
 /// Names of the labels in a file, and whether labels are required.

@@ -1,10 +1,12 @@
 //! Parsers of arguments that several commands share.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use md_driver::config::{Device, Implementation};
+use md_driver::config::{Device, Implementation, ModelArgument};
 use md_model::Precision;
 use md_results::{Results, ResultsError};
 
@@ -54,6 +56,20 @@ fn one_of<T: Copy + Send + Sync>(
 /// Returns the name of a file or folder without its extension.
 pub fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned())
+}
+
+/// Checks that every model has a name of its own.
+///
+/// # Errors
+/// Two have the same name.
+pub fn check_names(models: &[ModelArgument]) -> anyhow::Result<()> {
+    let mut names = BTreeSet::new();
+    for model in models {
+        if !names.insert(&model.name) {
+            bail!("two --model are named '{}': give each a name of its own", model.name);
+        }
+    }
+    Ok(())
 }
 
 /// Reads the `results.json` of a folder, or the file itself.

@@ -8,6 +8,7 @@ pub mod bars;
 mod commands;
 pub mod exit;
 mod interrupt;
+mod output;
 pub mod render;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use bars::Bars;
 use commands::{bench, compare, doctor, evaluate, frames, merge, report, status, train, validate, verdict};
 use md_driver::in_full;
+use output::StandardOutput;
 
 /// May this machine-learned force field run production molecular dynamics?
 #[derive(Parser)]
@@ -73,23 +75,34 @@ pub fn run_with(
     colour: bool,
     bars: Bars,
 ) -> u8 {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
+    let mut standard_output = StandardOutput::new(out);
+    let out: &mut dyn Write = &mut standard_output;
+    let done = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => dispatch(arguments.command, out, colour, bars),
         Err(message) => {
             let text =
                 if colour { message.render().ansi().to_string() } else { message.render().to_string() };
-            let written = if message.use_stderr() {
-                err.write_all(text.as_bytes())
-            } else {
-                out.write_all(text.as_bytes())
-            };
-            return match (message.use_stderr(), written) {
-                (false, Ok(())) => exit::AS_EXPECTED,
-                _ => exit::BAD_INPUT,
-            };
+            if message.use_stderr() {
+                // There is no fallback if this message cannot be written.
+                let _ = err.write_all(text.as_bytes());
+                return exit::BAD_INPUT;
+            }
+            out.write_all(text.as_bytes()).map(|()| exit::AS_EXPECTED).map_err(Into::into)
         }
     };
-    let done = match arguments.command {
+    let done = done.and_then(|status| {
+        out.flush()?;
+        Ok(status)
+    });
+    done.unwrap_or_else(|error| {
+        // There is no fallback if this message cannot be written.
+        let _ = writeln!(err, "error: {}", in_full(error.as_ref()));
+        exit::status_of(&error)
+    })
+}
+
+fn dispatch(command: Command, out: &mut dyn Write, colour: bool, bars: Bars) -> anyhow::Result<u8> {
+    match command {
         Command::Validate(a) => validate::run(&a, out, colour, bars),
         Command::Merge(a) => merge::run(&a, out, colour, bars),
         Command::Evaluate(a) => evaluate::run(&a, out, bars),
@@ -101,12 +114,7 @@ pub fn run_with(
         Command::Status(a) => status::run(&a, out),
         Command::Train(a) => train::run(&a, out, bars),
         Command::Doctor(a) => doctor::run(&a, out, colour, bars),
-    };
-    done.unwrap_or_else(|error| {
-        // There is no fallback if this message cannot be written.
-        let _ = writeln!(err, "error: {}", in_full(error.as_ref()));
-        exit::status_of(&error)
-    })
+    }
 }
 
 fn log_to_stderr(ansi: bool) {
@@ -116,6 +124,8 @@ fn log_to_stderr(ansi: bool) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would report a failed write to stderr by eprintln!, which panics if stderr cannot be written.
+        .log_internal_errors(false)
         .with_ansi(ansi)
         .with_target(false)
         .without_time()

@@ -57,6 +57,10 @@ impl Reader<'_> {
         }
         let models = self.models(&file.models, extra)?;
         let molecules = self.molecules(&file.molecules)?;
+        if file.runs.is_empty() {
+            let message = "no run: add a [[run]] with `ensemble`, `timestep_fs`, `duration_ps`, `temperatures_K` and `replicas`";
+            return Err(self.error(None, message));
+        }
         let mut config = Config {
             name: name.clone(),
             seed: file.campaign.seed,
@@ -118,7 +122,15 @@ impl Reader<'_> {
                 expect: table.expect.unwrap_or(Verdict::Approved),
             });
         }
-        for argument in extra {
+        for (n, argument) in extra.iter().enumerate() {
+            if let Some(other) = extra[..n].iter().find(|other| other.name == argument.name) {
+                let [first, second] = [other, argument].map(|a| a.checkpoint.display());
+                let message = format!(
+                    "two --model are named '{}' ({first} and {second}): give each a name of its own",
+                    argument.name
+                );
+                return Err(self.error(None, message));
+            }
             let source = ModelSource::Checkpoint(argument.checkpoint.clone());
             match models.iter_mut().find(|m| m.name == argument.name) {
                 Some(model) => model.source = source,

@@ -122,12 +122,17 @@ impl Reader<'_> {
                 "temperatures_K is empty (expected at least one)",
             ));
         }
-        let temperatures_k = table
-            .temperatures_k
-            .get_ref()
-            .iter()
-            .map(|t| self.positive("temperatures_K", t))
-            .collect::<Result<_, _>>()?;
+        let mut temperatures_k = Vec::new();
+        for temperature in table.temperatures_k.get_ref() {
+            let kelvins = self.positive("temperatures_K", temperature)?;
+            if temperatures_k.contains(&kelvins) {
+                let message = format!(
+                    "temperatures_K has {kelvins} twice: remove one, or raise replicas for more runs"
+                );
+                return Err(self.error(Some(temperature.span()), message));
+            }
+            temperatures_k.push(kelvins);
+        }
         if *table.replicas.get_ref() == 0 {
             return Err(self.error(Some(table.replicas.span()), "replicas is 0 (expected at least 1)"));
         }
@@ -172,17 +177,19 @@ impl Reader<'_> {
             let message = format!("{what}s is empty: name at least one, or remove the key for all of them");
             return Err(self.error(Some(names.span()), message));
         }
-        names
-            .get_ref()
-            .iter()
-            .map(|name| {
-                known
-                    .numbers
-                    .get(name.get_ref().as_str())
-                    .copied()
-                    .ok_or_else(|| self.error(Some(name.span()), unknown(what, name.get_ref(), &known.names)))
-            })
-            .collect()
+        let mut indices = Vec::new();
+        for name in names.get_ref() {
+            let text = name.get_ref().as_str();
+            let wrong = |message: String| Err(self.error(Some(name.span()), message));
+            match known.numbers.get(text) {
+                Some(index) if indices.contains(index) => {
+                    return wrong(format!("{what}s has '{text}' twice: remove one"));
+                }
+                Some(&index) => indices.push(index),
+                None => return wrong(unknown(what, text, &known.names)),
+            }
+        }
+        Ok(indices)
     }
 
     fn ensemble(&self, table: &RunTable) -> Result<Ensemble, ConfigError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use md_core::{Batch, Configuration, Potential, Request};
-use md_io::extxyz::{self, LabelKeys, LabelledFrame, XyzError};
+use md_io::extxyz::{self, LabelKeys, LabelledFrame, Names, XyzError};
 use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition, energy_errors};
 use md_results::{EnergyErrors, Evaluation, ForceErrors, Series};
 
@@ -13,7 +13,10 @@ use crate::curves;
 use crate::error::CampaignError;
 use crate::geometries::{Geometries, Geometry};
 
-pub use crate::labels::are_own;
+mod file;
+
+use file::Kind;
+pub use file::{Evaluated, GivenKeys, evaluate_file};
 
 /// Model and labelled frames of a comparison.
 #[derive(Debug, Clone, Copy)]
@@ -47,26 +50,32 @@ fn evaluate_inner(
     keys: &LabelKeys,
     seen: impl Fn(),
 ) -> Result<(Evaluation, Vec<Series>)> {
+    let (errors, names) = read(source, potential, keys, |_| seen())?;
+    errors.check_any(source, keys, &names)?;
+    Ok((errors.evaluation(source)?, errors.series(source)))
+}
+
+/// Compares the answers of `potential` with all frames of a file; `seen` receives every frame.
+fn read(
+    source: Source<'_>,
+    potential: &mut dyn Potential,
+    keys: &LabelKeys,
+    mut seen: impl FnMut(LabelledFrame),
+) -> Result<(Errors, Names)> {
     let mut errors = Errors::default();
-    for frame in extxyz::open(source.frames, keys.clone())? {
+    let mut frames = extxyz::open(source.frames, keys.clone())?;
+    for frame in frames.by_ref() {
         let n = errors.n_frames;
-        let in_frame = || format!("frame {n} of {}", source.frames.display());
-        errors.push(&frame?, potential).with_context(in_frame)?;
-        seen();
+        let frame = frame?;
+        errors
+            .push(&frame, potential)
+            .with_context(|| format!("frame {n} of {}", source.frames.display()))?;
+        seen(frame);
     }
     if errors.n_frames == 0 {
         return Err(XyzError::NoFrames { path: source.frames.to_owned() }.into());
     }
-    if errors.n_without_forces == errors.n_frames && errors.energies.is_empty() {
-        bail!(
-            "{}: no frame has the energy key '{}' or the force column '{}': name those of the file with --energy-key and \
-             --forces-key",
-            source.frames.display(),
-            keys.energy,
-            keys.forces
-        );
-    }
-    Ok((errors.evaluation(source)?, errors.series(source)))
+    Ok((errors, frames.names().clone()))
 }
 
 /// Errors over frames, pushed one by one. Frames of one geometry count once: a frame that is written twice is no more
@@ -127,6 +136,37 @@ impl Errors {
             self.frames.push(sums);
         }
         Ok(forces.is_some())
+    }
+
+    /// # Errors
+    /// No frame has a label.
+    fn check_any(&self, source: Source<'_>, keys: &LabelKeys, names: &Names) -> Result<()> {
+        if self.has_forces() || self.has_energies() {
+            return Ok(());
+        }
+        let likely: Vec<String> =
+            [Kind::Energy, Kind::Forces].iter().filter_map(|k| k.likely(names)).collect();
+        let advice = if likely.is_empty() {
+            "name those of the file with --energy-key and --forces-key".to_owned()
+        } else {
+            likely.join("; ")
+        };
+        bail!(
+            "{}: no frame has the energy key '{}' or the force column '{}' ({}, {}): {advice}",
+            source.frames.display(),
+            keys.energy,
+            keys.forces,
+            Kind::Energy.present(names),
+            Kind::Forces.present(names)
+        );
+    }
+
+    fn has_forces(&self) -> bool {
+        self.n_without_forces < self.n_frames
+    }
+
+    fn has_energies(&self) -> bool {
+        !self.energies.is_empty()
     }
 
     /// Returns the series of the force errors.

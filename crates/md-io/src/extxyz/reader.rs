@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead, Read};
 
@@ -25,13 +26,48 @@ pub struct FrameReader<R> {
     /// Line with the number of atoms of the current frame.
     first_line: usize,
     finished: bool,
+    names: Names,
+}
+
+/// Names that the frames of a file declare, for messages: of at most [`Names::MOST`] columns and keys, each an excerpt.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Columns of `Properties`.
+    pub columns: BTreeSet<String>,
+    /// Keys of the comment line, without `Properties`, `Lattice` and `pbc`.
+    pub keys: BTreeSet<String>,
+}
+
+impl Names {
+    /// Maximum number of names of each kind.
+    pub const MOST: usize = 50;
+
+    fn add<'n>(known: &mut BTreeSet<String>, names: impl IntoIterator<Item = &'n String>) {
+        for name in names {
+            if known.len() < Self::MOST && !known.contains(name) {
+                known.insert(excerpt(name));
+            }
+        }
+    }
 }
 
 impl<R: BufRead> FrameReader<R> {
     /// Creates an iterator over the frames of `reader`; `file` is its name in messages.
     pub fn new(reader: R, file: impl Into<String>, keys: LabelKeys) -> Self {
         let lines = Lines { reader, number: 0, buffer: Vec::new() };
-        FrameReader { lines, file: file.into(), keys, first_line: 0, finished: false }
+        FrameReader {
+            lines,
+            file: file.into(),
+            keys,
+            first_line: 0,
+            finished: false,
+            names: Names::default(),
+        }
+    }
+
+    /// Returns the names that the frames read so far declare.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     fn read_frame(&mut self) -> Result<Option<LabelledFrame>, XyzProblem> {
@@ -44,6 +80,11 @@ impl<R: BufRead> FrameReader<R> {
         }
         let Some(comment) = self.lines.next()? else { return Err(truncated(self.first_line, 1)) };
         let header = Header::parse(comment, &self.keys)?;
+        Names::add(&mut self.names.columns, header.columns.names());
+        Names::add(&mut self.names.keys, header.comment.pairs().iter().map(|(key, _)| key));
+        if header.energy_ev.is_some() {
+            Names::add(&mut self.names.keys, [&self.keys.energy]);
+        }
         let mut atoms = Atoms::default(); // grows with the lines read, not with the number of atoms declared
         for n_read in 0..n_atoms {
             let Some(line) = self.lines.next()? else {

@@ -13,7 +13,7 @@ use md_driver::progress::Progress;
 use md_model::Precision;
 use md_results::Performance;
 
-use crate::arguments::{count, device, implementation, precision, stem};
+use crate::arguments::{check_names, count, device, implementation, precision, stem};
 use crate::bars::Bars;
 use crate::{exit, render};
 
@@ -51,8 +51,9 @@ pub struct Bench {
 /// Runs the command.
 ///
 /// # Errors
-/// A checkpoint or structure cannot be read, or a folder cannot be written.
+/// Two models have one name, a checkpoint or structure cannot be read, or a folder cannot be written.
 pub fn run(a: &Bench, out: &mut dyn Write, bars: Bars) -> Result<u8> {
+    check_names(&a.model)?;
     let mut molecules: Vec<(String, System)> = Vec::new();
     for path in &a.structures {
         molecules.push((stem(path), md_io::extxyz::read_system(path)?));

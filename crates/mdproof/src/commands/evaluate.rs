@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use md_driver::config::{Device, Implementation, ModelArgument};
-use md_driver::measure::evaluate;
+use md_driver::measure::evaluate::{self, GivenKeys};
 use md_driver::models;
 use md_driver::progress::Progress;
-use md_io::extxyz::LabelKeys;
 use md_model::Precision;
 
 use crate::arguments::{precision, stem};
@@ -30,12 +29,12 @@ pub struct Evaluate {
     /// Print a table in Markdown.
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Key of the energy (eV) in the comment line.
-    #[arg(long, default_value = "energy")]
-    energy_key: String,
-    /// Column of the forces (eV/Å).
-    #[arg(long, default_value = "forces")]
-    forces_key: String,
+    /// Key of the energy (eV) in the comment line [default: energy]
+    #[arg(long)]
+    energy_key: Option<String>,
+    /// Column of the forces (eV/Å) [default: forces]
+    #[arg(long)]
+    forces_key: Option<String>,
     /// Floating-point format: f32 or f64.
     #[arg(long, default_value = "f64", value_parser = precision)]
     precision: Precision,
@@ -44,20 +43,18 @@ pub struct Evaluate {
 /// Runs the command.
 ///
 /// # Errors
-/// The checkpoint or the frames cannot be read.
+/// The checkpoint or the frames cannot be read, or the labels cannot be those of a reference program.
 pub fn run(a: &Evaluate, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     let name = stem(&a.checkpoint);
     let argument = ModelArgument { name: name.clone(), checkpoint: a.checkpoint.clone() };
     let config = argument.config(a.precision, Implementation::Fast, Device::Cpu);
     let mut model = models::load(&config, &[])?.context("the checkpoint was not loaded")?;
-    let keys =
-        LabelKeys { energy: a.energy_key.clone(), forces: a.forces_key.clone(), ..LabelKeys::default() };
+    let keys = GivenKeys { energy: a.energy_key.clone(), forces: a.forces_key.clone() };
     let mut found = Vec::new();
     for frames in &a.frames {
         let ticker = bars.stage(&stem(frames), 0);
         let source = evaluate::Source { model: &name, molecule: None, frames };
-        let (evaluation, _) = evaluate::evaluate(source, model.potential.as_mut(), &keys, || ticker.tick())?;
-        found.push(evaluation);
+        found.push(evaluate::evaluate_file(source, &mut model, &keys, || ticker.tick())?);
     }
     if a.json {
         match found.as_slice() {

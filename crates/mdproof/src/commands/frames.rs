@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use md_driver::frames::{self, Selection};
+use md_results::Role;
 
+use crate::arguments::read_results;
 use crate::exit;
 
 /// Every frame is written with the model's own energy and forces. Replace them by those of a reference program
@@ -18,7 +21,7 @@ pub struct Frames {
     /// File to write (extended XYZ).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Only frames of this model.
+    /// Only frames of this model [default: all models but the analytic control]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Only frames of this molecule.
@@ -29,10 +32,16 @@ pub struct Frames {
 /// Runs the command.
 ///
 /// # Errors
-/// The folder has no frames, or the file cannot be written.
+/// The folder has no results or no such frames, or the file cannot be written.
 pub fn run(a: &Frames, out: &mut dyn Write) -> Result<u8> {
-    let from = a.results.join(md_results::FRAMES_FILE);
-    let n = md_driver::frames::select(&from, &a.out, a.model.as_deref(), a.molecule.as_deref())?;
-    writeln!(out, "{n} frames: {}", a.out.display())?;
+    let results = read_results(&a.results)?;
+    let controls = results.models.iter().filter(|m| m.role == Role::Control).map(|m| m.name.as_str());
+    let selection = Selection {
+        model: a.model.as_deref(),
+        molecule: a.molecule.as_deref(),
+        without: &controls.collect::<Vec<_>>(),
+    };
+    let n = frames::select(&a.results.join(md_results::FRAMES_FILE), &a.out, selection)?;
+    writeln!(out, "{}: {}", md_results::frames(n), a.out.display())?;
     Ok(exit::AS_EXPECTED)
 }

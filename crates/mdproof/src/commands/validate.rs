@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use md_driver::campaign::{Begin, Campaign, CampaignOptions, Output, Session};
-use md_driver::config::{Device, ModelArgument, Own};
+use md_driver::config::{Config, Device, ModelArgument, Own};
 use md_driver::plan::{Filter, Shard};
 use md_driver::{CampaignError, provenance};
 use md_results::Results;
@@ -80,6 +80,7 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         ..CampaignOptions::new(&a.config)
     };
     let config = options.load_config(&Own::default())?;
+    check_only(&a.only, &config)?;
     let latest = || Campaign::latest(Path::new(OUTPUT), &config.name).filter(|_| a.resume);
     let folder = a.out.clone().or_else(latest).unwrap_or_else(|| {
         Path::new(OUTPUT).join(format!("{}-{}", config.name, provenance::now().replace(':', "")))
@@ -122,6 +123,23 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         return Ok(exit::AS_EXPECTED);
     }
     conclude(&results, &folder, a.json, out, colour)
+}
+
+/// Checks that the campaign has the models and molecules that `--only` names.
+fn check_only(filters: &[Filter], config: &Config) -> Result<()> {
+    for filter in filters {
+        let (what, name, known): (_, _, Vec<&str>) = match filter {
+            Filter::Model(name) => ("model", name, config.models.iter().map(|m| m.name.as_str()).collect()),
+            Filter::Molecule(name) => {
+                ("molecule", name, config.molecules.iter().map(|m| m.name.as_str()).collect())
+            }
+            Filter::TemperatureK(_) | Filter::Replica(_) => continue,
+        };
+        if !known.contains(&name.as_str()) {
+            bail!("--only {filter}: the campaign has no {what} '{name}' (it has {})", known.join(", "));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the reports of a campaign, and prints its outcome.

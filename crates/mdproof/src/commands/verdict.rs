@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use md_results::Results;
 
+use crate::arguments::read_results;
 use crate::exit;
 use crate::render::dashboard;
 
 #[derive(Args)]
 pub struct Verdict {
-    /// A results.json.
+    /// A results.json, or the output folder of `mdproof validate`.
     results: PathBuf,
 }
 
@@ -21,7 +21,7 @@ pub struct Verdict {
 /// # Errors
 /// The results cannot be read.
 pub fn run(a: &Verdict, out: &mut dyn Write, colour: bool) -> Result<u8> {
-    let mut results = Results::read(&a.results)?;
+    let mut results = read_results(&a.results)?;
     md_criteria::judge(&mut results);
     write!(out, "{}", dashboard::render(&results, colour))?;
     Ok(exit::status_of_campaign(md_criteria::outcome(&results)))

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use md_driver::measure::evaluate::are_own;
-use md_results::{Evaluation, frames, number};
+use md_driver::measure::evaluate::Evaluated;
+use md_results::{frames, number};
 
-/// Formats evaluations as a table in Markdown, a line for each set of frames.
-pub fn markdown(evaluations: &[Evaluation]) -> String {
+/// Formats evaluations as a table in Markdown, a line for each set of frames, and below it the warnings.
+pub fn markdown(evaluations: &[Evaluated]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
@@ -16,10 +16,10 @@ pub fn markdown(evaluations: &[Evaluation]) -> String {
         "force MAE (eV/Å)",
         "R²",
         "reference rms force (eV/Å)",
-        "energy RMSE (meV/atom)",
+        "energy RMSE, one shift per composition removed (meV/atom)",
     ]);
     let or_none = |x: Option<String>| x.unwrap_or_else(|| "-".to_owned());
-    for e in evaluations {
+    for e in evaluations.iter().map(|e| &e.evaluation) {
         let force = e.force.as_ref();
         let rmse = force.map(|f| {
             let error =
@@ -37,23 +37,33 @@ pub fn markdown(evaluations: &[Evaluation]) -> String {
         ]);
     }
     if let [_, _, ..] = evaluations {
-        let n_frames: usize = evaluations.iter().map(|e| e.n_frames).sum();
+        let n_frames: usize = evaluations.iter().map(|e| e.evaluation.n_frames).sum();
         let all = pooled_rmse(evaluations).map(|rmse| format!("{rmse:.4}"));
         table.add_row(["all".to_owned(), n_frames.to_string(), or_none(all)]);
     }
-    format!("{table}\n")
+    let mut text = format!("{table}\n");
+    for e in evaluations {
+        let no_errors = e.no_forces.iter().chain(&e.no_energies);
+        for warning in
+            no_errors.map(|why| format!("{}: {why}", e.evaluation.frames)).chain(e.warnings.clone())
+        {
+            let _ = writeln!(text, "\nWarning: {warning}");
+        }
+    }
+    text
 }
 
 /// Returns the force RMSE (eV/Å) over all frames with forces; `None` if there are none.
-fn pooled_rmse(evaluations: &[Evaluation]) -> Option<f64> {
-    let forces = || evaluations.iter().filter_map(|e| e.force.as_ref());
+fn pooled_rmse(evaluations: &[Evaluated]) -> Option<f64> {
+    let forces = || evaluations.iter().filter_map(|e| e.evaluation.force.as_ref());
     let atoms: usize = forces().map(|f| f.n_atoms).sum();
     let squared: f64 = forces().map(|f| f.n_atoms as f64 * f.rmse_ev_per_angstrom.powi(2)).sum();
     (atoms > 0).then(|| (squared / atoms as f64).sqrt())
 }
 
 /// Formats one evaluation as lines of text.
-pub fn text(e: &Evaluation) -> String {
+pub fn text(evaluated: &Evaluated) -> String {
+    let e = &evaluated.evaluation;
     let mut text = format!("{} on {}: {}", e.model, e.frames, frames(e.n_frames));
     if e.n_repeated > 0 {
         text += &format!(", {} of them repeat others", e.n_repeated);
@@ -62,10 +72,10 @@ pub fn text(e: &Evaluation) -> String {
         let with_forces = e.n_frames - e.n_without_forces;
         text += &format!("; {with_forces} of {} have forces", frames(e.n_frames));
     }
-    if e.force.as_ref().is_some_and(are_own) {
-        text += "; these labels are the model's own forces";
-    }
     text.push('\n');
+    for warning in &evaluated.warnings {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<34} {value}");
     };
@@ -96,17 +106,18 @@ pub fn text(e: &Evaluation) -> String {
             line("cosine, mean", optional(f.cosine_mean, ""));
             line("magnitude MAE", format!("{} eV/Å", number(f.magnitude_mae_ev_per_angstrom)));
         }
-        None => line("forces", "no frame is labelled with forces".to_owned()),
+        None => line("forces", evaluated.no_forces.clone().unwrap_or_default()),
     }
     match &e.energy {
         Some(energy) => {
-            line("energy MAE", format!("{} meV/atom", number(energy.mae_mev_per_atom)));
-            line("energy RMSE", format!("{} meV/atom", number(energy.rmse_mev_per_atom)));
+            line("energy MAE, shift removed", format!("{} meV/atom", number(energy.mae_mev_per_atom)));
+            let rmse = number(energy.rmse_mev_per_atom);
+            line("energy RMSE, shift removed", format!("{rmse} meV/atom (one shift per composition)"));
             for (composition, shift) in &energy.shift_ev {
                 line(&format!("  shift removed, {composition}"), format!("{} eV", number(*shift)));
             }
         }
-        None => line("energies", "no two labelled frames share a composition".to_owned()),
+        None => line("energies", evaluated.no_energies.clone().unwrap_or_default()),
     }
     text
 }
