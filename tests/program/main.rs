@@ -16,3 +16,4 @@ mod resume;
 mod snapshots;
 mod support;
 mod train;
+mod vouch;

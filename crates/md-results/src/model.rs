@@ -105,7 +105,7 @@ pub struct Envelope {
     /// Molecules for which every run finished.
     pub molecules: Vec<String>,
     /// Temperatures at which every run finished, K.
-    #[serde(rename = "temperatures_K")]
+    #[serde(rename = "temperatures_K", deserialize_with = "crate::nan::read")]
     pub temperatures_k: Vec<f64>,
     /// Longest time step of a finished run, fs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,9 +208,10 @@ pub struct Check {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
     /// 95 % interval of the value, where its uncertainty is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
     pub interval: Option<[f64; 2]>,
     /// The threshold.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub threshold: f64,
     /// Whether the value must reach the threshold; otherwise it must not exceed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -44,7 +44,8 @@ fn thermostat_temperature_is_judged_by_its_interval() {
 #[test]
 fn closest_pair_fails_where_two_atoms_fuse_and_is_never_assumed() {
     let key = "closest_pair_ratio";
-    let check = |ratio: f64| check_of(key, |r| r.runs[1].measured = BTreeMap::from([(key.to_owned(), ratio)]));
+    let check =
+        |ratio: f64| check_of(key, |r| r.runs[1].measured = BTreeMap::from([(key.to_owned(), ratio)]));
     assert_eq!(check(0.8).status, Status::Pass);
     let fused = check(0.3);
     assert_eq!((fused.status, fused.value), (Status::Fail, Some(0.3)), "the closest of all runs counts");
