@@ -20,3 +20,4 @@ mod support;
 mod train;
 mod trained;
 mod trajectories;
+mod vouch;

@@ -133,7 +133,7 @@ pub fn fails_every_use(results: &Results, model: &Model) -> bool {
 }
 
 /// Returns the checks of one use of a model. If the campaign runs no molecule with the model there are none, even if
-/// element pairs were measured.
+/// element pairs were measured. A threshold of a criterion that does not exist is a check that cannot be made.
 pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
     let mut checks = Vec::new();
     if model.molecules.is_empty() {
@@ -153,6 +153,9 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
                 checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
             }
         }
+    }
+    for (key, threshold) in set.thresholds.iter().filter(|(key, _)| crate::find(key).is_none()) {
+        checks.extend(model.molecules.iter().map(|molecule| check::unknown(key, set, threshold, molecule)));
     }
     checks
 }

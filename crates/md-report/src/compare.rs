@@ -35,6 +35,7 @@ mod speeds;
 #[cfg(test)]
 mod tests;
 
+pub use claims::contradictions;
 pub use conditions::Condition;
 pub use measurements::{Flip, MeasurementChange};
 pub use records::Difference;
@@ -268,9 +269,9 @@ pub fn compare(a: &Results, b: &Results, judge: impl Fn(&mut Results)) -> Change
         results
     };
     let (stored, [a, b]) = ([a, b], [judged(a), judged(b)]);
-    let mut contradictions = claims::contradictions("BEFORE", stored[0], &a);
-    contradictions.extend(claims::contradictions("AFTER", stored[1], &b));
-    compare_judged(&a, &b, contradictions)
+    let mut obstacles = contradictions("BEFORE", stored[0], &a);
+    obstacles.extend(contradictions("AFTER", stored[1], &b));
+    compare_judged(&a, &b, obstacles)
 }
 
 /// Compares results that are judged already. `not_comparable` holds the obstacles to the comparison found so far.

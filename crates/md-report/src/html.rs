@@ -63,6 +63,7 @@ pub fn html(
         scripts => Value::from_safe_string(SCRIPTS.join("\n")),
         plotly => Value::from_safe_string(PLOTLY.to_owned()),
         unfinished => crate::words::unfinished(results),
+        remarks => &results.remarks,
         campaign => Value::from(Serde(&results.campaign)),
         provenance => Value::from(Serde(findings::provenance(results))),
         machine => Value::from(Serde(findings::machine(results))),

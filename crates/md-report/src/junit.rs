@@ -11,7 +11,8 @@ use crate::words::unfinished;
 
 /// Returns JUnit XML with a suite for every model and use, and a case for every check, named by key and molecule. They
 /// are preceded by a case for each model's verdict, which fails if it is not the expected one (or nothing was
-/// measured), and by a case that fails if the campaign is unfinished.
+/// measured), by a case that fails if the campaign is unfinished, and by a skipped case for each of
+/// [`Results::remarks`].
 ///
 /// An undecided check is a failure of type `undecided`, since it is no pass; a skipped one is skipped, with the reason.
 /// Cases have no duration: the reports of the campaign contain its duration.
@@ -24,6 +25,17 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, Re
         let mut suite = TestSuite::new("campaign");
         suite.set_time(Duration::ZERO);
         suite.add_test_case(plain("finished", "campaign", Some(("unfinished", &unfinished))));
+        report.add_test_suite(suite);
+    }
+    if !results.remarks.is_empty() {
+        let mut suite = TestSuite::new("results file");
+        suite.set_time(Duration::ZERO);
+        suite.add_test_cases(results.remarks.iter().map(|remark| {
+            let mut case = plain("vouches for itself", "results file", None);
+            case.status = TestCaseStatus::skipped();
+            case.status.set_message(remark.as_str());
+            case
+        }));
         report.add_test_suite(suite);
     }
     for model in &results.models {

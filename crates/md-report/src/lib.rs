@@ -15,11 +15,13 @@ pub mod status;
 mod words;
 
 pub use checks::{CriterionLine, criterion_lines, place, threshold, value};
-pub use compare::compare;
+pub use compare::{compare, contradictions};
 pub use error::ReportError;
 pub use html::{Trajectory, html, trajectories};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use performance::{Plot, PlotError, performance};
 pub use status::status;
-pub use words::{duration, envelope, error_against_time, failure, skipped, stage, unfinished, use_lines};
+pub use words::{
+    duration, envelope, error_against_time, failure, notices, skipped, stage, unfinished, use_lines,
+};

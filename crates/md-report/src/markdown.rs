@@ -6,7 +6,7 @@ use crate::ReportError;
 use crate::checks::{criterion_lines, place, threshold, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
-use crate::words::{envelope, error_against_time, failure, skipped, unfinished, use_lines};
+use crate::words::{envelope, error_against_time, failure, notices, skipped, use_lines};
 
 /// Returns `report.md`: verdicts with reasons, a comparison of the models, every criterion with its worst check,
 /// defects with suggested fixes, missing measurements, and the machine. It is GitHub-flavoured Markdown whose tables
@@ -16,9 +16,7 @@ use crate::words::{envelope, error_against_time, failure, skipped, unfinished, u
 /// [`ReportError::Template`], which no records should cause.
 pub fn markdown(results: &Results, definitions: &[Definition]) -> Result<String, ReportError> {
     let mut report = Document::new(format!("mdproof: {}", results.campaign.name));
-    if let Some(unfinished) = unfinished(results) {
-        report.paragraph(unfinished);
-    }
+    notices(results).into_iter().for_each(|line| report.paragraph(line));
     verdicts(&mut report, results);
     models_side_by_side(&mut report, results);
     for model in &results.models {

@@ -1,7 +1,7 @@
 //! Plots of speed and memory.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use md_results::{Performance, Speed};
 use plotters::coord::ranged1d::ValueFormatter;
@@ -38,7 +38,12 @@ pub struct PlotError {
 /// Points (x, y) by series name.
 type Series = BTreeMap<String, Vec<(f64, f64)>>;
 
-/// Plots time against size, speed of the models, memory, and throughput of batches. A plot without points is left out.
+/// Values that a logarithmic axis can show. No measurement is smaller or larger; zero has no logarithm, and marks between
+/// numbers too far apart would be drawn without end.
+const SHOWN: RangeInclusive<f64> = 1e-9..=1e15;
+
+/// Plots time against size, speed of the models, memory, and throughput of batches. A point that cannot be measured (zero,
+/// not finite, absurdly small or large) is left out, and so is a plot without points.
 ///
 /// # Errors
 /// The plotting library rejects the numbers.
@@ -98,6 +103,7 @@ fn over_numbers(
     axes: [&str; 2],
     series: Series,
 ) -> Result<Option<Plot>, PlotError> {
+    let series = kept(series, |(x, y)| SHOWN.contains(x) && SHOWN.contains(y));
     let Some([x, y]) = ranges(&series) else { return Ok(None) };
     let svg = draw(title, axes, x.log_scale(), y.log_scale(), |x| format!("{x}"), usize::MAX, true, series);
     finish(name, svg)
@@ -111,6 +117,7 @@ fn over_names(
     names: &[String],
     series: Series,
 ) -> Result<Option<Plot>, PlotError> {
+    let series = kept(series, |(_, y)| SHOWN.contains(y));
     let Some([_, y]) = ranges(&series) else { return Ok(None) };
     let x = -0.5..names.len() as f64 - 0.5;
     let label = |x: &f64| {
@@ -124,6 +131,13 @@ fn over_names(
 
 fn finish(name: &'static str, svg: Result<String, String>) -> Result<Option<Plot>, PlotError> {
     svg.map(|svg| Some(Plot { name, svg })).map_err(|message| PlotError { name, message })
+}
+
+/// Returns the points that can be shown, without series that have none.
+fn kept(mut series: Series, can_be_shown: impl Fn(&(f64, f64)) -> bool) -> Series {
+    series.values_mut().for_each(|points| points.retain(&can_be_shown));
+    series.retain(|_, points| !points.is_empty());
+    series
 }
 
 /// Returns the ranges of the points with a margin by a factor; `None` without points on a logarithmic axis.
@@ -231,6 +245,25 @@ mod tests {
             "{}",
             plots[0].svg
         );
+    }
+
+    /// An axis that starts at zero, or spans all numbers, would be marked for ever.
+    #[test]
+    fn performance_leaves_out_points_that_cannot_be_measured() {
+        let absurd = [0.0, -0.0, f64::NAN, -1.0, f64::MIN_POSITIVE, 1e-310, 1e300, f64::MAX, f64::INFINITY];
+        for ms in absurd {
+            let mut odd = row("a", 4, 1, 1.0);
+            (odd.ms_per_step, odd.steps_per_s, odd.peak_memory_mib) = (ms, ms, Some(ms));
+            let performance = |speed| performance(&Performance { machine: Vec::new(), speed }).unwrap();
+            assert_eq!(performance(vec![odd.clone()]), [], "{ms}");
+            let with = performance(vec![row("a", 3, 1, 0.04), odd]);
+            let without = performance(vec![row("a", 3, 1, 0.04)]);
+            assert_eq!(with, without, "{ms}");
+        }
+        let (mut batch, mut atoms) = (row("a", 3, 1, 1.0), row("a", 3, 1, 1.0));
+        (batch.batch, atoms.atoms) = (0, 0);
+        let plots = performance(&Performance { machine: Vec::new(), speed: vec![batch, atoms] }).unwrap();
+        assert_eq!(plots.len(), 3, "there is no logarithm of no atoms, but a bar for each model");
     }
 
     #[test]

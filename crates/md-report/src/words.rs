@@ -57,6 +57,11 @@ pub fn unfinished(results: &Results) -> Option<String> {
     ))
 }
 
+/// Returns what stands at the top of every report: that the campaign is unfinished, and what was noticed about its file.
+pub fn notices(results: &Results) -> Vec<String> {
+    unfinished(results).into_iter().chain(results.remarks.iter().cloned()).collect()
+}
+
 /// Describes the conditions covered by finished runs; `None` if there are none.
 pub fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;

@@ -58,16 +58,18 @@ impl Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeBin {
     /// Temperature of the runs, K.
-    #[serde(rename = "temperature_K")]
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
     pub temperature_k: f64,
     /// Start of the interval, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub from_ps: f64,
     /// End of the interval, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub to_ps: f64,
     /// Number of frames.
     pub n_frames: usize,
     /// Root mean square force error over components, eV/Å.
-    #[serde(rename = "rmse_eV_per_A")]
+    #[serde(rename = "rmse_eV_per_A", deserialize_with = "crate::nan::read")]
     pub rmse_ev_per_angstrom: f64,
 }
 
@@ -79,19 +81,24 @@ pub struct ForceErrors {
     /// Number of atoms compared.
     pub n_atoms: usize,
     /// Root mean square over components, eV/Å.
-    #[serde(rename = "rmse_eV_per_A")]
+    #[serde(rename = "rmse_eV_per_A", deserialize_with = "crate::nan::read")]
     pub rmse_ev_per_angstrom: f64,
     /// Standard error of the RMSE over frames, eV/Å; absent for a single frame.
-    #[serde(rename = "rmse_standard_error_eV_per_A", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "rmse_standard_error_eV_per_A",
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "crate::nan::read"
+    )]
     pub rmse_standard_error_ev_per_angstrom: Option<f64>,
     /// Mean absolute error over components, eV/Å.
-    #[serde(rename = "mae_eV_per_A")]
+    #[serde(rename = "mae_eV_per_A", deserialize_with = "crate::nan::read")]
     pub mae_ev_per_angstrom: f64,
     /// Largest error of one component, eV/Å.
-    #[serde(rename = "max_eV_per_A")]
+    #[serde(rename = "max_eV_per_A", deserialize_with = "crate::nan::read")]
     pub max_ev_per_angstrom: f64,
     /// RMSE of the x, y and z components, eV/Å.
-    #[serde(rename = "rmse_xyz_eV_per_A")]
+    #[serde(rename = "rmse_xyz_eV_per_A", deserialize_with = "crate::nan::read")]
     pub rmse_xyz_ev_per_angstrom: [f64; 3],
     /// Coefficient of determination; absent when the reference does not vary.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +106,7 @@ pub struct ForceErrors {
     /// Coefficients of determination of the x, y and z components.
     pub r2_xyz: [Option<f64>; 3],
     /// Root mean square of the reference, eV/Å: the error of a prediction of zero.
-    #[serde(rename = "reference_rms_eV_per_A")]
+    #[serde(rename = "reference_rms_eV_per_A", deserialize_with = "crate::nan::read")]
     pub reference_rms_ev_per_angstrom: f64,
     /// Median angle between predicted and reference force, degrees.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,10 +131,10 @@ pub struct ForceErrors {
     #[serde(rename = "rmse_scaled_eV_per_A", default, skip_serializing_if = "Option::is_none")]
     pub rmse_scaled_ev_per_angstrom: Option<f64>,
     /// Mean absolute error of the force's magnitude, eV/Å.
-    #[serde(rename = "magnitude_mae_eV_per_A")]
+    #[serde(rename = "magnitude_mae_eV_per_A", deserialize_with = "crate::nan::read")]
     pub magnitude_mae_ev_per_angstrom: f64,
     /// RMSE by element, eV/Å.
-    #[serde(rename = "rmse_by_element_eV_per_A")]
+    #[serde(rename = "rmse_by_element_eV_per_A", deserialize_with = "crate::nan::read")]
     pub rmse_by_element_ev_per_angstrom: BTreeMap<String, f64>,
 }
 
@@ -137,13 +144,13 @@ pub struct EnergyErrors {
     /// Number of frames compared; a composition with a single frame is left out.
     pub n_frames: usize,
     /// Mean absolute error, meV/atom.
-    #[serde(rename = "mae_meV_per_atom")]
+    #[serde(rename = "mae_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub mae_mev_per_atom: f64,
     /// Root mean square error, meV/atom.
-    #[serde(rename = "rmse_meV_per_atom")]
+    #[serde(rename = "rmse_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub rmse_mev_per_atom: f64,
     /// Shift removed, eV, by composition such as `H2O`.
-    #[serde(rename = "shift_eV")]
+    #[serde(rename = "shift_eV", deserialize_with = "crate::nan::read")]
     pub shift_ev: BTreeMap<String, f64>,
 }
 
@@ -166,14 +173,18 @@ pub struct Speed {
     /// Implementation, such as `burn-flex-f32`.
     pub path: String,
     /// Median time of an energy and force call, ms.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub ms_per_call_p50: f64,
     /// 99th percentile of the time of a call, ms.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub ms_per_call_p99: f64,
     /// Number of calls timed.
     pub calls: usize,
     /// Median time of an NVE step, ms.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub ms_per_step: f64,
     /// NVE steps per second of the whole batch.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub steps_per_s: f64,
     /// NVE steps per second, summed over the molecules: `steps_per_s` times the batch size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,11 +203,13 @@ pub struct Speed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction_of_gemm_rate: Option<f64>,
     /// Time of 100 NVE steps from a cold start (including the loading of the checkpoint from disk), s.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub cold_100_steps_s: f64,
     /// Peak resident memory of the process so far, MiB; absent where the operating system does not report it.
     #[serde(rename = "peak_memory_MiB", skip_serializing_if = "Option::is_none")]
     pub peak_memory_mib: Option<f64>,
     /// Speed relative to the first model of the campaign for the same molecule, batch size and device.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub speedup_vs_first: f64,
 }
 
@@ -206,10 +219,13 @@ pub struct Machine {
     /// Number of concurrent threads.
     pub threads: usize,
     /// Rate of matrix products in single precision, GFLOP/s over all threads.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub gemm_f32_gflop_per_s: f64,
     /// Rate of matrix products in double precision, GFLOP/s over all threads.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub gemm_f64_gflop_per_s: f64,
     /// Memory bandwidth, GB/s over all threads (STREAM triad).
+    #[serde(deserialize_with = "crate::nan::read")]
     pub memory_gb_per_s: f64,
 }
 

@@ -13,15 +13,19 @@ pub struct Survival {
     /// Number of runs in which a bond broke or that diverged.
     pub failures: usize,
     /// Time until failure or end, summed over the runs, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub observed_ps: f64,
     /// Time of the earliest failure, ps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure_ps: Option<f64>,
     /// Failures per observed time, 1/ns.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub rate_per_ns: f64,
     /// Upper bound of the failure rate, one-sided at 95 %, 1/ns.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub rate_upper_per_ns: f64,
     /// Kaplan-Meier estimate: time (ps), surviving fraction, and its 95 % bounds.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub curve: Vec<[f64; 4]>,
     /// The statistics in words.
     pub statement: String,
@@ -37,6 +41,7 @@ pub struct Comparison {
     /// Files of the reference trajectories.
     pub trajectories: Vec<String>,
     /// Time compared, summed over the trajectories, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub duration_ps: f64,
     /// Distances between the distributions.
     pub distances: Vec<Distance>,
@@ -79,8 +84,10 @@ pub struct Distance {
     /// Quantity that is distributed.
     pub id: DistanceId,
     /// The distance, in `unit`.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub value: f64,
     /// Distance between the two halves of the reference itself: the effect of finite sampling alone.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub floor: f64,
     /// Unit of `value` and `floor`.
     pub unit: String,
@@ -99,10 +106,13 @@ pub struct Shift {
     pub n_reference: usize,
     /// Distance of a visited frame to the nearest reference frame, divided by the median distance of a reference
     /// frame to its nearest neighbour: median over visited frames.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub median_ratio: f64,
     /// Largest of these ratios.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub max_ratio: f64,
     /// Fraction of visited frames whose distance exceeds the 95th percentile of those between reference frames.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub fraction_beyond: f64,
 }
 
@@ -114,11 +124,13 @@ pub struct Attribution {
     /// Name of the molecule.
     pub molecule: String,
     /// Temperature of the initial velocities, K.
-    #[serde(rename = "temperature_K")]
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
     pub temperature_k: f64,
     /// Time step of the campaign, fs.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub timestep_fs: f64,
     /// Duration of the analysed run, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub duration_ps: f64,
     /// Observation that triggered the analysis, in words.
     pub trigger: String,
@@ -131,6 +143,7 @@ pub struct Attribution {
     /// Number of discontinuities of the energy surface that the run crossed.
     pub jumps: u64,
     /// First of these discontinuities: time (ps) and size (eV).
+    #[serde(deserialize_with = "crate::nan::read")]
     pub jump_events: Vec<[f64; 2]>,
 }
 
@@ -205,6 +218,7 @@ pub struct Experiment {
     /// Changed condition.
     pub name: String,
     /// Time step, fs.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub timestep_fs: f64,
     /// Least-squares drift, meV/atom/ps; absent where the run was too short.
     #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
@@ -228,9 +242,10 @@ pub struct TimestepLadder {
     /// Name of the molecule.
     pub molecule: String,
     /// Temperature of the initial velocities, K.
-    #[serde(rename = "temperature_K")]
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
     pub temperature_k: f64,
     /// Duration of each run, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub duration_ps: f64,
     /// Integrator, where it is not velocity Verlet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +253,7 @@ pub struct TimestepLadder {
     /// The runs, in the order of increasing time step.
     pub rungs: Vec<TimestepRung>,
     /// Largest time step up to which every run is safe, fs; absent when the smallest is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::nan::read")]
     pub largest_safe_fs: Option<f64>,
 }
 
@@ -246,6 +261,7 @@ pub struct TimestepLadder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimestepRung {
     /// Time step, fs.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub timestep_fs: f64,
     /// Least-squares drift, meV/atom/ps; absent when the run diverged early.
     #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]

@@ -169,7 +169,7 @@ pub struct Gate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// Error of the measurement itself, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::nan::read")]
     pub standard_error: Option<f64>,
     /// Unit.
     pub unit: String,

@@ -1,27 +1,30 @@
 //! `results.json`: everything a campaign measured, and the verdicts that follow from it.
 //!
 //! Field names include the units. An absent field was not measured. Fields may be added within a schema version, but
-//! the existing ones remain. The verdicts can be recomputed from this file alone.
+//! the existing ones remain. The verdicts can be recomputed from this file alone, and its digests tell damage to it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use md_io::files::write_atomically;
-
 mod checks;
+mod digest;
 mod evaluation;
+mod file;
 mod findings;
 mod gate;
 mod model;
+mod nan;
 mod number;
+mod plain;
 pub mod progress;
 mod run;
 mod series;
+mod sound;
 
 pub use checks::{Definition, ENGINE, PRODUCTION, first_use, most_telling, title, worst};
 pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Machine, Performance, Speed, TimeBin, frames};
+pub use file::{ResultsError, read_json, write_json};
 pub use findings::{
     Attribution, Cause, CauseKind, Comparison, Distance, DistanceId, EnergyPart, Experiment, Shift, Survival,
     TimestepLadder, TimestepRung,
@@ -29,6 +32,7 @@ pub use findings::{
 pub use gate::{Counts, Gate, GateId};
 pub use model::{Check, DecidableBy, Envelope, FailureMode, Model, Role, Status, Verdict};
 pub use number::{number, with_unit};
+pub use plain::plain;
 pub use run::{Ensemble, Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
 pub use series::{Column, Series, SeriesId};
 
@@ -96,6 +100,10 @@ pub struct Results {
     /// Data for plots.
     #[serde(default)]
     pub series: Vec<Series>,
+    /// What was noticed when the file was read, for every report: that nothing vouches for it, that it contradicts itself.
+    /// It is not part of the file.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 /// A stage that failed for one model (and molecule). Its measurements are missing, which is never a pass.
@@ -185,7 +193,7 @@ pub struct LeftOut {
     /// Ensemble of the runs.
     pub ensemble: Ensemble,
     /// Temperature of the initial velocities, K.
-    #[serde(rename = "temperature_K")]
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
     pub temperature_k: f64,
     /// Replica numbers, in ascending order.
     pub replicas: Vec<u32>,
@@ -217,7 +225,12 @@ pub struct CriteriaSet {
     #[serde(rename = "use")]
     pub name: String,
     /// Highest temperature of the use, K; hotter runs are ignored.
-    #[serde(rename = "max_temperature_K", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "max_temperature_K",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nan::read"
+    )]
     pub max_temperature_k: Option<f64>,
     /// Thresholds by criterion key.
     pub thresholds: BTreeMap<String, Threshold>,
@@ -227,6 +240,7 @@ pub struct CriteriaSet {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
     /// Bound in the unit of the criterion: values on its good side pass.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub value: f64,
     /// Values on the bad side of this bound fail, and values between the two bounds are undecided; equal to `value`
     /// where absent.
@@ -268,7 +282,7 @@ pub struct Molecule {
     /// Covalent bonds found in the structure.
     pub bonds: usize,
     /// Reference frequencies of the campaign file, 1/cm; empty where none are given.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::nan::read")]
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
@@ -322,79 +336,22 @@ pub struct Relaxation {
     #[serde(rename = "max_bond_error_A", default, skip_serializing_if = "Option::is_none")]
     pub max_bond_error_angstrom: Option<f64>,
     /// Energy by which the minimum where runs start lies below this one, eV; absent if it is this one.
-    #[serde(rename = "descent_eV", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "descent_eV",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nan::read"
+    )]
     pub descent_ev: Option<f64>,
     /// Harmonic frequencies at the relaxed geometry, 1/cm, ascending; imaginary ones are negative.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::nan::read")]
     pub frequencies_per_cm: Vec<f64>,
     /// Reference frequencies of the campaign file, 1/cm.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::nan::read")]
     pub reference_frequencies_per_cm: Vec<f64>,
 }
 
-/// Error of reading or writing a results file.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
-    /// An operation of the file system failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Error of the operating system.
-        source: std::io::Error,
-    },
-    /// The file does not follow this schema.
-    #[error("{}: not a results file of schema {SCHEMA_VERSION}: {source}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Error with line and column.
-        source: serde_json::Error,
-    },
-    /// The file has another schema version.
-    #[error("{}: schema {found} (this program reads {SCHEMA_VERSION}): use the version of mdproof that wrote it", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// Schema version of the file.
-        found: u64,
-    },
-}
-
 impl Results {
-    /// Reads a results file.
-    ///
-    /// # Errors
-    /// [`ResultsError`] names the file.
-    pub fn read(path: &Path) -> Result<Self, ResultsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
-    }
-
-    /// Parses the results in `text`; `path` is used in error messages.
-    ///
-    /// # Errors
-    /// [`ResultsError`] names the file.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ResultsError> {
-        let json = |source| ResultsError::Json { path: path.to_owned(), source };
-        let value: serde_json::Value = serde_json::from_str(text).map_err(json)?;
-        if let Some(found) = value.get("schema_version").and_then(serde_json::Value::as_u64)
-            && found != u64::from(SCHEMA_VERSION)
-        {
-            return Err(ResultsError::Schema { path: path.to_owned(), found });
-        }
-        serde_json::from_value(value).map_err(json)
-    }
-
-    /// Writes the file atomically.
-    ///
-    /// # Errors
-    /// [`ResultsError`] names the file.
-    pub fn write(&self, path: &Path) -> Result<(), ResultsError> {
-        write_json(path, self)
-    }
-
     /// Whether any measurement of the model was made or attempted. An interrupted campaign lists models that it has
     /// not reached.
     pub fn is_measured(&self, model: &str) -> bool {
@@ -420,6 +377,7 @@ impl Results {
         results.provenance = Provenance::default();
         results.speed.clear();
         results.machine.clear();
+        results.remarks.clear();
         results.runs.iter_mut().for_each(|run| run.ms_per_step = None);
         // The order of the measurements carries no information.
         results.gates.sort_by(|a, b| (&a.model, &a.molecule, a.id).cmp(&(&b.model, &b.molecule, b.id)));
@@ -436,26 +394,4 @@ impl Results {
         }
         results
     }
-}
-
-/// Reads any JSON file that [`write_json`] wrote.
-///
-/// # Errors
-/// [`ResultsError`] names the file.
-pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ResultsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|source| ResultsError::Json { path: path.to_owned(), source })
-}
-
-/// Writes any part of the results (such as the array `speed`) as a JSON file atomically.
-///
-/// # Errors
-/// [`ResultsError`] names the file.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ResultsError> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|source| ResultsError::Json { path: path.to_owned(), source })?;
-    text.push('\n');
-    write_atomically(path, text.as_bytes())
-        .map_err(|source| ResultsError::Io { path: path.to_owned(), source })
 }

@@ -105,10 +105,15 @@ pub struct Envelope {
     /// Molecules for which every run finished.
     pub molecules: Vec<String>,
     /// Temperatures, by their names, at which every run finished and some had that mean temperature, K.
-    #[serde(rename = "temperatures_K")]
+    #[serde(rename = "temperatures_K", deserialize_with = "crate::nan::read")]
     pub temperatures_k: Vec<f64>,
     /// Lowest and highest mean temperature of those runs at each of `temperatures_k`, K.
-    #[serde(rename = "measured_K", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "measured_K",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::nan::read"
+    )]
     pub measured_k: Vec<[f64; 2]>,
     /// Shortest time step of the longest runs of each molecule and temperature, fs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,9 +216,10 @@ pub struct Check {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
     /// 95 % interval of the value, where its uncertainty is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
     pub interval: Option<[f64; 2]>,
     /// The threshold.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub threshold: f64,
     /// Whether the value must reach the threshold; otherwise it must not exceed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

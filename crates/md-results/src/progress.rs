@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ResultsError, read_json, write_json};
+use crate::{ResultsError, plain, read_json, write_json};
 
 /// Name of the file in the output folder of a campaign.
 pub const FILE: &str = "progress.json";
@@ -49,6 +49,7 @@ pub struct StageProgress {
     /// Whether the stage is finished.
     pub over: bool,
     /// Seconds since the start of the stage, or its duration once finished.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub elapsed_s: f64,
     /// Preliminary result, such as the drift of the runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -65,12 +66,14 @@ impl StageProgress {
 }
 
 impl CampaignProgress {
-    /// Reads a file.
+    /// Reads a file. Its texts lose their control characters.
     ///
     /// # Errors
     /// [`ResultsError`] names the file.
     pub fn read(path: &Path) -> Result<Self, ResultsError> {
-        read_json(path)
+        let mut value: serde_json::Value = read_json(path)?;
+        plain::clean(&mut value);
+        serde_json::from_value(value).map_err(|source| ResultsError::Json { path: path.to_owned(), source })
     }
 
     /// Writes a file atomically.

@@ -67,10 +67,15 @@ pub struct Run {
     /// Ensemble.
     pub ensemble: Ensemble,
     /// Temperature that its energy was set for, K; without relaxation, that of its initial velocities.
-    #[serde(rename = "temperature_K")]
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
     pub temperature_k: f64,
     /// Final temperature of the thermostat for a ramp, K.
-    #[serde(rename = "ramp_to_K", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "ramp_to_K",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nan::read"
+    )]
     pub ramp_to_k: Option<f64>,
     /// Whether the run started from the model's own minimum; otherwise from the given structure.
     #[serde(default = "yes")]
@@ -79,6 +84,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equilibrated_ps: Option<f64>,
     /// Time step, fs.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub timestep_fs: f64,
     /// Integrator at constant energy, where it is not velocity Verlet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +118,7 @@ pub struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stability: Option<RunStability>,
     /// Measurements without a field of their own, by name, which ends with the unit, if any.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "crate::nan::read")]
     pub measured: BTreeMap<String, f64>,
     /// Anomalies in the recorded energy series.
     pub anomalies: Vec<String>,
@@ -146,7 +152,7 @@ impl Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunEnergy {
     /// Conserved quantity of the integrator (in NVE the total energy) at step 0, eV.
-    #[serde(rename = "initial_eV")]
+    #[serde(rename = "initial_eV", deserialize_with = "crate::nan::read")]
     pub initial_ev: f64,
     /// End-point drift in percent of the initial total energy. The zero of that energy is arbitrary, and so is this
     /// number; it is included because users ask for it. Absent when the initial energy is zero.
@@ -156,7 +162,7 @@ pub struct RunEnergy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_deviation_percent: Option<f64>,
     /// Largest deviation from the initial energy, meV/atom.
-    #[serde(rename = "max_deviation_meV_per_atom")]
+    #[serde(rename = "max_deviation_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub max_deviation_mev_per_atom: f64,
     /// Least-squares slope, meV/atom/ps.
     #[serde(rename = "drift_meV_per_atom_per_ps", skip_serializing_if = "Option::is_none")]
@@ -171,7 +177,7 @@ pub struct RunEnergy {
     #[serde(rename = "max_jump_meV_per_atom", default, skip_serializing_if = "Option::is_none")]
     pub max_jump_mev_per_atom: Option<f64>,
     /// Standard deviation of the total energy, meV/atom.
-    #[serde(rename = "rms_fluctuation_meV_per_atom")]
+    #[serde(rename = "rms_fluctuation_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub rms_fluctuation_mev_per_atom: f64,
     /// 1 - std/|mean| of the total energy. Absent when the mean is zero.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,16 +191,21 @@ pub struct RunEnergy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunTemperature {
     /// Mean, K.
-    #[serde(rename = "mean_K")]
+    #[serde(rename = "mean_K", deserialize_with = "crate::nan::read")]
     pub mean_k: f64,
     /// Standard error of the mean, autocorrelation included, K; absent for a run too short to have one.
-    #[serde(rename = "mean_standard_error_K", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "mean_standard_error_K",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nan::read"
+    )]
     pub mean_standard_error_k: Option<f64>,
     /// Standard deviation, K.
-    #[serde(rename = "std_K")]
+    #[serde(rename = "std_K", deserialize_with = "crate::nan::read")]
     pub std_k: f64,
     /// Highest, K.
-    #[serde(rename = "max_K")]
+    #[serde(rename = "max_K", deserialize_with = "crate::nan::read")]
     pub max_k: f64,
     /// Number of degrees of freedom used.
     pub degrees_of_freedom: usize,
@@ -204,9 +215,10 @@ pub struct RunTemperature {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunMomentum {
     /// Largest change of the angular momentum from the start, ħ.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub max_change_hbar: f64,
     /// Largest speed of the centre of mass, Å/ps.
-    #[serde(rename = "max_drift_A_per_ps", default)]
+    #[serde(rename = "max_drift_A_per_ps", default, deserialize_with = "crate::nan::read")]
     pub max_drift_angstrom_per_ps: f64,
 }
 
@@ -214,9 +226,10 @@ pub struct RunMomentum {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunThermal {
     /// Relative deviation of the mean kinetic temperature from the target, percent.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub temperature_error_percent: f64,
     /// Standard error of that deviation, autocorrelation included.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::nan::read")]
     pub temperature_standard_error_percent: Option<f64>,
     /// Probability of a kinetic energy distribution at least as unlikely as this one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,7 +246,7 @@ pub struct RunThermal {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStability {
     /// Time at which a bond first exceeded the ratio of a broken bond, ps.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "crate::nan::read")]
     pub first_broken_bond_ps: Option<f64>,
     /// That bond, as `i-j`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,6 +255,6 @@ pub struct RunStability {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bond_ratio: Option<f64>,
     /// Largest RMSD from the start after alignment, Å.
-    #[serde(rename = "max_rmsd_A")]
+    #[serde(rename = "max_rmsd_A", deserialize_with = "crate::nan::read")]
     pub max_rmsd_angstrom: f64,
 }

@@ -28,6 +28,7 @@ pub struct Column {
     /// Unit; empty for a dimensionless quantity.
     pub unit: String,
     /// Finite values, rounded to six significant digits.
+    #[serde(deserialize_with = "crate::nan::read")]
     pub values: Vec<f64>,
 }
 

@@ -14,7 +14,10 @@ use serde_json::json;
 /// Results of a small campaign: the control on water, with gates, runs, speed and curves.
 fn smoke() -> Results {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/results/smoke.json");
-    Results::read(&file).unwrap()
+    let mut results = Results::read(&file).unwrap();
+    // It is of an older version, without digests.
+    results.remarks.clear();
+    results
 }
 
 #[test]

@@ -72,8 +72,23 @@ pub fn check_names(models: &[ModelArgument]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the `results.json` of a folder, or the file itself.
+/// Reads the `results.json` of a folder, or the file itself, and judges it again, so that every command shows the verdict
+/// that follows from the records. A file that claims another is remarked on.
 pub fn read_results(path: &Path) -> Result<Results, ResultsError> {
+    let stored = read_stored(path)?;
+    let mut judged = stored.clone();
+    md_criteria::judge(&mut judged);
+    judged.remarks.extend(md_report::contradictions("JUDGED AGAIN", &stored, &judged));
+    Ok(judged)
+}
+
+/// Reads the `results.json` of a folder, or the file itself, with the verdicts that it claims.
+pub fn read_stored(path: &Path) -> Result<Results, ResultsError> {
     let file = if path.is_dir() { path.join(md_results::FILE) } else { path.to_owned() };
     Results::read(&file)
+}
+
+/// Returns a path for a terminal, without control characters.
+pub fn shown(path: &Path) -> String {
+    md_results::plain(&path.display().to_string())
 }

@@ -96,7 +96,8 @@ pub fn run_with(
     });
     done.unwrap_or_else(|error| {
         // There is no fallback if this message cannot be written.
-        let _ = writeln!(err, "error: {}", in_full(error.as_ref()));
+        let lines: Vec<String> = in_full(error.as_ref()).lines().map(md_results::plain).collect();
+        let _ = writeln!(err, "error: {}", lines.join("\n"));
         exit::status_of(&error)
     })
 }

@@ -14,19 +14,9 @@ pub(super) fn check(
 ) -> Check {
     let holds = |value| criterion.bound.holds(value, threshold.value);
     let mut check = Check {
-        id: criterion.key.to_owned(),
-        use_name: set.name.clone(),
-        status: Status::Skipped,
-        value: None,
-        standard_error: None,
-        interval: None,
-        threshold: threshold.value,
         at_least: criterion.bound == Bound::AtLeast,
         unit: criterion.unit.to_owned(),
-        molecule: molecule.to_owned(),
-        reason: String::new(),
-        to_decide: None,
-        decidable_by: None,
+        ..skipped(criterion.key, set, threshold, molecule)
     };
     match finding {
         Finding::Value { value, uncertainty, detail } => {
@@ -72,6 +62,32 @@ pub(super) fn check(
         Finding::Missing(reason) => check.reason = reason,
     }
     check
+}
+
+/// Returns the check of a threshold whose criterion `key` this program does not have. It is never a pass.
+pub(super) fn unknown(key: &str, set: &CriteriaSet, threshold: &Threshold, molecule: &str) -> Check {
+    let reason =
+        format!("there is no criterion '{key}': a newer mdproof may have written it, or it is misspelt");
+    Check { reason, ..skipped(key, set, threshold, molecule) }
+}
+
+/// Returns a check that was not made.
+fn skipped(key: &str, set: &CriteriaSet, threshold: &Threshold, molecule: &str) -> Check {
+    Check {
+        id: key.to_owned(),
+        use_name: set.name.clone(),
+        status: Status::Skipped,
+        value: None,
+        standard_error: None,
+        interval: None,
+        threshold: threshold.value,
+        at_least: false,
+        unit: String::new(),
+        molecule: molecule.to_owned(),
+        reason: String::new(),
+        to_decide: None,
+        decidable_by: None,
+    }
 }
 
 /// Returns pass if the whole interval is on the good side of the threshold, fail if all of it is on the bad side of the

@@ -12,6 +12,7 @@ use crate::Evidence;
 mod amounts;
 mod gates;
 mod measured;
+mod null;
 
 /// Returns the evidence of a flawless model: one molecule, two replicas of 10 ps at each of two temperatures.
 fn sound() -> Results {
@@ -96,6 +97,7 @@ fn sound() -> Results {
         attributions: Vec::new(),
         timesteps: vec![ladder(Some(1.0))],
         economy: Vec::new(),
+        remarks: Vec::new(),
         failures: Vec::new(),
         series: Vec::new(),
     }

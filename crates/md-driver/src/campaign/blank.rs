@@ -42,6 +42,7 @@ pub(super) fn nothing_yet(
         attributions: Vec::new(),
         timesteps: Vec::new(),
         economy: Vec::new(),
+        remarks: Vec::new(),
         failures: Vec::new(),
         series: Vec::new(),
     }

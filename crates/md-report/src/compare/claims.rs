@@ -7,9 +7,9 @@ use super::{CheckKey, listed};
 /// Largest relative difference of values that count as equal: rounding differs between machines.
 const ROUNDING: f64 = 1e-9;
 
-/// Returns the verdicts and checks of a file that do not follow from its measurements. Checks that an older version
-/// did not make are no claims.
-pub(super) fn contradictions(which: &str, stored: &Results, judged: &Results) -> Vec<String> {
+/// Returns the verdicts and checks of a file that do not follow from its measurements, as `judged` has them. Checks that an
+/// older version did not make are no claims. Each begins with `which`.
+pub fn contradictions(which: &str, stored: &Results, judged: &Results) -> Vec<String> {
     stored.models.iter().zip(&judged.models).flat_map(|(x, y)| of_model(which, x, y)).collect()
 }
 

@@ -46,6 +46,13 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         let hottest = |set: &CriteriaSet| set.max_temperature_k.map_or("none".to_owned(), number);
         compare(format!("highest temperature (K) for {name}"), hottest(&x), hottest(&y));
     }
+    if !(a.remarks.is_empty() && b.remarks.is_empty()) {
+        let of = |results: &Results| match results.remarks.as_slice() {
+            [] => "its digests match".to_owned(),
+            remarks => remarks.join("; "),
+        };
+        found.push(Condition { what: "file".to_owned(), before: of(a), after: of(b) });
+    }
     found
 }
 

@@ -22,6 +22,8 @@ pub enum BlockerKind {
     Stopped,
     /// The results in the folder belong to another campaign.
     OtherCampaign,
+    /// Nothing vouches for the results file, or it contradicts itself.
+    File,
     /// A control fails, so that no verdict can be trusted, or was not checked.
     Engine,
     /// The checkpoint of a model cannot be read.
@@ -58,6 +60,7 @@ pub(super) fn blockers(
         add(BlockerKind::OtherCampaign, words);
     }
     let Some(results) = results else { return found };
+    results.remarks.iter().for_each(|remark| add(BlockerKind::File, remark.clone()));
     for control in results.measured_models().filter(|m| m.role == Role::Control) {
         if worst(control.checks.iter()) != md_results::Status::Pass {
             add(BlockerKind::Engine, format!("control potential '{}': {}", control.name, control.summary));

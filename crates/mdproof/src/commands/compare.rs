@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use md_report::compare::Outcome;
 
-use crate::arguments::read_results;
+use crate::arguments::read_stored;
 use crate::exit;
 
 /// Two results, such as those of two releases of a model: what changed beyond its uncertainty.
@@ -39,7 +39,7 @@ enum CompareFormat {
 /// # Errors
 /// The results cannot be read.
 pub fn run(a: &Compare, out: &mut dyn Write) -> Result<u8> {
-    let changes = md_report::compare(&read_results(&a.before)?, &read_results(&a.after)?, md_criteria::judge);
+    let changes = md_report::compare(&read_stored(&a.before)?, &read_stored(&a.after)?, md_criteria::judge);
     match a.format {
         CompareFormat::Text => write!(out, "{}", md_report::compare::text(&changes))?,
         CompareFormat::Markdown => write!(out, "{}", md_report::compare::markdown(&changes)?)?,

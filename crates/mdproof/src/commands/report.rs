@@ -8,7 +8,7 @@ use clap::Args;
 use md_io::files::write_atomically;
 use md_results::{Performance, Results};
 
-use crate::arguments::read_results;
+use crate::arguments::{read_results, shown};
 use crate::exit;
 
 /// Writes report.html, report.md, junit.xml and plots to a campaign's folder, from its results alone.
@@ -50,7 +50,7 @@ fn save(file: &Path, text: &str) -> Result<()> {
     write_atomically(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Runs `mdproof report`.
+/// Runs `mdproof report`. The results are judged again.
 ///
 /// # Errors
 /// The results cannot be read, or a file cannot be written.
@@ -59,9 +59,9 @@ pub fn run(a: &Report, out: &mut dyn Write) -> Result<u8> {
     let folder =
         if a.results.is_dir() { a.results.as_path() } else { a.results.parent().unwrap_or(Path::new("")) };
     write(&results, folder)?;
-    if let Some(unfinished) = md_report::unfinished(&results) {
-        writeln!(out, "{unfinished}")?;
+    for line in md_report::notices(&results) {
+        writeln!(out, "{line}")?;
     }
-    writeln!(out, "{}", folder.join(HTML).display())?;
+    writeln!(out, "{}", shown(&folder.join(HTML)))?;
     Ok(if results.campaign.is_whole() { exit::AS_EXPECTED } else { exit::INCOMPLETE })
 }

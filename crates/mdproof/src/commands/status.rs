@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use md_driver::campaign::Campaign;
 use md_driver::provenance;
-use md_results::Results;
 use md_results::progress::{self, CampaignProgress};
 
+use crate::arguments::{read_results, shown};
 use crate::exit;
 
 /// How far a running or stopped campaign is.
@@ -40,11 +40,11 @@ pub fn run(a: &Status, out: &mut dyn Write) -> Result<u8> {
     let file = a.folder.join(progress::FILE);
     let progress = file.exists().then(|| CampaignProgress::read(&file)).transpose()?;
     let results = a.folder.join(md_results::FILE);
-    let results = results.exists().then(|| Results::read(&results)).transpose()?;
+    let results = results.exists().then(|| read_results(&results)).transpose()?;
     if progress.is_none() && results.is_none() {
         bail!(
             "{}: there is no campaign here (expected progress.json or results.json, as mdproof validate --out writes them)",
-            a.folder.display()
+            shown(&a.folder)
         );
     }
     let definitions = md_criteria::definitions();

@@ -13,7 +13,7 @@ use md_driver::{CampaignError, provenance};
 use md_results::Results;
 
 use super::{doctor, report};
-use crate::arguments::{OUTPUT, device, seconds};
+use crate::arguments::{OUTPUT, device, seconds, shown};
 use crate::bars::Bars;
 use crate::render::{dashboard, forecast};
 use crate::{exit, interrupt};
@@ -110,11 +110,11 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
         .stop(interrupt::requested())
         .open()?;
     let folder = campaign.folder().unwrap_or(&folder).to_owned();
-    let continue_with = format!("continue with the same command and --out {} --resume", folder.display());
+    let continue_with = format!("continue with the same command and --out {} --resume", shown(&folder));
     let ran = interruptible(&folder, &continue_with, out, || campaign.run())?;
     let Some(results) = ran else { return Ok(exit::INTERRUPTED) };
     if let Some(shard) = a.shard {
-        let place = folder.display();
+        let place = shown(&folder);
         writeln!(
             out,
             "shard {shard}: {} runs in {place}; when all shards are there: mdproof merge DIR... --out DIR",
@@ -151,7 +151,7 @@ pub(super) fn conclude(
     colour: bool,
 ) -> Result<u8> {
     report::write(results, folder).with_context(|| {
-        let folder = folder.display();
+        let folder = shown(folder);
         format!(
             "the results are complete in {folder}, the reports are not: mdproof report {folder} writes them"
         )
@@ -162,7 +162,7 @@ pub(super) fn conclude(
     } else {
         let report = folder.join(report::HTML);
         let dashboard = dashboard::render(results, colour);
-        writeln!(out, "{dashboard}results: {}\nreport: {}", file.display(), report.display())?;
+        writeln!(out, "{dashboard}results: {}\nreport: {}", shown(&file), shown(&report))?;
     }
     Ok(exit::status_of_campaign(md_criteria::outcome(results)))
 }
@@ -176,8 +176,7 @@ pub(super) fn interruptible(
     campaign: impl FnOnce() -> Result<Results, CampaignError>,
 ) -> Result<Option<Results>> {
     interrupt::listen()?;
-    let interrupted =
-        format!("interrupted: what was measured is kept in {}: {continue_with}", folder.display());
+    let interrupted = format!("interrupted: what was measured is kept in {}: {continue_with}", shown(folder));
     let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, interrupted.clone());
     let ran = campaign();
     drop(guard);
@@ -190,7 +189,7 @@ pub(super) fn interruptible(
         Err(error @ CampaignError::Storage(_)) => Err(error).with_context(|| {
             format!(
                 "what was measured until now is kept in {}: make room, then {continue_with}",
-                folder.display()
+                shown(folder)
             )
         }),
         Err(error) => Err(error.into()),

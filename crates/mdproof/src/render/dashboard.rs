@@ -3,16 +3,14 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, Color};
-use md_report::{
-    criterion_lines, envelope, error_against_time, place, threshold, unfinished, use_lines, value,
-};
+use md_report::{criterion_lines, envelope, error_against_time, notices, place, threshold, use_lines, value};
 use md_results::{Model, Results, Role, Stage, Status, Verdict, first_use};
 
 use super::{coloured, new_table};
 
 /// Formats the dashboard of `results`; escape codes only if `colour` is set.
 pub fn render(results: &Results, colour: bool) -> String {
-    let mut text = unfinished(results).map_or_else(String::new, |line| line + "\n\n");
+    let mut text: String = notices(results).into_iter().map(|line| line + "\n\n").collect();
     for model in &results.models {
         text.push_str(&model_table(results, model, colour));
         text.push('\n');
