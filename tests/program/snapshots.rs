@@ -99,14 +99,14 @@ fn bad_arguments() {
 
 #[test]
 fn dashboard() {
-    let folder = campaign(|_| ());
+    let folder = judged(|_| ());
     let file = folder.path().join("results.json");
     assert_snapshot!(said(&["verdict", file.to_str().unwrap()], &[(folder.path(), "FOLDER")]));
 }
 
 #[test]
 fn dashboard_of_an_unfinished_campaign() {
-    let folder = campaign(|results| {
+    let folder = judged(|results| {
         results["campaign"]["finished"] = "".into();
         for part in ["runs", "gates", "evaluations", "relaxations", "timesteps", "speed", "survival"] {
             let of_tiny = |row: &serde_json::Value| row["model"] == "tiny";

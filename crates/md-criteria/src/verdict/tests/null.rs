@@ -104,7 +104,7 @@ fn every_number_that_a_check_rests_on_fails_closed_as_null() {
             Err(ResultsError::Damaged { faults, .. }) => {
                 assert!(CONDITIONS.contains(&field(&path)), "{path}: {faults:?}");
             }
-            Err(error) => panic!("{path}: {error}"),
+            Err(error) => assert_eq!(error.to_string(), "", "{path}"),
         }
     }
     idle.sort();
