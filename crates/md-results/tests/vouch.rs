@@ -152,12 +152,12 @@ fn what_cannot_be_is_refused_without_digests() {
         ),
         (&|f| f["runs"][3]["energy"]["drift_standard_error"] = json!(-1.0), "runs[3] control/methane"),
         (&|f| f["gates"][0]["value"] = json!(-1.0), "gates[0] "),
-        (&|f| f["gates"][0]["standard_error"] = json!(null), "standard_error is no number"),
+        (&|f| f["gates"][0]["standard_error"] = json!(null), "standard_error is not a number"),
         (&|f| f["speed"][0]["ms_per_step"] = json!(-1.0), "speed[0] "),
         (&|f| f["shifts"][0]["median_ratio"] = json!(-1.0), "shifts[0] "),
         (&|f| f["runs"][1]["id"] = f["runs"][0]["id"].clone(), "it is there twice"),
         (&|f| f["runs"][1]["replica"] = 0.into(), "another run has the same conditions"),
-        (&|f| f["runs"][0]["temperature_K"] = json!(null), "temperature_K is no number"),
+        (&|f| f["runs"][0]["temperature_K"] = json!(null), "temperature_K is not a number"),
         (&|f| f["runs"][0]["timestep_fs"] = json!(0.0), "timestep_fs is 0, a number above 0 was expected"),
         (&|f| f["runs"][0]["steps_done"] = 1.into(), "finished with 1 of 2000 steps cannot be"),
         (&|f| f["runs"][0]["model"] = "nobody".into(), "its model 'nobody' is not among"),
@@ -165,7 +165,7 @@ fn what_cannot_be_is_refused_without_digests() {
         (&|f| f["molecules"] = json!([]), "its molecule 'water' is not among the molecules"),
         (
             &|f| f["criteria"][0]["thresholds"]["stable_ps"]["value"] = json!(null),
-            "criteria production: its threshold stable_ps is no number",
+            "criteria production: its threshold stable_ps is not a number",
         ),
     ];
     for (change, words) in cases {
