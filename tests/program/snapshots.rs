@@ -102,7 +102,7 @@ fn bad_arguments() {
 
 #[test]
 fn dashboard() {
-    let folder = campaign(|_| ());
+    let folder = judged(|_| ());
     let file = folder.path().join("results.json");
     let of_file = said(&["verdict", file.to_str().unwrap()], &[(folder.path(), "FOLDER")]);
     let of_folder = said(&["verdict", folder.path().to_str().unwrap()], &[(folder.path(), "FOLDER")]);
@@ -112,7 +112,7 @@ fn dashboard() {
 
 #[test]
 fn dashboard_of_an_unfinished_campaign() {
-    let folder = campaign(|results| {
+    let folder = judged(|results| {
         results["campaign"]["finished"] = "".into();
         for part in ["runs", "gates", "evaluations", "relaxations", "timesteps", "speed", "survival"] {
             let of_tiny = |row: &serde_json::Value| row["model"] == "tiny";

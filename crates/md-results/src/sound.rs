@@ -47,7 +47,7 @@ impl Faults {
     fn finite<const N: usize>(&mut self, place: &str, numbers: [(&str, Option<f64>); N]) {
         for (what, value) in numbers {
             if value.is_some_and(|value| !value.is_finite()) {
-                self.add(place, &format!("{what} is no number"));
+                self.add(place, &format!("{what} is not a number"));
             }
         }
         self.not_negative(place, numbers);
@@ -97,7 +97,7 @@ fn criteria(results: &Results, faults: &mut Faults) {
         for (key, threshold) in &set.thresholds {
             let numbers = [Some(threshold.value), threshold.bad];
             if numbers.into_iter().flatten().any(|value| !value.is_finite()) {
-                faults.add(&place, &format!("its threshold {key} is no number"));
+                faults.add(&place, &format!("its threshold {key} is not a number"));
             }
         }
     }
