@@ -86,7 +86,7 @@ fn assert_compare_follows_from_the_measurements(out: &Path, results: &Results) {
         edited.write(&file).unwrap();
         let output = compare(&file);
         let json = mdproof(["compare", out.to_str().unwrap(), file.to_str().unwrap(), "--format", "json"]);
-        assert_eq!(json.status, output.status);
+        assert_eq!(json.status, output.status, "{}", json.stderr);
         let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
         std::fs::remove_file(&file).unwrap();
         (output, json)
@@ -153,8 +153,14 @@ fn assert_compare_follows_from_the_measurements(out: &Path, results: &Results) {
     });
     assert_eq!(output.status, 3, "{}", output.stdout);
     assert!(json["reasons"].to_string().contains("gates missing in the second"), "{json}");
-    let (output, _) = edited(&|r: &mut Results| r.models.retain(|m| m.name != "random"));
-    assert_eq!(output.status, 3, "{}", output.stdout);
+    let mut without = results.clone();
+    without.models.retain(|m| m.name != "random");
+    let file = out.join("edited.json");
+    without.write(&file).unwrap();
+    let output = compare(&file);
+    assert_eq!(output.status, 2, "{}", output.stdout);
+    assert!(output.stderr.contains("its model 'random' is not among the models"), "{}", output.stderr);
+    std::fs::remove_file(&file).unwrap();
     assert_eq!(compare(&out.join("nothing.json")).status, 2);
 }
 

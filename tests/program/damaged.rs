@@ -124,7 +124,11 @@ fn config_parse_bounds_large_campaign_files() {
             "unknown model 'x'",
         ),
         (
-            format!("{head}{}{molecule}{}", models(1), many(40_000, |i| format!("[criteria.u{i}]\n"))),
+            format!(
+                "{head}{}{molecule}[[run]]\n{run}{}",
+                models(1),
+                many(40_000, |i| format!("[criteria.u{i}]\n"))
+            ),
             "there are 40000 uses under criteria (expected at most 100)",
         ),
         (format!("{head}{} = 1\n", "k".repeat(1_000_000)), "unknown key"),

@@ -19,6 +19,8 @@ mod check;
 mod envelope;
 mod words;
 
+pub use words::common_factor;
+
 use md_results::{
     Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Model, PRODUCTION, Results, Role, Run, Status, Threshold,
     ThresholdSource, Verdict, worst,

@@ -8,11 +8,10 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_core::{Batch, Configuration, Potential, Request, System};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::composition;
-use md_results::{Evaluation, ForceErrors, number};
+use md_results::ForceErrors;
 
 use crate::measure::evaluate::formula;
 
@@ -270,38 +269,6 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
             Ok(sample)
         }
     }
-}
-
-/// Other units of force, in eV/Å.
-const UNITS: [(&str, f64); 6] = [
-    ("kcal/mol/Å", KCAL_PER_MOL_EV),
-    ("kJ/mol/Å", KJ_PER_MOL_EV),
-    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
-    ("Hartree/Å", HARTREE_EV),
-    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
-    ("meV/Å", 1.0 / MEV_PER_EV),
-];
-
-/// Detects forces that are correct except for a constant factor, to within a third of their error. A unit is named only
-/// if the factor matches it within 2 %. The verdict of a campaign makes the same remark.
-pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
-    let force = evaluation.force.as_ref()?;
-    let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
-    if scaled >= force.rmse_ev_per_angstrom / 3.0 {
-        return None;
-    }
-    let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
-    let unit = UNITS.iter().find_map(|&(unit, size)| {
-        let labels = near(size).then(|| format!("its labels look like {unit}"));
-        labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
-    });
-    Some(format!(
-        "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
-        number(slope),
-        evaluation.frames,
-        number(scaled),
-        unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
-    ))
 }
 
 /// Returns the one of `names` that most probably is the `kind` ("energy" or "forces") of a reference program.

@@ -2,8 +2,8 @@
 
 use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_results::{
-    Cause, CauseKind, Check, FailureMode, Model, PRODUCTION, Results, Status, Verdict, most_telling, number,
-    with_unit, worst,
+    Cause, CauseKind, Check, Evaluation, FailureMode, Model, PRODUCTION, Results, Status, Verdict,
+    most_telling, number, with_unit, worst,
 };
 
 use crate::{Criterion, Scope, Theme};
@@ -120,7 +120,8 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
             }
         }
         if theme == Theme::Accuracy {
-            findings.extend(common_factor(results, model));
+            findings
+                .extend(results.evaluations.iter().filter(|e| e.model == model.name).find_map(common_factor));
             findings.extend(coarse_weights(model));
         }
         modes.push(FailureMode {
@@ -142,28 +143,26 @@ const UNITS: [(&str, f64); 6] = [
     ("meV/Å", 1.0 / MEV_PER_EV),
 ];
 
-/// Detects forces that are correct except for a constant factor, to within a third of their error. A unit is named only
-/// if the factor matches it within 2 %.
-fn common_factor(results: &Results, model: &Model) -> Option<String> {
-    results.evaluations.iter().filter(|e| e.model == model.name).find_map(|evaluation| {
-        let force = evaluation.force.as_ref()?;
-        let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
-        if scaled >= force.rmse_ev_per_angstrom / 3.0 {
-            return None;
-        }
-        let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
-        let unit = UNITS.iter().find_map(|&(unit, size)| {
-            let labels = near(size).then(|| format!("its labels look like {unit}"));
-            labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
-        });
-        Some(format!(
-            "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
-            number(slope),
-            evaluation.frames,
-            number(scaled),
-            unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
-        ))
-    })
+/// Describes forces that are those of the labels but for a constant factor, to within a third of their error. A unit is
+/// named only if the factor matches it within 2 %.
+pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
+    let force = evaluation.force.as_ref()?;
+    let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
+    if scaled >= force.rmse_ev_per_angstrom / 3.0 {
+        return None;
+    }
+    let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
+    let unit = UNITS.iter().find_map(|&(unit, size)| {
+        let labels = near(size).then(|| format!("its labels look like {unit}"));
+        labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
+    });
+    Some(format!(
+        "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
+        number(slope),
+        evaluation.frames,
+        number(scaled),
+        unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
+    ))
 }
 
 /// Detects weights that were rounded to fewer bits than f32 has.

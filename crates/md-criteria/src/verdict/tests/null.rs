@@ -113,7 +113,7 @@ fn every_number_that_a_check_rests_on_fails_closed_as_null() {
 
 /// Numbers on which no check rests here: the error of a drift serves a single run alone, the temperature is that of the
 /// ladder of time steps, the value that of a gate without a threshold.
-const IDLE: [&str; 25] = [
+const IDLE: [&str; 28] = [
     "angle_median_deg",
     "angle_p95_deg",
     "conservation_ratio",
@@ -125,8 +125,10 @@ const IDLE: [&str; 25] = [
     "kinetic_potential_correlation",
     "mae_eV_per_A",
     "magnitude_mae_eV_per_A",
+    "max_K",
     "max_eV_per_A",
     "max_rmsd_A",
+    "mean_standard_error_K",
     "ms_per_call_p50",
     "ms_per_call_p99",
     "r2",
@@ -136,6 +138,7 @@ const IDLE: [&str; 25] = [
     "rmse_scaled_eV_per_A",
     "rmse_xyz_eV_per_A",
     "speedup_vs_first",
+    "std_K",
     "steps_per_s",
     "temperature_K",
     "value",

@@ -95,7 +95,7 @@ fn evaluate_file_inner(
     let no_energies = no_energies.or_else(|| {
         evaluation.energy.is_none().then(|| "no two labelled frames share a composition".to_owned())
     });
-    let warnings = own.into_iter().chain(labels::common_factor(&evaluation)).collect();
+    let warnings = own.into_iter().chain(md_criteria::common_factor(&evaluation)).collect();
     Ok(Evaluated { evaluation, no_forces, no_energies, warnings })
 }
 
