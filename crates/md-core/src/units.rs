@@ -55,6 +55,9 @@ pub const HARTREE_EV: f64 = HARTREE_J / ELEMENTARY_CHARGE_C;
 /// One bohr in Å.
 pub const BOHR_ANGSTROM: f64 = BOHR_M * 1e10;
 
+/// One atomic unit of time, ħ over the Hartree energy, in fs.
+pub const ATOMIC_TIME_FS: f64 = PLANCK_J_S / (2.0 * std::f64::consts::PI) / HARTREE_J * 1e15;
+
 /// One kJ/mol in eV per particle.
 pub const KJ_PER_MOL_EV: f64 = 1000.0 / (AVOGADRO_PER_MOL * ELEMENTARY_CHARGE_C);
 
@@ -81,6 +84,10 @@ mod tests {
         // python -c "from ase.units import create_units as c; u=c('2018'); print(u['Hartree'], u['Bohr'])"
         assert!((HARTREE_EV / 27.211386245988 - 1.0).abs() < 1e-12, "CODATA 2018: 27.211386245988(53) eV");
         assert!((BOHR_ANGSTROM / 0.529177210903 - 1.0).abs() < 1e-15);
+        assert!(
+            (ATOMIC_TIME_FS / 0.024188843265857 - 1.0).abs() < 1e-12,
+            "CODATA 2018: 2.4188843265857(47)e-17 s"
+        );
         // 1 amu Å²/fs: 1.66053906660e-27 kg * 1e-20 m² / 1e-15 s = 1.66053906660e-32 J s, against
         // ħ = 1.054571817e-34 J s (CODATA 2018).
         assert!((AMU_ANGSTROM2_PER_FS_IN_HBAR / (1.66053906660e-32 / 1.054571817e-34) - 1.0).abs() < 1e-9);

@@ -11,7 +11,7 @@
 //! second frame (4 fs) 0.48 to 0.96 and 0.76 to 0.99; with every third of methane and water, -0.24 to 0.55.
 
 use anyhow::{Result, bail};
-use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, BOHR_ANGSTROM};
+use md_core::units::{AMU_ANGSTROM2_PER_FS2_IN_EV, ATOMIC_TIME_FS, BOHR_ANGSTROM};
 use md_core::{Vec3, mechanics};
 use md_io::extxyz::LabelledFrame;
 
@@ -66,9 +66,6 @@ fn time_units() -> [(f64, &'static str); 4] {
         (1e-3, "as"),
     ]
 }
-
-/// The atomic unit of time, fs.
-const ATOMIC_TIME_FS: f64 = 0.024_188_843_265_864;
 
 /// Sums over interior frames, atoms and axes.
 #[derive(Default)]
