@@ -174,7 +174,7 @@ impl Observer for Snapshots {
 ///
 /// A run is to have the mean energy of the canonical ensemble at its temperature: for n harmonic vibrations n k_B T above
 /// the minimum, half of it kinetic on average. A system that starts in a minimum has no potential energy yet, so all of it
-/// is kinetic, in directions drawn from the Maxwell-Boltzmann distribution.
+/// is kinetic (equipartition), in directions drawn from the Maxwell-Boltzmann distribution.
 pub(crate) fn at_minimum(
     grid: &RunConfig,
     planned: &[&PlannedRun],

@@ -67,6 +67,7 @@ impl Potential for Cursed {
 
 mod numbers;
 mod own;
+mod temperature;
 
 /// Creates a folder with a campaign of a small network on water and methane.
 fn folder() -> TempDir {
