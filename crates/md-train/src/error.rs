@@ -67,6 +67,12 @@ pub enum TrainError {
     /// The folder of a new run contains a run already.
     #[error("{} holds a training run already: resume it, or choose another folder", .0.display())]
     AlreadyBegun(PathBuf),
+    /// The folder of a new run contains a checkpoint, which the run would write over.
+    #[error("{} holds a checkpoint: choose another folder", .0.display())]
+    HoldsCheckpoint(PathBuf),
+    /// Another process trains in the folder.
+    #[error("another process trains in {}: wait for its end, or choose another folder", .0.display())]
+    InUse(PathBuf),
     /// The folder to resume from contains no run.
     #[error("{} holds no training run to resume: there is no state.safetensors", .0.display())]
     NotBegun(PathBuf),

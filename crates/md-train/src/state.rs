@@ -21,6 +21,9 @@ pub(crate) const FILE: &str = "state.safetensors";
 /// Key of the metadata. There is only one, since the order of several is undefined and files are compared bytewise.
 const KEY: &str = "training";
 
+/// What stands in the metadata, before the header, in place of the file's SHA-256 while that is computed.
+const NO_SHA256: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// State of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
@@ -128,9 +131,35 @@ impl State {
         for (name, shape, bytes) in &bytes {
             views.push((name, TensorView::new(Dtype::F64, shape.to_vec(), bytes)?));
         }
-        let metadata = [(KEY.to_owned(), serde_json::to_string(&header)?)].into();
+        let metadata = [(KEY.to_owned(), format!("{NO_SHA256} {}", serde_json::to_string(&header)?))].into();
+        let mut file = safetensors::serialize(views, Some(metadata))?;
+        let sha256 = files::sha256(&file);
+        replace(&mut file, NO_SHA256, &sha256);
         let path = folder.join(FILE);
-        files::write_atomically(&path, &safetensors::serialize(views, Some(metadata))?).map_err(io_at(path))
+        files::write_atomically(&path, &file).map_err(io_at(path))
+    }
+}
+
+/// Replaces the first `old` in a file by `new`, which is as long.
+fn replace(file: &mut [u8], old: &str, new: &str) {
+    if let Some(start) = file.windows(old.len()).position(|window| window == old.as_bytes()) {
+        file[start..start + old.len()].copy_from_slice(new.as_bytes());
+    }
+}
+
+/// Returns the header in the metadata of `file` after its SHA-256 was checked. Older versions wrote none.
+fn checked<'t>(text: &'t str, file: &[u8]) -> Result<&'t str, String> {
+    if text.starts_with('{') {
+        return Ok(text);
+    }
+    let (sha256, header) =
+        text.split_once(' ').filter(|(sha256, _)| sha256.len() == NO_SHA256.len()).unwrap_or_default();
+    let mut file = file.to_vec();
+    replace(&mut file, sha256, NO_SHA256);
+    if sha256 == files::sha256(&file) {
+        Ok(header)
+    } else {
+        Err("its checksum does not match: it was damaged: start over in another folder".to_owned())
     }
 }
 
@@ -152,6 +181,7 @@ impl<'a> StateFile<'a> {
                     .as_ref()
                     .and_then(|all| all.get(KEY))
                     .ok_or_else(|| format!("it has no '{KEY}' in its metadata: it is another kind of file"))
+                    .and_then(|text| checked(text, bytes))
                     .and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
             })
             .map_err(|problem| TrainError::State { path: path.to_owned(), problem })?;

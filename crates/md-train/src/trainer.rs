@@ -1,8 +1,8 @@
 //! The training loop.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use md_model::{Checkpoint, Precision, Student, TrainableStudent, TrainingDevice};
 
@@ -77,16 +77,22 @@ pub struct Trainer {
     state: State,
     /// Step of the state on disk.
     saved_step: u64,
+    /// Locked as long as this run works in the folder.
+    _lock: fs::File,
 }
 
 impl Trainer {
     /// Starts a run that writes into `folder`, which is created if needed.
     ///
     /// # Errors
-    /// [`TrainError::AlreadyBegun`], unusable data, or a file that cannot be written.
+    /// [`TrainError::AlreadyBegun`], [`TrainError::HoldsCheckpoint`], [`TrainError::InUse`], unusable data, or a file that
+    /// cannot be written.
     pub fn new(config: TrainingConfig, folder: &Path, device: TrainingDevice) -> Result<Self, TrainError> {
         if folder.join(state::FILE).exists() {
             return Err(TrainError::AlreadyBegun(folder.to_owned()));
+        }
+        if folder.join(WEIGHTS).exists() {
+            return Err(TrainError::HoldsCheckpoint(folder.to_owned()));
         }
         let inputs = Inputs::read(&config)?;
         let network = match &inputs.start {
@@ -95,8 +101,9 @@ impl Trainer {
         };
         let state = State::new(flatten(network.checkpoint.weights()));
         fs::create_dir_all(folder).map_err(io_at(folder))?;
+        let lock = lock(folder)?;
         truncate_log(folder, 0)?;
-        let mut trainer = Self::assemble(config, folder, device, inputs, network, state)?;
+        let mut trainer = Self::assemble(config, folder, lock, device, inputs, network, state)?;
         trainer.save()?;
         Ok(trainer)
     }
@@ -104,14 +111,15 @@ impl Trainer {
     /// Resumes the run in `folder` from its last saved state.
     ///
     /// # Errors
-    /// [`TrainError::NotBegun`], [`TrainError::Changed`] if configuration or data differ from those at the start, or a
-    /// damaged state.
+    /// [`TrainError::NotBegun`], [`TrainError::InUse`], [`TrainError::Changed`] if configuration or data differ from those at
+    /// the start, or a damaged state.
     pub fn resume(config: TrainingConfig, folder: &Path, device: TrainingDevice) -> Result<Self, TrainError> {
         let path = folder.join(state::FILE);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => TrainError::NotBegun(folder.to_owned()),
-            _ => TrainError::Io { path: path.clone(), source },
-        })?;
+        if !path.exists() {
+            return Err(TrainError::NotBegun(folder.to_owned()));
+        }
+        let lock = lock(folder)?;
+        let bytes = fs::read(&path).map_err(io_at(&path))?;
         let file = StateFile::parse(&path, &bytes)?;
         let inputs = Inputs::read(&config)?;
         let changes = file.origin().changes(&inputs.origin);
@@ -130,12 +138,13 @@ impl Trainer {
         };
         let state = file.state(&Layout::from_weights(network.checkpoint.weights()))?;
         truncate_log(folder, state.progress.step)?;
-        Self::assemble(config, folder, device, inputs, network, state)
+        Self::assemble(config, folder, lock, device, inputs, network, state)
     }
 
     fn assemble(
         config: TrainingConfig,
         folder: &Path,
+        lock: fs::File,
         device: TrainingDevice,
         inputs: Inputs,
         network: Network,
@@ -153,6 +162,7 @@ impl Trainer {
             decays: layout.decays(),
             saved_step: state.progress.step,
             folder: folder.to_owned(),
+            _lock: lock,
             config,
             device,
             inputs,
@@ -329,6 +339,22 @@ impl Trainer {
         self.state.write(&self.folder, &self.layout, &self.network.hyperparameters, &self.inputs.origin)?;
         self.saved_step = self.step();
         Ok(())
+    }
+}
+
+/// File whose lock says that a process trains in its folder.
+const LOCK: &str = ".training.lock";
+
+/// Name of the weights of a checkpoint.
+const WEIGHTS: &str = "model.safetensors";
+
+/// Locks a folder for this process. The operating system releases the lock of a process that ended.
+fn lock(folder: &Path) -> Result<fs::File, TrainError> {
+    let path = folder.join(LOCK);
+    let file = fs::File::create(&path).map_err(io_at(&path))?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse(folder.to_owned())),
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file), // not all file systems have locks
     }
 }
 

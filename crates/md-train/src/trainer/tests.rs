@@ -42,8 +42,14 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-const FILES: [&str; 5] =
-    ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "training.json"];
+const FILES: [&str; 6] = [
+    ".training.lock",
+    "config.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "state.safetensors",
+    "training.json",
+];
 
 #[test]
 fn trainer_resume_is_byte_identical() {
@@ -76,15 +82,18 @@ fn trainer_resume_is_byte_identical() {
     // Stopped by the caller after steps 3 and 9, within an interval of the log.
     let mut trainer = Trainer::new(config.clone(), &stopped, CPU).unwrap();
     assert_eq!(trainer.run(&mut stop_at(3)).unwrap(), Outcome::Interrupted);
+    drop(trainer);
     let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
     assert_eq!(trainer.step(), 3);
     assert_eq!(trainer.run(&mut stop_at(9)).unwrap(), Outcome::Interrupted);
+    drop(trainer);
     let mut trainer = Trainer::resume(config.clone(), &stopped, CPU).unwrap();
     assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::Finished);
     assert!(contents(&stopped) == expected);
 
     // Resuming a finished run does nothing.
     let mut events = 0;
+    drop(trainer);
     let mut trainer = Trainer::resume(config, &stopped, CPU).unwrap();
     let outcome = trainer.run(&mut |_| {
         events += 1;
@@ -164,6 +173,45 @@ fn trainer_output_is_readable() {
 }
 
 #[test]
+fn trainer_refuses_folder_of_another_process_or_checkpoint() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    let at = || config(folder.path(), CONFIG);
+    let first = Trainer::new(at(), &out, CPU).unwrap();
+    let second = Trainer::resume(at(), &out, CPU).unwrap_err();
+    assert!(matches!(&second, TrainError::InUse(folder) if *folder == out), "{second:?}");
+    drop(first);
+    Trainer::resume(at(), &out, CPU).unwrap();
+
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("model.safetensors"), "weights").unwrap();
+    let over = Trainer::new(at(), &model, CPU).unwrap_err();
+    assert!(matches!(&over, TrainError::HoldsCheckpoint(folder) if *folder == model), "{over:?}");
+    assert_eq!(fs::read(model.join("model.safetensors")).unwrap(), b"weights");
+}
+
+/// A flipped bit anywhere in the state would train another model.
+#[test]
+fn trainer_resume_refuses_every_flipped_bit() {
+    let folder = workplace();
+    let out = folder.path().join("out");
+    let at = || config(folder.path(), CONFIG);
+    Trainer::new(at(), &out, CPU).unwrap().run(&mut stop_at(2)).unwrap();
+    let state = out.join("state.safetensors");
+    let sound = fs::read(&state).unwrap();
+    for n in 0..40 {
+        let mut damaged = sound.clone();
+        damaged[n * (sound.len() - 1) / 39] ^= 1 << (n % 8);
+        fs::write(&state, &damaged).unwrap();
+        let error = Trainer::resume(at(), &out, CPU).unwrap_err();
+        assert!(matches!(&error, TrainError::State { path, .. } if *path == state), "{n}: {error:?}");
+    }
+    fs::write(&state, &sound).unwrap();
+    Trainer::resume(at(), &out, CPU).unwrap();
+}
+
+#[test]
 fn trainer_resume_refuses_other_config_or_state() {
     let folder = workplace();
     let out = folder.path().join("out");
@@ -227,7 +275,7 @@ fn trainer_stops_on_non_finite_loss_and_keeps_state() {
     insta::assert_snapshot!(message);
     let trainer = Trainer::resume(config(folder.path(), &text), &out, CPU).unwrap();
     assert_eq!(trainer.step(), 0);
-    assert_eq!(contents(&out).into_keys().collect::<Vec<_>>(), ["state.safetensors"]);
+    assert_eq!(contents(&out).into_keys().collect::<Vec<_>>(), [".training.lock", "state.safetensors"]);
 }
 
 #[test]
@@ -243,6 +291,7 @@ fn trainer_stops_early_after_patience() {
     let mut trainer = Trainer::new(config.clone(), &out, CPU).unwrap();
     assert_eq!(trainer.run(&mut continue_with).unwrap(), Outcome::StoppedEarly);
     assert_eq!(trainer.step(), 3); // the first is the best; the next two are not better
+    drop(trainer);
     let mut trainer = Trainer::resume(config, &out, CPU).unwrap();
     assert_eq!((trainer.step(), trainer.run(&mut continue_with).unwrap()), (3, Outcome::StoppedEarly));
 }
@@ -267,6 +316,7 @@ fn trainer_starts_from_fitting_checkpoint() {
     let other = text.replace("hidden_dim = 16", "hidden_dim = 20");
     let other = Trainer::new(config(folder.path(), &other), &folder.path().join("third"), CPU).unwrap_err();
     assert!(matches!(&other, TrainError::StartFrom { path, .. } if *path == first), "{other:?}");
+    drop(trainer);
     // The run also requires the same initial checkpoint, and the record of a checkpoint requires its weights.
     Checkpoint::untrained(Checkpoint::load(&first).unwrap().architecture(), 1).unwrap().save(&first).unwrap();
     let error = Trainer::resume(config(folder.path(), &text), &second, CPU).unwrap_err();

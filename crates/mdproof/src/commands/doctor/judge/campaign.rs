@@ -36,9 +36,11 @@ fn model(model: &Model) -> Item {
                 ),
             }
         }
-        Loading::Failed(error) => {
-            Item::problem(&subject, error, "fix or replace the file that is named: the campaign stops here")
-        }
+        Loading::Failed(error) => Item::problem(
+            &subject,
+            error,
+            "fix or replace the file that is named: nothing can be judged with it",
+        ),
     }
 }
 
