@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Run};
+use md_metrics::Estimate;
+use md_results::{Check, CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Run};
 
+use crate::statistics::CONFIDENCE;
 use crate::{ALL, evidence};
 
 /// Good side of a threshold.
@@ -83,10 +85,28 @@ pub struct Uncertainty {
     pub standard_error: f64,
     /// 95 % confidence interval of the true value.
     pub interval: [f64; 2],
+    /// Degrees of freedom of the standard error; `None` if it is not one but a bound.
+    pub degrees_of_freedom: Option<f64>,
     /// Number of independent observations behind it.
     pub n: usize,
     /// Additional data that would narrow the interval.
     pub decidable_by: DecidableBy,
+}
+
+impl Uncertainty {
+    /// Uncertainty of the magnitude of `estimate`, which `n` observations gave: the nearest and the farthest distance from 0
+    /// in its 95 % interval.
+    pub(crate) fn of_magnitude(estimate: Estimate, n: usize, decidable_by: DecidableBy) -> Self {
+        let [low, high] = estimate.interval(CONFIDENCE);
+        let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+        Uncertainty {
+            standard_error: estimate.standard_error,
+            interval: [nearest, low.abs().max(high.abs())],
+            degrees_of_freedom: Some(estimate.degrees_of_freedom),
+            n,
+            decidable_by,
+        }
+    }
 }
 
 /// One criterion.
@@ -137,6 +157,8 @@ pub enum Scope {
     Molecule,
     /// The model as a whole, by pairs of elements.
     ElementPairs,
+    /// The other checks of a use, all together.
+    Checks,
 }
 
 /// Defect of a model that a failed criterion shows: failures of one theme form one failure mode.
@@ -181,6 +203,8 @@ pub enum Evidence {
     Gate(GateId),
     /// A function of the evidence about a model and a molecule.
     Function(fn(&Subject<'_>) -> Finding),
+    /// A function of the other checks of a use, which come first.
+    Checks(fn(&[Check]) -> Finding),
 }
 
 /// A model and a molecule, evaluated for one use.
@@ -286,8 +310,14 @@ impl Criterion {
         match self.evidence {
             Evidence::Gate(id) => evidence::gate(subject, id),
             Evidence::Function(measure) => measure(subject),
+            Evidence::Checks(_) => Finding::Missing("there are no other checks".to_owned()),
         }
     }
+}
+
+/// Whether a threshold lets more pass than the default of its criterion.
+pub fn is_looser(criterion: &Criterion, threshold: f64) -> bool {
+    criterion.default.is_some_and(|default| !criterion.bound.holds(threshold, default))
 }
 
 /// Returns the descriptions of [`ALL`] criteria.

@@ -1,11 +1,17 @@
 //! Functions that reduce recorded evidence to one number per criterion.
 
-use md_results::{
-    DecidableBy, DistanceId, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage,
-};
+pub(crate) mod accuracy;
+pub(crate) mod amount;
+
+use md_core::units::{BOLTZMANN_EV_PER_K, MEV_PER_EV};
+use md_metrics::Estimate;
+use md_results::{DecidableBy, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage};
 
 use super::{Finding, Subject, Uncertainty};
-use crate::statistics::{self, is_at_its_temperature};
+use crate::statistics;
+
+/// Degrees of freedom of a standard error that many samples gave.
+const MANY: f64 = 1e6;
 
 fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
@@ -90,7 +96,7 @@ pub(super) fn ramp_survival_k(s: &Subject<'_>) -> Finding {
         };
         let reached_k =
             run.temperature_k + (to_k - run.temperature_k) * (until_ps / run.planned_ps()).min(1.0);
-        if lowest.as_ref().is_none_or(|(k, _)| reached_k < *k) {
+        if lowest.as_ref().is_none_or(|(k, _)| reached_k < *k || reached_k.is_nan()) {
             let how = run.fate_reason.clone().or_else(|| broken.map(|_| "a bond broke".to_owned()));
             lowest = Some((reached_k, how.unwrap_or_else(|| "the end of the ramp".to_owned())));
         }
@@ -140,9 +146,31 @@ fn worst_of<'a>(
     }
 }
 
-/// Returns the mean drift of the replicas at the temperature whose interval extends farthest from zero.
+/// Returns the mean drift of the replicas, meV/atom/ps, at the temperature whose interval extends farthest from zero.
 pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
-    let runs: Vec<&Run> = s.nve_runs().collect();
+    worst_drift(s, s.nve_runs().collect(), |_| Some(1.0))
+}
+
+/// Returns the mean change of the total energy over the runs in percent of their mean kinetic energy, at the temperature whose
+/// interval extends farthest from zero.
+pub(super) fn drift_of_kinetic_energy(s: &Subject<'_>) -> Finding {
+    let Some(molecule) = s.results.molecules.iter().find(|m| m.name == s.molecule) else { return no_runs(s) };
+    let warm: Vec<&Run> = s.nve_runs().filter(|run| run.temperature_k >= amount::COLDEST_K).collect();
+    worst_drift(s, warm, |runs| {
+        let mut kinetic_mev = 0.0;
+        for run in runs {
+            let found = run.temperature.as_ref()?;
+            kinetic_mev +=
+                0.5 * found.degrees_of_freedom as f64 * BOLTZMANN_EV_PER_K * MEV_PER_EV * found.mean_k;
+        }
+        let longest_ps = runs.iter().map(|run| run.planned_ps()).max_by(f64::total_cmp)?;
+        let change_mev = longest_ps * molecule.atoms as f64;
+        Some(100.0 * change_mev * runs.len() as f64 / kinetic_mev).filter(|scale| scale.is_finite())
+    })
+}
+
+/// Returns the mean drift of the replicas times `scale`, at the temperature whose interval extends farthest from zero.
+fn worst_drift(s: &Subject<'_>, runs: Vec<&Run>, scale: impl Fn(&[&Run]) -> Option<f64>) -> Finding {
     let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
     if let Some(run) = runs.iter().find(|r| !has_drift(r)) {
         let why = run.fate_reason.as_deref().unwrap_or("it is too short for a slope");
@@ -150,26 +178,22 @@ pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
     }
     let mut worst: Option<(f64, Finding)> = None;
     for group in statistics::longest_conditions(&runs) {
+        let Some(scale) = scale(&group) else {
+            return Finding::Missing(format!("run {} has no kinetic energy", group[0].id));
+        };
         let drift = match statistics::drift(&group) {
-            Ok(drift) => drift,
+            Ok(drift) => {
+                Estimate { value: drift.value * scale, standard_error: drift.standard_error * scale, ..drift }
+            }
             Err(error) => return Finding::Missing(error.to_string()),
         };
-        let [low, high] = drift.interval;
-        let reach = low.abs().max(high.abs());
-        if worst.as_ref().is_none_or(|(r, _)| reach > *r) {
-            let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
-            let uncertainty = Uncertainty {
-                standard_error: drift.standard_error,
-                interval: [nearest, reach],
-                n: group.len(),
-                decidable_by: DecidableBy::Replicas,
-            };
+        let uncertainty = Uncertainty::of_magnitude(drift, group.len(), DecidableBy::Replicas);
+        let reach = uncertainty.interval[1];
+        if worst.as_ref().is_none_or(|(r, _)| reach > *r || reach.is_nan()) {
             let plural = if group.len() == 1 { "run" } else { "replicas" };
             let detail = format!("{} K, {} {plural}", group[0].temperature_k, group.len());
-            worst = Some((
-                reach,
-                Finding::Value { value: drift.mean.abs(), uncertainty: Some(uncertainty), detail },
-            ));
+            let value = drift.value.abs();
+            worst = Some((reach, Finding::Value { value, uncertainty: Some(uncertainty), detail }));
         }
     }
     worst.map_or_else(|| no_runs(s), |(_, finding)| finding)
@@ -189,14 +213,9 @@ pub(super) fn thermostat_temperature(s: &Subject<'_>) -> Finding {
             return Finding::Missing(format!("run {} has no such number", run.id));
         };
         let value = thermal.temperature_error_percent.abs();
-        let uncertainty = thermal.temperature_standard_error_percent.map(|standard_error| Uncertainty {
-            standard_error,
-            interval: [
-                (value - statistics::Z_95 * standard_error).max(0.0),
-                value + statistics::Z_95 * standard_error,
-            ],
-            n: 1,
-            decidable_by: DecidableBy::Duration,
+        let uncertainty = thermal.temperature_standard_error_percent.map(|standard_error| {
+            let estimate = Estimate { value, standard_error, degrees_of_freedom: MANY };
+            Uncertainty::of_magnitude(estimate, 1, DecidableBy::Duration)
         });
         if worst.as_ref().is_none_or(|(w, _)| value > *w || value.is_nan()) {
             worst = Some((value, Finding::Value { value, uncertainty, detail: place(run) }));
@@ -223,141 +242,6 @@ pub(super) fn thermostat(
     match worst {
         Some((value, run)) => Finding::Value { value, uncertainty: None, detail: place(run) },
         None => no_thermostat(s),
-    }
-}
-
-pub(super) fn comparison(s: &Subject<'_>, id: DistanceId) -> Finding {
-    let found = s
-        .results
-        .comparisons
-        .iter()
-        .filter(|c| c.model == s.model && c.molecule == s.molecule)
-        .find_map(|c| Some((c, c.distances.iter().find(|d| d.id == id)?)));
-    match found {
-        Some((comparison, distance)) => Finding::Value {
-            value: distance.value,
-            uncertainty: None,
-            detail: format!(
-                "{:.1} ps; halves of the reference differ by {}",
-                comparison.duration_ps,
-                md_results::number(distance.floor)
-            ),
-        },
-        None => missing(s, Stage::Comparison, || {
-            format!("no reference dynamics: give the molecule '{}' a `trajectory`", s.molecule)
-        }),
-    }
-}
-
-pub(super) fn shift(s: &Subject<'_>) -> Finding {
-    match s.results.shifts.iter().find(|x| x.model == s.model && x.molecule == s.molecule) {
-        Some(shift) => Finding::Value {
-            value: shift.median_ratio,
-            uncertainty: None,
-            detail: format!(
-                "{} visited frames, {:.0} % farther than 95 % of the reference frames are from each other",
-                shift.n_visited,
-                100.0 * shift.fraction_beyond
-            ),
-        },
-        None => missing(s, Stage::Shift, || {
-            format!("no labelled frames: give the molecule '{}' a `reference`", s.molecule)
-        }),
-    }
-}
-
-/// Returns the evaluations on labelled frames; none if any set of frames failed, since it might be the worst.
-fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
-    let Subject { results, model, molecule, .. } = *s;
-    let complete = failure(s, Stage::Evaluation).is_none();
-    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
-    results.evaluations.iter().filter(own)
-}
-
-/// Describes how many frames of a file were used and why others were left out.
-fn counted(n: usize, evaluation: &Evaluation) -> String {
-    let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
-    format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
-}
-
-/// Returns the force error; among several sets of frames, the largest.
-pub(super) fn force_rmse(s: &Subject<'_>) -> Finding {
-    let labelled = evaluations(s).filter_map(|e| Some((e, e.force.as_ref()?)));
-    match labelled.max_by(|(_, a), (_, b)| a.rmse_ev_per_angstrom.total_cmp(&b.rmse_ev_per_angstrom)) {
-        // The scatter between frames is unknown.
-        Some((evaluation, force)) if force.n_frames < 2 => Finding::Missing(format!(
-            "one labelled frame of {} has no uncertainty: give more{}",
-            file_name(&evaluation.frames),
-            evaluation.left_out("; ")
-        )),
-        Some((evaluation, force)) => {
-            let value = force.rmse_ev_per_angstrom;
-            let uncertainty = force.rmse_standard_error_ev_per_angstrom.map(|standard_error| Uncertainty {
-                standard_error,
-                interval: [
-                    (value - statistics::Z_95 * standard_error).max(0.0),
-                    value + statistics::Z_95 * standard_error,
-                ],
-                n: force.n_frames,
-                decidable_by: DecidableBy::Frames,
-            });
-            let detail = counted(force.n_frames, evaluation);
-            Finding::Value { value, uncertainty, detail }
-        }
-        None => missing(s, Stage::Evaluation, || {
-            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
-        }),
-    }
-}
-
-/// Returns the deviation of the force slope from 1; among several sets of frames, the largest.
-pub(super) fn force_slope_error(s: &Subject<'_>) -> Finding {
-    let labelled = evaluations(s).filter_map(|e| {
-        let force = e.force.as_ref()?;
-        Some((e, force, force.slope?))
-    });
-    match labelled.max_by(|a, b| (a.2 - 1.0).abs().total_cmp(&(b.2 - 1.0).abs())) {
-        Some((evaluation, force, slope)) => {
-            let Some(standard_error) = force.slope_standard_error else {
-                return Finding::Missing(format!(
-                    "the slope over the frames of {} has no uncertainty: give more of them",
-                    file_name(&evaluation.frames)
-                ));
-            };
-            let value = (slope - 1.0).abs();
-            let reach = statistics::Z_95 * standard_error;
-            Finding::Value {
-                value,
-                uncertainty: Some(Uncertainty {
-                    standard_error,
-                    interval: [(value - reach).max(0.0), value + reach],
-                    n: force.n_frames,
-                    decidable_by: DecidableBy::Frames,
-                }),
-                detail: format!(
-                    "forces are {} times those of {}",
-                    md_results::number(slope),
-                    counted(force.n_frames, evaluation)
-                ),
-            }
-        }
-        None => missing(s, Stage::Evaluation, || {
-            format!("no labelled frames: give the molecule '{}' a `reference` with forces", s.molecule)
-        }),
-    }
-}
-
-pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
-    let labelled = evaluations(s).filter_map(|e| Some((e, e.energy.as_ref()?)));
-    match labelled.max_by(|(_, a), (_, b)| a.rmse_mev_per_atom.total_cmp(&b.rmse_mev_per_atom)) {
-        Some((evaluation, energy)) => Finding::Value {
-            value: energy.rmse_mev_per_atom,
-            uncertainty: None,
-            detail: counted(energy.n_frames, evaluation),
-        },
-        None => missing(s, Stage::Evaluation, || {
-            format!("no two labelled frames with energies: give the molecule '{}' a `reference`", s.molecule)
-        }),
     }
 }
 
@@ -389,6 +273,7 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
             |(value, error)| Uncertainty {
                 standard_error: error,
                 interval: [(value - error).max(0.0), value + error],
+                degrees_of_freedom: None,
                 n: 1,
                 decidable_by: DecidableBy::Computation,
             },
@@ -409,161 +294,4 @@ fn without_bonds(s: &Subject<'_>) -> bool {
 pub(super) fn has_reference_frequencies(s: &Subject<'_>) -> bool {
     let of_molecule = |m: &&md_results::Molecule| m.name == s.molecule;
     s.results.molecules.iter().find(of_molecule).is_some_and(|m| !m.reference_frequencies_per_cm.is_empty())
-}
-
-/// Returns the NVE runs by temperature: the longest at each, without those that the program failed to run.
-fn by_temperature<'a>(s: &Subject<'a>) -> Vec<Vec<&'a Run>> {
-    let made: Vec<&Run> = s.nve_runs().filter(|run| run.fate != RunFate::Failed).collect();
-    statistics::longest_conditions(&made)
-}
-
-/// Smallest ratio of distinct temperatures: closer ones are hidden by the fluctuations in molecules of a few atoms.
-const APART: f64 = 1.1;
-
-/// Lowest temperature that counts, K: colder molecules are nearly at rest.
-const COLDEST_K: f64 = 50.0;
-
-/// Describes runs at one temperature: their number, or why none of them counts.
-struct AtTemperature<'a> {
-    named_k: f64,
-    /// Those at that temperature.
-    runs: Vec<&'a Run>,
-    /// Those that are not.
-    off: Vec<&'a Run>,
-}
-
-fn at_temperatures<'a>(s: &Subject<'a>) -> Vec<AtTemperature<'a>> {
-    let split = |group: Vec<&'a Run>| {
-        let (runs, off): (Vec<&Run>, Vec<&Run>) = group.iter().partition(|run| is_at_its_temperature(run));
-        AtTemperature { named_k: group[0].temperature_k, runs, off }
-    };
-    by_temperature(s).into_iter().map(split).collect()
-}
-
-impl AtTemperature<'_> {
-    /// Names the runs that are not at that temperature, and what would bring them there; `None` if all are.
-    fn off(&self) -> Option<String> {
-        let kelvin = |run: &&Run| run.temperature.as_ref().map(|found| format!("{:.0} K", found.mean_k));
-        let kelvins: Vec<String> = self.off.iter().filter_map(kelvin).collect();
-        let (off, all) = (kelvins.len(), self.off.len() + self.runs.len());
-        let as_given = self.off.iter().any(|run| !run.relaxed && run.equilibrated_ps.is_none());
-        let advice = if as_given { " (give relax = true or equilibrate_ps)" } else { "" };
-        (off > 0).then(|| {
-            format!(
-                "{off} of {all} runs at {} K do not count, with a mean temperature of {}{advice}",
-                self.named_k,
-                kelvins.join(" and ")
-            )
-        })
-    }
-}
-
-/// Appends what is said of runs that are not at their temperature.
-fn with_off(detail: String, groups: &[AtTemperature<'_>]) -> String {
-    let off = groups.iter().filter_map(AtTemperature::off);
-    std::iter::once(detail).chain(off).collect::<Vec<_>>().join("; ")
-}
-
-pub(super) fn temperatures(s: &Subject<'_>) -> Finding {
-    let groups = at_temperatures(s);
-    if groups.is_empty() {
-        return no_runs(s);
-    }
-    let mut kelvins: Vec<f64> = groups.iter().filter(|g| !g.runs.is_empty()).map(|g| g.named_k).collect();
-    kelvins.sort_by(f64::total_cmp);
-    let named: Vec<String> = kelvins.iter().map(f64::to_string).collect();
-    let mut apart: Vec<f64> = Vec::new();
-    for kelvin in kelvins.into_iter().filter(|k| *k >= COLDEST_K) {
-        if apart.last().is_none_or(|last| kelvin >= APART * last) {
-            apart.push(kelvin);
-        }
-    }
-    let detail =
-        if named.is_empty() { "no run counts".to_owned() } else { format!("runs at {} K", named.join(", ")) };
-    Finding::Amount { value: apart.len() as f64, detail: with_off(detail, &groups) }
-}
-
-pub(super) fn hottest_temperature(s: &Subject<'_>) -> Finding {
-    let groups = at_temperatures(s);
-    if groups.is_empty() {
-        return no_runs(s);
-    }
-    let kelvins = groups.iter().filter(|g| !g.runs.is_empty()).map(|g| g.named_k);
-    let (value, detail) = match kelvins.max_by(f64::total_cmp) {
-        Some(value) => (value, format!("the hottest runs are at {value} K")),
-        None => (0.0, "no run is at its temperature".to_owned()),
-    };
-    Finding::Amount { value, detail }
-}
-
-pub(super) fn replicas(s: &Subject<'_>) -> Finding {
-    match at_temperatures(s).into_iter().min_by_key(|group| group.runs.len()) {
-        Some(fewest) => {
-            let (n, kelvins) = (fewest.runs.len(), fewest.named_k);
-            let plural = if n == 1 { "run" } else { "runs" };
-            let detail = with_off(format!("{n} {plural} at {kelvins} K"), &[fewest]);
-            Finding::Amount { value: n as f64, detail }
-        }
-        None => no_runs(s),
-    }
-}
-
-/// Returns the ratio of the time step to the largest safe one. Runs above the safe step are no evidence about safe
-/// steps; the campaign chooses the step, not the model.
-pub(super) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
-    // Each integrator has its own safe step; the largest ratio decides.
-    let mut integrators: Vec<Option<&str>> = s.nve_runs().map(|run| run.integrator.as_deref()).collect();
-    integrators.sort_unstable();
-    integrators.dedup();
-    let findings = integrators.into_iter().map(|integrator| timestep_over_safe_of(s, integrator));
-    let ratio = |finding: &Finding| match finding {
-        Finding::Amount { value, .. } => *value,
-        _ => f64::INFINITY,
-    };
-    findings.max_by(|a, b| ratio(a).total_cmp(&ratio(b))).unwrap_or_else(|| no_runs(s))
-}
-
-fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
-    let runs = s.nve_runs().filter(|run| run.integrator.as_deref() == integrator);
-    let Some(longest_fs) = runs.map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
-        return no_runs(s);
-    };
-    let ladders = || {
-        s.results.timesteps.iter().filter(|l| {
-            l.model == s.model && l.molecule == s.molecule && l.integrator.as_deref() == integrator
-        })
-    };
-    if ladders().next().is_none() {
-        return missing(s, Stage::Timesteps, || "the safe time step was not measured".to_owned());
-    }
-    let safe: Option<Vec<f64>> = ladders().map(|l| l.largest_safe_fs).collect();
-    match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {
-        Some(safe_fs) => Finding::Amount {
-            value: longest_fs / safe_fs,
-            detail: if longest_fs <= safe_fs {
-                format!("runs at {longest_fs} fs, safe up to {safe_fs} fs")
-            } else {
-                format!(
-                    "runs at {longest_fs} fs, but the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less"
-                )
-            },
-        },
-        None => Finding::Missing("no time step of the ladder was safe".to_owned()),
-    }
-}
-
-pub(super) fn runs_left_out(s: &Subject<'_>) -> Finding {
-    let own = |l: &&md_results::LeftOut| {
-        l.model == s.model && l.molecule == s.molecule && l.temperature_k <= s.max_temperature_k
-    };
-    let left_out = || s.results.campaign.left_out.iter().filter(own);
-    let one = |l: &md_results::LeftOut| {
-        let replicas: Vec<String> = l.replicas.iter().map(u32::to_string).collect();
-        format!("{} at {} K, replica {}", l.ensemble, l.temperature_k, replicas.join(", "))
-    };
-    let named: Vec<String> = left_out().map(one).collect();
-    Finding::Amount {
-        value: left_out().map(|l| l.replicas.len()).sum::<usize>() as f64,
-        detail: if named.is_empty() { "none".to_owned() } else { named.join("; ") },
-    }
 }

@@ -13,7 +13,7 @@ mod verdict;
 
 pub use criterion::{
     Bound, Criterion, EngineThreshold, Evidence, Finding, Index, Records, Scope, Subject, Theme, Uncertainty,
-    definitions, find,
+    definitions, find, is_looser,
 };
 pub use table::ALL;
 pub use verdict::{Outcome, checks_of, common_factor, control_criteria, fails_every_use, judge, outcome};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_metrics::{Estimate, Lifetime, MetricError, mean_of_replicas, survival as survival_of};
+use md_metrics::{Estimate, Lifetime, MetricError, pooled_replicas, survival as survival_of};
 use md_results::{Run, RunFate, Survival};
 
 /// Quantile of the normal distribution for a two-sided 95 % interval.
@@ -10,16 +10,6 @@ pub const Z_95: f64 = 1.959964;
 
 /// Confidence of every interval and bound.
 pub const CONFIDENCE: f64 = 0.95;
-
-/// Energy drift of a group of replicas, meV/atom/ps.
-pub struct Drift {
-    /// Mean over replicas.
-    pub mean: f64,
-    /// Standard error of the mean; infinite for a single run too short to have one.
-    pub standard_error: f64,
-    /// 95 % interval.
-    pub interval: [f64; 2],
-}
 
 /// Largest deviation of the mean kinetic temperature of a run from that of its name, as a part of it.
 const OFF: f64 = 0.1;
@@ -82,26 +72,25 @@ pub fn longest_conditions<'a>(runs: &[&'a Run]) -> Vec<Vec<&'a Run>> {
     longest
 }
 
-/// Returns the mean drift over replicas, with an error from their scatter or, for a single run, that run's own error.
+/// Returns the mean drift of the total energy over replicas, meV/atom/ps, from the drift and its error of each.
 ///
 /// # Errors
-/// [`MetricError`] if no run has a drift.
-pub fn drift(replicas: &[&Run]) -> Result<Drift, MetricError> {
-    let energies = || replicas.iter().filter_map(|r| r.energy.as_ref());
-    let slopes: Vec<f64> = energies().filter_map(|e| e.drift_mev_per_atom_per_ps).collect();
-    let estimate = match (slopes.as_slice(), energies().next()) {
-        ([value], Some(energy)) => Estimate {
-            value: *value,
+/// [`MetricError`] if no run has a drift, or a drift is not finite.
+pub fn drift(replicas: &[&Run]) -> Result<Estimate, MetricError> {
+    let estimate = |run: &&Run| {
+        let energy = run.energy.as_ref()?;
+        Some(Estimate {
+            value: energy.drift_mev_per_atom_per_ps?,
             standard_error: energy.drift_standard_error.unwrap_or(f64::INFINITY),
             degrees_of_freedom: energy.drift_degrees_of_freedom.unwrap_or(0.0),
-        },
-        _ => mean_of_replicas(&slopes)?,
+        })
     };
-    Ok(Drift {
-        mean: estimate.value,
-        standard_error: estimate.standard_error,
-        interval: estimate.interval(CONFIDENCE),
-    })
+    let estimates: Vec<Estimate> = replicas.iter().filter_map(estimate).collect();
+    match estimates.as_slice() {
+        // A run too short to have an error has an interval without end.
+        [one] if one.value.is_finite() => Ok(*one),
+        all => pooled_replicas(all),
+    }
 }
 
 /// Returns the survival statistics of runs, `None` if no run was made. A run fails when a bond breaks or it diverges.

@@ -1,9 +1,14 @@
+mod accuracy;
+mod amount;
 mod gates;
 mod runs;
 
 use md_results::GateId;
 
 use super::{Bound, Criterion, EngineThreshold, Evidence, Finding, Scope, Subject, Theme};
+
+/// Source of the bars that the project began with.
+const MISSION: &str = "bar of the project's first campaign";
 
 /// Creates a criterion of dynamics, accuracy or speed: at most `default`, for each molecule.
 const fn row(
@@ -84,14 +89,20 @@ fn always(_: &Subject<'_>) -> bool {
     true
 }
 
-const LENGTH: usize = runs::ROWS.len() + gates::ROWS.len();
+const TABLES: [&[Criterion]; 4] = [runs::ROWS, accuracy::ROWS, amount::ROWS, gates::ROWS];
+
+const LENGTH: usize = TABLES[0].len() + TABLES[1].len() + TABLES[2].len() + TABLES[3].len();
 
 static JOINED: [Criterion; LENGTH] = {
     let mut all = [runs::ROWS[0]; LENGTH];
-    let mut k = 0;
-    while k < LENGTH {
-        all[k] = if k < runs::ROWS.len() { runs::ROWS[k] } else { gates::ROWS[k - runs::ROWS.len()] };
-        k += 1;
+    let (mut k, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut row = 0;
+        while row < TABLES[table].len() {
+            all[k] = TABLES[table][row];
+            (k, row) = (k + 1, row + 1);
+        }
+        table += 1;
     }
     all
 };

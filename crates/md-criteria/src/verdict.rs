@@ -12,6 +12,9 @@
 //! | some check fails | none passes, one has no failure | INCOMPLETE |
 //! | some check fails | every one fails | REJECTED |
 //!
+//! Production is judged by no less than the default thresholds, whatever the file says ([`CriteriaSet`]s of campaigns cannot
+//! be looser).
+//!
 //! A control is a closed-form potential that tests the engine. It is checked against [`control_criteria`] and receives
 //! no verdict.
 
@@ -22,11 +25,11 @@ mod words;
 pub use words::common_factor;
 
 use md_results::{
-    Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Model, PRODUCTION, Results, Role, Run, Status, Threshold,
-    ThresholdSource, Verdict, worst,
+    ALL_CHECKS, Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Expectation, Model, PRODUCTION, Results, Role,
+    Run, Status, Threshold, ThresholdSource, Verdict, worst,
 };
 
-use crate::{Criterion, EngineThreshold, Index, Scope, Subject};
+use crate::{Criterion, EngineThreshold, Evidence, Index, Scope, Subject, is_looser};
 
 /// Outcome of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +66,16 @@ pub fn outcome(results: &Results) -> Outcome {
             },
             (Role::Candidate, verdict) => {
                 candidates += 1;
-                if verdict == model.expected {
+                if model.is_as_expected() {
                     continue;
                 }
-                if verdict.is_none() || verdict == Some(Verdict::Incomplete) {
+                let open = match &model.expected {
+                    Some(Expectation::Use { name }) => {
+                        worst(model.checks.iter().filter(|c| c.use_name == *name)) != Status::Fail
+                    }
+                    _ => verdict.is_none_or(|verdict| verdict == Verdict::Incomplete),
+                };
+                if open {
                     incomplete = true;
                 } else {
                     return Outcome::NotMet;
@@ -105,10 +114,11 @@ fn judge_model(results: &Results, model: &Model) -> Model {
     let summary = if !results.is_measured(&model.name) {
         "not measured: the campaign was stopped before it".to_owned()
     } else {
-        words::summary(verdict, &uses, &checks)
+        words::summary(verdict, &uses, &checks, &words::not_looked_at(results, model))
     };
     Model {
         verdict,
+        chance: chance(&sets, &checks).filter(|_| verdict.is_some_and(|v| v != Verdict::Incomplete)),
         summary,
         failure_modes: words::failure_modes(results, model, &checks),
         uses,
@@ -120,9 +130,40 @@ fn judge_model(results: &Results, model: &Model) -> Model {
 
 fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
     match model.role {
-        Role::Candidate => results.criteria.clone(),
+        Role::Candidate => results.criteria.iter().map(at_least_default).collect(),
         Role::Control => vec![control_criteria(results, &model.name)],
     }
+}
+
+/// Returns the thresholds of production with those that are missing or looser replaced by the defaults; other uses as they are.
+fn at_least_default(set: &CriteriaSet) -> CriteriaSet {
+    let mut set = set.clone();
+    if set.name == PRODUCTION {
+        for criterion in crate::ALL {
+            let Some(default) = criterion.default else { continue };
+            let stands = |t: &Threshold| !is_looser(criterion, t.value);
+            if !set.thresholds.get(criterion.key).is_some_and(stands) {
+                set.thresholds
+                    .insert(criterion.key.to_owned(), Threshold::new(default, ThresholdSource::Default));
+            }
+        }
+    }
+    set
+}
+
+/// Returns an upper bound of the probability that the states of some uses are wrong by chance: a use that passes, if one of its
+/// checks does not; a use that fails, if none of its failed checks does.
+fn chance(sets: &[CriteriaSet], checks: &[Check]) -> Option<f64> {
+    let of_use = |set: &CriteriaSet| {
+        let own = || checks.iter().filter(|c| c.use_name == set.name);
+        let known = |c: &Check| c.chance.unwrap_or(0.0);
+        match worst(own()) {
+            Status::Pass => Some(own().filter(|c| c.status == Status::Pass).map(known).sum::<f64>()),
+            Status::Fail => own().filter(|c| c.status == Status::Fail).map(known).min_by(f64::total_cmp),
+            _ => None,
+        }
+    };
+    sets.iter().filter_map(of_use).reduce(|a, b| a + b).map(|sum| sum.min(1.0))
 }
 
 /// Whether the measurements so far fail every use of a model, so that no further measurement can rescue it.
@@ -137,27 +178,39 @@ pub fn fails_every_use(results: &Results, model: &Model) -> bool {
 /// Returns the checks of one use of a model. If the campaign runs no molecule with the model there are none, even if
 /// element pairs were measured. A threshold of a criterion that does not exist is a check that cannot be made.
 pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
-    let mut checks = Vec::new();
+    let (mut checks, mut of_others) = (Vec::new(), Vec::new());
     if model.molecules.is_empty() {
         return checks;
     }
-    let element_pairs = [ELEMENT_PAIRS.to_owned()];
+    let (element_pairs, all_checks) = ([ELEMENT_PAIRS.to_owned()], [ALL_CHECKS.to_owned()]);
     let index = Index::new(results, &model.name);
     for criterion in crate::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
         let molecules = match criterion.scope {
             Scope::Molecule => model.molecules.as_slice(),
             Scope::ElementPairs => &element_pairs,
+            Scope::Checks => &all_checks,
         };
         for molecule in molecules {
             let subject = Subject::new(results, &index, &model.name, molecule, set);
             if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
-                checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
+                let finding = match criterion.evidence {
+                    Evidence::Checks(of_checks) => {
+                        of_others.push((criterion, threshold, of_checks));
+                        continue;
+                    }
+                    _ => criterion.measure(&subject),
+                };
+                checks.push(check::check(criterion, set, threshold, molecule, finding));
             }
         }
     }
     for (key, threshold) in set.thresholds.iter().filter(|(key, _)| crate::find(key).is_none()) {
         checks.extend(model.molecules.iter().map(|molecule| check::unknown(key, set, threshold, molecule)));
+    }
+    for (criterion, threshold, of_checks) in of_others {
+        let finding = of_checks(&checks);
+        checks.push(check::check(criterion, set, threshold, ALL_CHECKS, finding));
     }
     checks
 }

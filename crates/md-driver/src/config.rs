@@ -18,7 +18,7 @@ use md_core::StepError;
 use md_dynamics::{IntegratorKind, ThermostatKind};
 use md_io::trajectory::Compression;
 use md_model::Precision;
-use md_results::{CriteriaSet, Verdict};
+use md_results::{CriteriaSet, Expectation};
 use serde::{Deserialize, Serialize};
 
 use names::is_name;
@@ -111,7 +111,7 @@ pub struct ModelConfig {
     /// Device used for its runs.
     pub device: Device,
     /// Expected verdict.
-    pub expect: Verdict,
+    pub expect: Expectation,
 }
 
 /// Device of a network, for networks with [`Implementation::Fast`].
@@ -434,7 +434,7 @@ impl ModelArgument {
             precision,
             implementation,
             device,
-            expect: Verdict::Approved,
+            expect: md_results::Verdict::Approved.into(),
         }
     }
 }

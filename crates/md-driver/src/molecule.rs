@@ -83,6 +83,7 @@ fn load_inner(config: &MoleculeConfig, keep_going: bool) -> Result<(LoadedMolecu
             structure_sha256: md_io::files::sha256_file(&config.structure)?,
             bonds: bonds::find(&system, bonds::DEFAULT_SCALE).len(),
             reference_frequencies_per_cm: config.frequencies_per_cm.clone(),
+            reference_trajectories: config.trajectories.len(),
         },
         system,
         references,

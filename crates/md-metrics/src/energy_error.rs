@@ -6,6 +6,7 @@ use md_core::Element;
 use md_core::units::MEV_PER_EV;
 
 use crate::error::require_finite;
+use crate::moments::PairMoments;
 use crate::{MetricError, RunningStats};
 
 /// Number of atoms of each element.
@@ -45,6 +46,14 @@ pub struct EnergyErrors {
     /// Root mean square error, meV/atom. The mean is over frames; with few frames per composition (n) it is too low by
     /// a factor of `√(1 - 1/n)`, because the shift is fitted to the same frames.
     pub rmse_mev_per_atom: f64,
+    /// Standard error of the RMSE, meV/atom, from the scatter between frames, assuming that they are independent.
+    pub rmse_standard_error_mev_per_atom: f64,
+    /// Root mean square deviation of the reference from its mean within each composition, meV/atom: the RMSE of a prediction
+    /// that is constant.
+    pub reference_spread_mev_per_atom: f64,
+    /// Spearman's rank correlation of predicted and reference energies within each composition, its mean over frames: 1 if
+    /// both put the frames in the same order. `None` if either has no order: all energies of a composition are equal.
+    pub rank_correlation: Option<f64>,
     /// Number of frames used.
     pub n_frames: usize,
     /// Number of frames excluded because each is the only one of its composition: the shift absorbs all of its error.
@@ -72,26 +81,36 @@ pub struct EnergyErrors {
 /// [`MetricError::NonFinite`], [`MetricError::Empty`] for a composition without atoms, or [`MetricError::TooFew`]
 /// if no two frames share a composition.
 pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricError> {
-    let mut by_composition: BTreeMap<&Composition, Vec<f64>> = BTreeMap::new();
+    let mut by_composition: BTreeMap<&Composition, Vec<[f64; 2]>> = BTreeMap::new();
     for (index, frame) in frames.iter().enumerate() {
         require_finite("predicted energy", index, frame.predicted_ev)?;
         require_finite("reference energy", index, frame.reference_ev)?;
-        let difference = frame.predicted_ev - frame.reference_ev;
-        by_composition.entry(&frame.composition).or_default().push(difference);
+        by_composition.entry(&frame.composition).or_default().push([frame.predicted_ev, frame.reference_ev]);
     }
     let mut shifts_ev = BTreeMap::new();
     let mut absolute = RunningStats::default();
-    let mut squared = 0.0;
-    for (composition, differences) in by_composition.into_iter().filter(|(_, d)| d.len() > 1) {
+    let mut squared = RunningStats::default();
+    let mut spread = 0.0;
+    let mut ranks = PairMoments::default();
+    for (composition, energies) in by_composition.into_iter().filter(|(_, e)| e.len() > 1) {
         let n_atoms: usize = composition.values().sum();
         if n_atoms == 0 {
             return Err(MetricError::Empty { what: "atoms in a composition" });
         }
+        let mev_per_atom = MEV_PER_EV / n_atoms as f64;
+        let differences: Vec<f64> =
+            energies.iter().map(|[predicted, reference]| predicted - reference).collect();
         let shift = RunningStats::from_values(&differences)?.summary()?.mean;
         for difference in differences {
-            let error = (difference - shift) * MEV_PER_EV / n_atoms as f64;
+            let error = (difference - shift) * mev_per_atom;
             absolute.push(error.abs())?;
-            squared += error * error;
+            squared.push(error * error)?;
+        }
+        let [predicted, reference] = [0, 1].map(|k| energies.iter().map(|e| e[k]).collect::<Vec<f64>>());
+        let mean = RunningStats::from_values(&reference)?.summary()?.mean;
+        spread += reference.iter().map(|e| ((e - mean) * mev_per_atom).powi(2)).sum::<f64>();
+        for (p, r) in relative_ranks(&predicted).into_iter().zip(relative_ranks(&reference)) {
+            ranks.push(p, r);
         }
         shifts_ev.insert(composition.clone(), shift);
     }
@@ -100,14 +119,38 @@ pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricErr
         let what = "frames of one composition";
         return Err(MetricError::TooFew { what, needed: 2, found: frames.len().min(1) });
     };
+    let n = n_frames as f64;
+    let squared = squared.summary()?;
+    let rmse = squared.mean.sqrt();
     Ok(EnergyErrors {
         mae_mev_per_atom: summary.mean,
-        mae_standard_error_mev_per_atom: summary.std / (n_frames as f64 - 1.0).sqrt(),
-        rmse_mev_per_atom: (squared / n_frames as f64).sqrt(),
+        mae_standard_error_mev_per_atom: summary.std / (n - 1.0).sqrt(),
+        rmse_mev_per_atom: rmse,
+        rmse_standard_error_mev_per_atom: if rmse > 0.0 {
+            squared.std / (n - 1.0).sqrt() / (2.0 * rmse)
+        } else {
+            0.0
+        },
+        reference_spread_mev_per_atom: (spread / n).sqrt(),
+        rank_correlation: ranks.correlation(),
         n_frames,
         n_excluded: frames.len() - n_frames,
         shifts_ev,
     })
+}
+
+/// Ranks of `values` from -1 to 1; equal values have the mean of their ranks.
+fn relative_ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut start = 0;
+    for equal in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let mean = start as f64 + 0.5 * (equal.len() as f64 - 1.0);
+        equal.iter().for_each(|&k| ranks[k] = 2.0 * mean / (values.len() as f64 - 1.0) - 1.0);
+        start += equal.len();
+    }
+    ranks
 }
 
 #[cfg(test)]
@@ -169,5 +212,48 @@ mod tests {
         );
         let empty = energy_errors(&[frame(&[], 0.0, 0.0), frame(&[], 1.0, 0.0)]).unwrap_err();
         assert_eq!(empty, MetricError::Empty { what: "atoms in a composition" });
+    }
+
+    fn energies(predicted: &[f64], reference: &[f64]) -> EnergyErrors {
+        let frames: Vec<FrameEnergies> =
+            predicted.iter().zip(reference).map(|(p, r)| frame(&HYDROGEN, *p, *r)).collect();
+        energy_errors(&frames).unwrap()
+    }
+
+    #[test]
+    fn energy_errors_of_constant_are_the_spread() {
+        let reference = [1.0, 2.0, 3.0, 4.0];
+        let constant = energies(&[7.0; 4], &reference);
+        assert!((constant.rmse_mev_per_atom - 500.0 * 1.25_f64.sqrt()).abs() < 1e-9, "{constant:?}");
+        assert!((constant.rmse_mev_per_atom - constant.reference_spread_mev_per_atom).abs() < 1e-9);
+        assert_eq!(constant.rank_correlation, None);
+        let reversed = energies(&[4.0, 3.0, 2.0, 1.0], &reference);
+        assert_eq!(reversed.rank_correlation, Some(-1.0));
+        let exact = energies(&reference, &reference);
+        assert_eq!((exact.rmse_standard_error_mev_per_atom, exact.rank_correlation), (0.0, Some(1.0)));
+    }
+
+    #[test]
+    fn rank_correlation_agrees_with_scipy() {
+        // scipy.stats.spearmanr([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]), of its documentation.
+        let found =
+            energies(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]).rank_correlation.unwrap();
+        assert!((found - 0.820_782_681_668_123_3).abs() < 1e-14, "{found}");
+    }
+
+    #[test]
+    fn energy_rmse_standard_error_is_the_scatter_of_repeats() {
+        let mut noise = crate::statistics::tests::Noise(3);
+        let repeats: Vec<EnergyErrors> = (0..2000)
+            .map(|_| {
+                let predicted: Vec<f64> = (0..40).map(|_| noise.normal()).collect();
+                energies(&predicted, &[0.0; 40])
+            })
+            .collect();
+        let rmse =
+            RunningStats::from_values(&repeats.iter().map(|e| e.rmse_mev_per_atom).collect::<Vec<_>>());
+        let scatter = rmse.unwrap().summary().unwrap().std;
+        let stated = repeats.iter().map(|e| e.rmse_standard_error_mev_per_atom).sum::<f64>() / 2000.0;
+        assert!((stated / scatter - 1.0).abs() < 0.1, "{stated} {scatter}");
     }
 }

@@ -1,6 +1,6 @@
 //! Estimates with confidence intervals of tested coverage.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
 
 use crate::MetricError;
 use crate::error::{require_all_finite, require_some};
@@ -39,6 +39,28 @@ impl Estimate {
     }
 }
 
+impl Estimate {
+    /// Returns the probability that the true value is beyond `limit`, on the other side of it than the value; NaN if one of
+    /// the numbers is.
+    ///
+    /// ```
+    /// let estimate = md_metrics::Estimate { value: 1.0, standard_error: 0.1, degrees_of_freedom: 3.0 };
+    /// assert!((estimate.chance_beyond(1.0 + 0.1 * 3.1824) - 0.025).abs() < 1e-5); // t(3) at 97.5 %
+    /// assert_eq!(estimate.chance_beyond(1.0), 0.5);
+    /// ```
+    pub fn chance_beyond(&self, limit: f64) -> f64 {
+        let gap = (self.value - limit).abs();
+        if gap.is_nan() || self.standard_error.is_nan() {
+            return f64::NAN;
+        }
+        match StudentsT::new(0.0, 1.0, self.degrees_of_freedom) {
+            Ok(_) if gap > 0.0 && self.standard_error == 0.0 => 0.0,
+            Ok(t) if gap > 0.0 => t.cdf(-gap / self.standard_error),
+            _ => 0.5,
+        }
+    }
+}
+
 /// Computes the mean of a quantity over independent replicas with an error from the scatter between them: Student's t
 /// with n - 1 degrees of freedom. It needs no error of any replica, and it includes all differences between replicas,
 /// not only noise.
@@ -55,6 +77,47 @@ pub fn mean_of_replicas(values: &[f64]) -> Result<Estimate, MetricError> {
     let value = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|x| (x - value).powi(2)).sum::<f64>() / (n - 1.0);
     Ok(Estimate { value, standard_error: (variance / n).sqrt(), degrees_of_freedom: n - 1.0 })
+}
+
+/// Level of the test of Fisher and Snedecor in [`pooled_replicas`].
+const SCATTER_LEVEL: f64 = 0.95;
+
+/// Computes the mean of a quantity over independent replicas, each with an error of its own: two replicas then have more than
+/// the one degree of freedom of [`mean_of_replicas`].
+///
+/// The variance of the mean is the larger of `Σ s² / n²`, from the errors s, and `Σ (x - x̄)² / n (n - 1)`, from the scatter
+/// between the replicas (compare R. T. Birge, Phys. Rev. 40, 207 (1932)). Its degrees of freedom are those of the errors (B. L.
+/// Welch, Biometrika 34, 28 (1947)), or n - 1 where the scatter is too large for these errors at the level of 95 %. The 95 %
+/// intervals cover the true value in 96 to 97 of 100 cases if the errors are right, in 90 if they are too small by a factor
+/// of 1.4, and in 79 or more whatever they are. Without the errors of all replicas this is [`mean_of_replicas`].
+///
+/// # Errors
+/// [`MetricError::TooFew`] without replicas, or for a single one without an error; [`MetricError::NonFinite`].
+pub fn pooled_replicas(replicas: &[Estimate]) -> Result<Estimate, MetricError> {
+    let values: Vec<f64> = replicas.iter().map(|replica| replica.value).collect();
+    let has_error = |e: &Estimate| e.standard_error.is_finite() && e.degrees_of_freedom > 0.0;
+    if !replicas.iter().all(has_error) {
+        return mean_of_replicas(&values);
+    }
+    if let [one] = replicas {
+        require_all_finite("replica", &values)?;
+        return Ok(*one);
+    }
+    let scatter = mean_of_replicas(&values)?;
+    let n = values.len() as f64;
+    let variances = || replicas.iter().map(|e| e.standard_error.powi(2));
+    let own = variances().sum::<f64>() / n.powi(2);
+    let between = scatter.standard_error.powi(2);
+    let squares: f64 = replicas.iter().map(|e| e.standard_error.powi(4) / e.degrees_of_freedom).sum();
+    let degrees_of_freedom = (own * n.powi(2)).powi(2) / squares;
+    let is_too_large = || {
+        let f = FisherSnedecor::new(n - 1.0, degrees_of_freedom);
+        f.is_ok_and(|f| f.cdf(between / own) > SCATTER_LEVEL)
+    };
+    if own == 0.0 || is_too_large() {
+        return Ok(scatter);
+    }
+    Ok(Estimate { value: scatter.value, standard_error: own.max(between).sqrt(), degrees_of_freedom })
 }
 
 #[cfg(test)]
@@ -144,5 +207,52 @@ mod tests {
         assert!(matches!(mean_of_replicas(&[1.0]), Err(MetricError::TooFew { needed: 2, found: 1, .. })));
         let nothing = Estimate { value: 0.0, standard_error: 1.0, degrees_of_freedom: 0.0 };
         assert_eq!(nothing.interval(0.95), [f64::NEG_INFINITY, f64::INFINITY]);
+    }
+
+    /// Replicas whose errors are too small by the root of `ratio`.
+    fn pooled(noise: &mut Noise, n: usize, samples: usize, ratio: f64) -> Estimate {
+        let replicas: Vec<Estimate> = (0..n)
+            .map(|_| {
+                let of_samples: Vec<f64> = (0..samples).map(|_| noise.normal()).collect();
+                let own = mean_of_replicas(&of_samples).unwrap();
+                let scale = (samples as f64 * ratio).sqrt();
+                Estimate { value: 2.0 + noise.normal() * scale / samples as f64, ..own }
+            })
+            .collect();
+        pooled_replicas(&replicas).unwrap()
+    }
+
+    #[test]
+    fn pooled_replicas_interval_covers_truth() {
+        let mut noise = Noise(7);
+        for (n, samples, ratio, least) in
+            [(2, 6, 1.0, 0.95), (2, 21, 1.0, 0.95), (4, 6, 1.0, 0.95), (2, 21, 2.0, 0.88), (4, 21, 9.0, 0.90)]
+        {
+            let covered = coverage(4000, 2.0, || pooled(&mut noise, n, samples, ratio));
+            assert!(
+                (least..=0.985).contains(&covered),
+                "{n} replicas of {samples}, variance {ratio}: {covered}"
+            );
+        }
+    }
+
+    #[test]
+    fn pooled_replicas_agree_with_hand_values() {
+        let at = |value, standard_error| Estimate { value, standard_error, degrees_of_freedom: 10.0 };
+        // Errors that explain the scatter: √(0.3² + 0.4²) / 2 with (0.25)² / (0.0081 + 0.0256) · 10 degrees of freedom.
+        let own = pooled_replicas(&[at(1.0, 0.3), at(1.2, 0.4)]).unwrap();
+        assert!((own.value - 1.1).abs() < 1e-15 && (own.standard_error - 0.25).abs() < 1e-15, "{own:?}");
+        assert!((own.degrees_of_freedom - 0.0625 / 0.00337).abs() < 1e-9, "{own:?}");
+        // Errors that do not explain it; errors that are not known; errors of zero.
+        for wide in [
+            [at(1.0, 0.01), at(2.0, 0.01)],
+            [at(1.0, f64::INFINITY), at(2.0, 0.1)],
+            [at(1.0, 0.0), at(2.0, 0.0)],
+        ] {
+            assert_eq!(pooled_replicas(&wide).unwrap(), mean_of_replicas(&[1.0, 2.0]).unwrap());
+        }
+        assert_eq!(pooled_replicas(&[at(1.0, 0.3)]).unwrap(), at(1.0, 0.3));
+        assert!(pooled_replicas(&[at(1.0, f64::INFINITY)]).is_err() && pooled_replicas(&[]).is_err());
+        assert!(pooled_replicas(&[at(f64::NAN, 0.1)]).is_err());
     }
 }

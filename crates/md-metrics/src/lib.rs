@@ -54,7 +54,7 @@ pub use drift::{DriftRate, LineFit};
 pub use energy::{EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV};
 pub use energy_error::{Composition, EnergyErrors, FrameEnergies, composition, energy_errors};
 pub use error::MetricError;
-pub use estimate::{Estimate, mean_of_replicas};
+pub use estimate::{Estimate, mean_of_replicas, pooled_replicas};
 pub use force::{
     AngleErrors, ForceErrorAccumulator, ForceErrors, MagnitudeErrors, NO_DIRECTION_EV_PER_ANGSTROM,
     force_errors,

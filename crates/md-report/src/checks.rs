@@ -76,6 +76,7 @@ mod tests {
             status,
             value,
             standard_error: None,
+            chance: None,
             interval: None,
             threshold: 10.0,
             at_least,

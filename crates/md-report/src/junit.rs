@@ -42,7 +42,7 @@ pub fn junit(results: &Results, definitions: &[Definition]) -> Result<String, Re
         if let Some(verdict) = model.verdict {
             let mut suite = TestSuite::new(format!("{}.verdict", model.name));
             suite.set_time(Duration::ZERO);
-            let met = model.expected.is_none_or(|expected| expected == verdict);
+            let met = model.is_as_expected();
             let message = format!("{}: {}", verdict.label(), model.summary);
             let failure = (!met).then_some((verdict.label(), message.as_str()));
             suite.add_test_case(plain("as expected", &suite.name, failure));
@@ -186,11 +186,11 @@ mod tests {
         let mut results = fixtures::results(vec![fixtures::model("tiny", json!([]))]);
         results.campaign.finished.clear();
         (results.models[0].verdict, results.models[0].expected) =
-            (Some(Verdict::Incomplete), Some(Verdict::Approved));
+            (Some(Verdict::Incomplete), Some(Verdict::Approved.into()));
         let report = Report::deserialize_from_str(&junit(&results, &[]).unwrap()).unwrap();
         let names: Vec<_> = report.test_suites.iter().map(|s| (s.name.as_str(), s.failures)).collect();
         assert_eq!(names, [("campaign", 1), ("tiny.verdict", 1)]);
-        results.models[0].expected = Some(Verdict::Incomplete);
+        results.models[0].expected = Some(Verdict::Incomplete.into());
         results.campaign.finished = "2026-01-01T00:00:00Z".to_owned();
         let report = Report::deserialize_from_str(&junit(&results, &[]).unwrap()).unwrap();
         assert_eq!((report.tests, report.failures), (1, 0));

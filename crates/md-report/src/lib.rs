@@ -23,5 +23,5 @@ pub use markdown::markdown;
 pub use performance::{Plot, PlotError, performance};
 pub use status::status;
 pub use words::{
-    duration, envelope, error_against_time, failure, notices, skipped, stage, unfinished, use_lines,
+    chance, duration, envelope, error_against_time, failure, notices, skipped, stage, unfinished, use_lines,
 };

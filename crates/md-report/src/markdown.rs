@@ -6,7 +6,7 @@ use crate::ReportError;
 use crate::checks::{criterion_lines, place, threshold, value};
 use crate::document::{Document, Words};
 use crate::side_by_side::{SideBySide, candidates, side_by_side};
-use crate::words::{envelope, error_against_time, failure, notices, skipped, use_lines};
+use crate::words::{chance, envelope, error_against_time, failure, notices, skipped, use_lines};
 
 /// Returns `report.md`: verdicts with reasons, a comparison of the models, every criterion with its worst check,
 /// defects with suggested fixes, missing measurements, and the machine. It is GitHub-flavoured Markdown whose tables
@@ -45,8 +45,8 @@ fn verdict(model: &Model) -> String {
     let Some(verdict) = model.verdict else {
         return format!("control potential '{}': {}", model.name, model.summary);
     };
-    let expected = match model.expected {
-        Some(expected) if expected != verdict => format!(" (expected {})", expected.label()),
+    let expected = match &model.expected {
+        Some(expected) if !model.is_as_expected() => format!(" (expected {})", expected.label()),
         _ => String::new(),
     };
     format!("{}: {}{expected}: {}", model.name, verdict.label(), model.summary)
@@ -134,6 +134,7 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
         survival().filter_map(|s| s.molecule.as_ref().map(|molecule| format!("{molecule}: {}", s.statement))),
     );
     lines.extend(envelope(model));
+    lines.extend(chance(model));
     if !lines.is_empty() {
         report.subheading("What was seen");
     }

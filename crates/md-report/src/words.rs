@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use md_results::{
-    Check, Envelope, Evaluation, Failure, Model, PRODUCTION, Results, Role, Stage, Status, number, worst,
+    Check, Envelope, Evaluation, Failure, FailureBound, Model, PRODUCTION, Results, Role, Stage, Status,
+    number, worst,
 };
 
 /// Formats a time in whole seconds, as `1h 5m 3s`; `unknown` if it is not a valid time.
@@ -69,8 +70,45 @@ pub fn envelope(model: &Model) -> Option<String> {
     let mut parts = vec![envelope.molecules.join(", "), temperatures(envelope)];
     parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
     parts.extend(envelope.timestep_fs.map(|fs| format!("at {} fs", number(fs))));
-    parts.extend(envelope.largest_safe_timestep_fs.map(|fs| format!("safe up to {} fs", number(fs))));
+    parts.extend(
+        envelope
+            .largest_safe_timestep_fs
+            .map(|fs| format!("safe up to {} fs by the ladder of time steps", number(fs))),
+    );
+    parts.extend(lasts(envelope).map(|text| format!("shown to last {text}")));
     Some(format!("seen to run: {}", parts.join("; ")))
+}
+
+/// Describes how long runs at the hottest temperature are shown to last on the molecule that was watched for the shortest time
+/// or failed most; `None` without runs.
+pub fn lasts(envelope: &Envelope) -> Option<String> {
+    let rate = |bound: &&FailureBound| bound.rate_upper_per_ns;
+    let worst = envelope.failure_bounds.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)))?;
+    let FailureBound { molecule, temperature_k, observed_ps, failures, rate_upper_per_ns } = worst;
+    let failed = match failures {
+        0 => "no failure".to_owned(),
+        1 => "1 failure".to_owned(),
+        n => format!("{n} failures"),
+    };
+    Some(format!(
+        "{} ns at {} K ({molecule}: {failed} in {} ps, below {} per ns at 95 %: half of all runs last that long)",
+        number(worst.half_life_ns()),
+        number(*temperature_k),
+        number(*observed_ps),
+        number(*rate_upper_per_ns)
+    ))
+}
+
+/// Describes the probability that the verdict is wrong by chance; `None` where nothing was decided.
+pub fn chance(model: &Model) -> Option<String> {
+    let chance = match model.chance? {
+        p if p < 1e-6 => "below 0.0001 %".to_owned(),
+        p => format!("at most {} %", number(100.0 * p)),
+    };
+    let n = model.checks.iter().filter(|c| c.chance.is_some()).count();
+    Some(format!(
+        "chance that the verdict is wrong by the scatter of its samples, all {n} checks with such an error together: {chance}"
+    ))
 }
 
 /// Lists the temperatures of an envelope, with the means that were measured.

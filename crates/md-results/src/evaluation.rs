@@ -33,7 +33,7 @@ pub struct Evaluation {
     pub by_time: Vec<TimeBin>,
 }
 
-fn is_zero(n: &usize) -> bool {
+pub(crate) fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
@@ -108,6 +108,12 @@ pub struct ForceErrors {
     /// Root mean square of the reference, eV/Å: the error of a prediction of zero.
     #[serde(rename = "reference_rms_eV_per_A", deserialize_with = "crate::nan::read")]
     pub reference_rms_ev_per_angstrom: f64,
+    /// RMSE as a part of `reference_rms`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
+    pub relative_rmse: Option<f64>,
+    /// Standard error of `relative_rmse`, from the scatter between frames; absent for a single frame.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
+    pub relative_rmse_standard_error: Option<f64>,
     /// Median angle between predicted and reference force, degrees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub angle_median_deg: Option<f64>,
@@ -149,6 +155,25 @@ pub struct EnergyErrors {
     /// Root mean square error, meV/atom.
     #[serde(rename = "rmse_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub rmse_mev_per_atom: f64,
+    /// Standard error of the RMSE over frames, meV/atom.
+    #[serde(
+        rename = "rmse_standard_error_meV_per_atom",
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "crate::nan::read"
+    )]
+    pub rmse_standard_error_mev_per_atom: Option<f64>,
+    /// Root mean square deviation of the reference from its mean, meV/atom: the RMSE of a constant.
+    #[serde(
+        rename = "reference_spread_meV_per_atom",
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "crate::nan::read"
+    )]
+    pub reference_spread_mev_per_atom: Option<f64>,
+    /// Spearman's rank correlation with the reference; absent where either does not vary.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
+    pub rank_correlation: Option<f64>,
     /// Shift removed, eV, by composition such as `H2O`.
     #[serde(rename = "shift_eV", deserialize_with = "crate::nan::read")]
     pub shift_ev: BTreeMap<String, f64>,

@@ -30,7 +30,9 @@ pub use findings::{
     TimestepLadder, TimestepRung,
 };
 pub use gate::{Counts, Gate, GateId};
-pub use model::{Check, DecidableBy, Envelope, FailureMode, Model, Role, Status, Verdict};
+pub use model::{
+    Check, DecidableBy, Envelope, Expectation, FailureBound, FailureMode, Model, Role, Status, Verdict,
+};
 pub use number::{number, with_unit};
 pub use plain::plain;
 pub use run::{Ensemble, Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
@@ -44,6 +46,9 @@ pub const FRAMES_FILE: &str = "frames.extxyz";
 
 /// Replaces the molecule's name for properties of element pairs, which need no molecule.
 pub const ELEMENT_PAIRS: &str = "element pairs";
+
+/// Replaces the molecule's name for what is said of all checks of a use together.
+pub const ALL_CHECKS: &str = "all checks";
 
 /// Schema version that this crate reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -284,6 +289,9 @@ pub struct Molecule {
     /// Reference frequencies of the campaign file, 1/cm; empty where none are given.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::nan::read")]
     pub reference_frequencies_per_cm: Vec<f64>,
+    /// Number of reference trajectories of the campaign.
+    #[serde(default, skip_serializing_if = "evaluation::is_zero")]
+    pub reference_trajectories: usize,
 }
 
 /// Outcome of a relaxation.

@@ -25,6 +25,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All verdicts.
+    pub const ALL: [Verdict; 4] =
+        [Verdict::Approved, Verdict::Restricted, Verdict::Rejected, Verdict::Incomplete];
+
     /// Returns the verdict in capitals, as printed.
     pub fn label(self) -> &'static str {
         match self {
@@ -33,6 +37,36 @@ impl Verdict {
             Verdict::Rejected => "REJECTED",
             Verdict::Incomplete => "INCOMPLETE",
         }
+    }
+}
+
+/// What a campaign expects of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Expectation {
+    /// This verdict.
+    Verdict(Verdict),
+    /// That it passes this use, whatever its verdict.
+    Use {
+        /// Name of the use.
+        #[serde(rename = "use")]
+        name: String,
+    },
+}
+
+impl Expectation {
+    /// Returns the expected verdict or use, as printed.
+    pub fn label(&self) -> &str {
+        match self {
+            Expectation::Verdict(verdict) => verdict.label(),
+            Expectation::Use { name } => name,
+        }
+    }
+}
+
+impl From<Verdict> for Expectation {
+    fn from(verdict: Verdict) -> Self {
+        Expectation::Verdict(verdict)
     }
 }
 
@@ -72,11 +106,15 @@ pub struct Model {
     /// The verdict; absent for a control.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Expected verdict of the campaign file; absent for a control.
+    /// What the campaign file expects; absent for a control.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<Verdict>,
+    pub expected: Option<Expectation>,
     /// Uses for which every check passed.
     pub uses: Vec<String>,
+    /// Upper bound of the probability that the verdict is wrong by the scatter of the samples behind its checks, all of them
+    /// together; absent where nothing was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
+    pub chance: Option<f64>,
     /// Reason for the verdict in one sentence.
     pub summary: String,
     /// Defects of the model with suggested fixes.
@@ -130,6 +168,34 @@ pub struct Envelope {
     /// Largest time step that was safe on every molecule tested, fs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_safe_timestep_fs: Option<f64>,
+    /// How often each molecule may fail at its hottest temperature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failure_bounds: Vec<FailureBound>,
+}
+
+/// How often a molecule may fail at its hottest temperature, by the runs that were at that temperature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureBound {
+    /// Name of the molecule.
+    pub molecule: String,
+    /// Hottest temperature, by its name, K.
+    #[serde(rename = "temperature_K", deserialize_with = "crate::nan::read")]
+    pub temperature_k: f64,
+    /// Time until failure or end, summed over the runs, ps.
+    #[serde(deserialize_with = "crate::nan::read")]
+    pub observed_ps: f64,
+    /// Number of runs in which a bond broke or that diverged.
+    pub failures: usize,
+    /// Upper bound of the failure rate, one-sided at 95 %, 1/ns.
+    #[serde(deserialize_with = "crate::nan::read")]
+    pub rate_upper_per_ns: f64,
+}
+
+impl FailureBound {
+    /// Returns the time that half of all runs survive at that bound or longer, ns: `ln 2 / rate`.
+    pub fn half_life_ns(&self) -> f64 {
+        std::f64::consts::LN_2 / self.rate_upper_per_ns
+    }
 }
 
 /// Outcome of a check, from the best to the worst.
@@ -170,6 +236,17 @@ impl DecidableBy {
             DecidableBy::Duration => "times the duration",
             DecidableBy::Frames => "frames",
             DecidableBy::Computation => "computation",
+        }
+    }
+}
+
+impl Model {
+    /// Whether the model is what the campaign expects of it; a control, of which nothing is expected, is not.
+    pub fn is_as_expected(&self) -> bool {
+        match &self.expected {
+            Some(Expectation::Verdict(verdict)) => self.verdict == Some(*verdict),
+            Some(Expectation::Use { name }) => self.uses.contains(name),
+            None => false,
         }
     }
 }
@@ -215,6 +292,10 @@ pub struct Check {
     /// Standard error of the value, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
+    /// Probability that the true value is on the other side of the threshold, by Student's t; absent where the check is
+    /// undecided or its value has no statistical error.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
+    pub chance: Option<f64>,
     /// 95 % interval of the value, where its uncertainty is known.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nan::read")]
     pub interval: Option<[f64; 2]>,

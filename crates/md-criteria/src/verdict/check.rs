@@ -1,5 +1,6 @@
 //! Comparison of one finding with one threshold.
 
+use md_metrics::Estimate;
 use md_results::{Check, CriteriaSet, DecidableBy, Status, Threshold, number, with_unit};
 
 use crate::{Bound, Criterion, Finding, Uncertainty};
@@ -21,6 +22,7 @@ pub(super) fn check(
     match finding {
         Finding::Value { value, uncertainty, detail } => {
             check.status = status(criterion.bound, threshold, value, uncertainty);
+            check.chance = uncertainty.and_then(|u| chance(check.status, threshold, value, u));
             check.value = Some(value).filter(|v| v.is_finite());
             check.standard_error = uncertainty.map(|u| u.standard_error).filter(|v| v.is_finite());
             check.interval = uncertainty.map(|u| u.interval).filter(|i| i.iter().all(|v| v.is_finite()));
@@ -79,6 +81,7 @@ fn skipped(key: &str, set: &CriteriaSet, threshold: &Threshold, molecule: &str) 
         status: Status::Skipped,
         value: None,
         standard_error: None,
+        chance: None,
         interval: None,
         threshold: threshold.value,
         at_least: false,
@@ -88,6 +91,18 @@ fn skipped(key: &str, set: &CriteriaSet, threshold: &Threshold, molecule: &str) 
         to_decide: None,
         decidable_by: None,
     }
+}
+
+/// Returns the probability that the true value is beyond the threshold that a check has passed or failed.
+fn chance(status: Status, threshold: &Threshold, value: f64, u: Uncertainty) -> Option<f64> {
+    let limit = match status {
+        Status::Pass => threshold.value,
+        Status::Fail => threshold.bad.unwrap_or(threshold.value),
+        _ => return None,
+    };
+    let (standard_error, degrees_of_freedom) = (u.standard_error, u.degrees_of_freedom?);
+    let chance = Estimate { value, standard_error, degrees_of_freedom }.chance_beyond(limit);
+    Some(chance).filter(|chance| chance.is_finite())
 }
 
 /// Returns pass if the whole interval is on the good side of the threshold, fail if all of it is on the bad side of the

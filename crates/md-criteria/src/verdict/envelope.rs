@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use md_results::{Envelope, Model, Results, Run, RunFate};
+use md_results::{Envelope, FailureBound, Model, Results, Run, RunFate};
 
-use crate::statistics::{is_at_its_temperature, longest_conditions};
+use crate::statistics::{is_at_its_temperature, longest_conditions, survival};
 
 /// Returns the conditions covered by the finished NVE runs of a model.
 pub(super) fn envelope(results: &Results, model: &Model) -> Envelope {
@@ -38,9 +38,29 @@ pub(super) fn envelope(results: &Results, model: &Model) -> Envelope {
         duration_ps: least(&Run::done_ps),
         elements: elements.into_iter().cloned().collect(),
         atoms: atoms.clone().min().zip(atoms.max()).map(|(fewest, most)| [fewest, most]),
+        failure_bounds: failure_bounds(results, model, &runs),
         largest_safe_timestep_fs: safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)),
         molecules: names,
     }
+}
+
+/// Returns how often each molecule may fail at the hottest temperature that one of its runs was at.
+fn failure_bounds(results: &Results, model: &Model, runs: &[&Run]) -> Vec<FailureBound> {
+    let of_molecule = |molecule: &String| {
+        let own = runs.iter().copied().filter(|r| r.molecule == *molecule && is_at_its_temperature(r));
+        let hottest_k = own.clone().map(|r| r.temperature_k).max_by(f64::total_cmp)?;
+        let hottest: Vec<&Run> = own.filter(|r| r.temperature_k == hottest_k).collect();
+        let found = survival(&hottest).ok()??;
+        Some(FailureBound {
+            molecule: molecule.clone(),
+            temperature_k: hottest_k,
+            observed_ps: found.observed_ps,
+            failures: found.failures,
+            rate_upper_per_ns: found.rate_upper_per_ns,
+        })
+    };
+    let planned = model.molecules.iter().filter(|name| results.molecules.iter().any(|m| m.name == **name));
+    planned.filter_map(of_molecule).collect()
 }
 
 /// Lowest and highest mean temperature of the runs named after a temperature that are at it, K.

@@ -1,18 +1,20 @@
 use std::collections::BTreeMap;
 
 use md_results::{
-    Attribution, Campaign, Cause, CauseKind, CriteriaSet, Ensemble, Envelope, Evaluation, Failure,
-    FailureMode, ForceErrors, Gate, GateId, LeftOut, Model, Molecule, Provenance, Role, RunEnergy, RunFate,
-    RunMomentum, RunStability, RunTemperature, RunThermal, Speed, Stage, TimestepLadder,
+    Attribution, Campaign, Cause, CauseKind, CriteriaSet, EnergyErrors, Ensemble, Envelope, Evaluation,
+    Failure, FailureMode, ForceErrors, Gate, GateId, LeftOut, Model, Molecule, Provenance, Role, RunEnergy,
+    RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Speed, Stage, TimestepLadder,
 };
 
 use super::*;
 use crate::Evidence;
 
+mod accuracy;
 mod amounts;
 mod gates;
 mod measured;
 mod null;
+mod together;
 
 /// Returns the evidence of a flawless model: one molecule, two replicas of 10 ps at each of two temperatures.
 fn sound() -> Results {
@@ -22,6 +24,7 @@ fn sound() -> Results {
         .collect();
     let mut screening = thresholds.clone();
     screening.get_mut("stable_ps").unwrap().value = 1.0;
+    screening.get_mut("simulated_ps").unwrap().value = 4.0;
     Results {
         schema_version: md_results::SCHEMA_VERSION,
         campaign: Campaign {
@@ -53,6 +56,7 @@ fn sound() -> Results {
             structure_sha256: String::new(),
             bonds: 2,
             reference_frequencies_per_cm: Vec::new(),
+            reference_trajectories: 0,
         }],
         models: vec![Model {
             name: "m".into(),
@@ -68,8 +72,9 @@ fn sound() -> Results {
             elements: Vec::new(),
             molecules: vec!["water".into()],
             verdict: None,
-            expected: Some(Verdict::Approved),
+            expected: Some(Verdict::Approved.into()),
             uses: Vec::new(),
+            chance: None,
             summary: String::new(),
             failure_modes: Vec::new(),
             envelope: Envelope::default(),
@@ -84,7 +89,7 @@ fn sound() -> Results {
                     value: Some(if c.bound == crate::Bound::AtLeast { 20.0 } else { 1e-12 }),
                     ..gate(id)
                 }),
-                Evidence::Function(_) => None,
+                Evidence::Function(_) | Evidence::Checks(_) => None,
             })
             .collect(),
         runs: [300.0, 100.0].into_iter().flat_map(two_replicas).collect(),
@@ -130,8 +135,8 @@ fn run() -> Run {
             drift_percent: Some(0.01),
             max_deviation_percent: Some(0.02),
             max_deviation_mev_per_atom: 1.0,
-            drift_mev_per_atom_per_ps: Some(0.01),
-            drift_standard_error: Some(0.001),
+            drift_mev_per_atom_per_ps: Some(0.001),
+            drift_standard_error: Some(0.0005),
             drift_degrees_of_freedom: Some(10.0),
             max_jump_mev_per_atom: Some(0.0),
             rms_fluctuation_mev_per_atom: 0.1,
@@ -200,6 +205,8 @@ fn evaluation() -> Evaluation {
             r2: Some(0.99),
             r2_xyz: [Some(0.99); 3],
             reference_rms_ev_per_angstrom: 1.0,
+            relative_rmse: Some(0.03),
+            relative_rmse_standard_error: Some(0.001),
             slope: Some(1.0),
             slope_standard_error: Some(0.001),
             rmse_scaled_ev_per_angstrom: Some(0.03),
@@ -211,8 +218,20 @@ fn evaluation() -> Evaluation {
             magnitude_mae_ev_per_angstrom: 0.02,
             rmse_by_element_ev_per_angstrom: BTreeMap::new(),
         }),
-        energy: None,
+        energy: Some(energy_errors()),
         by_time: Vec::new(),
+    }
+}
+
+fn energy_errors() -> EnergyErrors {
+    EnergyErrors {
+        n_frames: 100,
+        mae_mev_per_atom: 0.8,
+        rmse_mev_per_atom: 1.0,
+        rmse_standard_error_mev_per_atom: Some(0.1),
+        reference_spread_mev_per_atom: Some(10.0),
+        rank_correlation: Some(0.99),
+        shift_ev: BTreeMap::new(),
     }
 }
 
@@ -367,7 +386,7 @@ fn judge_is_incomplete_when_runs_end_too_soon() {
 fn outcome_met_by_expected_rejection_not_by_failed_control() {
     let (.., outcome) = judged(|r| {
         r.gates[0].value = Some(0.1);
-        r.models[0].expected = Some(Verdict::Rejected);
+        r.models[0].expected = Some(Verdict::Rejected.into());
     });
     assert_eq!(outcome, Outcome::Met);
 
@@ -454,7 +473,11 @@ fn check_is_undecided_when_interval_covers_threshold() {
         check.to_decide.unwrap(),
         "about 220 more replicas, or runs 4.199 times as long, would decide, if the value stays"
     );
-    assert_eq!(judged(replicas(&[0.5, 1.1, 1.1])).0, Verdict::Incomplete);
+    let (verdict, ..) = judged(|r| {
+        let force = r.evaluations[0].force.as_mut().unwrap();
+        (force.rmse_ev_per_angstrom, force.rmse_standard_error_ev_per_angstrom) = (0.19, Some(0.05));
+    });
+    assert_eq!(verdict, Verdict::Incomplete);
 
     assert_eq!(check_of(DRIFT, replicas(&[0.50, 0.51, 0.49])).status, Status::Pass);
     assert_eq!(check_of(DRIFT, replicas(&[-1.5, -1.51, -1.49])).status, Status::Fail);
@@ -606,13 +629,11 @@ fn judge_ignores_not_applicable_gates() {
 
     // A use without any other criterion has no evidence.
     let mut results = sound();
-    for set in &mut results.criteria {
-        set.thresholds.retain(|key, _| key.starts_with("equivalence"));
-    }
+    results.criteria[1].thresholds.retain(|key, _| key.starts_with("equivalence"));
     nothing_to_measure(&mut results, one_implementation);
     judge(&mut results);
     let model = &results.models[0];
-    assert_eq!((model.verdict, model.uses.len()), (Some(Verdict::Incomplete), 0), "{}", model.summary);
+    assert_eq!(model.uses, [PRODUCTION], "{}", model.summary);
     // A failure beside it still counts.
     let mut results = sound();
     nothing_to_measure(&mut results, one_implementation);

@@ -9,7 +9,12 @@ use md_results::{
 use crate::{Criterion, Scope, Theme};
 
 /// Returns the reason for a verdict (or, without one, the result of a control) in one sentence.
-pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check]) -> String {
+pub(super) fn summary(
+    verdict: Option<Verdict>,
+    uses: &[String],
+    checks: &[Check],
+    not_looked_at: &[&str],
+) -> String {
     let Some(verdict) = verdict else {
         return match worst(checks.iter()) {
             Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
@@ -20,16 +25,36 @@ pub(super) fn summary(verdict: Option<Verdict>, uses: &[String], checks: &[Check
         };
     };
     match verdict {
-        Verdict::Approved if checks.iter().any(|c| c.status == Status::NotApplicable) => {
-            "every check for production that is applicable passes".to_owned()
+        Verdict::Approved => {
+            let which = if checks.iter().any(|c| c.status == Status::NotApplicable) {
+                " that is applicable"
+            } else {
+                ""
+            };
+            let not = not_looked_at.join(", ");
+            format!("every check of this campaign for production{which} passes; not looked at: {not}")
         }
-        Verdict::Approved => "every check for production passes".to_owned(),
         Verdict::Restricted => {
             format!("approved for {}; for production {}", uses.join(", "), failures(checks))
         }
         Verdict::Rejected => failures(checks),
         Verdict::Incomplete => gaps(checks),
     }
+}
+
+/// Returns what users of a model do with it and this campaign did not.
+pub(super) fn not_looked_at(results: &Results, model: &Model) -> Vec<&'static str> {
+    let own = || results.runs.iter().filter(|run| run.model == model.name);
+    let molecules = || results.molecules.iter().filter(|m| model.molecules.contains(&m.name));
+    let looked = [
+        (own().any(|run| !run.is_nve() && run.ramp_to_k.is_none()), "runs with a thermostat"),
+        (own().any(|run| run.ramp_to_k.is_some()), "temperature ramps"),
+        (molecules().all(|m| m.reference_trajectories > 0), "dynamics beside that of the reference"),
+        (molecules().all(|m| !m.reference_frequencies_per_cm.is_empty()), "frequencies of the reference"),
+        (false, "other molecules"),
+        (false, "longer runs"),
+    ];
+    looked.iter().filter(|(looked, _)| !looked).map(|(_, what)| *what).collect()
 }
 
 /// Returns the use whose failures are reported: production, or the engine's.
@@ -75,6 +100,7 @@ fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<Stri
     let check = most_telling(failed)?;
     let place = match (criterion.scope, check.reason.as_str()) {
         (Scope::ElementPairs, reason) => format!("of {reason}"),
+        (Scope::Checks, reason) => format!("({reason})"),
         (Scope::Molecule, "") => format!("on {}", check.molecule),
         (Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
     };

@@ -325,7 +325,7 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
             precision: Precision::F64,
             implementation: Implementation::Fast,
             device: Device::Cpu,
-            expect: Verdict::Approved,
+            expect: Verdict::Approved.into(),
         }),
         potential: Box::new(potential.clone()),
         oracle: Box::new(oracle.clone()),

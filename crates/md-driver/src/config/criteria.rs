@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use md_criteria::{Bound, Criterion};
+use md_criteria::{Bound, Criterion, is_looser};
 use md_results::{CriteriaSet, PRODUCTION, Threshold, ThresholdSource};
 use toml::Spanned;
 
 use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
-use super::names::unknown;
+use super::names::{unknown, verdict_named};
 use super::reader::Reader;
 
 /// Maximum number of uses: each has all criteria, for every model and molecule.
@@ -26,6 +26,10 @@ impl Reader<'_> {
         if tables.len() > MOST_USES {
             let message =
                 format!("there are {} uses under criteria (expected at most {MOST_USES})", tables.len());
+            return Err(self.error(None, message));
+        }
+        if let Some(name) = tables.keys().find(|name| verdict_named(name).is_some()) {
+            let message = format!("the use '{name}' has the name of a verdict: give it another name");
             return Err(self.error(None, message));
         }
         let production = match tables.get(PRODUCTION) {
@@ -105,6 +109,15 @@ fn threshold(
 ) -> Result<Option<Threshold>, String> {
     let key = criterion.key;
     match value {
+        ThresholdValue::Number(value) | ThresholdValue::Pair(Pair { good: value, .. })
+            if production && is_looser(criterion, value) =>
+        {
+            let default = criterion.default.unwrap_or(f64::NAN);
+            Err(format!(
+                "{key} = {value} is looser than the {default} that production needs at least: give it to a use of another \
+                 name, [criteria.NAME], and expect = \"NAME\" to the models"
+            ))
+        }
         ThresholdValue::Number(value) if value.is_finite() => {
             Ok(Some(Threshold::new(value, ThresholdSource::Campaign)))
         }

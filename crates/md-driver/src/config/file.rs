@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use md_model::Precision;
-use md_results::Verdict;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -48,7 +47,7 @@ pub(super) struct ModelTable {
     pub(super) implementation: Implementation,
     #[serde(default)]
     pub(super) device: Device,
-    pub(super) expect: Option<Verdict>,
+    pub(super) expect: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Clone, Copy, Default)]

@@ -1,5 +1,7 @@
 //! Validation of names, and suggestions for misspelt ones.
 
+use md_results::Verdict;
+
 /// Maximum number of characters quoted from a file in a message.
 const MOST_SHOWN: usize = 80;
 
@@ -23,6 +25,11 @@ pub(super) fn shown(text: &str, most: usize) -> String {
     let mut start: String = chars.by_ref().take(most).collect();
     start.extend(chars.next().map(|_| '…'));
     start
+}
+
+/// Returns the verdict of this name, in small letters.
+pub(super) fn verdict_named(name: &str) -> Option<Verdict> {
+    Verdict::ALL.into_iter().find(|verdict| verdict.label().to_lowercase() == name)
 }
 
 pub(super) fn unknown(what: &str, found: &str, known: &[&str]) -> String {

@@ -93,7 +93,7 @@ pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
             precision: Precision::F64,
             implementation: Implementation::default(),
             device: Device::default(),
-            expect: Verdict::Approved,
+            expect: Verdict::Approved.into(),
         }),
     }
 }

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use md_results::Verdict;
+use md_results::{CriteriaSet, Expectation, Verdict};
 use toml::Spanned;
 
 use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
-use super::names::{NAME_RULE, is_name, shown, unknown};
+use super::names::{NAME_RULE, is_name, shown, unknown, verdict_named};
 use super::own::add_own;
 use super::{
     AdaptiveConfig, Config, ConfigError, Device, Implementation, LimitsConfig, ModelArgument, ModelConfig,
@@ -55,7 +55,8 @@ impl Reader<'_> {
         if !is_name(name) {
             return Err(self.error(Some(file.campaign.name.span()), NAME_RULE));
         }
-        let models = self.models(&file.models, extra)?;
+        let criteria = self.criteria(&file.criteria)?;
+        let models = self.models(&file.models, extra, &criteria)?;
         let molecules = self.molecules(&file.molecules)?;
         if file.runs.is_empty() {
             let message = "no run: add a [[run]] with `ensemble`, `timestep_fs`, `duration_ps`, `temperatures_K` and `replicas`";
@@ -70,7 +71,7 @@ impl Reader<'_> {
             limits: self.limits(file.limits)?,
             frames_per_run: self.frames_per_run(file.campaign.frames_per_run.as_ref())?,
             adaptive: self.adaptive(file.adaptive)?,
-            criteria: self.criteria(&file.criteria)?,
+            criteria,
             models,
             molecules,
             as_read: String::new(),
@@ -95,6 +96,7 @@ impl Reader<'_> {
         &self,
         tables: &[ModelTable],
         extra: &[ModelArgument],
+        uses: &[CriteriaSet],
     ) -> Result<Vec<ModelConfig>, ConfigError> {
         self.unique_names("model", tables.iter().map(|t| &t.name))?;
         let mut models = Vec::new();
@@ -119,7 +121,7 @@ impl Reader<'_> {
                 precision: table.precision.into(),
                 implementation: table.implementation,
                 device: table.device,
-                expect: table.expect.unwrap_or(Verdict::Approved),
+                expect: self.expectation(table.expect.as_ref(), uses)?,
             });
         }
         for (n, argument) in extra.iter().enumerate() {
@@ -140,7 +142,7 @@ impl Reader<'_> {
                     precision: PrecisionKey::default().into(),
                     implementation: Implementation::default(),
                     device: Device::default(),
-                    expect: Verdict::Approved,
+                    expect: Verdict::Approved.into(),
                 }),
             }
         }
@@ -186,6 +188,26 @@ impl Reader<'_> {
             }
         }
         Ok(limits)
+    }
+
+    /// Returns what is expected of a model: a verdict, or a use that it must pass.
+    fn expectation(
+        &self,
+        given: Option<&Spanned<String>>,
+        uses: &[CriteriaSet],
+    ) -> Result<Expectation, ConfigError> {
+        let Some(given) = given else { return Ok(Verdict::Approved.into()) };
+        let name = given.get_ref();
+        if let Some(verdict) = verdict_named(name) {
+            return Ok(verdict.into());
+        }
+        if uses.iter().any(|set| set.name == *name) {
+            return Ok(Expectation::Use { name: name.clone() });
+        }
+        let verdicts = Verdict::ALL.map(|verdict| verdict.label().to_lowercase());
+        let known = verdicts.iter().chain(uses.iter().map(|set| &set.name)).map(String::as_str);
+        let message = unknown("verdict or use", name, &known.collect::<Vec<_>>());
+        Err(self.error(Some(given.span()), message))
     }
 
     fn adaptive(&self, table: Option<Spanned<AdaptiveConfig>>) -> Result<AdaptiveConfig, ConfigError> {

@@ -199,16 +199,18 @@ impl Errors {
         })
     }
 
-    /// The slope is a ratio of sums over frames; its error comes from the scatter of frames about it (W. G. Cochran,
-    /// Sampling Techniques, 3rd ed., section 2.11).
-    fn slope_standard_error(&self, slope: f64) -> Option<f64> {
-        let n = self.frames.len() as f64;
-        if n < 2.0 {
+    /// Returns the ratio of a sum over frames to that of the squared reference, and its standard error from the scatter of
+    /// frames about it (W. G. Cochran, Sampling Techniques, 3rd ed., section 2.11). `of` makes a summand of the sums of
+    /// predicted², predicted · reference and reference² of a frame.
+    fn ratio(&self, of: impl Fn(&[f64; 3]) -> f64) -> Option<(f64, Option<f64>)> {
+        let rr: f64 = self.frames.iter().map(|sums| sums[2]).sum();
+        let ratio = self.frames.iter().map(&of).sum::<f64>() / rr;
+        if !ratio.is_finite() {
             return None;
         }
-        let scatter: f64 = self.frames.iter().map(|&[_, pr, rr]| (pr - slope * rr).powi(2)).sum();
-        let rr: f64 = self.frames.iter().map(|sums| sums[2]).sum();
-        Some((n / (n - 1.0) * scatter).sqrt() / rr)
+        let n = self.frames.len() as f64;
+        let scatter: f64 = self.frames.iter().map(|sums| (of(sums) - ratio * sums[2]).powi(2)).sum();
+        Some((ratio, (n > 1.0).then(|| (n / (n - 1.0) * scatter).sqrt() / rr)))
     }
 
     fn force_record(&self) -> Result<ForceErrors> {
@@ -217,7 +219,8 @@ impl Errors {
         let total = |k: usize| self.frames.iter().map(|sums| sums[k]).sum::<f64>();
         let [pp, pr, rr] = [0, 1, 2].map(total);
         let n = 3.0 * all.n_atoms as f64;
-        let slope = Some(pr / rr).filter(|slope| slope.is_finite());
+        let slope = self.ratio(|&[_, pr, _]| pr);
+        let squared_error = self.ratio(|&[pp, pr, rr]| (pp - 2.0 * pr + rr).max(0.0));
         Ok(ForceErrors {
             n_frames: self.frames.len(),
             n_atoms: all.n_atoms,
@@ -229,9 +232,13 @@ impl Errors {
             r2: all.r_squared,
             r2_xyz: all.r_squared_xyz,
             reference_rms_ev_per_angstrom: (rr / n).sqrt(),
-            slope,
-            slope_standard_error: slope.and_then(|slope| self.slope_standard_error(slope)),
-            rmse_scaled_ev_per_angstrom: slope.map(|slope| ((pp - slope * pr).max(0.0) / n).sqrt()),
+            relative_rmse: squared_error.map(|(square, _)| square.sqrt()),
+            relative_rmse_standard_error: squared_error.and_then(|(square, error)| {
+                Some(if square > 0.0 { error? / (2.0 * square.sqrt()) } else { 0.0 })
+            }),
+            slope: slope.map(|(slope, _)| slope),
+            slope_standard_error: slope.and_then(|(_, error)| error),
+            rmse_scaled_ev_per_angstrom: slope.map(|(slope, _)| ((pp - slope * pr).max(0.0) / n).sqrt()),
             angle_median_deg: all.angle.as_ref().map(|a| a.median_deg),
             angle_p95_deg: all.angle.as_ref().map(|a| a.p95_deg),
             n_without_direction: all.n_without_direction,
@@ -253,6 +260,9 @@ fn energy_record(energies: &[FrameEnergies]) -> Option<EnergyErrors> {
         n_frames: errors.n_frames,
         mae_mev_per_atom: errors.mae_mev_per_atom,
         rmse_mev_per_atom: errors.rmse_mev_per_atom,
+        rmse_standard_error_mev_per_atom: Some(errors.rmse_standard_error_mev_per_atom),
+        reference_spread_mev_per_atom: Some(errors.reference_spread_mev_per_atom),
+        rank_correlation: errors.rank_correlation,
         shift_ev: errors.shifts_ev.iter().map(|(c, shift)| (formula(c), *shift)).collect(),
     })
 }
@@ -313,15 +323,18 @@ mod tests {
         let frames = vec![[0.0, 1.0, 1.0], [0.0, 2.4, 2.0]];
         let mut errors = Errors { frames, ..Errors::default() };
         // s = 3.4 / 3; residuals 1 - s and 2.4 - 2 s are -+0.1333; 2 / 1 of the sum of their squares is 0.0711.
-        let error = errors.slope_standard_error(3.4 / 3.0).unwrap();
+        let predicted = |&[_, pr, _]: &[f64; 3]| pr;
+        let (slope, error) = errors.ratio(predicted).unwrap();
+        let error = error.unwrap();
+        assert!((slope - 3.4 / 3.0).abs() < 1e-15, "{slope}");
         assert!((error - (4.0_f64 * (0.4 / 3.0_f64).powi(2)).sqrt() / 3.0).abs() < 1e-15, "{error}");
         errors.frames.truncate(1);
-        assert_eq!(errors.slope_standard_error(1.0), None);
+        assert_eq!(errors.ratio(predicted), Some((1.0, None)));
     }
 
     /// The spread of slopes over many sets of frames is the error that one set gives.
     #[test]
-    fn slope_standard_error_matches_spread_of_many_sets() {
+    fn ratio_standard_error_matches_spread_of_many_sets() {
         let mut state = 1_u64;
         // Uniform in -1..1, by Knuth's MMIX generator.
         let mut random = move || {
@@ -336,8 +349,8 @@ mod tests {
                     let rr: f64 = (0..9).map(|_| random().powi(2)).sum();
                     errors.frames.push([scale * scale * rr, scale * rr, rr]);
                 }
-                let [pr, rr] = [1, 2].map(|k| errors.frames.iter().map(|f| f[k]).sum::<f64>());
-                [pr / rr, errors.slope_standard_error(pr / rr).unwrap()]
+                let (slope, error) = errors.ratio(|&[_, pr, _]| pr).unwrap();
+                [slope, error.unwrap()]
             })
             .collect();
         let n = sets.len() as f64;

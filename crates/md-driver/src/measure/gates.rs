@@ -368,7 +368,7 @@ mod tests {
             precision: Precision::F64,
             implementation: Implementation::Fast,
             device: Device::Cpu,
-            expect: md_results::Verdict::Approved,
+            expect: md_results::Verdict::Approved.into(),
         };
         LoadedModel {
             record: models::unloaded(&config),

@@ -1,17 +1,17 @@
 //! Findings in the wording of the records, and their provenance.
 
-use md_results::{Envelope, FailureMode, Model, Results, Role, Verdict, number, with_unit};
+use md_results::{Envelope, Expectation, FailureMode, Model, Results, Role, Verdict, number, with_unit};
 use serde::Serialize;
 
 use super::items::Table;
-use crate::words::{stage, temperatures};
+use crate::words::{chance, lasts, stage, temperatures};
 
 /// Verdict on a model.
 #[derive(Debug, Serialize)]
 pub(super) struct VerdictCard<'a> {
     model: &'a str,
     verdict: Option<&'static str>,
-    expected: Option<&'static str>,
+    expected: Option<&'a str>,
     uses: &'a [String],
     summary: &'a str,
     about: String,
@@ -32,7 +32,7 @@ pub(super) fn verdicts(results: &Results) -> Vec<VerdictCard<'_>> {
             VerdictCard {
                 model: &m.name,
                 verdict: m.verdict.map(Verdict::label),
-                expected: m.expected.map(Verdict::label),
+                expected: m.expected.as_ref().map(Expectation::label),
                 uses: &m.uses,
                 summary: &m.summary,
                 about: about.join(", "),
@@ -50,6 +50,7 @@ pub(super) struct Found<'a> {
     modes: &'a [FailureMode],
     uses: &'a [String],
     envelope: Vec<(&'static str, String)>,
+    chance: Option<String>,
     survival: Vec<(&'a str, &'a str)>,
 }
 
@@ -70,6 +71,7 @@ pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
             modes: &m.failure_modes,
             uses: &m.uses,
             envelope: envelope(&m.envelope),
+            chance: chance(m),
             survival: of(m),
         })
         .collect()
@@ -85,6 +87,7 @@ fn envelope(envelope: &Envelope) -> Vec<(&'static str, String)> {
         ("shortest of the longest runs at each", envelope.duration_ps.map(|ps| with_unit(ps, "ps"))),
         ("shortest time step of those", envelope.timestep_fs.map(|fs| with_unit(fs, "fs"))),
         ("longest safe time step", envelope.largest_safe_timestep_fs.map(|fs| with_unit(fs, "fs"))),
+        ("shown to last", lasts(envelope)),
     ];
     rows.into_iter().map(|(name, text)| (name, text.unwrap_or_else(|| "none".to_owned()))).collect()
 }

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, Color};
-use md_report::{criterion_lines, envelope, error_against_time, notices, place, threshold, use_lines, value};
-use md_results::{Model, Results, Role, Stage, Status, Verdict, first_use};
+use md_report::{
+    chance, criterion_lines, envelope, error_against_time, notices, place, threshold, use_lines, value,
+};
+use md_results::{Expectation, Model, Results, Role, Stage, Status, Verdict, first_use};
 
 use super::{coloured, new_table};
 
@@ -36,6 +38,7 @@ fn findings(results: &Results) -> String {
         let of_all = results.survival.iter().find(|s| s.model == model.name && s.molecule.is_none());
         lines.extend(of_all.map(|s| s.statement.clone()));
         lines.extend(envelope(model));
+        lines.extend(chance(model));
         if !lines.is_empty() {
             let _ = writeln!(text, "\n{}", model.name);
             for line in lines {
@@ -101,7 +104,7 @@ fn verdict_lines(results: &Results, colour: bool) -> String {
         table.add_row([
             Cell::new(&model.name),
             coloured(verdict.label(), verdict_colour(verdict)),
-            Cell::new(model.expected.map_or("-", Verdict::label)),
+            Cell::new(model.expected.as_ref().map_or("-", Expectation::label)),
             Cell::new(if model.uses.is_empty() { "none".to_owned() } else { model.uses.join(", ") }),
             Cell::new(&model.summary),
         ]);

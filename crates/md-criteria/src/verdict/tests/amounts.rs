@@ -230,3 +230,17 @@ fn judge_rejects_divergence_in_thermostat_run() {
     });
     assert_eq!(verdict, Verdict::Approved);
 }
+
+#[test]
+fn time_and_labelled_frames_are_amounts() {
+    assert_too_little("simulated_ps", |r| drop(r.runs.drain(2..3)), "30 ps in 3 runs");
+    let off = |r: &mut Results| r.runs[0].temperature = at(82.0);
+    assert_too_little("simulated_ps", off, "30 ps in 3 of 4 runs");
+    let few = |r: &mut Results| r.evaluations[0].force.as_mut().unwrap().n_frames = 9;
+    assert_too_little("labelled_frames", few, "9 frames with forces");
+    let two_files = |r: &mut Results| {
+        few(r);
+        r.evaluations.push(evaluation());
+    };
+    assert_eq!(check_of("labelled_frames", two_files).value, Some(109.0));
+}
