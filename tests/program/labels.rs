@@ -166,8 +166,7 @@ fn validate_counts_repeated_geometries_once() {
     let (status, reason, verdict, results) = judged(&out);
     assert_eq!((status, results.evaluations[0].n_repeated), (Status::Skipped, 10), "{reason}");
     assert_ne!(verdict, Some(Verdict::Approved));
-    let expected =
-        "one labelled frame of water.extxyz has no uncertainty: give more; 10 of 11 frames repeat others";
+    let expected = "1 of 11 frames of water.extxyz; 10 of 11 frames repeat others: too few for an uncertainty: give more";
     assert_eq!(reason, expected);
     let evaluated = mdproof(["evaluate".into(), checkpoint(), reference.clone()]);
     assert!(evaluated.stdout.contains("11 frames, 10 of them repeat others"), "{}", evaluated.stdout);
@@ -178,7 +177,10 @@ fn validate_counts_repeated_geometries_once() {
     validate(&config, &out, &[]);
     let (status, reason, ..) = judged(&out);
     assert_eq!(status, Status::Skipped);
-    assert!(reason.ends_with("give more; 23 of 24 frames have no forces"), "{reason}");
+    assert!(
+        reason.ends_with("; 23 of 24 frames have no forces: too few for an uncertainty: give more"),
+        "{reason}"
+    );
 
     // Two distinct frames count, even behind one without labels; the message has all numbers.
     write(&reference, &[unlabelled[..1].to_vec(), vec![one.clone(), two, one]].concat());

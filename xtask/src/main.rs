@@ -1,4 +1,4 @@
-//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask coverage`, ...: the commands of this repository.
+//! `cargo xtask validate`, `cargo xtask test`, `cargo xtask acceptance`, ...: the commands of this repository.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a terminal")]
 
 mod cards;
@@ -31,6 +31,8 @@ enum Task {
     },
     /// Everything a change must pass: format, clippy, tidy, tests, doctests, docs.
     Test,
+    /// What is too long for every change: all damaged models and campaigns that ask too little, with a table of what names each.
+    Acceptance,
     /// Measure the line coverage of the crates that a verdict rests on (by cargo-tarpaulin); it must not shrink.
     Coverage,
     /// Write the snapshots of what people read anew; the diff shows what changed.
@@ -54,6 +56,17 @@ fn main() -> ExitCode {
                 .arg("--")
                 .args(SNAPSHOTS.iter().flat_map(|(_, tests)| *tests))
                 .env("INSTA_UPDATE", "always"),
+        ),
+        Task::Acceptance => step(
+            "acceptance",
+            cargo().args(["test", "--workspace"]).args(FEATURES).args([
+                "--test",
+                "acceptance",
+                "--",
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ]),
         ),
         Task::Coverage => coverage(),
         Task::Cards => cards::write(&root()),

@@ -165,11 +165,11 @@ pub(super) fn drift_of_kinetic_energy(s: &Subject<'_>) -> Finding {
         }
         let longest_ps = runs.iter().map(|run| run.planned_ps()).max_by(f64::total_cmp)?;
         let change_mev = longest_ps * molecule.atoms as f64;
-        Some(100.0 * change_mev * runs.len() as f64 / kinetic_mev).filter(|scale| scale.is_finite())
+        Some(100.0 * change_mev * runs.len() as f64 / kinetic_mev)
     })
 }
 
-/// Returns the mean drift of the replicas times `scale`, at the temperature whose interval extends farthest from zero.
+/// Returns the mean drift of the replicas times `scale`, which is infinite where nothing moves, at the temperature whose interval extends farthest from zero.
 fn worst_drift(s: &Subject<'_>, runs: Vec<&Run>, scale: impl Fn(&[&Run]) -> Option<f64>) -> Finding {
     let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
     if let Some(run) = runs.iter().find(|r| !has_drift(r)) {
@@ -178,8 +178,10 @@ fn worst_drift(s: &Subject<'_>, runs: Vec<&Run>, scale: impl Fn(&[&Run]) -> Opti
     }
     let mut worst: Option<(f64, Finding)> = None;
     for group in statistics::longest_conditions(&runs) {
-        let Some(scale) = scale(&group) else {
-            return Finding::Missing(format!("run {} has no kinetic energy", group[0].id));
+        let scale = match scale(&group) {
+            Some(scale) if scale.is_finite() => scale,
+            Some(_) => return Finding::NotApplicable("one atom alone is at rest".to_owned()),
+            None => return Finding::Missing(format!("run {} has no recorded temperature", group[0].id)),
         };
         let drift = match statistics::drift(&group) {
             Ok(drift) => {

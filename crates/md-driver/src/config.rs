@@ -428,14 +428,8 @@ impl ModelArgument {
         implementation: Implementation,
         device: Device,
     ) -> ModelConfig {
-        ModelConfig {
-            name: self.name.clone(),
-            source: ModelSource::Checkpoint(self.checkpoint.clone()),
-            precision,
-            implementation,
-            device,
-            expect: md_results::Verdict::Approved.into(),
-        }
+        let source = ModelSource::Checkpoint(self.checkpoint.clone());
+        ModelConfig { precision, implementation, device, ..ModelConfig::new(&self.name, source) }
     }
 }
 

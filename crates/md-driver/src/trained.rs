@@ -128,6 +128,14 @@ impl TrainingData {
     }
 }
 
+/// Returns the files that a checkpoint was trained on; `None` without a record of its training, or where one of them is gone or
+/// changed.
+pub(crate) fn training_files(checkpoint: &Path) -> Option<Vec<PathBuf>> {
+    let (folder, record) = record(checkpoint)?;
+    let files: Option<Vec<PathBuf>> = record.data.iter().map(|data| locate(data, &folder)).collect();
+    files.filter(|files| !files.is_empty())
+}
+
 /// The record of the training of a checkpoint and its folder, if there is one.
 fn record(checkpoint: &Path) -> Option<(PathBuf, Record)> {
     let files = Checkpoint::files(checkpoint);

@@ -30,6 +30,7 @@ pub mod statistics;
 
 mod anomaly;
 mod bonds;
+mod coverage;
 mod distribution;
 mod drift;
 mod energy;
@@ -49,6 +50,7 @@ mod thermal;
 
 pub use anomaly::{Anomaly, AnomalyKind, AnomalyOptions, find_anomalies};
 pub use bonds::{BondRecord, BondTracker, BrokenBond, bond_lengths_angstrom};
+pub use coverage::{Coverage, Environment, Gap, GapKind, environments};
 pub use distribution::{PairDistances, histogram, wasserstein, wasserstein_weighted};
 pub use drift::{DriftRate, LineFit};
 pub use energy::{EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV};

@@ -116,6 +116,38 @@ pub struct Shift {
     pub fraction_beyond: f64,
 }
 
+/// Atoms of a molecule, and of the frames that a model visited, that known frames do not cover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Name of the model.
+    pub model: String,
+    /// Name of the molecule.
+    pub molecule: String,
+    /// Number of frames that the model was trained on, of all molecules; absent where they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_training: Option<usize>,
+    /// Number of reference frames of the molecule.
+    pub n_reference: usize,
+    /// Number of visited frames.
+    pub n_visited: usize,
+    /// Atoms with something that neither the training frames nor the reference frames have.
+    pub uncovered: Vec<UncoveredAtom>,
+    /// Atoms with something that the training frames do not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<UncoveredAtom>,
+}
+
+/// An atom with something that is in none of the known frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UncoveredAtom {
+    /// Index of the atom.
+    pub atom: usize,
+    /// What it is, such as `C bonded to N, O, O`.
+    pub what: String,
+    /// Number of visited frames that have it; 0 for the structure.
+    pub frames: usize,
+}
+
 /// Attribution of the energy drift of one run to its causes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribution {

@@ -26,8 +26,8 @@ pub use checks::{Definition, ENGINE, PRODUCTION, first_use, most_telling, title,
 pub use evaluation::{EnergyErrors, Evaluation, ForceErrors, Machine, Performance, Speed, TimeBin, frames};
 pub use file::{ResultsError, read_json, write_json};
 pub use findings::{
-    Attribution, Cause, CauseKind, Comparison, Distance, DistanceId, EnergyPart, Experiment, Shift, Survival,
-    TimestepLadder, TimestepRung,
+    Attribution, Cause, CauseKind, Comparison, Coverage, Distance, DistanceId, EnergyPart, Experiment, Shift,
+    Survival, TimestepLadder, TimestepRung, UncoveredAtom,
 };
 pub use gate::{Counts, Gate, GateId};
 pub use model::{
@@ -90,6 +90,9 @@ pub struct Results {
     /// Distances of visited frames from the reference frames.
     #[serde(default)]
     pub shifts: Vec<Shift>,
+    /// Atoms that known frames do not cover.
+    #[serde(default)]
+    pub coverages: Vec<Coverage>,
     /// Causes of energy drift.
     #[serde(default)]
     pub attributions: Vec<Attribution>,
@@ -145,6 +148,8 @@ pub enum Stage {
     Comparison,
     /// Distance of visited frames from the reference frames.
     Shift,
+    /// Atoms and distances that known frames do not cover.
+    Coverage,
     /// Causes of energy drift.
     Attribution,
     /// Safe time steps.

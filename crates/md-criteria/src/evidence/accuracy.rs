@@ -118,7 +118,10 @@ fn worst(
             Some(Uncertainty::of_magnitude(estimate, n, DecidableBy::Frames))
         }
         _ if error == Error::Needed => {
-            return Finding::Missing(format!("{frames}: too few for an uncertainty: give more"));
+            return Finding::Missing(match n {
+                0 | 1 => format!("{frames}: too few for an uncertainty: give more"),
+                _ => format!("{frames}: no uncertainty is recorded: measure again"),
+            });
         }
         _ => None,
     };
@@ -152,16 +155,17 @@ pub(crate) fn force_slope_error(s: &Subject<'_>) -> Finding {
     })
 }
 
-/// Root mean square force below which frames are too near the minimum for a relative error, eV/Å: molecules have 0.4 at 100 K.
-const AT_REST_EV_PER_ANGSTROM: f64 = 0.2;
+/// Root mean square force below which frames are too near the minimum for a relative error, eV/Å: molecules have 0.4 at 100 K,
+/// clusters of metals 0.1.
+const AT_REST_EV_PER_ANGSTROM: f64 = 0.05;
 
 pub(crate) fn force_relative_rmse(s: &Subject<'_>) -> Finding {
-    let wanted = "labelled frames with forces of more than 0.2 eV/Å, root mean square";
+    let wanted = "labelled frames with forces of more than 0.05 eV/Å, root mean square";
     worst(s, wanted, Error::Needed, |e| {
         let force =
             e.force.as_ref().filter(|f| f.reference_rms_ev_per_angstrom >= AT_REST_EV_PER_ANGSTROM)?;
         Some(Measured {
-            value: force.relative_rmse?,
+            value: force.relative_rmse.unwrap_or(f64::NAN),
             standard_error: force.relative_rmse_standard_error,
             n: force.n_frames,
             detail: format!("of {} eV/Å; ", md_results::number(force.reference_rms_ev_per_angstrom)),
@@ -202,8 +206,10 @@ pub(crate) fn energy_rmse_of_spread(s: &Subject<'_>) -> Finding {
     let wanted = "labelled frames whose energies differ by more than 1 meV/atom, root mean square";
     worst(s, wanted, Error::Needed, |e| {
         let energy = e.energy.as_ref()?;
-        let spread =
-            energy.reference_spread_mev_per_atom.filter(|spread| *spread >= NO_SPREAD_MEV_PER_ATOM)?;
+        let spread = energy.reference_spread_mev_per_atom.unwrap_or(f64::NAN);
+        if spread < NO_SPREAD_MEV_PER_ATOM {
+            return None;
+        }
         Some(Measured {
             value: energy.rmse_mev_per_atom / spread,
             standard_error: energy.rmse_standard_error_mev_per_atom.map(|error| error / spread),

@@ -1,6 +1,6 @@
 //! Amounts of evidence.
 
-use md_results::{Check, Evaluation, Run, RunFate, Stage, Status, number};
+use md_results::{Check, Coverage, Evaluation, Run, RunFate, Stage, Status, UncoveredAtom, number};
 
 use super::{accuracy, missing, no_runs};
 use crate::statistics::{self, is_at_its_temperature};
@@ -123,6 +123,40 @@ pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
         0 => accuracy::without_frames(s, accuracy::FORCES),
         n => Finding::Amount { value: n as f64, detail: format!("{} with forces", md_results::frames(n)) },
     }
+}
+
+/// Number of atoms that are named.
+const NAMED: usize = 3;
+
+/// Returns the number of atoms that known frames do not cover. What the training frames lack is said, too.
+pub(crate) fn uncovered_atoms(s: &Subject<'_>) -> Finding {
+    let own = |c: &&Coverage| c.model == s.model && c.molecule == s.molecule;
+    let Some(coverage) = s.results.coverages.iter().find(own) else {
+        return missing(s, Stage::Coverage, || {
+            format!("no known frames: give the molecule '{}' a `reference`", s.molecule)
+        });
+    };
+    let named = |atoms: &[UncoveredAtom]| {
+        let one = |a: &UncoveredAtom| match a.frames {
+            0 => format!("atom {}: {}", a.atom, a.what),
+            n => format!("atom {}: {} ({n} of {} visited frames)", a.atom, a.what, coverage.n_visited),
+        };
+        let mut text = atoms.iter().take(NAMED).map(one).collect::<Vec<_>>().join("; ");
+        if let more @ 1.. = atoms.len().saturating_sub(NAMED) {
+            text += &format!("; and {more} more");
+        }
+        text
+    };
+    let known = match coverage.n_training {
+        Some(n) => format!("{n} training and {} reference frames", coverage.n_reference),
+        None => format!("{} reference frames, training data not known", coverage.n_reference),
+    };
+    let detail = match (coverage.uncovered.as_slice(), coverage.untrained.as_slice()) {
+        ([], []) => known,
+        ([], untrained) => format!("{known}; not in training: {}", named(untrained)),
+        (uncovered, _) => format!("{}; in none of {known}", named(uncovered)),
+    };
+    Finding::Amount { value: coverage.uncovered.len() as f64, detail }
 }
 
 /// Returns the ratio of the time step to the largest safe one. Runs above the safe step are no evidence about safe

@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Criterion] = &[
         "force_relative_rmse",
         "force RMSE / reference force",
         "√(Σ |F − F_ref|² / Σ |F_ref|²) over all atoms of all frames of a reference file; files with a root mean square force \
-         below 0.2 eV/Å, near the minimum, are left out; the worst file counts",
+         below 0.05 eV/Å, near the minimum, are left out; the worst file counts",
         "",
         Some(0.2),
         Theme::Accuracy,

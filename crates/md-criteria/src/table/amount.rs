@@ -62,6 +62,17 @@ pub(super) const ROWS: &[Criterion] = &[
     )
     .at_least(),
     row(
+        "uncovered_atoms",
+        "atoms that no known frame covers",
+        "number of atoms of the molecule with bonded neighbours that no training or reference frame has, or that in the structure or in a \
+         frame of its runs are at a distance outside theirs, of bonded atoms by more than 0.1 Å, of others closer by more than 0.2 Å",
+        "",
+        Some(0.0),
+        Theme::Amount,
+        "what no frame has is extrapolated, and no error was measured there",
+        amount::uncovered_atoms,
+    ),
+    row(
         "timestep_over_safe",
         "time step / longest safe step",
         "longest time step of the runs at constant energy over the longest that the ladder of time steps found safe on \

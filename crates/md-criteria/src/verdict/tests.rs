@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use md_results::{
-    Attribution, Campaign, Cause, CauseKind, CriteriaSet, EnergyErrors, Ensemble, Envelope, Evaluation,
-    Failure, FailureMode, ForceErrors, Gate, GateId, LeftOut, Model, Molecule, Provenance, Role, RunEnergy,
-    RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Speed, Stage, TimestepLadder,
+    Attribution, Campaign, Cause, CauseKind, Coverage, CriteriaSet, EnergyErrors, Ensemble, Envelope,
+    Evaluation, Failure, FailureMode, ForceErrors, Gate, GateId, LeftOut, Model, Molecule, Provenance, Role,
+    RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal, Speed, Stage, TimestepLadder,
 };
 
 use super::*;
@@ -99,6 +99,7 @@ fn sound() -> Results {
         survival: Vec::new(),
         comparisons: Vec::new(),
         shifts: Vec::new(),
+        coverages: vec![coverage()],
         attributions: Vec::new(),
         timesteps: vec![ladder(Some(1.0))],
         economy: Vec::new(),
@@ -220,6 +221,18 @@ fn evaluation() -> Evaluation {
         }),
         energy: Some(energy_errors()),
         by_time: Vec::new(),
+    }
+}
+
+fn coverage() -> Coverage {
+    Coverage {
+        model: "m".into(),
+        molecule: "water".into(),
+        n_training: Some(1000),
+        n_reference: 100,
+        n_visited: 16,
+        uncovered: Vec::new(),
+        untrained: Vec::new(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn nothing_yet(
         survival: Vec::new(),
         comparisons: Vec::new(),
         shifts: Vec::new(),
+        coverages: Vec::new(),
         attributions: Vec::new(),
         timesteps: Vec::new(),
         economy: Vec::new(),

@@ -18,12 +18,12 @@ use md_io::extxyz::{FrameToWrite, write_frame};
 use md_io::trajectory::Compression;
 use md_model::Precision;
 use md_probe::analytic::LennardJones;
-use md_results::{Stage as StageId, Verdict};
+use md_results::Stage as StageId;
 
 use super::blank::nothing_yet;
 use super::inputs::Inputs;
 use super::options::CampaignOptions;
-use crate::config::{Config, Device, Implementation, ModelConfig, ModelSource, RunConfig};
+use crate::config::{Config, ModelConfig, ModelSource, RunConfig};
 use crate::frames::{VisitedFrame, VisitedRun};
 use crate::measure::{Cost, Needs, Output, STAGES, Stage, Subject, View, speed};
 use crate::models::{self, LoadedModel};
@@ -320,12 +320,8 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
     let [potential, oracle, plain] = [(); 3].map(|()| Stand::default());
     let mut model = LoadedModel {
         record: models::unloaded(&ModelConfig {
-            name: "a rehearsal".to_owned(),
-            source: ModelSource::NotGiven,
             precision: Precision::F64,
-            implementation: Implementation::Fast,
-            device: Device::Cpu,
-            expect: Verdict::Approved.into(),
+            ..ModelConfig::new("a rehearsal", ModelSource::NotGiven)
         }),
         potential: Box::new(potential.clone()),
         oracle: Box::new(oracle.clone()),

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use md_core::units::FS_PER_PS;
 use md_io::trajectory::Compression;
-use md_results::{CriteriaSet, PRODUCTION};
+use md_model::Precision;
+use md_results::{CriteriaSet, PRODUCTION, Verdict};
 
 use super::criteria::defaults;
 use super::names::{NAME_RULE, is_name};
 use super::own::add_own;
 use super::reader::DEFAULT_FRAMES_PER_RUN;
 use super::{
-    AdaptiveConfig, Config, ConfigError, Ensemble, Integrator, LimitsConfig, MoleculeConfig, Own, RunConfig,
+    AdaptiveConfig, Config, ConfigError, Device, Ensemble, Implementation, Integrator, LimitsConfig,
+    ModelConfig, ModelSource, MoleculeConfig, Own, RunConfig,
 };
 
 /// Replaces the file name in error messages about a campaign without a file.
@@ -160,6 +162,20 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl ModelConfig {
+    /// Creates a model of which APPROVED is expected, in f32 on the CPU.
+    pub fn new(name: &str, source: ModelSource) -> Self {
+        ModelConfig {
+            name: name.to_owned(),
+            source,
+            precision: Precision::F32,
+            implementation: Implementation::default(),
+            device: Device::default(),
+            expect: Verdict::Approved.into(),
+        }
     }
 }
 

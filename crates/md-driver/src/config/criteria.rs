@@ -78,7 +78,11 @@ impl Reader<'_> {
                         known.extend([MAX_TEMPERATURE, DEFAULTS]);
                         return Err(self.error(Some(key.span()), unknown("criterion", key_name, &known)));
                     };
-                    match threshold(criterion, value, production) {
+                    let found = threshold(criterion, value, production).and_then(|found| match found {
+                        Some(threshold) if production => not_looser(criterion, threshold).map(Some),
+                        other => Ok(other),
+                    });
+                    match found {
                         Ok(Some(threshold)) => set.thresholds.insert(key_name.to_owned(), threshold),
                         Ok(None) => set.thresholds.remove(key_name),
                         Err(message) => return wrong(message),
@@ -109,15 +113,6 @@ fn threshold(
 ) -> Result<Option<Threshold>, String> {
     let key = criterion.key;
     match value {
-        ThresholdValue::Number(value) | ThresholdValue::Pair(Pair { good: value, .. })
-            if production && is_looser(criterion, value) =>
-        {
-            let default = criterion.default.unwrap_or(f64::NAN);
-            Err(format!(
-                "{key} = {value} is looser than the {default} that production needs at least: give it to a use of another \
-                 name, [criteria.NAME], and expect = \"NAME\" to the models"
-            ))
-        }
         ThresholdValue::Number(value) if value.is_finite() => {
             Ok(Some(Threshold::new(value, ThresholdSource::Campaign)))
         }
@@ -139,5 +134,17 @@ fn threshold(
         _ => Err(format!(
             "{key}: expected a finite number, {{ good = NUMBER, bad = NUMBER }}, or false to waive it"
         )),
+    }
+}
+
+/// Returns a threshold of production if it is not looser than the default.
+fn not_looser(criterion: &Criterion, threshold: Threshold) -> Result<Threshold, String> {
+    match criterion.default {
+        Some(default) if is_looser(criterion, threshold.value) => Err(format!(
+            "{} = {} is looser than the {default} that production needs at least: give it to a use of another name, \
+             [criteria.NAME], and expect = \"NAME\" to the models",
+            criterion.key, threshold.value
+        )),
+        _ => Ok(threshold),
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use md_core::{Integrator, Potential, PotentialError, StepError};
 use md_dynamics::IntegratorKind;
 use md_model::Precision;
-use md_results::Verdict;
 
 use super::names::{NAME_RULE, is_name};
-use super::{Device, Implementation, ModelConfig, ModelSource};
+use super::{ModelConfig, ModelSource};
 
 /// Extensions of a campaign by the calling program.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,13 +86,9 @@ pub(super) fn add_own(models: &mut Vec<ModelConfig>, potential: &OwnPotential) {
     let source = ModelSource::Own(potential.clone());
     match models.iter_mut().find(|m| m.name == potential.name) {
         Some(model) => (model.source, model.precision) = (source, Precision::F64),
-        None => models.push(ModelConfig {
-            name: potential.name.clone(),
-            source,
-            precision: Precision::F64,
-            implementation: Implementation::default(),
-            device: Device::default(),
-            expect: Verdict::Approved.into(),
-        }),
+        None => {
+            let new = ModelConfig::new(&potential.name, source);
+            models.push(ModelConfig { precision: Precision::F64, ..new });
+        }
     }
 }

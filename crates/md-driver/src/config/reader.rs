@@ -12,8 +12,8 @@ use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
 use super::names::{NAME_RULE, is_name, shown, unknown, verdict_named};
 use super::own::add_own;
 use super::{
-    AdaptiveConfig, Config, ConfigError, Device, Implementation, LimitsConfig, ModelArgument, ModelConfig,
-    ModelSource, MoleculeConfig, Own,
+    AdaptiveConfig, Config, ConfigError, LimitsConfig, ModelArgument, ModelConfig, ModelSource,
+    MoleculeConfig, Own,
 };
 
 /// Default number of frames stored of every run.
@@ -136,14 +136,7 @@ impl Reader<'_> {
             let source = ModelSource::Checkpoint(argument.checkpoint.clone());
             match models.iter_mut().find(|m| m.name == argument.name) {
                 Some(model) => model.source = source,
-                None => models.push(ModelConfig {
-                    name: argument.name.clone(),
-                    source,
-                    precision: PrecisionKey::default().into(),
-                    implementation: Implementation::default(),
-                    device: Device::default(),
-                    expect: Verdict::Approved.into(),
-                }),
+                None => models.push(ModelConfig::new(&argument.name, source)),
             }
         }
         self.own.potentials.iter().for_each(|potential| add_own(&mut models, potential));

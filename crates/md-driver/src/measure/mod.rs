@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod causes;
+mod coverage;
 pub mod evaluate;
 mod gates;
 mod minimum;
@@ -18,8 +19,8 @@ mod timesteps;
 use anyhow::{Result, bail};
 use md_core::{Element, Limits, Potential, State, System, Vec3};
 use md_results::{
-    Attribution, Comparison, ELEMENT_PAIRS, Evaluation, Relaxation, Results, Role, Series, Shift, Speed,
-    TimestepLadder,
+    Attribution, Comparison, Coverage, ELEMENT_PAIRS, Evaluation, Relaxation, Results, Role, Series, Shift,
+    Speed, TimestepLadder,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,7 @@ use crate::start::{self, RelaxedMolecules};
 use gates::Gates;
 
 /// All stages, in the order in which they are measured.
-pub(crate) const STAGES: [&dyn Stage; 11] = [
+pub(crate) const STAGES: [&dyn Stage; 12] = [
     &surface::StructureGates,
     &surface::ElementPairs,
     &accuracy::References,
@@ -42,6 +43,7 @@ pub(crate) const STAGES: [&dyn Stage; 11] = [
     &timesteps::Timesteps,
     &surface::FrameGates,
     &shift::DistributionShift,
+    &coverage::CoverageOfChemistry,
     &reference_dynamics::ReferenceDynamics,
     &speed::SpeedOfModel,
 ];
@@ -276,6 +278,7 @@ pub(crate) struct Output {
     pub(crate) evaluations: Vec<Evaluation>,
     pub(crate) comparisons: Vec<Comparison>,
     pub(crate) shifts: Vec<Shift>,
+    pub(crate) coverages: Vec<Coverage>,
     pub(crate) attributions: Vec<Attribution>,
     pub(crate) timesteps: Vec<TimestepLadder>,
     pub(crate) speed: Vec<Speed>,
@@ -291,6 +294,7 @@ impl Output {
             evaluations: Vec::new(),
             comparisons: Vec::new(),
             shifts: Vec::new(),
+            coverages: Vec::new(),
             attributions: Vec::new(),
             timesteps: Vec::new(),
             speed: Vec::new(),
@@ -306,6 +310,7 @@ impl Output {
         results.evaluations.extend(self.evaluations);
         results.comparisons.extend(self.comparisons);
         results.shifts.extend(self.shifts);
+        results.coverages.extend(self.coverages);
         results.attributions.extend(self.attributions);
         results.timesteps.extend(self.timesteps);
         results.speed.extend(self.speed);

@@ -66,6 +66,9 @@ pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
     found.asked(names, "distribution shifts", [&a.shifts, &b.shifts], |s| {
         (Some(&s.model), s.molecule.clone())
     });
+    found.asked(names, "coverage of the chemistry", [&a.coverages, &b.coverages], |c| {
+        (Some(&c.model), c.molecule.clone())
+    });
     found.asked_for_a_time(
         names,
         "ladders of time steps",

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use md_results::{
-    DistanceId, ELEMENT_PAIRS, Model, Relaxation, Results, Series, SeriesId, Shift, Stage, number, with_unit,
+    Coverage, DistanceId, ELEMENT_PAIRS, Model, Relaxation, Results, Series, SeriesId, Shift, Stage,
+    UncoveredAtom, number, with_unit,
 };
 use serde_json::json;
 
@@ -47,7 +48,32 @@ pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     });
     items.push(Item::table("distances from reference dynamics", Table::new(head, rows), &reason).noted(note));
     items.push(shift(pair));
+    items.push(coverage(pair));
     items
+}
+
+/// Shows the atoms that known frames do not cover.
+fn coverage(pair: Pair<'_>) -> Item {
+    let title = "atoms that known frames do not cover";
+    let is = |c: &&Coverage| c.model == pair.model.name && c.molecule == pair.molecule;
+    let Some(found) = pair.results.coverages.iter().find(is) else {
+        return Item::missing(title, pair.why(&[Stage::Coverage], "no reference frames, or no runs"));
+    };
+    let training = found
+        .n_training
+        .map_or_else(|| "training data not known".to_owned(), |n| format!("{n} training frames"));
+    let note =
+        format!("{training}, {} reference frames, {} visited frames", found.n_reference, found.n_visited);
+    let lists = [("training and reference", &found.uncovered), ("training", &found.untrained)];
+    let rows = lists.iter().flat_map(|(of, atoms)| {
+        let row = |a: &UncoveredAtom| {
+            vec![a.atom.to_string(), a.what.clone(), a.frames.to_string(), (*of).to_owned()]
+        };
+        atoms.iter().map(row).collect::<Vec<_>>()
+    });
+    let head = ["atom", "what it has", "visited frames with it", "in no frame of"];
+    let item = Item::table(title, Table::new(head, rows), &format!("none: {note}"));
+    if item.is_missing() { item } else { item.noted(note) }
 }
 
 /// Shows the distance of the model's own runs from the reference frames.

@@ -1,5 +1,7 @@
 //! Amounts of evidence, and criteria that apply only where data are given.
 
+use md_results::UncoveredAtom;
+
 use super::*;
 
 /// Asserts that `change` leaves the model incomplete, with `reason` in its summary and its production check of `key`.
@@ -243,4 +245,19 @@ fn time_and_labelled_frames_are_amounts() {
         r.evaluations.push(evaluation());
     };
     assert_eq!(check_of("labelled_frames", two_files).value, Some(109.0));
+}
+
+#[test]
+fn atoms_that_no_frame_covers_are_named() {
+    let atom = |atom, frames| UncoveredAtom { atom, what: "C bonded to N, O".into(), frames };
+    let uncovered = move |r: &mut Results| r.coverages[0].uncovered = vec![atom(4, 0), atom(7, 3)];
+    let reason = "atom 4: C bonded to N, O; atom 7: C bonded to N, O (3 of 16 visited frames); in none of 1000 training and 100 \
+                  reference frames";
+    assert_too_little("uncovered_atoms", uncovered, reason);
+    let untrained = check_of("uncovered_atoms", move |r| {
+        r.coverages[0].untrained = [0, 1, 2, 3, 4].map(|n| atom(n, 0)).into();
+    });
+    assert_eq!(untrained.status, Status::Pass);
+    assert!(untrained.reason.ends_with("atom 2: C bonded to N, O; and 2 more"), "{untrained:?}");
+    assert_eq!(check_of("uncovered_atoms", |r| r.coverages.clear()).status, Status::Skipped);
 }
