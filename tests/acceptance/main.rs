@@ -50,8 +50,8 @@ fn student(path: PathBuf) -> ModelConfig {
 
 /// Runs a campaign in memory.
 fn run(config: Config) -> Result<Results, String> {
-    let campaign = Campaign::builder().config(config).open().map_err(|error| error.to_string())?;
-    campaign.run().map_err(|error| error.to_string())
+    let campaign = Campaign::builder().config(config).open().map_err(|error| md_driver::in_full(&error))?;
+    campaign.run().map_err(|error| md_driver::in_full(&error))
 }
 
 /// Returns the verdict and what it rests on, in short.

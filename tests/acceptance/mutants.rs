@@ -278,7 +278,7 @@ fn judge(folder: &Path, mutation: &Mutation) -> Result<Results, String> {
         Ok(Box::new(Defective::new(student, defect.clone())))
     };
     let campaign = Campaign::builder().config(config).model_from("mutant", make).open();
-    campaign.and_then(|campaign| campaign.run()).map_err(|error| error.to_string())
+    campaign.and_then(|campaign| campaign.run()).map_err(|error| md_driver::in_full(&error))
 }
 
 /// Judges those of the mutants whose names are `chosen`, and returns a table.

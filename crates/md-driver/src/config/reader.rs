@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use md_results::{CriteriaSet, Expectation, Verdict};
 use toml::Spanned;
 
-use super::file::{File, ModelTable, MoleculeTable, Paths, PrecisionKey};
+use super::file::{File, ModelTable, MoleculeTable, Paths};
 use super::names::{NAME_RULE, is_name, shown, unknown, verdict_named};
 use super::own::add_own;
 use super::{

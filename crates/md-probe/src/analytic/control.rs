@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::PI;
 
 use md_core::{
@@ -14,16 +14,21 @@ const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
 /// Force constant of every angle, eV/rad². H-C-H has 2.9, C-C-C 5.1 (OPLS-AA: twice 33 and 58 kcal/mol/rad²).
 const ANGLE_STIFFNESS_EV_PER_RAD2: f64 = 4.0;
 
+/// Force constant of the distance over every torsion, eV/Å². Without it torsions turn freely, and a molecule of n degrees of
+/// freedom whose energy is n k_B T is hotter than T, since it has no potential energy in them.
+const TORSION_STIFFNESS_EV_PER_ANGSTROM2: f64 = 2.0;
+
 /// Angles wider than this (160°) are treated as straight. [`HarmonicAngles`](super::HarmonicAngles) has a cusp at π,
 /// which thermal motion must not reach: from 160° the barrier to it would be 0.24 eV, 6 k_B T at 500 K, and from a
 /// wider angle less.
 const STRAIGHT_ABOVE_RAD: f64 = 160.0 / 180.0 * PI;
 
-/// The analytic control: harmonic bonds and angles with the given geometries of molecules as their minima.
+/// The analytic control: harmonic bonds, angles and torsions with the given geometries of molecules as their minima.
 ///
-/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)²` with `k_b` = 25 eV/Å² and `k_a` = 4 eV/rad². Bonds are
-/// those found by [`bonds::find`] in the structure, angles those between two bonds of one atom, and `r₀`, `θ₀` are
-/// those of the structure (θ₀ above 160° becomes 180°). It has no chemical meaning, but its forces are the exact
+/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)² + Σ_torsions ½ k_t (r - r₀)²` with `k_b` = 25 eV/Å², `k_a` = 4 eV/rad²
+/// and `k_t` = 2 eV/Å². Bonds are those found by [`bonds::find`] in the structure, angles those between two bonds of one
+/// atom, torsions the distances of atoms that are three bonds apart, and `r₀`, `θ₀` are those of the structure (θ₀
+/// above 160° becomes 180°). It has no chemical meaning, but its forces are the exact
 /// gradient and it conserves energy at 0.5 fs, so a validator that rejects it is wrong.
 ///
 /// A batch contains no bonds, so each of its systems is matched to a molecule by its sequence of elements. This works
@@ -74,6 +79,7 @@ struct Molecule {
     structure: usize,
     bonds: Vec<HarmonicBond>,
     angles: Vec<HarmonicAngle>,
+    torsions: Vec<HarmonicBond>,
 }
 
 impl Control {
@@ -124,12 +130,18 @@ impl Molecule {
                 }
             }
         }
+        let torsions = three_bonds_apart(&partners).into_iter().map(|[i, j]| HarmonicBond {
+            atoms: [i, j],
+            stiffness_ev_per_angstrom2: TORSION_STIFFNESS_EV_PER_ANGSTROM2,
+            r0_angstrom: (system.positions()[j] - system.positions()[i]).norm(),
+        });
+        let torsions = torsions.collect();
         let bonds = found.into_iter().map(|bond| HarmonicBond {
             atoms: [bond.i, bond.j],
             stiffness_ev_per_angstrom2: BOND_STIFFNESS_EV_PER_ANGSTROM2,
             r0_angstrom: bond.length_angstrom,
         });
-        Molecule { structure, bonds: bonds.collect(), angles }
+        Molecule { structure, bonds: bonds.collect(), angles, torsions }
     }
 
     fn has_the_bonds_of(&self, other: &Molecule) -> bool {
@@ -163,9 +175,26 @@ impl Potential for Control {
             let molecule = &self.molecules[elements];
             let bonds: f64 = molecule.bonds.iter().map(|b| b.apply(positions, forces)).sum();
             let angles: f64 = molecule.angles.iter().map(|a| a.apply(positions, forces)).sum();
-            bonds + angles
+            let torsions: f64 = molecule.torsions.iter().map(|b| b.apply(positions, forces)).sum();
+            bonds + angles + torsions
         })
     }
+}
+
+/// Returns the pairs of atoms whose shortest path has three bonds; `partners` are the atoms bonded to each.
+fn three_bonds_apart(partners: &[Vec<usize>]) -> Vec<[usize; 2]> {
+    let mut pairs = Vec::new();
+    for start in 0..partners.len() {
+        let mut nearer = BTreeSet::from([start]);
+        let mut shell = BTreeSet::from([start]);
+        for _ in 0..3 {
+            shell =
+                shell.iter().flat_map(|&i| &partners[i]).copied().filter(|j| !nearer.contains(j)).collect();
+            nearer.extend(&shell);
+        }
+        pairs.extend(shell.into_iter().filter(|&end| start < end).map(|end| [start, end]));
+    }
+    pairs
 }
 
 fn angle_rad(positions: &[Vec3], [i, vertex, j]: [usize; 3]) -> f64 {
@@ -226,6 +255,24 @@ mod tests {
         let water = Molecule::new(0, &water()).angles[0];
         assert_eq!(water.atoms, [1, 0, 2]);
         assert!((water.theta0_rad - (-0.24 / 0.24_f64.hypot(0.9266)).acos()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn control_resists_torsion() {
+        let peroxide = |sin: f64, cos: f64| {
+            system("O O H H", &[[0.0; 3], [1.45, 0.0, 0.0], [-0.3, 0.9, 0.0], [1.75, 0.9 * cos, 0.9 * sin]])
+        };
+        let trans = peroxide(0.0, -1.0);
+        assert_eq!(three_bonds_apart(&[vec![1, 2], vec![0, 3], vec![0], vec![1]]), [[2, 3]]);
+        assert_eq!(three_bonds_apart(&vec![vec![]; 3]), [[0; 2]; 0]);
+        // Opposite corners of a ring of four are two bonds apart, of six three.
+        let ring = |n: usize| (0..n).map(|i| vec![(i + 1) % n, (i + n - 1) % n]).collect::<Vec<_>>();
+        assert_eq!((three_bonds_apart(&ring(4)), three_bonds_apart(&ring(6)).len()), (Vec::new(), 3));
+        let mut control = Control::new(std::slice::from_ref(&trans)).unwrap();
+        let state = State::at_rest(&[peroxide(1.0, 0.0)], &mut control).unwrap();
+        // H-H is √(2.05² + 1.8²) Å in the structure and √(2.05² + 2 · 0.9²) Å after a quarter turn.
+        let change = 2.05_f64.hypot(1.8) - (2.05_f64.powi(2) + 1.62).sqrt();
+        assert!((state.potential_energy_ev(0) - change * change).abs() < 1e-12, "½ 2 Δr²");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | [`LennardJones`] | all pairs | no | yes |
 //! | [`Morse`] | all pairs, or a list | only with a list | yes |
 //! | [`HarmonicBonds`], [`HarmonicAngles`] | a list | yes | yes |
-//! | [`Control`] | bonds and angles of known molecules | yes | yes |
+//! | [`Control`] | bonds, angles and torsions of known molecules | yes | yes |
 //! | [`HarmonicWell`] | each atom in its own well | yes | no |
 
 mod bonded;

@@ -146,7 +146,7 @@ fn drift_is_judged_by_the_kinetic_energy() {
     assert_eq!(passes.status, Status::Pass, "{passes:?}");
     assert!((passes.value.unwrap() - 0.7736).abs() < 1e-4, "{passes:?}");
     // Whatever the zero of the energy.
-    assert_eq!(drift(0.02, -1e4).status, Status::Fail);
+    assert_eq!(drift(0.7, -1e4).status, Status::Fail);
     assert_eq!(drift(f64::NAN, -10.0).status, Status::Skipped);
     let no_temperature = check_of("energy_drift_of_kinetic_percent", |r| r.runs[0].temperature = None);
     assert_eq!(no_temperature.status, Status::Skipped);
