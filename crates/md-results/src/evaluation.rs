@@ -94,7 +94,7 @@ pub struct ForceErrors {
     /// Mean absolute error over components, eV/Å.
     #[serde(rename = "mae_eV_per_A", deserialize_with = "crate::nan::read")]
     pub mae_ev_per_angstrom: f64,
-    /// Largest error of one component, eV/Å.
+    /// Largest length of the error of one atom's force, eV/Å.
     #[serde(rename = "max_eV_per_A", deserialize_with = "crate::nan::read")]
     pub max_ev_per_angstrom: f64,
     /// RMSE of the x, y and z components, eV/Å.

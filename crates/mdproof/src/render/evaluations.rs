@@ -61,6 +61,13 @@ fn pooled_rmse(evaluations: &[Evaluated]) -> Option<f64> {
     (atoms > 0).then(|| (squared / atoms as f64).sqrt())
 }
 
+/// Formats a value with its standard error.
+fn with_error(value: Option<f64>, standard_error: Option<f64>, unit: &str) -> String {
+    let Some(value) = value else { return "undefined".to_owned() };
+    let error = standard_error.map_or(String::new(), |error| format!(" ± {}", number(error)));
+    format!("{}{error}{unit}", number(value))
+}
+
 /// Formats one evaluation as lines of text.
 pub fn text(evaluated: &Evaluated) -> String {
     let e = &evaluated.evaluation;
@@ -84,17 +91,17 @@ pub fn text(evaluated: &Evaluated) -> String {
     };
     match &e.force {
         Some(f) => {
-            let error = f
-                .rmse_standard_error_ev_per_angstrom
-                .map_or(String::new(), |se| format!(" ± {}", number(se)));
-            line("force RMSE", format!("{}{error} eV/Å", number(f.rmse_ev_per_angstrom)));
+            let error = f.rmse_standard_error_ev_per_angstrom;
+            line("force RMSE", with_error(Some(f.rmse_ev_per_angstrom), error, " eV/Å"));
             line("  predicting zero would give", format!("{} eV/Å", number(f.reference_rms_ev_per_angstrom)));
+            line("  as a part of that", with_error(f.relative_rmse, f.relative_rmse_standard_error, ""));
+            line("  slope (1 is right)", with_error(f.slope, f.slope_standard_error, ""));
             line("  x, y, z", format!("{} eV/Å", f.rmse_xyz_ev_per_angstrom.map(number).join(", ")));
             for (element, rmse) in &f.rmse_by_element_ev_per_angstrom {
                 line(&format!("  {element}"), format!("{} eV/Å", number(*rmse)));
             }
             line("force MAE", format!("{} eV/Å", number(f.mae_ev_per_angstrom)));
-            line("largest component error", format!("{} eV/Å", number(f.max_ev_per_angstrom)));
+            line("largest error of an atom", format!("{} eV/Å", number(f.max_ev_per_angstrom)));
             line("R²", optional(f.r2, ""));
             line("  x, y, z", f.r2_xyz.map(|r| optional(r, "")).join(", "));
             line("angle, median", optional(f.angle_median_deg, "degrees"));
@@ -111,8 +118,14 @@ pub fn text(evaluated: &Evaluated) -> String {
     match &e.energy {
         Some(energy) => {
             line("energy MAE, shift removed", format!("{} meV/atom", number(energy.mae_mev_per_atom)));
-            let rmse = number(energy.rmse_mev_per_atom);
-            line("energy RMSE, shift removed", format!("{rmse} meV/atom (one shift per composition)"));
+            let rmse = with_error(
+                Some(energy.rmse_mev_per_atom),
+                energy.rmse_standard_error_mev_per_atom,
+                " meV/atom (one shift per composition)",
+            );
+            line("energy RMSE, shift removed", rmse);
+            line("  a constant would give", optional(energy.reference_spread_mev_per_atom, "meV/atom"));
+            line("  rank correlation", optional(energy.rank_correlation, ""));
             for (composition, shift) in &energy.shift_ev {
                 line(&format!("  shift removed, {composition}"), format!("{} eV", number(*shift)));
             }
