@@ -186,12 +186,12 @@ fn evaluate_refuses_broken_checkpoints() {
         refused(&weights, expected);
     }
     std::fs::write(&config, format!("{json}{}", " ".repeat(2 << 20))).unwrap();
-    refused(&config, "the configuration has more than 1048576 bytes: is it that of this model?");
-    std::fs::write(&config, "[".repeat(100_000)).unwrap();
     refused(
         &config,
-        "the configuration cannot be read: invalid type: sequence, expected a map at line 1 column 0",
+        "has more than 1048576 bytes, which no file of a student has: is it that of this model?",
     );
+    std::fs::write(&config, "[".repeat(100_000)).unwrap();
+    refused(&config, "the configuration cannot be read: recursion limit exceeded at line 1 column 128");
     std::fs::write(&config, format!("{{\"a\":{}", "[".repeat(100_000))).unwrap();
     refused(&config, "the configuration cannot be read: recursion limit exceeded at line 1 column 132");
     std::fs::remove_file(&config).unwrap();

@@ -107,11 +107,9 @@ fn evaluate_uses_named_weights_of_torch_file() {
     assert!(rmse(&raw) > 1e-6, "{}", rmse(&raw));
 }
 
-#[test]
-fn resume_refuses_other_named_weights() {
-    let folder = tempfile::tempdir().unwrap();
-    let [_, raw, average] = averaged(folder.path());
-    let config = folder.path().join("short.toml");
+/// Writes a campaign of one femtosecond with the average in `averaged.pt`.
+fn short_campaign(folder: &Path) -> PathBuf {
+    let config = folder.join("short.toml");
     let water = repository("data/molecules/water.xyz").canonicalize().unwrap();
     let text = format!(
         r#"
@@ -130,6 +128,44 @@ fn resume_refuses_other_named_weights() {
         "#
     );
     fs::write(&config, text).unwrap();
+    config
+}
+
+/// Who reads the results must know which network was judged.
+#[test]
+fn assumptions_are_in_results_and_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    averaged(folder.path());
+    let config = short_campaign(folder.path());
+    let out = folder.path().join("out");
+    let output = mdproof(["validate", config.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let results = Results::read(&out.join("results.json")).unwrap_or_else(|_| panic!("{}", output.stderr));
+    let assumptions = results.models[0].assumptions.clone();
+    for part in
+        ["'ema_state_dict' was chosen", "'model_type' is in no", "'elements' is in no", "no training.json"]
+    {
+        assert_eq!(
+            assumptions.iter().filter(|text| text.contains(part)).count(),
+            1,
+            "{part}: {assumptions:?}"
+        );
+    }
+    let report = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    let frames = folder.path().join("frames.extxyz");
+    let [_, raw, average] = averaged(folder.path());
+    labelled_by(&raw, &frames);
+    let evaluated = mdproof(["evaluate".as_ref(), average.as_os_str(), frames.as_os_str()]).stdout;
+    for text in [output.stdout, report("report.md"), report("report.html"), evaluated] {
+        assert!(text.contains("assumed: of several sets of weights in the file, "), "{text}");
+        assert!(text.contains("assumed: no training.json names the frames"), "{text}");
+    }
+}
+
+#[test]
+fn resume_refuses_other_named_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, raw, average] = averaged(folder.path());
+    let config = short_campaign(folder.path());
     let out = folder.path().join("out");
     let validate = |more: &[&str]| {
         let always = ["validate", config.to_str().unwrap(), "--out", out.to_str().unwrap()];

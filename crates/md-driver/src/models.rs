@@ -12,6 +12,7 @@ use md_results::{Envelope, Role, Verdict};
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource, OwnPotential};
 use crate::error::CampaignError;
+use crate::trained;
 
 /// A loaded model.
 pub struct LoadedModel {
@@ -105,6 +106,7 @@ pub fn unloaded(config: &ModelConfig) -> md_results::Model {
         device_note: None,
         checkpoint_sha256: None,
         weight_bits: None,
+        assumptions: Vec::new(),
         elements: Vec::new(),
         molecules: Vec::new(),
         verdict: (role == Role::Candidate).then_some(Verdict::Incomplete),
@@ -133,12 +135,15 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         Implementation::Fast | Implementation::Exact | Implementation::Plain => Filters::Exact,
     };
     let reference = Student::reference(&checkpoint, Precision::F64)?;
+    let mut assumptions = checkpoint.assumptions().to_vec();
+    assumptions.extend(trained::assumption(path));
     Ok(LoadedModel {
         record: md_results::Model {
             architecture: checkpoint.architecture().model_type().to_owned(),
             parameters: Some(checkpoint.parameter_count()),
             checkpoint_sha256: Some(checkpoint.sha256().to_owned()),
             weight_bits: Some(checkpoint.significant_bits()),
+            assumptions,
             elements: symbols(checkpoint.elements()),
             device: Some(device.to_owned()),
             device_requested: Some(config.device.name().to_owned()),

@@ -66,10 +66,17 @@ impl TrainingData {
 
     /// Returns those of `references` that the model in `checkpoint` was trained on.
     pub(crate) fn known(&mut self, model: &str, checkpoint: &Path, references: &[&Path]) -> Vec<TrainedOn> {
-        let Some((folder, record)) = record(checkpoint) else { return Vec::new() };
+        let record = match record(checkpoint) {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => return Vec::new(),
+            Err(error) => Err(format!("{error}: what the model was trained on cannot be compared")),
+        };
         let found = references.iter().filter_map(|file| {
-            // A file that cannot be read is an error of its evaluation.
-            let reason = self.reason(file, &folder, &record).ok().flatten()?;
+            let reason = match &record {
+                // A file that cannot be read is an error of its evaluation.
+                Ok((folder, record)) => self.reason(file, folder, record).ok().flatten()?,
+                Err(unread) => unread.clone(),
+            };
             Some(TrainedOn { model: model.to_owned(), file: file.to_path_buf(), reason })
         });
         found.collect()
@@ -130,19 +137,33 @@ impl TrainingData {
 
 /// Returns the files that a checkpoint was trained on; `None` without a record of its training, or where one of them is gone or
 /// changed.
-pub(crate) fn training_files(checkpoint: &Path) -> Option<Vec<PathBuf>> {
-    let (folder, record) = record(checkpoint)?;
+///
+/// # Errors
+/// The record cannot be read.
+pub(crate) fn training_files(checkpoint: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let Some((folder, record)) = record(checkpoint)? else { return Ok(None) };
     let files: Option<Vec<PathBuf>> = record.data.iter().map(|data| locate(data, &folder)).collect();
-    files.filter(|files| !files.is_empty())
+    Ok(files.filter(|files| !files.is_empty()))
 }
 
-/// The record of the training of a checkpoint and its folder, if there is one.
-fn record(checkpoint: &Path) -> Option<(PathBuf, Record)> {
+/// States what is assumed of frames if no record names those that the model in `checkpoint` was trained on.
+pub(crate) fn assumption(checkpoint: &Path) -> Option<String> {
+    let is_known = matches!(record(checkpoint), Ok(Some((_, record))) if !record.data.is_empty());
+    (!is_known).then(|| {
+        "no training.json names the frames that it was trained on: labelled frames count as held out"
+            .to_owned()
+    })
+}
+
+/// Returns the record of the training of a checkpoint and its folder, if there is one.
+fn record(checkpoint: &Path) -> Result<Option<(PathBuf, Record)>> {
     let files = Checkpoint::files(checkpoint);
-    let (_, path) = files.into_iter().find(|(name, _)| name == "training.json")?;
-    let record = md_results::read_json(&path).ok()?;
-    let folder = std::path::absolute(path.parent()?).ok()?;
-    Some((folder, record))
+    let Some((_, path)) = files.into_iter().find(|(name, _)| name == "training.json") else {
+        return Ok(None);
+    };
+    let record = md_results::read_json(&path)?;
+    let folder = std::path::absolute(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(Some((folder, record)))
 }
 
 /// Finds a training file: its path is relative to the campaign of the training, which the record does not name.
@@ -220,5 +241,14 @@ mod tests {
         assert!(known(&gone, "copy.xyz").contains("is a file that the model was trained on"));
         assert_eq!(known(&gone, "part.xyz"), "");
         assert_eq!(known(&in_folder("nowhere"), "copy.xyz"), "");
+        // A record whose data cannot be read vouches for no file.
+        let record = there.join("training.json");
+        assert_eq!(assumption(&there), None);
+        std::fs::write(&record, "{\"data\": [\"train.xyz\"]}").unwrap();
+        let unread = known(&there, "other.xyz");
+        assert!(unread.contains("training.json") && unread.contains("cannot be compared"), "{unread}");
+        std::fs::write(&record, "{}").unwrap();
+        assert_eq!(known(&there, "copy.xyz"), "");
+        assert!(assumption(&there).is_some_and(|text| text.contains("count as held out")));
     }
 }

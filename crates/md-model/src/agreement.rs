@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::excerpt;
-use crate::{CheckpointError, painn};
+use crate::{CheckpointError, configuration, painn};
 
 /// A description of a network with the keys of `config.json`, and its location.
 #[derive(Debug, Clone)]
@@ -64,64 +64,63 @@ fn difference<'a>(key: &str, one: &'a Value, other: &'a Value) -> Option<(String
 #[derive(Debug)]
 pub(crate) struct TrainingRecord {
     /// SHA-256 of the trained weights.
-    pub(crate) model_sha256: Option<String>,
+    pub(crate) model_sha256: String,
     pub(crate) description: Description,
 }
+
+/// Keys that only records of `mdproof train` have. A record with any of them is complete, or was changed.
+const OWN: [&str; 3] = ["model_sha256", "program_version", "reference_energies_ev"];
 
 /// The fields of the record that describe the network.
 #[derive(Deserialize)]
 struct Fields {
-    model_sha256: Option<String>,
-    parameters: Option<Value>,
-    reference_energies_ev: Option<Value>,
-    config: Option<TrainingConfig>,
+    model_sha256: String,
+    parameters: Value,
+    reference_energies_ev: Map<String, Value>,
+    config: TrainingConfig,
 }
 
 #[derive(Deserialize)]
 struct TrainingConfig {
-    student: Option<Map<String, Value>>,
+    student: Map<String, Value>,
 }
 
 impl TrainingRecord {
     /// Reads the record; `None` if the file is that of another program.
     pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Option<Self>, CheckpointError> {
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| CheckpointError::Record { message: excerpt(&error.to_string()) })?;
-        if value.get("model_sha256").is_none() {
+        let broken =
+            |error: serde_json::Error| CheckpointError::Record { message: excerpt(&error.to_string()) };
+        let value = configuration::parse_json(bytes).map_err(broken)?;
+        if OWN.iter().all(|key| value.get(key).is_none()) {
             tracing::debug!("{} is no record of `mdproof train`", place.display());
             return Ok(None);
         }
-        let fields: Fields = serde_json::from_value(value)
-            .map_err(|error| CheckpointError::Record { message: excerpt(&error.to_string()) })?;
+        let Fields { model_sha256, parameters, reference_energies_ev, config: training } =
+            serde_json::from_value(value).map_err(broken)?;
         let mut config = Map::from_iter([("model_type".to_owned(), Value::from(painn::MODEL_TYPE))]);
-        for (key, value) in fields.config.and_then(|c| c.student).unwrap_or_default() {
+        for (key, value) in training.student {
             let key = if key == "cutoff_angstrom" { "cutoff".to_owned() } else { key };
             config.insert(key, value);
         }
-        if let Some(Value::Object(energies)) = &fields.reference_energies_ev {
-            let elements = energies.keys().cloned().map(Value::from).collect();
-            config.insert("elements".to_owned(), Value::Array(elements));
-        }
-        for (key, value) in
-            [("num_parameters", fields.parameters), ("reference_energies_ev", fields.reference_energies_ev)]
-        {
-            config.extend(value.map(|value| (key.to_owned(), value)));
-        }
+        let elements = reference_energies_ev.keys().cloned().map(Value::from).collect();
+        config.insert("elements".to_owned(), Value::Array(elements));
+        config.insert("num_parameters".to_owned(), parameters);
+        config.insert("reference_energies_ev".to_owned(), Value::Object(reference_energies_ev));
         let description = Description { place: place.display().to_string(), config };
-        Ok(Some(TrainingRecord { model_sha256: fields.model_sha256, description }))
+        Ok(Some(TrainingRecord { model_sha256, description }))
     }
 
     /// Checks that it is the record of these weights.
     pub(crate) fn require_weights(&self, sha256: &str, place: &str) -> Result<(), CheckpointError> {
-        match &self.model_sha256 {
-            Some(trained) if !trained.eq_ignore_ascii_case(sha256) => Err(CheckpointError::OtherTraining {
-                trained: excerpt(trained),
-                place: self.description.place.clone(),
-                found: sha256.to_owned(),
-                weights: place.to_owned(),
-            }),
-            _ => Ok(()),
+        if self.model_sha256.eq_ignore_ascii_case(sha256) {
+            return Ok(());
         }
+        Err(CheckpointError::OtherTraining {
+            trained: excerpt(&self.model_sha256),
+            place: self.description.place.clone(),
+            found: sha256.to_owned(),
+            weights: place.to_owned(),
+        })
     }
 }
 

@@ -22,9 +22,16 @@ pub enum Architecture {
 const KNOWN: [&str; 2] = [distiller::MODEL_TYPE, painn::MODEL_TYPE];
 
 impl Architecture {
-    /// Returns the architecture named in a configuration.
-    pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
-        match config.get("model_type").and_then(Value::as_str).unwrap_or("missing") {
+    /// Returns the architecture named in a configuration, or by default the `assumed` one.
+    pub(crate) fn from_config(
+        config: &Map<String, Value>,
+        assumed: Option<&str>,
+    ) -> Result<Self, CheckpointError> {
+        let named = match config.get("model_type") {
+            Some(named) => named.as_str(),
+            None => assumed,
+        };
+        match named.unwrap_or("missing") {
             distiller::MODEL_TYPE => {
                 Ok(Architecture::Distiller(DistillerHyperparameters::from_config(config)?))
             }
@@ -52,6 +59,29 @@ impl Architecture {
             Architecture::Distiller(h) => h.other_cutoff_of(weights),
             // The basis is given by a formula.
             Architecture::Painn(_) => None,
+        }
+    }
+
+    /// Keys of the hyper-parameters in a configuration.
+    pub(crate) fn keys(&self) -> Vec<&'static str> {
+        match self {
+            Architecture::Distiller(_) => {
+                distiller::REQUIRED.into_iter().chain(distiller::OPTIONAL).collect()
+            }
+            Architecture::Painn(_) => painn::REQUIRED.to_vec(),
+        }
+    }
+
+    /// Whether the form is that of `mdproof train`, which defines all keys of its configuration.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Architecture::Painn(_))
+    }
+
+    /// Whether a tensor has trainable weights.
+    pub(crate) fn is_trainable(&self, tensor: &str) -> bool {
+        match self {
+            Architecture::Distiller(h) => h.is_trainable(tensor),
+            Architecture::Painn(_) => true,
         }
     }
 

@@ -1,12 +1,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::CheckpointError;
 use crate::architecture::require_sizes;
 use crate::tensors::{self, WeightTensor, Weights};
+use crate::{CheckpointError, configuration};
 use rand::RngExt;
 
 pub(crate) const MODEL_TYPE: &str = "painn_student_mlff_distiller";
+
+/// Keys of the hyper-parameters in a configuration.
+pub(crate) const REQUIRED: [&str; 5] = ["hidden_dim", "num_interactions", "num_rbf", "cutoff", "max_z"];
+pub(crate) const OPTIONAL: [&str; 1] = ["learnable_rbf"];
 
 /// Sizes of the 'distiller' form of PaiNN, as trained by MLFF-Distiller (A. Frank).
 ///
@@ -51,6 +55,7 @@ impl DistillerHyperparameters {
     }
 
     pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
+        configuration::require_keys(config, &REQUIRED)?;
         let h: Self = serde_json::from_value(Value::Object(config.clone()))?;
         h.validated()
     }
@@ -99,8 +104,11 @@ impl DistillerHyperparameters {
                 expected: "widths other than 0 Å".to_owned(),
             });
         }
-        let is_trainable = |name: &str| self.learnable_rbf || !name.starts_with("rbf.");
-        Ok(weights.iter().filter(|(name, _)| is_trainable(name)).map(|(_, t)| t.values.len()).sum())
+        Ok(weights.iter().filter(|(name, _)| self.is_trainable(name)).map(|(_, t)| t.values.len()).sum())
+    }
+
+    pub(crate) fn is_trainable(&self, tensor: &str) -> bool {
+        self.learnable_rbf || !tensor.starts_with("rbf.")
     }
 
     /// Returns initial weights: linear maps uniform with unit gain (±√(3/fan-in)), everything else in ±1; the centres

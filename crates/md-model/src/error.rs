@@ -28,11 +28,45 @@ pub enum CheckpointError {
     /// The configuration is not JSON, or lacks a hyper-parameter.
     #[error("the configuration cannot be read: {0}")]
     Config(String),
-    /// The configuration is too large.
-    #[error("the configuration has more than {limit} bytes: is it that of this model?")]
-    LargeConfig {
+    /// The configuration lacks hyper-parameters.
+    #[error(
+        "the configuration lacks {}; it has {}: complete it in a config.json beside the weights",
+        some(missing),
+        some_or_none(found)
+    )]
+    MissingKeys {
+        /// The missing keys.
+        missing: Vec<String>,
+        /// The keys present.
+        found: Vec<String>,
+    },
+    /// The configuration has a key that defines nothing.
+    #[error(
+        "the configuration has the unknown key '{key}'{} (known: {known}): remove it; notes may be under 'note'",
+        meant.as_ref().map_or_else(String::new, |meant| format!(": is '{meant}' meant?"))
+    )]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The key that it resembles.
+        meant: Option<String>,
+        /// The known keys.
+        known: String,
+    },
+    /// A configuration of `mdproof train` lacks its elements.
+    #[error(
+        "the configuration lacks 'elements', which mdproof train writes: list those that may be used, among {known}, such as \
+         \"elements\": [\"H\", \"C\"]"
+    )]
+    NoElements {
+        /// Elements with an embedding.
+        known: String,
+    },
+    /// The file is too large.
+    #[error("has more than {limit} bytes, which no file of a student has: is it that of this model?")]
+    LargeFile {
         /// Maximum size in bytes.
-        limit: usize,
+        limit: u64,
     },
     /// A hyper-parameter is invalid.
     #[error("the configuration says {name} = {found}, expected {expected}")]
@@ -101,10 +135,71 @@ pub enum CheckpointError {
         /// Suggested fix.
         remedy: &'static str,
     },
-    /// Weights were selected (`FILE#KEY`) in a file with a single set.
-    #[error("'#{key}' chooses among the sets of weights in a file of torch.save, which this is not")]
-    NoChoice {
-        /// The key.
+    /// The file contains more than one set of weights, each a different network.
+    #[error(
+        "the file holds several sets of weights, {}: which of them is deployed? Name it after the file, such as FILE#{}",
+        some(keys),
+        keys.last().map_or("", String::as_str)
+    )]
+    SeveralSets {
+        /// Their keys, joined by dots.
+        keys: Vec<String>,
+    },
+    /// The selected set of weights does not exist.
+    #[error("the file holds no set of weights '{key}'; it holds {}", some_or_none(keys))]
+    NoSuchSet {
+        /// The selected key.
+        key: String,
+        /// The keys present.
+        keys: Vec<String>,
+    },
+    /// The selected set of weights is incomplete.
+    #[error(
+        "the set of weights '{key}' lacks trained tensors, which another set of the file has: {}; save it as a whole",
+        some(names)
+    )]
+    IncompleteSet {
+        /// The selected key.
+        key: String,
+        /// Names of the tensors.
+        names: Vec<String>,
+    },
+    /// A folder contains two networks.
+    #[error(
+        "holds two files of weights, {} and {}, and {difference}: which of them is deployed? Name the file instead of the folder",
+        files[0],
+        files[1]
+    )]
+    TwoFiles {
+        /// Names of the files.
+        files: [&'static str; 2],
+        /// What is known about their difference.
+        difference: String,
+    },
+    /// A tensor has another name than in the network.
+    #[error(
+        "tensor {name} is missing, but there is {found}: a wrapper of a part of the network, such as torch.compile, changed the \
+         name; save the state_dict of the network without it"
+    )]
+    OtherName {
+        /// Name of the tensor in the network.
+        name: String,
+        /// Name in the file.
+        found: String,
+    },
+    /// The tensors of the network are a part of the file whose names have a prefix.
+    #[error(
+        "tensor {name} is missing, but there is {found} beside tensors of other names, such as {other}: name the part after \
+         the file, FILE#{key}"
+    )]
+    PartOfFile {
+        /// Name of the tensor in the network.
+        name: String,
+        /// Name in the file.
+        found: String,
+        /// A tensor without that prefix.
+        other: String,
+        /// Key of the part.
         key: String,
     },
     /// There is neither a configuration nor the tensor whose shape could replace it.
@@ -210,6 +305,11 @@ impl From<safetensors::SafeTensorError> for CheckpointError {
     fn from(error: safetensors::SafeTensorError) -> Self {
         CheckpointError::Safetensors(beginning(&error.to_string(), 300))
     }
+}
+
+/// Lists the first of some names, or states that there are none.
+fn some_or_none(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { some(names) }
 }
 
 /// Returns a part of a file for a message.

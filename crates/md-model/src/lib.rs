@@ -24,6 +24,7 @@ mod architecture;
 mod baseline;
 mod burn_engine;
 mod checkpoint;
+mod configuration;
 mod device;
 mod distiller;
 mod error;

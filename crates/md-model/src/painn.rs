@@ -5,11 +5,15 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::CheckpointError;
 use crate::architecture::require_sizes;
 use crate::tensors::{self, WeightTensor, Weights};
+use crate::{CheckpointError, configuration};
 
 pub(crate) const MODEL_TYPE: &str = "painn";
+
+/// Keys of the hyper-parameters in a configuration.
+pub(crate) const REQUIRED: [&str; 5] =
+    ["hidden_dim", "num_interactions", "num_rbf", "cutoff", "reference_energies_ev"];
 
 /// Sizes of PaiNN, the equivariant student.
 ///
@@ -62,6 +66,7 @@ impl PainnHyperparameters {
     }
 
     pub(crate) fn from_config(config: &Map<String, Value>) -> Result<Self, CheckpointError> {
+        configuration::require_keys(config, &REQUIRED)?;
         let h: Self = serde_json::from_value(Value::Object(config.clone()))?;
         h.validated()
     }

@@ -100,6 +100,9 @@ fn one_model(report: &mut Document, results: &Results, model: &Model, definition
     if let (Some(device), Some(note)) = (&model.device, &model.device_note) {
         report.paragraph(format!("computed on the {device}: {note}"));
     }
+    for text in &model.assumptions {
+        report.paragraph(format!("assumed: {text}"));
+    }
     if !results.is_measured(&model.name) {
         return;
     }

@@ -99,6 +99,9 @@ pub struct Model {
     /// Significant bits of the weights (24 for f32, 11 if all were rounded to f16); absent for closed forms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u32>,
+    /// What its files do not state and was assumed in loading it, and what of them was not used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<String>,
     /// Symbols of the elements that the model has parameters for.
     pub elements: Vec<String>,
     /// Molecules that the campaign runs with the model and judges it on.

@@ -69,6 +69,7 @@ fn sound() -> Results {
             device_note: None,
             checkpoint_sha256: None,
             weight_bits: None,
+            assumptions: Vec::new(),
             elements: Vec::new(),
             molecules: vec!["water".into()],
             verdict: None,

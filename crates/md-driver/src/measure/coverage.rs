@@ -74,7 +74,7 @@ fn push(coverage: &mut md_metrics::Coverage, file: &Path) -> Result<()> {
 
 /// Returns what the training data of a checkpoint cover; `None` unless all of them are known and still there.
 fn training(checkpoint: &Path) -> Result<Option<md_metrics::Coverage>> {
-    let Some(files) = trained::training_files(checkpoint) else { return Ok(None) };
+    let Some(files) = trained::training_files(checkpoint)? else { return Ok(None) };
     let mut coverage = md_metrics::Coverage::default();
     for file in files {
         push(&mut coverage, &file)?;

@@ -27,6 +27,9 @@ impl<'a> Archive<'a> {
         let [prefix] = prefixes[..] else { return Err(TorchError::NoPickle { found: prefixes.len() }) };
         let prefix = prefix.to_owned();
         let mut archive = Archive { zip, prefix, bytes_left: bytes.len() as u64 };
+        if archive.has("constants.pkl") {
+            return Err(TorchError::Script);
+        }
         // Files from before PyTorch 2.1 do not state it; in practice they are from little-endian machines.
         if archive.has("byteorder") {
             let found = String::from_utf8_lossy(&archive.entry("byteorder")?).into_owned();

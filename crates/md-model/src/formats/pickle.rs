@@ -4,8 +4,8 @@
 //! build plain containers and numbers, and the globals of `Global`; everything else is rejected by name. Harmless
 //! objects that are often stored with weights (a device, a path) are represented only by a placeholder. So a hostile
 //! file can be inspected but cannot run. Values are stored in one arena and refer to each other by index: shared and
-//! even cyclic structures need no copies and no recursion, and each opcode creates at most one value, so that memory is
-//! bounded by the length of the file.
+//! even cyclic structures need no copies and no recursion, and each opcode creates at most one value. Memory is bounded by
+//! the length of the file and by [`MOST_INSTRUCTIONS`].
 //!
 //! No library is used (2026-11): burn-store and candle-core require their whole framework, and serde-pickle does not
 //! support persistent ids, by which PyTorch refers to tensor data.
@@ -47,6 +47,21 @@ pub enum PickleError {
         /// Position of the instruction.
         position: usize,
     },
+    /// The pickle is of an old kind.
+    #[error(
+        "the pickle is in protocol 0 or 1, expected 2 or later: load the file in Python and save it again with torch.save, \
+         without pickle_protocol"
+    )]
+    OldProtocol,
+    /// The pickle is too long.
+    #[error(
+        "the pickle has more than {limit} instructions, where weights and a configuration have thousands: save \
+         model_state_dict and config alone"
+    )]
+    TooLong {
+        /// Maximum number of instructions.
+        limit: usize,
+    },
     /// The operands of an instruction are invalid.
     #[error("the pickle is damaged at byte {position}: {what}")]
     Damaged {
@@ -70,21 +85,47 @@ pub(super) enum Global {
 }
 
 /// Classes and functions of values that may be stored with weights, by module. They are not constructed.
-const HARMLESS: [(&str, &[&str]); 16] = [
+const HARMLESS: [(&str, &[&str]); 20] = [
     (
         "torch",
         &[
-            "device", "Size", "float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32",
-            "int64", "bool",
+            "device",
+            "Size",
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+            "uint8",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "bool",
+            "complex64",
+            "complex128",
+            "uint16",
+            "uint32",
+            "uint64",
+            "strided",
         ],
     ),
     ("torch.torch_version", &["TorchVersion"]),
+    ("torch._utils", &["_rebuild_tensor_v3"]),
+    ("torch.storage", &["UntypedStorage"]),
     ("builtins", BUILTINS),
     ("__builtin__", BUILTINS),
     ("collections", &["Counter", "deque"]),
     ("copyreg", &["_reconstructor"]),
     ("copy_reg", &["_reconstructor"]),
-    ("numpy", &["dtype", "ndarray", "bool_", "int32", "int64", "float32", "float64"]),
+    (
+        "numpy",
+        &[
+            "dtype", "ndarray", "bool_", "uint8", "int8", "int16", "int32", "int64", "float16", "float32",
+            "float64",
+        ],
+    ),
+    ("numpy._core.numeric", &["_frombuffer"]),
+    ("numpy.core.numeric", &["_frombuffer"]),
     ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
     ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
     ("_codecs", &["encode"]),
@@ -119,7 +160,7 @@ const BUILTINS: &[&str] = &[
 
 const PATHS: &[&str] = &["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"];
 
-const STORAGES: [&str; 10] = [
+const STORAGES: [&str; 12] = [
     "FloatStorage",
     "DoubleStorage",
     "HalfStorage",
@@ -130,6 +171,8 @@ const STORAGES: [&str; 10] = [
     "CharStorage",
     "ByteStorage",
     "BoolStorage",
+    "ComplexFloatStorage",
+    "ComplexDoubleStorage",
 ];
 
 impl Global {
@@ -151,6 +194,9 @@ impl Global {
         HARMLESS.iter().any(|(m, names)| *m == module && names.contains(&name))
     }
 }
+
+/// Maximum number of instructions: a tensor has some 30, a number one or two. Each may take some 100 bytes of memory.
+const MOST_INSTRUCTIONS: usize = 1 << 22;
 
 /// Index of a value in the arena of a [`Pickle`].
 pub(super) type Id = usize;
@@ -241,7 +287,7 @@ type Step<T> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
     fn run(&mut self) -> Step<Id> {
-        loop {
+        for _ in 0..MOST_INSTRUCTIONS {
             self.start = self.position;
             let [opcode] = self.take_array()?;
             match opcode {
@@ -369,9 +415,12 @@ impl<'a> Machine<'a> {
                     self.push(Value::Other);
                 }
                 b'b' => self.build()?,
+                // PROTO begins a pickle from protocol 2 on.
+                _ if self.bytes.first() != Some(&0x80) => return Err(PickleError::OldProtocol),
                 opcode => return Err(PickleError::ForbiddenOpcode { opcode, position: self.start }),
             }
         }
+        Err(PickleError::TooLong { limit: MOST_INSTRUCTIONS })
     }
 
     /// Calls one of the known functions by recording its arguments.

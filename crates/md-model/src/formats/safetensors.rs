@@ -5,18 +5,27 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 
+use super::Content;
+use super::names::{self, Network};
 use crate::error::excerpt;
-use crate::{CheckpointError, WeightTensor, Weights};
+use crate::{CheckpointError, WeightTensor, Weights, configuration};
 
 /// Key of the hyper-parameters as JSON in the header of a safetensors file written by [`write`].
 const HYPERPARAMETERS: &str = "mdproof.config";
 
 /// Reads the tensors of a safetensors file and the hyper-parameters in its header, if it was written by [`write`].
-pub(crate) fn read(bytes: &[u8]) -> Result<(Weights, Option<String>), CheckpointError> {
-    let mut weights = Weights::new();
+/// `choice` is the beginning of the tensors' names if there are several networks.
+pub(crate) fn read(bytes: &[u8], choice: Option<&str>) -> Result<Content, CheckpointError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let config = header.metadata().as_ref().and_then(|header| header.get(HYPERPARAMETERS).cloned());
-    for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+    let config = header.metadata().as_ref().and_then(|header| header.get(HYPERPARAMETERS));
+    let config = config.map(|text| configuration::parse(text.as_bytes())).transpose()?;
+    let tensors = SafeTensors::deserialize(bytes)?;
+    let views: Vec<(&str, TensorView<'_>)> = tensors.iter().collect();
+    let places: Vec<(&str, usize)> = views.iter().enumerate().map(|(n, (name, _))| (*name, n)).collect();
+    let Network { tensors, prefix } = names::network(&places, "", choice)?;
+    let mut weights = Weights::new();
+    for (name, place) in tensors {
+        let view = &views[place].1;
         let kind = match view.dtype() {
             Dtype::F16 => ElementKind::F16,
             Dtype::BF16 => ElementKind::Bf16,
@@ -32,7 +41,16 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Weights, Option<String>), Checkpoint
         let tensor = WeightTensor { shape: view.shape().to_vec(), values: kind.decode(view.data()) };
         weights.insert(name.to_owned(), tensor);
     }
-    Ok((weights, config))
+    Ok(Content {
+        weights,
+        key: choice.unwrap_or_default().to_owned(),
+        is_chosen: choice.is_some(),
+        prefix,
+        borrowed: Vec::new(),
+        is_unnamed: false,
+        config,
+        opaque: Vec::new(),
+    })
 }
 
 /// Returns the bytes of a safetensors file, in f32 if that represents every weight exactly and otherwise in f64. The
@@ -96,12 +114,16 @@ mod tests {
         ];
         for (dtype, bytes) in cases {
             let view = TensorView::new(dtype, vec![1, 1], bytes).unwrap();
-            let (weights, config) = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-            assert_eq!(config, None);
-            assert_eq!(weights["w"], WeightTensor { shape: vec![1, 1], values: vec![-1.5] }, "{dtype:?}");
+            let content = read(&safetensors::serialize([("w", view)], None).unwrap(), None).unwrap();
+            assert_eq!(content.config, None);
+            assert_eq!(
+                content.weights["w"],
+                WeightTensor { shape: vec![1, 1], values: vec![-1.5] },
+                "{dtype:?}"
+            );
         }
         let view = TensorView::new(Dtype::I32, vec![1], &[0; 4]).unwrap();
-        let error = read(&safetensors::serialize([("w", view)], None).unwrap()).unwrap_err();
+        let error = read(&safetensors::serialize([("w", view)], None).unwrap(), None).unwrap_err();
         assert_eq!(error.to_string(), "tensor w holds I32, expected one of F16, BF16, F32, F64");
     }
 
@@ -112,20 +134,20 @@ mod tests {
             let weights =
                 Weights::from([("a".to_owned(), tensor(values)), ("b".to_owned(), tensor(vec![2.0]))]);
             let config = Map::from_iter([("cutoff".to_owned(), Value::from(4.5))]);
-            let read = read(&write(&weights, &config).unwrap()).unwrap();
-            assert_eq!(read, (weights, Some("{\"cutoff\":4.5}".to_owned())));
+            let content = read(&write(&weights, &config).unwrap(), None).unwrap();
+            assert_eq!((content.weights, content.config), (weights, Some(config)));
         }
     }
 
     proptest! {
         #[test]
         fn read_never_panics_on_arbitrary_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            let _ = read(&bytes, None);
             // With a valid header length, more of the reader is tested.
             if bytes.len() >= 8 {
                 let header = (bytes.len() - 8) as u64;
                 bytes[..8].copy_from_slice(&header.to_le_bytes());
-                let _ = read(&bytes);
+                let _ = read(&bytes, None);
             }
         }
 
@@ -139,7 +161,7 @@ mod tests {
                 let length = bytes.len();
                 bytes[index.index(length)] = *byte;
             }
-            let _ = read(&bytes);
+            let _ = read(&bytes, None);
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::{self, Network, strip};
 use super::pickle::{Id, Pickle, Value};
 use super::torch::TorchError;
+use crate::CheckpointError;
 use crate::error::excerpt;
 
 /// Keys at which an unnamed set of weights is searched, in this order.
@@ -23,12 +25,14 @@ const COUNTER: &str = "n_averaged";
 pub(super) type Named<'a> = Vec<(&'a str, Id)>;
 
 /// A dictionary or list of tensors.
+#[derive(Debug)]
 struct Set<'a> {
     /// Keys from the root, joined by dots.
     key: String,
     tensors: Tensors<'a>,
 }
 
+#[derive(Debug)]
 enum Tensors<'a> {
     Named(Named<'a>),
     /// A list as returned by `parameters()` of a module.
@@ -49,65 +53,106 @@ impl Tensors<'_> {
 
 /// The weights of a file.
 pub(super) struct Chosen<'a> {
-    /// Key of the set; empty if the file contains nothing else.
+    /// Key of the set or of the part of it; empty if the file is the set.
     pub(super) key: String,
+    /// Whether the file contains others, so that the key was chosen.
+    pub(super) is_chosen: bool,
     pub(super) tensors: Named<'a>,
-    /// Whether the file contains other sets, so that the key was selected explicitly.
-    pub(super) is_one_of_several: bool,
+    /// Text removed from the beginning of every name.
+    pub(super) prefix: String,
+    /// Tensors that the set lacks, taken from the usual one.
+    pub(super) borrowed: Vec<String>,
+    /// Whether the tensors were identified by order and shape.
+    pub(super) is_unnamed: bool,
 }
 
 /// Selects the set of weights with this key, or the only one.
-pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Chosen<'a>, TorchError> {
+pub(super) fn choose<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Result<Chosen<'a>, CheckpointError> {
     let Sets { found: sets, under, .. } = Sets::find(pickle);
     let usual = USUAL.iter().find_map(|key| sets.iter().position(|set| set.key == *key));
-    let Some(base) = usual.or_else(|| choice.and_then(|key| sets.iter().position(|set| set.key == key)))
-    else {
-        return bare(pickle, choice).ok_or_else(|| no_state_dict(pickle, &sets));
+    let Some(base) = usual.or_else(|| choice.and_then(|key| place_of(sets.iter(), key))) else {
+        return match bare(pickle) {
+            Some(tensors) => named_set(&tensors, "", choice),
+            None => Err(no_state_dict(pickle, &sets).into()),
+        };
     };
     let shapes = shapes(pickle, &sets[base]);
-    let mut rivals: Vec<&Set<'_>> = sets
-        .iter()
-        .enumerate()
-        .filter(|(n, set)| *n != base && is_rival(pickle, set, &shapes))
-        .map(|(_, set)| set)
-        .collect();
+    let mut weights: Vec<&Set<'_>> = vec![&sets[base]];
+    weights.extend(
+        sets.iter()
+            .enumerate()
+            .filter(|(n, set)| *n != base && is_rival(pickle, set, &shapes))
+            .map(|(_, set)| set),
+    );
     // Weights in an unknown form count as weights, too.
-    let is_explained = |key: &str| {
-        let mut known = rivals.iter().copied().chain([&sets[base]]);
-        known.any(|set| set.key == key || set.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
-    };
+    let is_explained = |key: &str| weights.iter().any(|set| strip(&set.key, key).is_some() || set.key == key);
     let scattered: Vec<&Set<'_>> =
         under.iter().filter(|set| !is_explained(&set.key) && is_rival(pickle, set, &shapes)).collect();
-    rivals.extend(scattered);
-    let keys = || -> Vec<String> {
-        std::iter::once(&sets[base]).chain(rivals.iter().copied()).map(|set| excerpt(&set.key)).collect()
+    weights.extend(scattered);
+    let keys = || weights.iter().map(|set| excerpt(&set.key)).collect();
+    let place = match choice {
+        None if weights.len() == 1 => 0,
+        None => return Err(CheckpointError::SeveralSets { keys: keys() }),
+        Some(key) => place_of(weights.iter().copied(), key)
+            .ok_or_else(|| CheckpointError::NoSuchSet { key: excerpt(key), keys: keys() })?,
     };
-    let chosen = match choice {
-        None if rivals.is_empty() => &sets[base],
-        None => return Err(TorchError::SeveralSets { keys: keys() }),
-        Some(key) => std::iter::once(&sets[base])
-            .chain(rivals.iter().copied())
-            .find(|set| set.key == key)
-            .ok_or_else(|| TorchError::NoSuchSet { key: excerpt(key), keys: keys() })?,
+    let Tensors::Named(usual) = &weights[0].tensors else { return Err(no_state_dict(pickle, &sets).into()) };
+    let set = weights[place];
+    let part = choice.and_then(|key| strip(key, &set.key));
+    let mut chosen = match &set.tensors {
+        Tensors::Named(named) => named_set(named, &set.key, part)?,
+        Tensors::Listed(ids) => {
+            let Network { tensors, prefix } = names::network(usual, &weights[0].key, None)?;
+            let unnamed = || TorchError::Unnamed { key: excerpt(&set.key) };
+            Chosen {
+                tensors: named_by_order(pickle, ids, &tensors).ok_or_else(unnamed)?,
+                key: set.key.clone(),
+                is_chosen: true,
+                prefix,
+                borrowed: Vec::new(),
+                is_unnamed: true,
+            }
+        }
+        Tensors::Scattered(_) => return Err(TorchError::Unnamed { key: excerpt(&set.key) }.into()),
     };
-    let Tensors::Named(whole) = &sets[base].tensors else { return Err(no_state_dict(pickle, &sets)) };
-    let whole = without_prefix(whole);
-    let tensors = match &chosen.tensors {
-        Tensors::Named(_) if chosen.key == sets[base].key => whole,
-        Tensors::Named(named) => completed(&without_prefix(named), &whole),
-        Tensors::Listed(ids) => named_by_order(pickle, ids, &whole)
-            .ok_or_else(|| TorchError::Unnamed { key: excerpt(&chosen.key) })?,
-        Tensors::Scattered(_) => return Err(TorchError::Unnamed { key: excerpt(&chosen.key) }),
-    };
-    Ok(Chosen { key: chosen.key.clone(), tensors, is_one_of_several: !rivals.is_empty() })
+    if place > 0 {
+        // Averages include only trained tensors.
+        let usual =
+            names::network(usual, &weights[0].key, None).map(|usual| usual.tensors).unwrap_or_default();
+        let names: BTreeSet<&str> = chosen.tensors.iter().map(|(name, _)| *name).collect();
+        chosen.tensors.extend(usual.into_iter().filter(|(name, _)| !names.contains(name)));
+        let own: BTreeSet<Id> = set.tensors.ids().into_iter().collect();
+        let borrowed = chosen.tensors.iter().filter(|(_, id)| !own.contains(id));
+        chosen.borrowed = borrowed.map(|(name, _)| (*name).to_owned()).collect();
+    }
+    chosen.is_chosen |= weights.len() > 1;
+    Ok(chosen)
+}
+
+/// Returns the set that `key` names, as a whole or a part of it. The longest of several keys wins.
+fn place_of<'a>(sets: impl Iterator<Item = &'a Set<'a>>, key: &str) -> Option<usize> {
+    let has_parts = |set: &Set<'_>| matches!(set.tensors, Tensors::Named(_));
+    sets.enumerate()
+        .filter(|(_, set)| set.key == key || has_parts(set) && strip(key, &set.key).is_some())
+        .max_by_key(|(_, set)| set.key.len())
+        .map(|(place, _)| place)
+}
+
+fn named_set<'a>(
+    tensors: &[(&'a str, Id)],
+    set: &str,
+    part: Option<&str>,
+) -> Result<Chosen<'a>, CheckpointError> {
+    let Network { tensors, prefix } = names::network(tensors, set, part)?;
+    let key = part.map_or_else(|| set.to_owned(), |part| names::joined(set, part));
+    Ok(Chosen { key, is_chosen: part.is_some(), tensors, prefix, borrowed: Vec::new(), is_unnamed: false })
 }
 
 /// Treats the file itself as the state dictionary.
-fn bare<'a>(pickle: &'a Pickle, choice: Option<&str>) -> Option<Chosen<'a>> {
-    let tensors = named(pickle, pickle.root).filter(|_| choice.is_none())?;
+fn bare(pickle: &Pickle) -> Option<Named<'_>> {
+    let tensors = named(pickle, pickle.root)?;
     let Value::Dict(entries) = pickle.get(pickle.root) else { return None };
-    let is_all = tensors.len() == entries.len() && !tensors.is_empty();
-    is_all.then(|| Chosen { key: String::new(), tensors: without_prefix(&tensors), is_one_of_several: false })
+    (tensors.len() == entries.len() && !tensors.is_empty()).then_some(tensors)
 }
 
 fn no_state_dict(pickle: &Pickle, sets: &[Set<'_>]) -> TorchError {
@@ -137,10 +182,12 @@ impl<'a> Sets<'a> {
 
     fn descend(&mut self, key: &str, id: Id, levels: usize) {
         match self.pickle.get(id) {
-            Value::Dict(entries) => {
+            Value::Dict(entries) if !is_optimiser(self.pickle, id, key) => {
                 for &(name, child) in entries {
-                    if let Some(name) = self.pickle.str(name) {
-                        self.look_at(key, &excerpt(name), child, levels);
+                    match self.pickle.get(name) {
+                        Value::Str(name) => self.look_at(key, &excerpt(name), child, levels),
+                        Value::Int(n) => self.look_at(key, &n.to_string(), child, levels),
+                        _ => {}
                     }
                 }
             }
@@ -174,9 +221,18 @@ impl<'a> Sets<'a> {
 
 /// Returns whether the tensors at a key are moments of the weights in an optimiser. An average in an optimiser is not.
 fn is_of_optimiser(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace("optimal", "").replace("optimum", "");
+    key.contains("optim") && !is_of_average(&key)
+}
+
+fn is_of_average(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let names = |words: &[&str]| words.iter().any(|word| key.contains(word));
-    names(&["optim"]) && !names(&["ema", "swa", "averag", "shadow"])
+    ["ema", "swa", "averag", "shadow"].iter().any(|word| key.contains(word))
+}
+
+/// Returns whether a dictionary is the state of an optimiser of PyTorch, under any key that names no average.
+fn is_optimiser(pickle: &Pickle, id: Id, key: &str) -> bool {
+    ["state", "param_groups"].iter().all(|part| pickle.entry(id, part).is_some()) && !is_of_average(key)
 }
 
 fn set(pickle: &Pickle, id: Id) -> Option<Tensors<'_>> {
@@ -232,32 +288,6 @@ fn is_rival(pickle: &Pickle, set: &Set<'_>, weights: &BTreeMap<Vec<usize>, usize
     let found = shapes(pickle, set);
     let alike: usize = weights.iter().map(|(shape, n)| found.get(shape).map_or(0, |m| *m.min(n))).sum();
     alike > 0 && 2 * alike >= all
-}
-
-/// Removes the common prefix of all names: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, or that of an
-/// attribute of a larger module.
-fn without_prefix<'a>(named: &[(&'a str, Id)]) -> Named<'a> {
-    let mut named = named.to_vec();
-    let mut dropped = String::new();
-    while let [(first, _), _, ..] = named[..]
-        && let Some((prefix, _)) = first.split_once('.')
-        && named.iter().all(|(name, _)| name.split_once('.').is_some_and(|(start, _)| start == prefix))
-    {
-        dropped += &format!("{prefix}.");
-        for (name, _) in &mut named {
-            *name = &name[prefix.len() + 1..];
-        }
-    }
-    if !dropped.is_empty() {
-        tracing::info!("'{}', with which every tensor's name begins, is dropped", excerpt(&dropped));
-    }
-    named
-}
-
-/// Adds to `set` the tensors of `whole` that it lacks: averages include only trained tensors.
-fn completed<'a>(set: &[(&'a str, Id)], whole: &[(&'a str, Id)]) -> Named<'a> {
-    let names: BTreeSet<&str> = set.iter().map(|(name, _)| *name).collect();
-    set.iter().chain(whole.iter().filter(|(name, _)| !names.contains(name))).copied().collect()
 }
 
 /// Replaces tensors of `whole` by those of the unnamed `list`. They are assigned by order, if the shapes permit only

@@ -434,7 +434,7 @@ fn parameter_count_includes_learnable_basis() {
 #[test]
 fn checkpoint_load_names_every_flaw() {
     type Flaw = fn(&mut RandomCheckpoint);
-    let cases: [Flaw; 22] = [
+    let cases: [Flaw; 24] = [
         |c| drop(c.tensors.remove("energy_head.2.bias")),
         |c| c.tensors.get_mut("rbf.centers").unwrap().0 = vec![2, 3],
         |c| drop(c.tensors.insert("extra.weight".into(), (vec![1], vec![0.0]))),
@@ -456,6 +456,8 @@ fn checkpoint_load_names_every_flaw() {
         |c| c.config["elements"] = json!(["H", "Xx"]),
         |c| c.config["elements"] = json!(["Ne"]),
         |c| c.config["elements"] = json!([]),
+        |c| c.config["element"] = json!(["H"]),
+        |c| c.config["Learnable_rbf"] = json!(true),
         |c| c.config = json!([1]),
     ];
     let texts = cases.map(|flaw| {
@@ -493,6 +495,10 @@ fn checkpoint_load_names_foreign_files() {
     let error = load(folder);
     assert!(matches!(within(&config, &error), CheckpointError::Config(_)), "{error:?}");
     errors.push(error);
+    fs::write(&config, "{\"cutoff\": 5.0, \"max_z\": 9, \"cutoff\": 6.0}").unwrap();
+    let error = load(folder);
+    assert!(matches!(within(&config, &error), CheckpointError::Config(_)), "{error:?}");
+    errors.push(error);
     fs::remove_file(&config).unwrap();
     missing(&config, &load(folder));
 
@@ -502,6 +508,10 @@ fn checkpoint_load_names_foreign_files() {
         b"\n<!DOCTYPE html><html>",
         b"\x80\x04}.",
         b"(dp0\nS'model_state_dict'\n",
+        b"L119547037146038801333356L\n.",
+        b"\xef\xbb\xbf<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+        b"/annex/objects/SHA256E-s28725--0a.pt\n",
+        b"\x1f\x8b\x08\0\0\0\0\0",
         b"weights",
     ];
     for bytes in contents {
@@ -521,6 +531,23 @@ fn checkpoint_load_names_foreign_files() {
     assert!(matches!(within(&weights, &error), CheckpointError::OtherFile { .. }), "{error:?}");
     errors.push(error);
     insta::assert_snapshot!(messages(&errors, folder));
+}
+
+/// The length of its header may begin a safetensors file like a pickle: 0x80, 2.
+#[test]
+fn checkpoint_load_tells_safetensors_from_pickle() {
+    let checkpoint = RandomCheckpoint::new(0);
+    checkpoint.write();
+    let weights = checkpoint.folder.path().join("model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    // Spaces fill the header up to the next such length.
+    let padded = (1..).map(|k| (k << 16) + 0x0280).find(|padded| *padded > length).unwrap();
+    let header = [&bytes[8..8 + length], &vec![b' '; padded - length][..]].concat();
+    let file = [&(padded as u64).to_le_bytes(), &header[..], &bytes[8 + length..]].concat();
+    assert_eq!(file[..2], [0x80, 2]);
+    fs::write(&weights, file).unwrap();
+    Checkpoint::load(&weights).unwrap();
 }
 
 /// Returns the largest difference of energies (eV), and of forces relative to the largest force.

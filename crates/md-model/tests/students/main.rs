@@ -10,6 +10,7 @@
 mod damaged;
 mod distiller;
 mod painn;
+mod saved;
 mod torch;
 
 use std::path::Path;

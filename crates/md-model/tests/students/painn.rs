@@ -362,6 +362,35 @@ fn checkpoint_load_refuses_contradictory_files() {
     texts.push(contradiction("elements", &json!(["F"]), &record));
     fs::write(&config, sound.to_string()).unwrap();
 
+    // Without its checksum a record would vouch for any weights.
+    let mut anonymous = training.clone();
+    anonymous.as_object_mut().unwrap().remove("model_sha256");
+    for record_of in
+        [anonymous.to_string(), training.to_string().replace("{\"config\"", "{\"name\":\"x\",\"config\"")]
+    {
+        fs::write(&record, record_of).unwrap();
+        let error = load().unwrap_err();
+        assert!(matches!(within(&record, &error), CheckpointError::Record { .. }), "{error:?}");
+        texts.push(messages(&[error], folder.path()));
+    }
+    write_record(&training);
+    for (key, value) in [("elements", None), ("activation", Some(json!("silu")))] {
+        let mut edited = sound.clone();
+        match value {
+            Some(value) => edited[key] = value,
+            None => drop(edited.as_object_mut().unwrap().remove(key)),
+        }
+        fs::write(&config, edited.to_string()).unwrap();
+        let error = load().unwrap_err();
+        let problem = within(&weights, &error);
+        assert!(
+            matches!(problem, CheckpointError::NoElements { .. } | CheckpointError::UnknownKey { .. }),
+            "{error:?}"
+        );
+        texts.push(messages(&[error], folder.path()));
+        fs::write(&config, sound.to_string()).unwrap();
+    }
+
     fs::write(&record, "{").unwrap();
     let error = load().unwrap_err();
     assert!(matches!(within(&record, &error), CheckpointError::Record { .. }), "{error:?}");

@@ -1,186 +1,23 @@
 //! Typical files of `torch.save`: with several sets of weights, at other keys, and with other objects.
 
 use std::fs;
-use std::io::{Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
 
 use md_model::{
-    Architecture, Checkpoint, CheckpointError, DistillerHyperparameters, TorchError, WeightTensor, Weights,
+    Architecture, Checkpoint, CheckpointError, DistillerHyperparameters, TorchError, WeightTensor,
 };
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::distiller::data;
-use crate::{messages, within};
-
-/// Contents of a file.
-#[derive(Clone)]
-enum Object {
-    Int(i32),
-    Float(f64),
-    Str(&'static str),
-    Dict(Vec<(String, Object)>),
-    List(Vec<Object>),
-    Tensor(WeightTensor),
-}
-
-fn dict<const N: usize>(entries: [(&str, Object); N]) -> Object {
-    Object::Dict(entries.map(|(key, value)| (key.to_owned(), value)).into())
-}
-
-/// Creates a state dictionary, with a prefix to every name.
-fn state(weights: &Weights, prefix: &str) -> Object {
-    Object::Dict(
-        weights.iter().map(|(name, t)| (format!("{prefix}{name}"), Object::Tensor(t.clone()))).collect(),
-    )
-}
-
-/// Writes the pickle of an object and collects the data of its tensors.
-struct Writer {
-    pickle: Vec<u8>,
-    data: Vec<Vec<u8>>,
-}
-
-impl Writer {
-    fn str(&mut self, text: &str) {
-        self.pickle.push(b'X');
-        self.pickle.extend((text.len() as u32).to_le_bytes());
-        self.pickle.extend(text.as_bytes());
-    }
-
-    fn int(&mut self, n: i32) {
-        self.pickle.push(b'J');
-        self.pickle.extend(n.to_le_bytes());
-    }
-
-    fn sizes(&mut self, sizes: &[usize]) {
-        self.pickle.push(b'(');
-        sizes.iter().for_each(|&n| self.int(n as i32));
-        self.pickle.push(b't');
-    }
-
-    fn write(&mut self, object: &Object) {
-        match object {
-            Object::Int(n) => self.int(*n),
-            Object::Float(x) => {
-                self.pickle.push(b'G');
-                self.pickle.extend(x.to_be_bytes());
-            }
-            Object::Str(text) => self.str(text),
-            Object::Dict(entries) => {
-                self.pickle.extend(b"}(");
-                for (key, value) in entries {
-                    self.str(key);
-                    self.write(value);
-                }
-                self.pickle.push(b'u');
-            }
-            Object::List(items) => {
-                self.pickle.extend(b"](");
-                items.iter().for_each(|item| self.write(item));
-                self.pickle.push(b'e');
-            }
-            Object::Tensor(tensor) => {
-                self.pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-                self.str("storage");
-                self.pickle.extend(b"ctorch\nFloatStorage\n");
-                self.str(&self.data.len().to_string());
-                self.str("cpu");
-                self.int(tensor.values.len() as i32);
-                self.pickle.extend(b"tQ");
-                self.int(0);
-                self.sizes(&tensor.shape);
-                let strides: Vec<usize> =
-                    (1..=tensor.shape.len()).map(|d| tensor.shape[d..].iter().product()).collect();
-                self.sizes(&strides);
-                self.pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-                self.data.push(tensor.values.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect());
-            }
-        }
-    }
-}
-
-/// Returns the bytes of a file that contains `object`.
-fn saved(object: &Object) -> Vec<u8> {
-    let mut writer = Writer { pickle: b"\x80\x02".to_vec(), data: Vec::new() };
-    writer.write(object);
-    writer.pickle.push(b'.');
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let names = (0..writer.data.len()).map(|key| format!("m/data/{key}"));
-    for (name, bytes) in std::iter::once("m/data.pkl".to_owned())
-        .chain(names)
-        .zip(std::iter::once(&writer.pickle).chain(&writer.data))
-    {
-        zip.start_file(name, stored).unwrap();
-        zip.write_all(bytes).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-const SIZES: DistillerHyperparameters = DistillerHyperparameters {
-    hidden_dim: 8,
-    num_interactions: 1,
-    num_rbf: 4,
-    cutoff: 4.5,
-    max_z: 8,
-    learnable_rbf: false,
+use crate::saved::{
+    BESIDE, File, Object, SIZES, config, dict, listed, of_torch, saved, state, student, trained,
 };
-
-fn student(seed: u64) -> Checkpoint {
-    Checkpoint::untrained(&Architecture::Distiller(SIZES), seed).unwrap()
-}
-
-/// Its `config`.
-fn config() -> Object {
-    dict([
-        ("hidden_dim", Object::Int(8)),
-        ("num_interactions", Object::Int(1)),
-        ("num_rbf", Object::Int(4)),
-        ("cutoff", Object::Float(4.5)),
-        ("max_z", Object::Int(8)),
-    ])
-}
-
-/// `best.pt` in a folder.
-struct File(TempDir);
-
-impl File {
-    fn new(object: &Object) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("best.pt"), saved(object)).unwrap();
-        File(folder)
-    }
-
-    fn path(&self, choice: &str) -> PathBuf {
-        self.0.path().join(format!("best.pt{choice}"))
-    }
-
-    fn load(&self, choice: &str) -> Result<Checkpoint, CheckpointError> {
-        Checkpoint::load(self.path(choice))
-    }
-}
-
-/// Returns what is wrong with the file of `torch.save` that the error names.
-fn of_torch<'a>(file: &Path, error: &'a CheckpointError) -> &'a TorchError {
-    let CheckpointError::Torch(error) = within(file, error) else { panic!("{error:?}") };
-    error
-}
-
-fn trained(weights: &Weights) -> Weights {
-    weights
-        .iter()
-        .filter(|(name, _)| !name.starts_with("rbf."))
-        .map(|(n, t)| (n.clone(), t.clone()))
-        .collect()
-}
-
-/// Tensors as returned by `parameters()`, without names.
-fn listed(weights: &Weights) -> Object {
-    Object::List(weights.values().map(|t| Object::Tensor(t.clone())).collect())
-}
+use crate::{messages, within};
 
 /// Only the owner of a file knows which of several sets is deployed, for any keys.
 #[test]
@@ -203,6 +40,8 @@ fn torch_load_asks_which_of_several_weight_sets() {
         ("shadow", "shadow", state(&trained(a), "")),
         ("averaged_model", "averaged_model", Object::Dict(swa)),
         ("best", "best", state(a, "")),
+        ("optimal", "optimal", state(a, "")),
+        ("ensemble", "ensemble.1", Object::Numbered(vec![Object::Int(7), state(a, "")])),
         (
             "callbacks",
             "callbacks.EMA.ema_weights",
@@ -220,7 +59,7 @@ fn torch_load_asks_which_of_several_weight_sets() {
         let file =
             File::new(&dict([("model_state_dict", state(r, "")), (key, second), ("config", config())]));
         let several = file.load("").unwrap_err();
-        let TorchError::SeveralSets { keys } = of_torch(&file.path(""), &several) else {
+        let CheckpointError::SeveralSets { keys } = within(file.path(""), &several) else {
             panic!("{several}")
         };
         assert_eq!(*keys, ["model_state_dict", choice]);
@@ -231,7 +70,7 @@ fn torch_load_asks_which_of_several_weight_sets() {
         // One file with two networks.
         assert_ne!(found[0].sha256(), found[1].sha256());
         let none = file.load("#emma").unwrap_err();
-        let TorchError::NoSuchSet { key, keys } = of_torch(&file.path(""), &none) else { panic!("{none}") };
+        let CheckpointError::NoSuchSet { key, keys } = within(file.path(""), &none) else { panic!("{none}") };
         assert_eq!((key.as_str(), keys), ("emma", &vec!["model_state_dict".to_owned(), choice.to_owned()]));
         texts.push(messages(&[several, none], file.0.path()));
 
@@ -258,7 +97,8 @@ fn torch_load_asks_about_average_of_unknown_form() {
         ("config", config()),
     ]));
     let several = file.load("").unwrap_err();
-    assert!(matches!(of_torch(&file.path(""), &several), TorchError::SeveralSets { .. }), "{several:?}");
+    let problem = within(file.path(""), &several);
+    assert!(matches!(problem, CheckpointError::SeveralSets { .. }), "{several:?}");
     assert!(file.load("#model_state_dict").unwrap().weights() == raw.weights());
     let unnamed = file.load("#averages").unwrap_err();
     assert!(matches!(of_torch(&file.path(""), &unnamed), TorchError::Unnamed { .. }), "{unnamed:?}");
@@ -280,6 +120,13 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
         ("model_state_dict", state(raw.weights(), "")),
         ("optimizer_state_dict", dict([("state", by_name), ("momentum_buffer", state(raw.weights(), ""))])),
         ("optimizer", dict([("momentum", listed(raw.weights()))])),
+        (
+            "opt",
+            dict([
+                ("state", Object::Numbered(raw.weights().values().map(moments).collect())),
+                ("param_groups", Object::List(vec![dict([("lr", Object::Float(1e-3))])])),
+            ]),
+        ),
         ("teacher", state(teacher.weights(), "")),
         ("loss", Object::Tensor(WeightTensor { shape: vec![], values: vec![0.5] })),
         ("config", config()),
@@ -289,7 +136,7 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     // There is only one set, so selecting it changes nothing.
     assert!(file.load("#model_state_dict").unwrap() == loaded);
     let none = file.load("#teacher").unwrap_err();
-    assert!(matches!(of_torch(&file.path(""), &none), TorchError::NoSuchSet { .. }), "{none:?}");
+    assert!(matches!(within(file.path(""), &none), CheckpointError::NoSuchSet { .. }), "{none:?}");
     let none = messages(&[none], file.0.path());
 
     let folder = tempfile::tempdir().unwrap();
@@ -297,7 +144,7 @@ fn torch_load_ignores_tensors_of_optimiser_and_teacher() {
     let chosen = format!("{}#model_state_dict", folder.path().display());
     let other_format = Checkpoint::load(chosen).unwrap_err();
     let weights = folder.path().join("model.safetensors");
-    assert!(matches!(within(weights, &other_format), CheckpointError::NoChoice { .. }), "{other_format:?}");
+    assert!(matches!(within(weights, &other_format), CheckpointError::NoSuchSet { .. }), "{other_format:?}");
     insta::assert_snapshot!(format!("{none}\n{}", messages(&[other_format], folder.path())));
     // A file name may contain '#'.
     let named = folder.path().join("v#1.safetensors");
@@ -321,7 +168,7 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     entries[0].0 = entries[0].0.replace("module.", "");
     let file = File::new(&dict([("model_state_dict", Object::Dict(entries)), ("config", config())]));
     let missing = file.load("").unwrap_err();
-    let CheckpointError::MissingTensor { name, .. } = within(file.path(""), &missing) else {
+    let CheckpointError::PartOfFile { name, .. } = within(file.path(""), &missing) else {
         panic!("{missing:?}")
     };
     assert_eq!(name, "rbf.centers");
@@ -333,8 +180,7 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     let problem = within(file.path(""), &no_config);
     assert!(matches!(problem, CheckpointError::NoConfiguration { .. }), "{no_config:?}");
     texts.push(messages(&[no_config], file.0.path()));
-    let beside = r#"{ "model_type": "painn_student_mlff_distiller", "hidden_dim": 8, "num_interactions": 1, "num_rbf": 4, "max_z": 8, "cutoff": 4.5 }"#;
-    fs::write(file.0.path().join("config.json"), beside).unwrap();
+    fs::write(file.0.path().join("config.json"), BESIDE).unwrap();
     assert!(file.load("").unwrap().weights() == weights);
 
     // At other keys it must be selected.
@@ -349,6 +195,188 @@ fn torch_load_finds_weights_under_prefixes_and_keys() {
     texts.push(messages(&[none], file.0.path()));
     insta::assert_snapshot!(texts.join("\n"));
     assert!(file.load("#net.state").unwrap().weights() == weights);
+}
+
+/// One dictionary with the tensors of a network and of its average, as a module with both returns it.
+#[test]
+fn load_asks_which_of_several_networks_in_one_dictionary() {
+    let (raw, average) = (student(1), student(2));
+    let both = |raw_prefix: &str, average_prefix: &str| {
+        let (Object::Dict(mut entries), Object::Dict(more)) =
+            (state(raw.weights(), raw_prefix), state(&trained(average.weights()), average_prefix))
+        else {
+            panic!()
+        };
+        entries.extend(more);
+        Object::Dict(entries)
+    };
+    let steps = dict([("steps", Object::Int(3))]);
+    let mut texts = Vec::new();
+    for (file, set) in [
+        (dict([("state_dict", both("model.", "ema.module.")), ("config", config())]), "state_dict."),
+        (
+            dict([("steps", steps), ("model", both("net.model.", "net.ema.")), ("config", config())]),
+            "model.net.",
+        ),
+        (both("model.", "ema."), ""),
+    ] {
+        let file = File::new(&file);
+        fs::write(file.0.path().join("config.json"), BESIDE).unwrap();
+        let several = file.load("").unwrap_err();
+        let CheckpointError::SeveralSets { keys } = within(file.path(""), &several) else {
+            panic!("{several}")
+        };
+        assert_eq!(*keys, [format!("{set}ema"), format!("{set}model")]);
+        assert!(file.load(&format!("#{set}model")).unwrap().weights() == raw.weights());
+        // The average has no basis, which is not trained; the network has.
+        let missing = file.load(&format!("#{set}ema")).unwrap_err();
+        let CheckpointError::MissingTensor { name, .. } = within(file.path(""), &missing) else {
+            panic!("{missing}")
+        };
+        assert_eq!(name, "rbf.centers");
+        let none = file.load(&format!("#{set}emma")).unwrap_err();
+        assert!(matches!(within(file.path(""), &none), CheckpointError::NoSuchSet { .. }), "{none}");
+        texts.push(messages(&[several, none], file.0.path()));
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = [("model.", &raw), ("ema.", &average)]
+        .iter()
+        .flat_map(|(prefix, checkpoint)| {
+            checkpoint.weights().iter().map(move |(name, t)| {
+                (
+                    format!("{prefix}{name}"),
+                    t.shape.clone(),
+                    t.values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                )
+            })
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F64, shape.clone(), bytes).unwrap()));
+    let path = folder.path().join("both.safetensors");
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    fs::write(folder.path().join("config.json"), BESIDE).unwrap();
+    let load = |choice: &str| Checkpoint::load(format!("{}{choice}", path.display()));
+    let several = load("").unwrap_err();
+    assert!(matches!(within(&path, &several), CheckpointError::SeveralSets { .. }), "{several}");
+    let found = ["#model", "#ema"].map(|choice| load(choice).unwrap());
+    assert!(found[0].weights() == raw.weights() && found[1].weights() == average.weights());
+    assert_ne!(found[0].sha256(), found[1].sha256());
+    texts.push(messages(&[several], folder.path()));
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+/// What is chosen is a network of its own, not a mixture of two.
+#[test]
+fn torch_load_refuses_incomplete_average() {
+    let (raw, average) = (student(1), student(2));
+    let mut some = average.weights().clone();
+    some.remove("energy_head.0.bias");
+    let file = File::new(&dict([
+        ("model_state_dict", state(raw.weights(), "")),
+        ("ema", state(&some, "")),
+        ("listed", listed(&some)),
+        ("config", config()),
+    ]));
+    let [error, of_list] = ["ema", "listed"].map(|set| {
+        let error = file.load(&format!("#{set}")).unwrap_err();
+        let CheckpointError::IncompleteSet { key, names } = within(file.path(""), &error) else {
+            panic!("{error}")
+        };
+        assert_eq!((key.as_str(), names), (set, &vec!["energy_head.0.bias".to_owned()]));
+        error
+    });
+    // The network is a part of what was saved.
+    let Object::Dict(mut entries) = state(raw.weights(), "model.") else { panic!() };
+    entries
+        .push(("loss.weight".to_owned(), Object::Tensor(WeightTensor { shape: vec![], values: vec![1.0] })));
+    let part = File::new(&dict([("state_dict", Object::Dict(entries)), ("config", config())]));
+    let of_file = part.load("").unwrap_err();
+    let CheckpointError::PartOfFile { key, .. } = within(part.path(""), &of_file) else {
+        panic!("{of_file}")
+    };
+    assert_eq!(key, "state_dict.model");
+    assert!(part.load("#state_dict.model").unwrap().weights() == raw.weights());
+
+    let Object::Dict(mut entries) = state(raw.weights(), "") else { panic!() };
+    for (name, _) in &mut entries {
+        *name = name.replace("interactions.", "interactions._orig_mod.");
+    }
+    let compiled = File::new(&dict([("state_dict", Object::Dict(entries)), ("config", config())]));
+    let renamed = compiled.load("").unwrap_err();
+    assert!(matches!(within(compiled.path(""), &renamed), CheckpointError::OtherName { .. }), "{renamed}");
+    insta::assert_snapshot!(
+        [
+            messages(&[error, of_list], file.0.path()),
+            messages(&[of_file], part.0.path()),
+            messages(&[renamed], compiled.0.path()),
+        ]
+        .join("\n")
+    );
+}
+
+/// What was assumed in loading is known to those who use the network.
+#[test]
+fn assumptions_name_all_that_files_do_not_state() {
+    let (raw, average) = (student(1), student(2));
+    let Object::Dict(mut hyperparameters) = config() else { panic!() };
+    hyperparameters.push(("lr".to_owned(), Object::Float(1e-3)));
+    let lightning = dict([
+        ("epoch", Object::Int(3)),
+        ("pytorch-lightning_version", Object::Str("2.5.0")),
+        ("state_dict", state(raw.weights(), "model.")),
+        ("hyper_parameters", Object::Dict(hyperparameters)),
+        ("callbacks", dict([("EMA", dict([("ema_weights", listed(&trained(average.weights())))]))])),
+    ]);
+    let file = File::new(&lightning);
+    let of = |checkpoint: &Checkpoint| checkpoint.assumptions().join("\n");
+    let raw_chosen = file.load("#state_dict").unwrap();
+    let average_chosen = file.load("#callbacks.EMA.ema_weights").unwrap();
+    assert!(raw_chosen.weights() == raw.weights() && average_chosen.weights() == average.weights());
+    // A checkpoint of this program states everything.
+    let folder = tempfile::tempdir().unwrap();
+    raw.save(folder.path()).unwrap();
+    assert_eq!(Checkpoint::load(folder.path()).unwrap().assumptions(), [""; 0]);
+    insta::assert_snapshot!([of(&raw_chosen), of(&average_chosen)].join("\n\n"));
+}
+
+/// A nested configuration has the keys elsewhere.
+#[test]
+fn torch_load_lists_keys_of_nested_config() {
+    let nested = dict([("model", config()), ("seed", Object::Int(3))]);
+    let file = File::new(&dict([("model_state_dict", state(student(1).weights(), "")), ("config", nested)]));
+    let error = file.load("").unwrap_err();
+    let CheckpointError::MissingKeys { missing, found } = within(file.path(""), &error) else {
+        panic!("{error}")
+    };
+    assert_eq!((missing.len(), found.join(" ").as_str()), (5, "model seed"));
+}
+
+/// A folder that was filled twice.
+#[test]
+fn load_refuses_folder_with_two_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    let [safetensors, torch] = ["model.safetensors", "best_model.pt"].map(|name| folder.path().join(name));
+    student(1).save(folder.path()).unwrap();
+    let write = |seed: u64| {
+        let file = dict([("model_state_dict", state(student(seed).weights(), "")), ("config", config())]);
+        fs::write(&torch, saved(&file)).unwrap();
+    };
+    write(1);
+    assert!(Checkpoint::load(folder.path()).unwrap().weights() == student(1).weights());
+    write(2);
+    let mut errors = vec![Checkpoint::load(folder.path()).unwrap_err()];
+    fs::write(&torch, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    errors.push(Checkpoint::load(folder.path()).unwrap_err());
+    for error in &errors {
+        assert!(matches!(within(folder.path(), error), CheckpointError::TwoFiles { .. }), "{error}");
+    }
+    insta::assert_snapshot!(messages(&errors, folder.path()));
+    write(2);
+    assert!(Checkpoint::load(&safetensors).unwrap().weights() == student(1).weights());
+    assert!(Checkpoint::load(&torch).unwrap().weights() == student(2).weights());
 }
 
 /// Shapes with more than one possible assignment do not identify tensors.
@@ -426,7 +454,7 @@ fn torch_load_without_config_needs_config_json() {
     fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let no_cutoff = Checkpoint::load(folder.path()).unwrap_err();
     let CheckpointError::In { source, .. } = &no_cutoff else { panic!("{no_cutoff:?}") };
-    assert!(matches!(**source, CheckpointError::Config(_)), "{no_cutoff:?}");
+    assert!(matches!(**source, CheckpointError::MissingKeys { .. }), "{no_cutoff:?}");
     insta::assert_snapshot!(messages(&[no_config, no_cutoff], folder.path()));
 }
 

@@ -16,6 +16,7 @@ pub(super) struct VerdictCard<'a> {
     summary: &'a str,
     about: String,
     device_note: Option<&'a str>,
+    assumptions: &'a [String],
 }
 
 /// Returns the verdicts, candidates first.
@@ -37,6 +38,7 @@ pub(super) fn verdicts(results: &Results) -> Vec<VerdictCard<'_>> {
                 summary: &m.summary,
                 about: about.join(", "),
                 device_note: m.device_note.as_deref(),
+                assumptions: &m.assumptions,
             }
         })
         .collect()

@@ -86,8 +86,9 @@ fn model_table(results: &Results, model: &Model, colour: bool) -> String {
         (Some(device), Some(note)) => format!("computed on the {device}: {note}\n"),
         _ => String::new(),
     };
+    let assumed: String = model.assumptions.iter().map(|text| format!("assumed: {text}\n")).collect();
     format!(
-        "{} ({}{parameters}, {}), {runs} runs, {kind}\n{device}{table}\n",
+        "{} ({}{parameters}, {}), {runs} runs, {kind}\n{device}{assumed}{table}\n",
         model.name, model.architecture, model.precision
     )
 }

@@ -42,6 +42,10 @@ pub fn markdown(evaluations: &[Evaluated]) -> String {
         table.add_row(["all".to_owned(), n_frames.to_string(), or_none(all)]);
     }
     let mut text = format!("{table}\n");
+    // The files have the model in common.
+    for assumption in evaluations.iter().take(1).flat_map(|e| &e.assumptions) {
+        let _ = writeln!(text, "\nAssumed: {assumption}");
+    }
     for e in evaluations {
         let no_errors = e.no_forces.iter().chain(&e.no_energies);
         for warning in
@@ -80,6 +84,9 @@ pub fn text(evaluated: &Evaluated) -> String {
         text += &format!("; {with_forces} of {} have forces", frames(e.n_frames));
     }
     text.push('\n');
+    for assumption in &evaluated.assumptions {
+        let _ = writeln!(text, "  assumed: {assumption}");
+    }
     for warning in &evaluated.warnings {
         let _ = writeln!(text, "  warning: {warning}");
     }

@@ -31,6 +31,9 @@ pub struct Evaluated {
     /// Why there are no errors of energies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_energies: Option<String>,
+    /// What was assumed in loading the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<String>,
     /// What is remarkable about the labels, such as another unit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -96,7 +99,8 @@ fn evaluate_file_inner(
         evaluation.energy.is_none().then(|| "no two labelled frames share a composition".to_owned())
     });
     let warnings = own.into_iter().chain(md_criteria::common_factor(&evaluation)).collect();
-    Ok(Evaluated { evaluation, no_forces, no_energies, warnings })
+    let assumptions = model.record.assumptions.clone();
+    Ok(Evaluated { evaluation, no_forces, no_energies, assumptions, warnings })
 }
 
 /// A kind of label.

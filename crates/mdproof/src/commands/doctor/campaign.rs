@@ -110,6 +110,7 @@ fn load_model<'a>(
         precision: loaded.precision,
         device: loaded.device.unwrap_or_default(),
         device_refused: loaded.device_note.filter(|_| asked_for_gpu),
+        assumptions: loaded.assumptions,
     }
 }
 

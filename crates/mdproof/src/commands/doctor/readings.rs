@@ -127,6 +127,8 @@ pub(super) enum Loading {
         device: String,
         /// Reason why the requested device is not used.
         device_refused: Option<String>,
+        /// What was assumed in loading the model.
+        assumptions: Vec<String>,
     },
     Failed(String),
 }

@@ -25,8 +25,12 @@ fn model(model: &Model) -> Item {
             );
             Item::warning(&subject, "no checkpoint", &advice)
         }
-        Loading::Loaded { architecture, parameters, precision, device, device_refused } => {
-            let found = format!("{architecture}, {parameters} parameters, {precision}, on {device}");
+        Loading::Loaded { architecture, parameters, precision, device, device_refused, assumptions } => {
+            let assumed = match assumptions.as_slice() {
+                [] => String::new(),
+                texts => format!("; assumed: {}", texts.join("; ")),
+            };
+            let found = format!("{architecture}, {parameters} parameters, {precision}, on {device}{assumed}");
             match device_refused {
                 None => Item::ok(&subject, found),
                 Some(refused) => Item::warning(

@@ -10,6 +10,7 @@ fn sound() -> Readings {
         precision: "f32".to_owned(),
         device: "cuda".to_owned(),
         device_refused: None,
+        assumptions: Vec::new(),
     };
     let structure =
         DataFile { path: "water.xyz".to_owned(), kind: Kind::Structure, frames: Reading::Count(1) };
@@ -163,6 +164,7 @@ fn judge_failed_checkpoint_is_problem_missing_is_warning() {
         precision: "f32".to_owned(),
         device: "cpu".to_owned(),
         device_refused: Some("no CUDA".to_owned()),
+        assumptions: vec!["elements are not listed".to_owned()],
     });
     assert_eq!(only_complaint(&refused).status, Status::Warning);
     insta::assert_snapshot!([failed, missing, refused].map(|items| complaint(&items)).join("\n"));
