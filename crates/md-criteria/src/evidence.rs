@@ -4,7 +4,7 @@ use md_results::{
     DecidableBy, DistanceId, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage,
 };
 
-use super::{Finding, Subject, Uncertainty};
+use super::{Finding, Subject, Uncertainty, reach};
 use crate::statistics::{self, is_at_its_temperature};
 
 fn file_name(path: &str) -> &str {
@@ -397,6 +397,17 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
             Some(_) => gate.detail.clone(),
             None => "the model's answer was not finite".to_owned(),
         },
+    }
+}
+
+/// Returns a barrier in units of the reach of the use.
+pub(super) fn barrier(s: &Subject<'_>, id: GateId) -> Finding {
+    match s.records.gates.iter().find(|g| g.id == id) {
+        Some(found) if found.not_applicable.is_none() || found.value.is_some() => {
+            let ev = found.value.unwrap_or(f64::NAN);
+            reach::over_reach(s.reach, id, ev, found.standard_error, &found.detail)
+        }
+        _ => gate(s, id),
     }
 }
 

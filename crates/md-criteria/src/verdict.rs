@@ -89,7 +89,7 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     };
     let thresholds =
         crate::ALL.iter().filter_map(|c| Some((c.key.to_owned(), default(threshold(c)?)))).collect();
-    CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
+    CriteriaSet::new(ENGINE, thresholds)
 }
 
 fn judge_model(results: &Results, model: &Model) -> Model {
@@ -143,6 +143,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
     }
     let element_pairs = [ELEMENT_PAIRS.to_owned()];
     let index = Index::new(results, &model.name);
+    let reach = index.reach(set);
     for criterion in crate::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
         let molecules = match criterion.scope {
@@ -150,7 +151,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
             Scope::ElementPairs => &element_pairs,
         };
         for molecule in molecules {
-            let subject = Subject::new(results, &index, &model.name, molecule, set);
+            let subject = Subject::new(results, &index, &model.name, molecule, set, reach);
             if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
                 checks.push(check::check(criterion, set, threshold, molecule, criterion.measure(&subject)));
             }
