@@ -28,7 +28,7 @@ const AT_ONCE: usize = 6;
 const MOST_BONDS: usize = 100;
 
 /// Atoms farther apart than this are not brought together, Å.
-const FARTHEST_ANGSTROM: f64 = 5.0;
+const FARTHEST_ANGSTROM: f64 = 4.0;
 
 /// Atoms that are brought together are in a well from this distance on, in sums of covalent radii, if the molecule is more
 /// stable there. Hydrogen bonds are longer.
@@ -40,8 +40,10 @@ const DEEP_EV: f64 = 1.0;
 /// Distance at which atoms count as brought together, in sums of covalent radii: no bond is shorter.
 const TOGETHER_RADII: f64 = 0.7;
 
-/// Steps by which atoms are brought together, Å, and relaxations of the other coordinates in each.
-const APPROACH_ANGSTROM: f64 = 0.06;
+/// Steps by which atoms are brought together, Å: those beyond 2 sums of covalent radii, where nothing is steep, and nearer
+/// ones. Relaxations of the other coordinates in each.
+const LONG_APPROACH_ANGSTROM: f64 = 0.2;
+const APPROACH_ANGSTROM: f64 = 0.08;
 const RELAXATIONS: usize = 5;
 
 /// The first step of a relaxation along the forces (Å²/eV), the longest, and how far an atom moves at most (Å).
@@ -174,7 +176,7 @@ pub fn bond_wells(
 /// other coordinates relax.
 ///
 /// Of every pair of elements the pair of atoms that is nearest in sums of covalent radii, and the nearest that more than two
-/// bonds separate, up to 5 Å. A well is a state in which the two are within 1.5 sums of covalent radii, and whose energy is
+/// bonds separate, up to 4 Å. A well is a state in which the two are within 1.5 sums of covalent radii, and whose energy is
 /// more than [`FALL_EV`] below that of the minimum and of every state on the way in which they are not, or a state more than 1 eV
 /// below the minimum. Other conformers and hydrogen bonds (1.6 sums and more) are no such states, nor is a proton on
 /// another atom unless the molecule is more stable so. The relaxation is not complete, so that the barrier is at least as
@@ -194,7 +196,7 @@ pub fn contact_wells(
     let mut ways: Vec<Way> = graph
         .contacts(minimum)
         .into_iter()
-        .map(|(atoms, contact)| Way::new(minimum, atoms, contact, start_ev))
+        .map(|Contact { atoms, contact, .. }| Way::new(minimum, atoms, contact, start_ev))
         .collect();
     wells.paths = ways.len();
     loop {
@@ -253,7 +255,8 @@ impl Way {
     }
 
     fn shorten(&mut self) {
-        self.distance -= APPROACH_ANGSTROM;
+        let is_far = self.distance > 2.0 * self.contact + LONG_APPROACH_ANGSTROM;
+        self.distance -= if is_far { LONG_APPROACH_ANGSTROM } else { APPROACH_ANGSTROM };
         self.positions.clone_from(&self.best.1);
         self.best.0 = f64::INFINITY;
         self.previous = None;
@@ -448,11 +451,10 @@ impl Graph {
         kinds.into_values().collect()
     }
 
-    /// Returns the pairs of atoms that are brought together, each with the sum of their covalent radii (Å).
-    fn contacts(&self, system: &System) -> Vec<([usize; 2], f64)> {
+    /// Returns the pairs of atoms that are brought together.
+    fn contacts(&self, system: &System) -> Vec<Contact> {
         let elements = system.elements();
-        // Elements, and whether more than two bonds separate the atoms.
-        let mut nearest: BTreeMap<([Element; 2], bool), (f64, [usize; 2], f64)> = BTreeMap::new();
+        let mut nearest: BTreeMap<Kind, Contact> = BTreeMap::new();
         neighbours::for_each_pair(system.positions(), FARTHEST_ANGSTROM, |pair| {
             let (i, j) = (pair.i, pair.j);
             let Some(contact) = contact_angstrom(elements[i], elements[j]) else { return };
@@ -462,14 +464,27 @@ impl Graph {
             let far = !self.neighbours[i].iter().any(|middle| self.neighbours[*middle].contains(&j));
             let mut kind = [elements[i], elements[j]];
             kind.sort_unstable();
-            let radii = pair.distance / contact;
-            let known = nearest.entry((kind, far)).or_insert((f64::INFINITY, [i, j], contact));
-            if radii < known.0 {
-                *known = (radii, [i, j], contact);
+            let found = Contact { atoms: [i, j], contact, radii: pair.distance / contact };
+            let known = nearest.entry((kind, far)).or_insert(found);
+            if found.radii < known.radii {
+                *known = found;
             }
         });
-        nearest.into_values().map(|(_, atoms, contact)| (atoms, contact)).collect()
+        nearest.into_values().collect()
     }
+}
+
+/// Two elements, and whether more than two bonds separate the atoms.
+type Kind = ([Element; 2], bool);
+
+/// Two atoms without a bond.
+#[derive(Clone, Copy)]
+struct Contact {
+    atoms: [usize; 2],
+    /// Sum of their covalent radii, Å.
+    contact: f64,
+    /// Their distance in such sums.
+    radii: f64,
 }
 
 #[cfg(test)]
