@@ -14,8 +14,8 @@ const S_PER_NS: f64 = 1e-9;
 
 /// Returns the barrier (eV) that is crossed about once in a time (ns) at a temperature (K): `k_B T ln(10¹³/s · t)`.
 ///
-/// A rate `A exp(-E / k_B T)` with A = 10¹³/s is once per t for this E. It is 0.69 eV at 500 K in 1000 ns. No barrier is needed to
-/// hold a molecule for less than one attempt.
+/// A rate `A exp(-E / k_B T)` with A = 10¹³/s is once per t for this E. It is 0.69 eV at 500 K in 1000 ns. No barrier is
+/// needed to hold a molecule for less than one attempt.
 ///
 /// ```
 /// let ev = md_criteria::reach_ev(500.0, 1000.0);

@@ -102,10 +102,10 @@ impl Wells {
 /// Stretches and squeezes bonds of a molecule from its minimum, as far as the energy stays below `ceiling_ev` above it.
 ///
 /// What is on one side of a bond moves rigidly along it. The two atoms of a bond in a ring move apart by half the
-/// change each, with all that hangs on them outside the ring. A path ends at 0.3 sums of covalent radii, at twice the length, where
-/// the energy exceeds the ceiling, and where another pair of atoms comes within 1.3 sums of covalent radii: what follows is the chemistry
-/// of that pair, such as the transfer of a proton. Of more than 100 bonds one of each kind (elements, and elements of all neighbours) is
-/// scanned.
+/// change each, with all that hangs on them outside the ring. A path ends at 0.3 sums of covalent radii, at twice the
+/// length, where the energy exceeds the ceiling, and where another pair of atoms comes within 1.3 sums of covalent
+/// radii: what follows is the chemistry of that pair, such as the transfer of a proton. Of more than 100 bonds one of
+/// each kind (elements, and elements of all neighbours) is scanned.
 ///
 /// # Errors
 /// Any error of the potential.
