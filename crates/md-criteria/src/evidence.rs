@@ -1,7 +1,8 @@
 //! Functions that reduce recorded evidence to one number per criterion.
 
 use md_results::{
-    DecidableBy, DistanceId, Evaluation, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage,
+    DecidableBy, DistanceId, Evaluation, Failure, GateId, RelaxationOutcome, Run, RunFate, RunThermal, Speed,
+    Stage,
 };
 
 use super::{Finding, Subject, Uncertainty, reach};
@@ -372,6 +373,9 @@ pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
 pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
     let Some(gate) = s.records.gates.iter().find(|g| g.id == id) else {
         let usual = match id.stage() {
+            Stage::Minimum if id.ceiling_ev().is_some() && without_minimum(s) => {
+                "barriers begin in a minimum, and the relaxation did not converge"
+            }
             Stage::Minimum if id == GateId::RelaxedBonds && without_bonds(s) => "the structure has no bonds",
             Stage::Minimum => "the minimum was not looked at",
             _ => "the gate was not measured",
@@ -409,6 +413,12 @@ pub(super) fn barrier(s: &Subject<'_>, id: GateId) -> Finding {
         }
         _ => gate(s, id),
     }
+}
+
+/// Whether the relaxation of a molecule did not converge.
+fn without_minimum(s: &Subject<'_>) -> bool {
+    let own = |r: &&md_results::Relaxation| r.model == s.model && r.molecule == s.molecule;
+    s.results.relaxations.iter().find(own).is_some_and(|r| r.outcome != RelaxationOutcome::Converged)
 }
 
 /// Whether no bonds were found in the structure of a molecule.

@@ -1,7 +1,7 @@
 //! Whether a molecule can fall into a well that its runs are too short to meet: barriers along its bonds, and between
 //! atoms that are brought together.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use md_core::{Potential, System, bonds};
 use md_dynamics::RelaxOutcome;
 use md_probe::{ProbeError, Wells};
@@ -38,15 +38,9 @@ impl Stage for Barriers {
         let molecule = subject.as_molecule()?;
         let relaxed = cx.index_of(subject).and_then(|index| cx.relaxed.get(&index));
         let nearest = &relaxed.context("the molecule was not relaxed")?.nearest;
-        match &nearest.outcome {
-            RelaxOutcome::Converged => {}
-            RelaxOutcome::NotConverged => bail!(
-                "barriers begin in a minimum, and the relaxation left a force of {} eV/Å",
-                number(nearest.max_force_ev_per_angstrom)
-            ),
-            RelaxOutcome::Diverged(reason) => {
-                bail!("barriers begin in a minimum, and the relaxation diverged: {reason}")
-            }
+        if nearest.outcome != RelaxOutcome::Converged {
+            // There is no minimum to begin in. The record of the relaxation says so.
+            return Ok(());
         }
         let (name, given) = (molecule.record.name.as_str(), &molecule.system);
         let (oracle, potential) = (model.oracle.as_mut(), model.potential.as_mut());
