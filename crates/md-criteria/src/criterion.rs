@@ -6,7 +6,7 @@ use md_metrics::Estimate;
 use md_results::{Check, CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Run};
 
 use crate::statistics::CONFIDENCE;
-use crate::{ALL, evidence};
+use crate::{ALL, Reach, evidence};
 
 /// Good side of a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,8 @@ pub enum Theme {
     Locality,
     /// Atoms at short distance do not repel each other.
     ShortRange,
+    /// Molecules fall into wells that their runs were too short to meet.
+    Well,
     /// The model relaxes to a different geometry.
     Minimum,
     /// Molecules break.
@@ -201,6 +203,8 @@ pub enum Theme {
 pub enum Evidence {
     /// A physics gate.
     Gate(GateId),
+    /// A physics gate that is a barrier (eV), in units of the [`Reach`] of the use.
+    Barrier(GateId),
     /// A function of the evidence about a model and a molecule.
     Function(fn(&Subject<'_>) -> Finding),
     /// A function of the other checks of a use, which come first.
@@ -218,6 +222,8 @@ pub struct Subject<'a> {
     pub molecule: &'a str,
     /// Highest temperature considered, K; hotter runs are ignored.
     pub max_temperature_k: f64,
+    /// The barriers that the use crosses, or the reason why no run of the model tells.
+    pub reach: Result<Reach, &'static str>,
     /// Runs and gates of this model and molecule, which are numerous.
     pub(crate) records: &'a Records<'a>,
 }
@@ -249,22 +255,31 @@ impl<'a> Index<'a> {
         Index { by_molecule, nothing: Records::default() }
     }
 
+    /// Returns the reach of a use of the model.
+    ///
+    /// # Errors
+    /// Those of [`Reach::of`].
+    pub fn reach(&self, set: &CriteriaSet) -> Result<Reach, &'static str> {
+        Reach::of(self.by_molecule.values().flat_map(|records| records.runs.iter().copied()), set)
+    }
+
     fn records(&self, molecule: &str) -> &Records<'a> {
         self.by_molecule.get(molecule).unwrap_or(&self.nothing)
     }
 }
 
 impl<'a> Subject<'a> {
-    /// Creates the subject of a use; `index` is that of the model.
+    /// Creates the subject of a use; `index` is that of the model, and `reach` its [`Index::reach`] for the use.
     pub fn new(
         results: &'a Results,
         index: &'a Index<'a>,
         model: &'a str,
         molecule: &'a str,
         set: &CriteriaSet,
+        reach: Result<Reach, &'static str>,
     ) -> Self {
         let max_temperature_k = set.max_temperature_k.unwrap_or(f64::INFINITY);
-        Subject { results, model, molecule, max_temperature_k, records: index.records(molecule) }
+        Subject { results, model, molecule, max_temperature_k, reach, records: index.records(molecule) }
     }
 
     /// Returns the runs at constant energy.
@@ -309,6 +324,7 @@ impl Criterion {
     pub fn measure(&self, subject: &Subject<'_>) -> Finding {
         match self.evidence {
             Evidence::Gate(id) => evidence::gate(subject, id),
+            Evidence::Barrier(id) => evidence::barrier(subject, id),
             Evidence::Function(measure) => measure(subject),
             Evidence::Checks(_) => Finding::Missing("there are no other checks".to_owned()),
         }
@@ -328,6 +344,11 @@ pub fn definitions() -> Vec<Definition> {
 /// Returns the criterion with the given key.
 pub fn find(key: &str) -> Option<&'static Criterion> {
     ALL.iter().find(|c| c.key == key)
+}
+
+/// Returns the key that replaces one of earlier versions.
+pub fn replaced(key: &str) -> Option<&'static str> {
+    ["dimer_wall_ev", "dimer_hole_ev"].contains(&key).then_some("dimer_barrier_over_reach")
 }
 
 #[cfg(test)]

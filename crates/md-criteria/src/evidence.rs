@@ -5,9 +5,9 @@ pub(crate) mod amount;
 
 use md_core::units::{BOLTZMANN_EV_PER_K, MEV_PER_EV};
 use md_metrics::Estimate;
-use md_results::{DecidableBy, Failure, GateId, Run, RunFate, RunThermal, Speed, Stage};
+use md_results::{DecidableBy, Failure, GateId, RelaxationOutcome, Run, RunFate, RunThermal, Speed, Stage};
 
-use super::{Finding, Subject, Uncertainty};
+use super::{Finding, Subject, Uncertainty, reach};
 use crate::statistics;
 
 /// Degrees of freedom of a standard error that many samples gave.
@@ -258,6 +258,9 @@ pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
 pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
     let Some(gate) = s.records.gates.iter().find(|g| g.id == id) else {
         let usual = match id.stage() {
+            Stage::Minimum if id.ceiling_ev().is_some() && without_minimum(s) => {
+                "barriers begin in a minimum, and the relaxation did not converge"
+            }
             Stage::Minimum if id == GateId::RelaxedBonds && without_bonds(s) => "the structure has no bonds",
             Stage::Minimum => "the minimum was not looked at",
             _ => "the gate was not measured",
@@ -285,6 +288,23 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
             None => "the model's answer was not finite".to_owned(),
         },
     }
+}
+
+/// Returns a barrier in units of the reach of the use.
+pub(super) fn barrier(s: &Subject<'_>, id: GateId) -> Finding {
+    match s.records.gates.iter().find(|g| g.id == id) {
+        Some(found) if found.not_applicable.is_none() || found.value.is_some() => {
+            let ev = found.value.unwrap_or(f64::NAN);
+            reach::over_reach(s.reach, id, ev, found.standard_error, &found.detail)
+        }
+        _ => gate(s, id),
+    }
+}
+
+/// Whether the relaxation of a molecule did not converge.
+fn without_minimum(s: &Subject<'_>) -> bool {
+    let own = |r: &&md_results::Relaxation| r.model == s.model && r.molecule == s.molecule;
+    s.results.relaxations.iter().find(own).is_some_and(|r| r.outcome != RelaxationOutcome::Converged)
 }
 
 /// Whether no bonds were found in the structure of a molecule.

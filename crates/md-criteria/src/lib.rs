@@ -7,13 +7,15 @@
 
 mod criterion;
 mod evidence;
+mod reach;
 pub mod statistics;
 mod table;
 mod verdict;
 
 pub use criterion::{
     Bound, Criterion, EngineThreshold, Evidence, Finding, Index, Records, Scope, Subject, Theme, Uncertainty,
-    definitions, find, is_looser,
+    definitions, find, is_looser, replaced,
 };
+pub use reach::{Reach, reach_ev};
 pub use table::ALL;
 pub use verdict::{Outcome, checks_of, common_factor, control_criteria, fails_every_use, judge, outcome};

@@ -63,6 +63,27 @@ const fn gate(
     }
 }
 
+/// Creates the criterion of a gate that is a barrier: at least the reach of the use, for each molecule.
+const fn barrier(
+    id: GateId,
+    key: &'static str,
+    title: &'static str,
+    definition: &'static str,
+    theme: Theme,
+) -> Criterion {
+    Criterion {
+        unit: "",
+        bound: Bound::AtLeast,
+        evidence: Evidence::Barrier(id),
+        ..gate(id, key, title, definition, 1.0, theme, REACH)
+    }
+}
+
+/// The one formula for what can be reached ([`reach_ev`](crate::reach_ev)).
+const REACH: &str = "a barrier of k_B T ln(10¹³/s · t) is crossed about once in the time t; T is the hottest measured mean of \
+                     the runs at constant energy that count, t the `time_ns` of the use, 1000 ns by default, since runs of a \
+                     microsecond are made with force fields this fast: 0.69 eV at 500 K";
+
 impl Criterion {
     const fn at_least(self) -> Self {
         Criterion { bound: Bound::AtLeast, ..self }

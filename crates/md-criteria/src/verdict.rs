@@ -25,8 +25,8 @@ mod words;
 pub use words::common_factor;
 
 use md_results::{
-    ALL_CHECKS, Check, CriteriaSet, ELEMENT_PAIRS, ENGINE, Expectation, Model, PRODUCTION, Results, Role,
-    Run, Status, Threshold, ThresholdSource, Verdict, worst,
+    ALL_CHECKS, Check, CriteriaSet, DEFAULT_TIME_NS, ELEMENT_PAIRS, ENGINE, Expectation, Model, PRODUCTION,
+    Results, Role, Run, Status, Threshold, ThresholdSource, Verdict, worst,
 };
 
 use crate::{Criterion, EngineThreshold, Evidence, Index, Scope, Subject, is_looser};
@@ -98,7 +98,7 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     };
     let thresholds =
         crate::ALL.iter().filter_map(|c| Some((c.key.to_owned(), default(threshold(c)?)))).collect();
-    CriteriaSet { name: ENGINE.to_owned(), max_temperature_k: None, thresholds }
+    CriteriaSet::new(ENGINE, thresholds)
 }
 
 fn judge_model(results: &Results, model: &Model) -> Model {
@@ -139,6 +139,7 @@ fn sets_of(results: &Results, model: &Model) -> Vec<CriteriaSet> {
 fn at_least_default(set: &CriteriaSet) -> CriteriaSet {
     let mut set = set.clone();
     if set.name == PRODUCTION {
+        set.time_ns = set.time_ns.max(DEFAULT_TIME_NS);
         for criterion in crate::ALL {
             let Some(default) = criterion.default else { continue };
             let stands = |t: &Threshold| !is_looser(criterion, t.value);
@@ -184,6 +185,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
     }
     let (element_pairs, all_checks) = ([ELEMENT_PAIRS.to_owned()], [ALL_CHECKS.to_owned()]);
     let index = Index::new(results, &model.name);
+    let reach = index.reach(set);
     for criterion in crate::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
         let molecules = match criterion.scope {
@@ -192,7 +194,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
             Scope::Checks => &all_checks,
         };
         for molecule in molecules {
-            let subject = Subject::new(results, &index, &model.name, molecule, set);
+            let subject = Subject::new(results, &index, &model.name, molecule, set, reach);
             if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
                 let finding = match criterion.evidence {
                     Evidence::Checks(of_checks) => {

@@ -1,5 +1,6 @@
 use md_core::{Element, Potential, Request, System, Vec3};
 
+use super::barrier::{Barrier, climb, refined};
 use super::{Jumps, ProbeError, evaluate_path, largest_jumps};
 
 /// Distance between the points of a dimer curve, Å.
@@ -9,12 +10,6 @@ const SPACING_ANGSTROM: f64 = 0.02;
 /// of H₂ has 1.2, that of N₂ 0.77.
 const WALL_RADII: f64 = 0.75;
 
-/// Energy above the minimum that two atoms in a molecule do not reach, eV: exp(-2 eV / k_B T) is 1e-20 at 500 K.
-const OUT_OF_REACH_EV: f64 = 2.0;
-
-/// A decrease smaller than this does not end a repulsive barrier, eV.
-const END_OF_WALL_EV: f64 = 0.5;
-
 /// An axial force below this counts as zero, eV/Å.
 const NO_FORCE_EV_PER_ANGSTROM: f64 = 1e-2;
 
@@ -23,14 +18,10 @@ const NO_FORCE_EV_PER_ANGSTROM: f64 = 1e-2;
 pub struct DimerScan {
     /// Distance (Å), energy (eV) and axial force (eV/Å, positive for repulsion) of each point.
     pub points: Vec<[f64; 3]>,
-    /// Height of the repulsive barrier: the rise of the energy above the minimum with decreasing distance, up to the
-    /// shortest distance or to a decrease of more than 0.5 eV. The minimum is the lowest point beyond 0.75 sums of
+    /// The barrier on the way from the well to the shortest distance. The well is the lowest point beyond 0.75 sums of
     /// covalent radii.
-    pub wall_ev: f64,
-    /// Largest decrease of the energy with decreasing distance from the minimum, within the range that less than 2 eV
-    /// reach: depth of a spurious minimum, 0 for a repulsive barrier.
-    pub hole_ev: f64,
-    /// Largest decrease with decreasing distance at any energy, eV: a spurious minimum behind the barrier.
+    pub wall: Barrier,
+    /// Largest decrease of the energy with decreasing distance at any energy, eV: however high the wall in front of it.
     pub deep_hole_ev: f64,
     /// Number of sign changes of the axial force with increasing distance, besides that from repulsion to attraction.
     pub flips: usize,
@@ -57,7 +48,8 @@ pub fn dimer_scan(
     let distances: Vec<f64> =
         (0..=n).map(|k| from_angstrom + (to_angstrom - from_angstrom) * k as f64 / n as f64).collect();
     let positions: Vec<Vec<Vec3>> = distances.iter().map(|&r| along_x(r)).collect();
-    let answers = evaluate_path(potential, &dimer(a, b, from_angstrom)?, &positions, Request::FORCES)?;
+    let system = dimer(a, b, from_angstrom)?;
+    let answers = evaluate_path(potential, &system, &positions, Request::FORCES)?;
     let points: Vec<[f64; 3]> = distances
         .iter()
         .zip(&answers)
@@ -74,51 +66,42 @@ pub fn dimer_scan(
         .filter(|(_, p)| p[0] >= WALL_RADII * contact)
         .min_by(|a, b| a.1[1].total_cmp(&b.1[1]))
         .map_or(energies.len() - 1, |(k, _)| k);
-    let Wall { wall_ev, hole_ev, deep_hole_ev } = if lowest.is_nan() {
-        Wall { wall_ev: f64::NAN, hole_ev: f64::NAN, deep_hole_ev: f64::NAN }
-    } else {
-        climb(&energies[..=well])
+    let mut ask = |distances: &[f64]| -> Result<Vec<f64>, ProbeError> {
+        let positions: Vec<Vec<Vec3>> = distances.iter().map(|&r| along_x(r)).collect();
+        let answers = evaluate_path(potential, &system, &positions, Request::ENERGY)?;
+        Ok(answers.into_iter().map(|(energy, _)| energy).collect())
     };
+    // From the well inwards.
+    let mut way: Vec<[f64; 2]> = points[..=well].iter().rev().map(|p| [p[0], p[1]]).collect();
+    if !lowest.is_nan() {
+        let range = [distances[well.saturating_sub(1)], distances[(well + 1).min(distances.len() - 1)]];
+        let (bottom, _) = refined(way[0], range, -1.0, &mut ask)?;
+        let inwards = way.iter().position(|p| p[0] < bottom[0]).unwrap_or(way.len());
+        way.splice(..inwards, [bottom]);
+    }
+    let wall = climb(&way, &mut ask)?;
     let mut signs: Vec<bool> =
         points.iter().map(|p| p[2]).filter(|f| f.abs() > NO_FORCE_EV_PER_ANGSTROM).map(|f| f > 0.0).collect();
     signs.dedup();
     let expected = usize::from(signs.first() == Some(&true));
     let variation: f64 = energies.windows(2).map(|w| (w[1] - w[0]).abs()).sum();
     Ok(DimerScan {
-        wall_ev,
-        hole_ev,
-        deep_hole_ev,
+        wall,
+        deep_hole_ev: if lowest.is_nan() { f64::NAN } else { largest_fall(&energies[..=well]) },
         flips: signs.len().saturating_sub(1 + expected),
         tortuosity: variation / (first + last - 2.0 * lowest),
         points,
     })
 }
 
-/// Analyses the energies (eV) from the last point to the first.
-fn climb(energies: &[f64]) -> Wall {
-    let well = energies[energies.len() - 1];
-    let mut wall = Wall { wall_ev: 0.0, hole_ev: 0.0, deep_hole_ev: 0.0 };
-    let (mut highest, mut ended) = (0.0_f64, false);
-    for above in energies.iter().rev().map(|e| e - well) {
-        let fall = (highest - above).max(0.0);
-        wall.deep_hole_ev = wall.deep_hole_ev.max(fall);
-        if highest < OUT_OF_REACH_EV {
-            wall.hole_ev = wall.hole_ev.max(fall);
-        }
-        ended |= fall > END_OF_WALL_EV;
-        highest = highest.max(above);
-        if !ended {
-            wall.wall_ev = highest;
-        }
+/// Returns the largest fall below the highest energy so far (eV), from the last point to the first.
+fn largest_fall(energies: &[f64]) -> f64 {
+    let (mut highest, mut fall) = (f64::NEG_INFINITY, 0.0_f64);
+    for &energy in energies.iter().rev() {
+        highest = highest.max(energy);
+        fall = fall.max(highest - energy);
     }
-    wall
-}
-
-/// Heights along a repulsive barrier, eV.
-struct Wall {
-    wall_ev: f64,
-    hole_ev: f64,
-    deep_hole_ev: f64,
+    fall
 }
 
 /// Finds the largest jumps of energy and force of two atoms beyond 0.75 sums of covalent radii; `at` is their distance.
@@ -164,39 +147,35 @@ mod tests {
     fn dimer_scan_of_morse_has_no_holes() {
         let scan = scan(&mut morse());
         // 4.5 (1 - exp(1.9 0.54))² against 0 at the minimum.
-        assert!(
-            (scan.wall_ev - 4.5 * (1.0 - (1.9_f64 * 0.54).exp()).powi(2)).abs() < 0.01,
-            "{}",
-            scan.wall_ev
-        );
-        assert_eq!((scan.hole_ev, scan.deep_hole_ev, scan.flips), (0.0, 0.0, 0));
+        let expected = 4.5 * (1.0 - (1.9_f64 * 0.54).exp()).powi(2);
+        assert!((scan.wall.height_ev - expected).abs() < 1e-4, "{:?}", scan.wall);
+        assert_eq!((scan.wall.fall, scan.deep_hole_ev, scan.flips), (None, 0.0, 0));
         assert!((scan.tortuosity - 1.0).abs() < 1e-3, "{}", scan.tortuosity);
         let jumps = dimer_jumps(&mut morse(), Element::H, Element::H, 6.0).unwrap();
         assert!(jumps.energy.size_ev < 1e-8 && jumps.force.size_ev_per_angstrom < 1e-4, "{jumps:?}");
     }
 
+    /// The curve of Morse with a hole, and the same between points of another grid.
     #[test]
-    fn dimer_scan_classifies_holes_by_reach() {
-        let with_hole = |depth_ev, centre_angstrom| {
-            let defect = Defect::Hole { depth_ev, centre_angstrom, width_angstrom: 0.03 };
-            scan(&mut Defective::new(morse(), defect))
+    fn dimer_scan_finds_barrier_in_front_of_hole_between_points() {
+        let with_hole = |from_angstrom, potential: Morse, depth_ev, centre_angstrom, width_angstrom| {
+            let defect = Defect::Hole { depth_ev, centre_angstrom, width_angstrom };
+            let mut potential = Defective::new(potential, defect);
+            dimer_scan(&mut potential, Element::H, Element::H, from_angstrom, 6.0).unwrap()
         };
         // Morse is 2.2 eV above its minimum at 0.46 Å, where the barrier begins, and 7.7 eV at 0.3 Å.
-        let behind = with_hole(30.0, 0.3);
-        assert!(
-            behind.hole_ev == 0.0 && behind.deep_hole_ev > 20.0,
-            "{} {}",
-            behind.hole_ev,
-            behind.deep_hole_ev
-        );
-        assert!(behind.wall_ev > 3.0 && behind.wall_ev < 7.7, "{}", behind.wall_ev);
+        let behind = with_hole(0.2, morse(), 30.0, 0.3, 0.03);
+        assert!(behind.wall.height_ev > 3.0 && behind.wall.height_ev < 7.7, "{:?}", behind.wall);
+        assert!(behind.deep_hole_ev > 20.0, "{}", behind.deep_hole_ev);
         // A softer potential is 0.6 eV above its minimum at 0.42 Å.
         let soft = Morse { steepness_per_angstrom: 1.0, ..morse() };
-        let hole = Defect::Hole { depth_ev: 5.0, centre_angstrom: 0.42, width_angstrom: 0.02 };
-        let within_reach = scan(&mut Defective::new(soft, hole));
-        assert!((within_reach.hole_ev - 5.0).abs() < 0.5, "{}", within_reach.hole_ev);
-        assert!(within_reach.wall_ev < 1.0, "{}", within_reach.wall_ev);
-        let outside = with_hole(10.0, 3.0);
+        let walls = [0.2, 0.213].map(|from| with_hole(from, soft.clone(), 5.0, 0.42, 0.02).wall);
+        let [one, other] = walls;
+        let fall = one.fall.unwrap();
+        assert!((fall.depth_ev - 4.8).abs() < 0.1 && (fall.bottom_angstrom - 0.42).abs() < 0.01, "{one:?}");
+        assert!(one.height_ev > 0.3 && one.height_ev < 0.6, "{one:?}");
+        assert!((one.height_ev - other.height_ev).abs() < 1e-3 && one.error_ev < 1e-3, "{walls:?}");
+        let outside = with_hole(0.2, morse(), 10.0, 3.0, 0.03);
         assert_eq!(outside.flips, 2);
         assert!(outside.tortuosity > 1.2, "{}", outside.tortuosity);
     }
@@ -204,6 +183,6 @@ mod tests {
     #[test]
     fn dimer_scan_of_nan_potential_has_nan_wall() {
         let scan = scan(&mut Defective::new(morse(), Defect::Units { factor: f64::NAN }));
-        assert!(scan.wall_ev.is_nan() && scan.tortuosity.is_nan());
+        assert!(scan.wall.height_ev.is_nan() && scan.tortuosity.is_nan());
     }
 }

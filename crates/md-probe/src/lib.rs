@@ -11,17 +11,21 @@
 //! This crate contains no files, clocks, ambient randomness or networks.
 
 pub mod analytic;
+mod barrier;
 mod dimer;
 mod hessian;
 mod jumps;
 pub mod random;
 mod scan;
+mod wells;
 mod work;
 
+pub use barrier::{Barrier, FALL_EV, Fall};
 pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
 pub use hessian::{Hessian, hessian};
 pub use jumps::{Approach, EnergyJump, ForceJump, Jumps, RayJumps, largest_jumps, ray_jumps};
 pub use scan::{leaving_scan, rotation_scan};
+pub use wells::{BONDED_RADII, Well, Wells, bond_wells, contact_wells};
 pub use work::{LoopWork, loop_work};
 
 use std::ops::Range;

@@ -23,6 +23,9 @@ enum Control {
     Exempt,
 }
 
+/// Barriers in molecules are looked for up to this energy above the minimum, eV. It is crossed once in a second at 1160 K.
+const BARRIER_CEILING_EV: f64 = 3.0;
+
 struct Row {
     name: &'static str,
     unit: &'static str,
@@ -90,6 +93,8 @@ gates! {
     DimerDeepHole, "dimer_deep_hole", "eV", Gates, Largest, Exempt;
     DimerFlips, "dimer_flips", "", Gates, Largest, Exempt;
     DimerTortuosity, "dimer_tortuosity", "", Gates, Largest, Exempt;
+    BondBarrier, "bond_barrier", "eV", Minimum, Smallest, Exempt;
+    ContactBarrier, "contact_barrier", "eV", Minimum, Smallest, Exempt;
     PrecisionForce, "precision_force", "eV/Å", Gates, Largest, Asked;
     PrecisionDrift, "precision_drift", "meV/atom/ps", Gates, Largest, Asked;
     EquivalenceEnergy, "equivalence_energy", "eV", Gates, Largest, Exempt;
@@ -119,6 +124,14 @@ impl GateId {
     /// Returns which of several measurements on one molecule is reported.
     pub fn counts(self) -> Counts {
         self.row().counts
+    }
+
+    /// Returns the energy up to which a barrier is looked for, eV: this value means that none was found.
+    pub const fn ceiling_ev(self) -> Option<f64> {
+        match self {
+            GateId::BondBarrier | GateId::ContactBarrier => Some(BARRIER_CEILING_EV),
+            _ => None,
+        }
     }
 
     /// Whether the gate is measured on the control.
@@ -206,8 +219,9 @@ impl Gate {
 
     /// Returns the worse of two measurements of one gate on one molecule.
     ///
-    /// The largest of several uncertain values lies between their largest lower bound and their largest upper bound. If
-    /// these bounds come from different measurements, the result is known only to that interval.
+    /// The largest of several uncertain values lies between their largest lower bound and their largest upper bound, the
+    /// smallest between the smallest bounds. If these bounds come from different measurements, the result is known only to
+    /// that interval.
     #[must_use]
     pub fn worse(self, other: Gate) -> Gate {
         if other.not_applicable.is_some() {
@@ -220,9 +234,9 @@ impl Gate {
         let (Some(value), Some(new)) = (self.value, other.value) else {
             return if self.value.is_none() { self } else { other };
         };
-        if self.id.counts() == Counts::Smallest {
-            return if new < value { other } else { self };
-        }
+        // The smallest is the largest with the other sign.
+        let sign = if self.id.counts() == Counts::Smallest { -1.0 } else { 1.0 };
+        let (value, new) = (sign * value, sign * new);
         let (error, new_error) = (self.standard_error.unwrap_or(0.0), other.standard_error.unwrap_or(0.0));
         let (low, high) = (value - error, value + error);
         let (new_low, new_high) = (new - new_error, new + new_error);
@@ -234,7 +248,12 @@ impl Gate {
         }
         let (low, high) = (low.max(new_low), high.max(new_high));
         let detail = if new > value { other.detail } else { self.detail.clone() };
-        Gate { value: Some(0.5 * (low + high)), standard_error: Some(0.5 * (high - low)), detail, ..self }
+        Gate {
+            value: Some(sign * 0.5 * (low + high)),
+            standard_error: Some(0.5 * (high - low)),
+            detail,
+            ..self
+        }
     }
 }
 
@@ -274,6 +293,10 @@ mod tests {
         };
         assert_eq!(of([3.0, 1.0, 2.0]), Some(1.0));
         assert_eq!(of([3.0, f64::NAN, 2.0]), None);
+        // One is at least 0.5 and the other at most 2.25, so that the smallest lies between.
+        let smallest = gate(GateId::DimerWall, 1.5, 1.0, "a").worse(gate(GateId::DimerWall, 2.0, 0.25, "b"));
+        assert_eq!((smallest.value, smallest.standard_error), (Some(1.375), Some(0.875)));
+        assert_eq!(smallest.detail, "a");
     }
 
     #[test]

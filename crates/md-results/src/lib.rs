@@ -242,8 +242,26 @@ pub struct CriteriaSet {
         deserialize_with = "crate::nan::read"
     )]
     pub max_temperature_k: Option<f64>,
+    /// Time of dynamics for which a model is approved, ns: barriers that are crossed in it are in reach. A file of an older
+    /// version has none.
+    #[serde(default = "default_time_ns", deserialize_with = "crate::nan::read")]
+    pub time_ns: f64,
     /// Thresholds by criterion key.
     pub thresholds: BTreeMap<String, Threshold>,
+}
+
+/// Default of [`CriteriaSet::time_ns`]: runs of a microsecond are made with force fields that are this fast.
+pub const DEFAULT_TIME_NS: f64 = 1000.0;
+
+fn default_time_ns() -> f64 {
+    DEFAULT_TIME_NS
+}
+
+impl CriteriaSet {
+    /// Creates the set of a use at any temperature, for the default time.
+    pub fn new(name: &str, thresholds: BTreeMap<String, Threshold>) -> Self {
+        CriteriaSet { name: name.to_owned(), max_temperature_k: None, time_ns: DEFAULT_TIME_NS, thresholds }
+    }
 }
 
 /// One threshold.

@@ -96,7 +96,7 @@ fn names(results: &Results, faults: &mut Faults) {
 fn criteria(results: &Results, faults: &mut Faults) {
     for set in &results.criteria {
         let place = format!("criteria {}", set.name);
-        faults.finite(&place, [("max_temperature_K", set.max_temperature_k)]);
+        faults.finite(&place, [("max_temperature_K", set.max_temperature_k), ("time_ns", Some(set.time_ns))]);
         for (key, threshold) in &set.thresholds {
             let numbers = [Some(threshold.value), threshold.bad];
             if numbers.into_iter().flatten().any(|value| !value.is_finite()) {
@@ -198,7 +198,7 @@ fn errors(results: &Results, faults: &mut Faults) {
     for (n, gate) in results.gates.iter().enumerate() {
         let place = format!("gates[{n}] {} of {} on {}", gate.id, gate.model, gate.molecule);
         faults.finite(&place, [("standard_error", gate.standard_error)]);
-        // The lowest barrier of a dimer may be below its well; what is largest of some distances may not be negative.
+        // The lowest barrier may be below the start; what is largest of some distances may not be negative.
         if gate.id.counts() == Counts::Largest {
             faults.not_negative(&place, [("value", gate.value)]);
         }

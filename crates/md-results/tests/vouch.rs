@@ -208,7 +208,7 @@ proptest! {
             Ok(results) => prop_assert!(parse(&written(&results)).is_ok(), "{}", path),
             Err(ResultsError::Damaged { faults, .. }) => {
                 let conditions =
-                    ["temperature_K", "timestep_fs", "largest_safe_fs", "standard_error", "value", "bad", "max_temperature_K"];
+                    ["temperature_K", "timestep_fs", "largest_safe_fs", "standard_error", "value", "bad", "max_temperature_K", "time_ns"];
                 let is_condition = conditions.iter().any(|key| path.ends_with(&format!("/{key}")));
                 let is_value_of_gate = path.starts_with("/gates") && path.ends_with("/value");
                 prop_assert!(is_condition && !is_value_of_gate, "{}: {:?}", path, faults);

@@ -14,7 +14,8 @@
 //! ```
 
 use md_core::{
-    Batch, Configuration, Evaluation, Mat3, Potential, PotentialError, Request, Vec3, require_open_boundaries,
+    Batch, Configuration, Element, Evaluation, Mat3, Potential, PotentialError, Request, Vec3,
+    require_open_boundaries,
 };
 use md_probe::random::SplitMix64;
 
@@ -57,6 +58,18 @@ pub enum Defect {
         centre_angstrom: f64,
         /// Width, Å.
         width_angstrom: f64,
+    },
+    /// Adds `-depth (1 - z²)³`, z from -1 at `from` to 1 at `to`, for every pair of two elements, and nothing elsewhere: a
+    /// well that no molecule feels until the two are that far apart.
+    Well {
+        /// The two elements.
+        elements: [Element; 2],
+        /// Depth, eV.
+        depth_ev: f64,
+        /// Shortest distance at which the well is felt, Å.
+        from_angstrom: f64,
+        /// Longest distance, Å.
+        to_angstrom: f64,
     },
     /// Energies and forces rounded to `bits` significant bits (f32 has 24, f16 has 11).
     Rounded {
@@ -138,18 +151,29 @@ impl<P: Potential> Potential for Defective<P> {
                 out.energies.iter_mut().for_each(|e| *e = rounded(*e, bits));
                 out.forces.iter_mut().for_each(|f| *f = f.map(|x| rounded(x, bits)));
             }
-            Defect::Truncated { jump_ev, cutoff_angstrom } => add_pairs(c, out, |r| {
+            Defect::Truncated { jump_ev, cutoff_angstrom } => add_pairs(c, out, |_, r| {
                 if r < cutoff_angstrom {
                     (-jump_ev * (2.0 - r / cutoff_angstrom), jump_ev / cutoff_angstrom)
                 } else {
                     (0.0, 0.0)
                 }
             }),
-            Defect::Hole { depth_ev, centre_angstrom, width_angstrom } => add_pairs(c, out, |r| {
+            Defect::Hole { depth_ev, centre_angstrom, width_angstrom } => add_pairs(c, out, |_, r| {
                 let z = (r - centre_angstrom) / width_angstrom;
                 let energy = -depth_ev * (-z * z).exp();
                 (energy, -2.0 * z / width_angstrom * energy)
             }),
+            Defect::Well { elements: [a, b], depth_ev, from_angstrom, to_angstrom } => {
+                add_pairs(c, out, |pair, r| {
+                    let half = 0.5 * (to_angstrom - from_angstrom);
+                    let z = (r - from_angstrom) / half - 1.0;
+                    if z.abs() >= 1.0 || (pair != [a, b] && pair != [b, a]) {
+                        return (0.0, 0.0);
+                    }
+                    let rest = 1.0 - z * z;
+                    (-depth_ev * rest.powi(3), 6.0 * depth_ev * z * rest.powi(2) / half)
+                });
+            }
             Defect::Kink { strength_ev_per_angstrom } => add_kink(c, out, strength_ev_per_angstrom),
             Defect::Swirl { strength_ev_per_angstrom2 } => add_swirl(c, out, strength_ev_per_angstrom2),
             Defect::Offset { energy_ev } => out.energies.iter_mut().for_each(|e| *e += energy_ev),
@@ -167,14 +191,15 @@ fn rounded(x: f64, bits: u32) -> f64 {
     (x / unit).round_ties_even() * unit
 }
 
-/// Adds a pair term with energy (eV) and slope (eV/Å) at a distance (Å) given by `term(r)`.
-fn add_pairs(c: Configuration<'_>, out: &mut Evaluation, term: impl Fn(f64) -> (f64, f64)) {
+/// Adds a pair term with energy (eV) and slope (eV/Å) given by `term(elements, r)` at a distance r (Å).
+fn add_pairs(c: Configuration<'_>, out: &mut Evaluation, term: impl Fn([Element; 2], f64) -> (f64, f64)) {
+    let elements = c.batch.elements();
     for (s, atoms) in c.batch.ranges().enumerate() {
         for i in atoms.clone() {
             for j in i + 1..atoms.end {
                 let d = c.positions[j] - c.positions[i];
                 let r = d.norm();
-                let (energy, slope) = term(r);
+                let (energy, slope) = term([elements[i], elements[j]], r);
                 out.energies[s] += energy;
                 if !out.forces.is_empty() {
                     let force = d * (slope / r);
@@ -219,7 +244,7 @@ fn add_kink(c: Configuration<'_>, out: &mut Evaluation, strength: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use md_core::{Element, System};
+    use md_core::System;
     use md_probe::analytic::LennardJones;
 
     fn argon() -> System {
@@ -240,6 +265,12 @@ mod tests {
             Defect::Mixing { matrix },
             Defect::Truncated { jump_ev: 0.1, cutoff_angstrom: 5.0 },
             Defect::Hole { depth_ev: 0.3, centre_angstrom: 3.7, width_angstrom: 0.3 },
+            Defect::Well {
+                elements: [Element::AR, Element::AR],
+                depth_ev: 0.3,
+                from_angstrom: 3.7,
+                to_angstrom: 4.1,
+            },
             Defect::Kink { strength_ev_per_angstrom: 0.1 },
             Defect::Offset { energy_ev: 1.0 },
         ] {

@@ -2,11 +2,10 @@
 
 use md_results::GateId;
 
-use super::gate;
+use super::{barrier, gate};
 use crate::{Criterion, Theme, evidence};
 
 const ROUNDING: &str = "far above rounding in f64 (1e-12), far below k_B T at 100 K (9 meV)";
-const NEVER_MET: &str = "exp(-2 eV / k_B T) is 1e-20 at 500 K: higher than that no pair climbs";
 
 pub(super) const ROWS: &[Criterion] = &[
     gate(
@@ -196,27 +195,14 @@ pub(super) const ROWS: &[Criterion] = &[
         "a twentieth of the accuracy asked of forces",
     )
     .of_element_pairs(),
-    gate(
+    barrier(
         GateId::DimerWall,
-        "dimer_wall_ev",
-        "repulsive barrier of dimers",
-        "max E(r) − E_well of two atoms alone on the way from the well inwards to 0.3 sums of covalent \
-         radii, or to where E falls by more than 0.5 eV; the lowest pair of elements counts",
-        2.0,
+        "dimer_barrier_over_reach",
+        "barrier of dimers / reach",
+        "(E_top − E_well) / (k_B T ln(10¹³/s · t)) of two atoms alone on the way from the well inwards to 0.3 sums of \
+         covalent radii, E_top the highest point in front of the first fall of more than 0.05 eV, or of all; the \
+         lowest pair of elements counts",
         Theme::ShortRange,
-        NEVER_MET,
-    )
-    .at_least()
-    .of_element_pairs(),
-    gate(
-        GateId::DimerHole,
-        "dimer_hole_ev",
-        "spurious minimum of dimers",
-        "largest fall of E(r) below the highest point so far on the way from the well inwards, as far as \
-         less than 2 eV above the well lead there; the worst pair of elements counts",
-        0.05,
-        Theme::ShortRange,
-        NEVER_MET,
     )
     .of_element_pairs(),
     gate(
@@ -256,6 +242,27 @@ pub(super) const ROWS: &[Criterion] = &[
     )
     .of_element_pairs()
     .only_where_asked(),
+    barrier(
+        GateId::BondBarrier,
+        "bond_barrier_over_reach",
+        "barrier along bonds / reach",
+        "(E_top − E_min) / (k_B T ln(10¹³/s · t)) of every bond that is stretched and squeezed from the model's own \
+         minimum, what is on one side of it rigid (in a ring: its two atoms with what hangs on them), E_top the highest \
+         point in front of the first fall of more than 0.05 eV; up to 3 eV, twice the length, 0.3 sums of covalent radii, or \
+         where another pair of atoms comes within 1.3; the lowest bond counts",
+        Theme::Well,
+    ),
+    barrier(
+        GateId::ContactBarrier,
+        "contact_barrier_over_reach",
+        "barrier of contacts / reach",
+        "(E_top − E_min) / (k_B T ln(10¹³/s · t)) of atoms without a bond that are brought together from the \
+         model's own minimum while the rest relaxes, E_top the highest point in front of the first state within \
+         1.5 sums of covalent radii that is more than 0.05 eV below all states outside them, or more than 1 eV \
+         below the minimum anywhere; up to 3 eV; of each pair of elements the nearest two atoms, and the nearest \
+         that more than two bonds separate",
+        Theme::Well,
+    ),
     gate(
         GateId::PrecisionForce,
         "precision_force_ev_per_angstrom",

@@ -68,8 +68,12 @@ pub(super) fn check(
 
 /// Returns the check of a threshold whose criterion `key` this program does not have. It is never a pass.
 pub(super) fn unknown(key: &str, set: &CriteriaSet, threshold: &Threshold, molecule: &str) -> Check {
-    let reason =
-        format!("there is no criterion '{key}': a newer mdproof may have written it, or it is misspelt");
+    let reason = match crate::replaced(key) {
+        Some(new) => format!("there is no criterion '{key}' any more: {new} replaces it"),
+        None => {
+            format!("there is no criterion '{key}': a newer mdproof may have written it, or it is misspelt")
+        }
+    };
     Check { reason, ..skipped(key, set, threshold, molecule) }
 }
 

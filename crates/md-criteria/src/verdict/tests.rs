@@ -45,10 +45,7 @@ fn sound() -> Results {
             device_requested: "cpu".into(),
             device_used: "cpu".into(),
         },
-        criteria: vec![
-            CriteriaSet { name: PRODUCTION.into(), max_temperature_k: None, thresholds },
-            CriteriaSet { name: "screening".into(), max_temperature_k: None, thresholds: screening },
-        ],
+        criteria: vec![CriteriaSet::new(PRODUCTION, thresholds), CriteriaSet::new("screening", screening)],
         molecules: vec![Molecule {
             name: "water".into(),
             atoms: 3,
@@ -85,7 +82,7 @@ fn sound() -> Results {
         gates: crate::ALL
             .iter()
             .filter_map(|c| match c.evidence {
-                Evidence::Gate(id) => Some(Gate {
+                Evidence::Gate(id) | Evidence::Barrier(id) => Some(Gate {
                     molecule: if c.scope == Scope::Molecule { "water".into() } else { ELEMENT_PAIRS.into() },
                     value: Some(if c.bound == crate::Bound::AtLeast { 20.0 } else { 1e-12 }),
                     ..gate(id)

@@ -203,7 +203,7 @@ fn coarse_weights(model: &Model) -> Option<String> {
 }
 
 /// Themes with identifier, description of the defect and suggested fix.
-const THEMES: [(Theme, &str, &str, &str); 14] = [
+const THEMES: [(Theme, &str, &str, &str); 15] = [
     (
         Theme::Symmetry,
         "symmetry",
@@ -239,6 +239,12 @@ const THEMES: [(Theme, &str, &str, &str); 14] = [
         "short range",
         "atoms that come close are not repelled",
         "add a screened nuclear repulsion (ZBL), or train on compressed geometries",
+    ),
+    (
+        Theme::Well,
+        "wells",
+        "molecules can fall into a well that their runs were too short to meet",
+        "train on bonds that are stretched and squeezed, and on contacts, up to 1 eV above the minimum",
     ),
     (
         Theme::Minimum,

@@ -22,8 +22,7 @@ const IN_CODE: &str = "campaign built in code";
 impl Config {
     /// Creates a campaign without models, molecules and runs, with the default criteria for production.
     pub fn new(name: &str, seed: u64) -> Self {
-        let production =
-            CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds: defaults() };
+        let production = CriteriaSet::new(PRODUCTION, defaults());
         Config {
             name: name.to_owned(),
             seed,

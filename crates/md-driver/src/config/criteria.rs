@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use md_criteria::{Bound, Criterion, is_looser};
-use md_results::{CriteriaSet, PRODUCTION, Threshold, ThresholdSource};
+use md_results::{CriteriaSet, DEFAULT_TIME_NS, PRODUCTION, Threshold, ThresholdSource};
 use toml::Spanned;
 
 use super::ConfigError;
@@ -16,6 +16,7 @@ const MOST_USES: usize = 100;
 
 /// Keys of a `[criteria.USE]` table other than criteria.
 const MAX_TEMPERATURE: &str = "max_temperature_K";
+const TIME: &str = "time_ns";
 const DEFAULTS: &str = "defaults";
 
 type Table = BTreeMap<Spanned<String>, Spanned<ThresholdValue>>;
@@ -34,9 +35,7 @@ impl Reader<'_> {
         }
         let production = match tables.get(PRODUCTION) {
             Some(table) => self.criteria_set(PRODUCTION, table)?,
-            None => {
-                CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds: defaults() }
-            }
+            None => CriteriaSet::new(PRODUCTION, defaults()),
         };
         let others = tables.iter().filter(|(name, _)| *name != PRODUCTION);
         let others = others.map(|(name, table)| self.criteria_set(name, table));
@@ -48,11 +47,7 @@ impl Reader<'_> {
         let starts_empty = table.iter().any(|(key, value)| {
             key.get_ref() == DEFAULTS && matches!(value.get_ref(), ThresholdValue::Switch(false))
         });
-        let mut set = CriteriaSet {
-            name: name.to_owned(),
-            max_temperature_k: None,
-            thresholds: if starts_empty { BTreeMap::new() } else { defaults() },
-        };
+        let mut set = CriteriaSet::new(name, if starts_empty { BTreeMap::new() } else { defaults() });
         for (key, value) in table {
             let wrong = |message: String| Err(self.error(Some(value.span()), message));
             let key_name = key.get_ref().as_str();
@@ -72,10 +67,24 @@ impl Reader<'_> {
                 (MAX_TEMPERATURE, _) => {
                     return wrong(format!("{MAX_TEMPERATURE}: expected a positive number of kelvins"));
                 }
+                (TIME, ThresholdValue::Number(time_ns)) if time_ns.is_finite() && time_ns > 0.0 => {
+                    if production && time_ns < DEFAULT_TIME_NS {
+                        return wrong(format!(
+                            "{TIME} = {time_ns} would make production looser (expected at least {DEFAULT_TIME_NS}; a use \
+                             of another name may be shorter)"
+                        ));
+                    }
+                    set.time_ns = time_ns;
+                }
+                (TIME, _) => return wrong(format!("{TIME}: expected a positive number of nanoseconds")),
                 (_, value) => {
                     let Some(criterion) = md_criteria::find(key_name) else {
+                        if let Some(new) = md_criteria::replaced(key_name) {
+                            let message = format!("{key_name} is replaced by {new}");
+                            return Err(self.error(Some(key.span()), message));
+                        }
                         let mut known: Vec<&str> = md_criteria::ALL.iter().map(|c| c.key).collect();
-                        known.extend([MAX_TEMPERATURE, DEFAULTS]);
+                        known.extend([MAX_TEMPERATURE, TIME, DEFAULTS]);
                         return Err(self.error(Some(key.span()), unknown("criterion", key_name, &known)));
                     };
                     let found = threshold(criterion, value, production).and_then(|found| match found {

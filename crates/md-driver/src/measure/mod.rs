@@ -5,6 +5,7 @@
 //! `--dry-run` its cost.
 
 mod accuracy;
+mod barriers;
 mod causes;
 mod coverage;
 pub mod evaluate;
@@ -33,12 +34,13 @@ use crate::start::{self, RelaxedMolecules};
 use gates::Gates;
 
 /// All stages, in the order in which they are measured.
-pub(crate) const STAGES: [&dyn Stage; 12] = [
+pub(crate) const STAGES: [&dyn Stage; 13] = [
     &surface::StructureGates,
     &surface::ElementPairs,
     &accuracy::References,
     &accuracy::OwnFrames,
     &minimum::Minimum,
+    &barriers::Barriers,
     &causes::Causes,
     &timesteps::Timesteps,
     &surface::FrameGates,

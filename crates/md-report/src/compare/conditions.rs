@@ -45,6 +45,7 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         }
         let hottest = |set: &CriteriaSet| set.max_temperature_k.map_or("none".to_owned(), number);
         compare(format!("highest temperature (K) for {name}"), hottest(&x), hottest(&y));
+        compare(format!("time (ns) for {name}"), number(x.time_ns), number(y.time_ns));
     }
     if !(a.remarks.is_empty() && b.remarks.is_empty()) {
         let of = |results: &Results| match results.remarks.as_slice() {

@@ -163,6 +163,9 @@ fn looser(a: &Results, b: &Results) -> Vec<String> {
                 number(hottest(after))
             ));
         }
+        if after.time_ns < before.time_ns {
+            looser.push(format!("time ({} -> {} ns)", number(before.time_ns), number(after.time_ns)));
+        }
         if !looser.is_empty() {
             found.push(format!("looser thresholds for {name} in the second: {}", listed(&looser)));
         }

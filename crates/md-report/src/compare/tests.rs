@@ -363,8 +363,7 @@ fn compare_reports_conditions_without_change() {
         move |r: &mut Results| {
             let thresholds = [("rmse".to_owned(), Threshold::new(value, ThresholdSource::Campaign))];
             let thresholds = thresholds.into_iter().collect();
-            r.criteria =
-                vec![CriteriaSet { name: "production".to_owned(), max_temperature_k: None, thresholds }];
+            r.criteria = vec![CriteriaSet::new("production", thresholds)];
         }
     };
     let (mut before, mut after) = (campaign(), campaign());

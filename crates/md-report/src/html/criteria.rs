@@ -33,6 +33,7 @@ pub(super) struct CriteriaTable<'a> {
     #[serde(rename = "of")]
     n_checks: usize,
     max_temperature: Option<String>,
+    time: Option<String>,
     rows: Vec<Row<'a>>,
 }
 
@@ -121,6 +122,7 @@ fn table<'a>(
         bad: checks.iter().filter(|c| c.status.is_open_or_bad()).count(),
         n_checks: checks.len(),
         max_temperature: set.and_then(|s| s.max_temperature_k).map(|k| with_unit(k, "K")),
+        time: set.map(|s| with_unit(s.time_ns, "ns")),
         rows,
     }
 }

@@ -53,7 +53,7 @@ fn measured() -> Results {
     let thresholds =
         DEFINITIONS.iter().map(|d| (d.key.to_owned(), Threshold::new(1.0, ThresholdSource::Default)));
     let thresholds = thresholds.collect();
-    results.criteria = vec![CriteriaSet { name: PRODUCTION.to_owned(), max_temperature_k: None, thresholds }];
+    results.criteria = vec![CriteriaSet::new(PRODUCTION, thresholds)];
     results
 }
 

@@ -98,3 +98,85 @@ fn gate_is_undecided_when_error_covers_limit() {
     };
     assert_eq!(check_of("hessian_asymmetry_ev_per_angstrom2", nan).status, Status::Fail);
 }
+
+/// Returns the check for production of a barrier of 0.5 eV along bonds, which is crossed in 1000 ns above 360 K.
+fn along_bonds(change: impl FnOnce(&mut Results)) -> Check {
+    let mut results = sound();
+    let gate = results.gates.iter_mut().find(|g| g.id == GateId::BondBarrier).unwrap();
+    (gate.value, gate.detail) = (Some(0.5), "C0-H1".to_owned());
+    change(&mut results);
+    judge(&mut results);
+    let id = "bond_barrier_over_reach";
+    results.models[0].checks.iter().find(|c| c.id == id && c.use_name == PRODUCTION).unwrap().clone()
+}
+
+#[test]
+fn barrier_is_held_against_hottest_measured_temperature_and_time() {
+    // k_B 300 K ln(1e7) = 0.4167 eV.
+    let at_300 = along_bonds(|_| {});
+    assert_eq!((at_300.status, at_300.unit.as_str()), (Status::Pass, ""));
+    assert!((at_300.value.unwrap() - 0.5 / 0.416683).abs() < 1e-5, "{at_300:?}");
+    assert_eq!(at_300.reason, "C0-H1; 0.4167 eV is in reach at 300 K in 1000 ns");
+    let hotter = |r: &mut Results| r.runs.extend(two_replicas(400.0));
+    assert_eq!(along_bonds(hotter).status, Status::Fail);
+    // Longer is stricter; so short a time that there is no attempt asks for nothing.
+    assert_eq!(along_bonds(|r| r.criteria[0].time_ns = 1e5).status, Status::Fail);
+    assert_eq!(along_bonds(|r| r.criteria[0].time_ns = 1e-5).status, Status::NotApplicable);
+    // Runs that are hotter than the use, off their temperature or not at constant energy are no evidence.
+    let restricted = |r: &mut Results| {
+        hotter(r);
+        r.criteria[0].max_temperature_k = Some(300.0);
+    };
+    assert_eq!(along_bonds(restricted).status, Status::Pass);
+    let off = |r: &mut Results| r.runs.push(Run { temperature: at(500.0), temperature_k: 400.0, ..run() });
+    assert_eq!(along_bonds(off).status, Status::Pass);
+    // A run that diverged got hot by that.
+    let diverged = |r: &mut Results| {
+        r.runs.push(Run { temperature: at(5000.0), fate: RunFate::Diverged, ..run() });
+    };
+    assert_eq!(along_bonds(diverged).status, Status::Pass);
+}
+
+#[test]
+fn barrier_is_skipped_where_reach_is_unknown_or_above_search() {
+    let none = along_bonds(|r| r.runs.clear());
+    assert_eq!(none.status, Status::Skipped);
+    assert_eq!(none.reason, "no NVE runs");
+    let off = along_bonds(|r| r.runs.iter_mut().for_each(|run| run.temperature = at(150.0)));
+    assert_eq!(off.status, Status::Skipped);
+    assert!(off.reason.starts_with("no NVE run is at its temperature"), "{}", off.reason);
+    assert_eq!(along_bonds(|r| r.runs[0].temperature = None).status, Status::Skipped);
+    let at_the_end = |time_ns| {
+        along_bonds(|r| {
+            r.gates.iter_mut().filter(|g| g.id == GateId::BondBarrier).for_each(|g| g.value = Some(3.0));
+            r.runs.extend(two_replicas(2000.0));
+            r.criteria[0].time_ns = time_ns;
+        })
+    };
+    // 2.78 and 3.97 eV.
+    assert_eq!(at_the_end(1e3).status, Status::Pass);
+    assert_eq!(at_the_end(1e6).status, Status::Skipped);
+}
+
+#[test]
+fn barrier_is_undecided_where_its_error_covers_the_reach() {
+    let with_error = |error| {
+        along_bonds(|r| {
+            let gate = r.gates.iter_mut().find(|g| g.id == GateId::BondBarrier).unwrap();
+            gate.standard_error = Some(error);
+        })
+    };
+    assert_eq!(with_error(0.01).status, Status::Pass);
+    assert_eq!(with_error(0.1).status, Status::Undecided);
+}
+
+#[test]
+fn replaced_criterion_names_new_one() {
+    let mut results = sound();
+    let threshold = Threshold::new(2.0, ThresholdSource::Default);
+    results.criteria[0].thresholds.insert("dimer_wall_ev".to_owned(), threshold);
+    judge(&mut results);
+    let check = results.models[0].checks.iter().find(|c| c.id == "dimer_wall_ev").unwrap();
+    assert_eq!(check.status, Status::Skipped);
+    assert!(check.reason.ends_with("dimer_barrier_over_reach replaces it"), "{}", check.reason);
+}

@@ -9,13 +9,14 @@ use super::*;
 const CAMPAIGN: &str = include_str!("../../../../../tests/cases/campaign/results.json");
 
 /// Fields of conditions: no campaign writes null for them, and a file that has it is refused.
-const CONDITIONS: [&str; 8] = [
+const CONDITIONS: [&str; 9] = [
     "temperature_K",
     "ramp_to_K",
     "timestep_fs",
     "first_broken_bond_ps",
     "largest_safe_fs",
     "max_temperature_K",
+    "time_ns",
     "value",
     "bad",
 ];
