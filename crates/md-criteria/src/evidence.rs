@@ -250,7 +250,7 @@ pub(super) fn comparison(s: &Subject<'_>, id: DistanceId) -> Finding {
 }
 
 pub(super) fn shift(s: &Subject<'_>) -> Finding {
-    match s.results.shifts.iter().find(|x| x.model == s.model && x.molecule == s.molecule) {
+    match s.records.shifts.first() {
         Some(shift) => Finding::Value {
             value: shift.median_ratio,
             uncertainty: None,
@@ -268,10 +268,9 @@ pub(super) fn shift(s: &Subject<'_>) -> Finding {
 
 /// Returns the evaluations on labelled frames; none if any set of frames failed, since it might be the worst.
 fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
-    let Subject { results, model, molecule, .. } = *s;
+    let Subject { records, .. } = *s;
     let complete = failure(s, Stage::Evaluation).is_none();
-    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
-    results.evaluations.iter().filter(own)
+    records.evaluations.iter().copied().filter(move |_| complete)
 }
 
 /// Describes how many frames of a file were used and why others were left out.
@@ -362,8 +361,7 @@ pub(super) fn energy_rmse(s: &Subject<'_>) -> Finding {
 }
 
 pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
-    let own = |x: &&Speed| x.model == s.model && x.molecule == s.molecule && x.batch == 1;
-    match s.results.speed.iter().find(own) {
+    match s.records.speed.iter().find(|x| x.batch == 1) {
         Some(x) => Finding::Value { value: value(x), uncertainty: None, detail: x.path.clone() },
         None => missing(s, Stage::Speed, || "speed was not measured".to_owned()),
     }
@@ -528,11 +526,7 @@ fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
     let Some(longest_fs) = runs.map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
         return no_runs(s);
     };
-    let ladders = || {
-        s.results.timesteps.iter().filter(|l| {
-            l.model == s.model && l.molecule == s.molecule && l.integrator.as_deref() == integrator
-        })
-    };
+    let ladders = || s.records.timesteps.iter().filter(|l| l.integrator.as_deref() == integrator);
     if ladders().next().is_none() {
         return missing(s, Stage::Timesteps, || "the safe time step was not measured".to_owned());
     }

@@ -16,4 +16,6 @@ pub use criterion::{
     definitions, find,
 };
 pub use table::ALL;
-pub use verdict::{Outcome, checks_of, common_factor, control_criteria, fails_every_use, judge, outcome};
+pub use verdict::{
+    Outcome, checks_of, common_factor, control_criteria, fails_every_use, judge, judge_one, outcome,
+};

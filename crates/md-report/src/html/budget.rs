@@ -89,7 +89,7 @@ impl<'a> Budget<'a> {
     }
 
     /// Returns the checks of a criterion that have a line, in their order: those with the worst status.
-    pub(super) fn lines<'c>(&self, checks: Vec<&'c Check>) -> Vec<&'c Check> {
+    pub(super) fn lines<'c>(&self, checks: &[&'c Check]) -> Vec<&'c Check> {
         let mut order: Vec<usize> = (0..checks.len()).collect();
         if checks.len() > self.checks {
             order.sort_by_key(|&k| std::cmp::Reverse(checks[k].status));

@@ -143,7 +143,7 @@ fn row<'a>(
     let of_criterion: Vec<&'a Check> = checks.iter().copied().filter(|c| c.id == key).collect();
     let n = of_criterion.len();
     let telling = most_telling(of_criterion.iter().copied())?;
-    let shown = budget.lines(of_criterion);
+    let shown = budget.lines(&of_criterion);
     let definition = definitions.iter().find(|d| d.key == key);
     let asked = set.and_then(|s| s.thresholds.get(key));
     Some(Row {
