@@ -25,12 +25,12 @@ fn subprocess_entry_point() {
 
 /// A campaign of a random network and the control on two molecules: a microcanonical grid with trajectories, and a grid
 /// with a thermostat.
-struct Campaign {
+pub struct Campaign {
     folder: TempDir,
 }
 
 impl Campaign {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let network = folder.path().join("network");
         std::fs::create_dir(&network).unwrap();
@@ -86,7 +86,7 @@ early_stop_ps = 100.0
         Campaign { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -98,12 +98,12 @@ early_stop_ps = 100.0
     }
 
     /// Runs the campaign in this process.
-    fn run(&self, out: &Path, more: &[&str]) -> Output {
+    pub fn run(&self, out: &Path, more: &[&str]) -> Output {
         mdproof(self.arguments(out, more).into_iter().skip(1))
     }
 
     /// Returns a command that runs the campaign in a separate process.
-    fn start(&self, out: &Path, more: &[&str]) -> Command {
+    pub fn start(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["resume::subprocess_entry_point", "--exact", "--nocapture"])
@@ -116,7 +116,7 @@ early_stop_ps = 100.0
 }
 
 /// Waits until a process ends, at most for the given time.
-fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+pub fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let pause = Duration::from_millis(5);
     for _ in 0..patience.as_millis() / pause.as_millis() {
         if let Some(status) = child.try_wait().unwrap() {
@@ -128,7 +128,7 @@ fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
 }
 
 /// Returns the output that must not depend on interruptions: the results without times, the frames, the trajectories.
-fn outcome(out: &Path) -> (Results, BTreeMap<String, Vec<u8>>) {
+pub fn outcome(out: &Path) -> (Results, BTreeMap<String, Vec<u8>>) {
     let results = Results::read(&out.join("results.json")).unwrap().reproducible();
     let mut files =
         BTreeMap::from([("frames.extxyz".to_owned(), std::fs::read(out.join("frames.extxyz")).unwrap())]);
@@ -144,11 +144,15 @@ fn outcome(out: &Path) -> (Results, BTreeMap<String, Vec<u8>>) {
     (results, files)
 }
 
-fn assert_same(whole: &Path, other: &Path) {
-    let ((results, files), (other_results, other_files)) = (outcome(whole), outcome(other));
-    assert_eq!(results, other_results);
+pub fn assert_same(whole: &Path, other: &Path) {
+    assert_outcome(&outcome(whole), other);
+}
+
+pub fn assert_outcome((results, files): &(Results, BTreeMap<String, Vec<u8>>), other: &Path) {
+    let (other_results, other_files) = outcome(other);
+    assert_eq!(*results, other_results);
     assert_eq!(files.keys().collect::<Vec<_>>(), other_files.keys().collect::<Vec<_>>());
-    for (name, content) in &files {
+    for (name, content) in files {
         assert!(*content == other_files[name], "{name} differs");
     }
 }
@@ -237,12 +241,35 @@ fn resume_survives_damaged_state() {
         out.display()
     );
     assert!(said.contains(&expected), "{said}");
-    let status = mdproof(["status".as_ref(), out.as_os_str()]);
-    assert!(status.stdout.contains("--resume"), "{}", status.stdout);
-
     // The unfinished results name all models of the plan, and start with the statement that they are unfinished.
     let unfinished =
-        "UNFINISHED: the campaign was stopped before its end, 0 of 2 models measured, not random, control";
+        "UNFINISHED: the campaign was stopped before its end, 0 of 2 models measured, not random, control; ";
+    let command = format!(
+        "mdproof validate {} --out {} --resume",
+        std::path::absolute(campaign.path("short.toml")).unwrap().display(),
+        out.display()
+    );
+    let made = Results::read(&out.join("results.json")).unwrap().runs.len();
+    let how_far = format!("{made} of 24 runs made");
+    assert!(made < 12, "{made}");
+    for format in ["text", "standup", "json"] {
+        let status = mdproof(["status".as_ref(), out.as_os_str(), "--format".as_ref(), format.as_ref()]);
+        for part in [command.as_str(), "interrupted by Ctrl-C or a signal", "stopped"] {
+            assert!(status.stdout.contains(part), "{format}: {part}: {}", status.stdout);
+        }
+        assert!(!status.stdout.contains("is gone"), "{}", status.stdout);
+        assert!(format == "json" || status.stdout.contains(&how_far), "{how_far}: {}", status.stdout);
+    }
+    let mut results = Results::read(&out.join("results.json")).unwrap();
+    md_criteria::judge(&mut results);
+    let verdicts: Vec<_> = results.models.iter().map(|m| m.verdict).collect();
+    assert_eq!(verdicts, [Some(Verdict::Incomplete), None]);
+    let compare = mdproof(["compare".as_ref(), whole.as_os_str(), out.as_os_str()]);
+    assert_eq!(compare.status, 3, "{}", compare.stdout);
+    let words = format!(
+        "the second is unfinished: its campaign was stopped before its end, {how_far}; continue it with: {command}"
+    );
+    assert!(compare.stdout.contains(&words), "{words}: {}", compare.stdout);
     for (command, of) in [("verdict", out.join("results.json")), ("report", out.clone())] {
         let output = mdproof([command.as_ref(), of.as_os_str()]);
         assert_eq!((output.status, output.stderr.as_str()), (3, ""), "{command}: {}", output.stdout);
@@ -251,6 +278,7 @@ fn resume_survives_damaged_state() {
     for name in ["report.md", "report.html", "junit.xml"] {
         let text = std::fs::read_to_string(out.join(name)).unwrap();
         assert!(text.contains(unfinished) && text.contains("not measured"), "{name}: {text}");
+        assert!(text.contains(&how_far) && text.contains("--resume"), "{name}: {text}");
     }
 
     // Half of the runs in progress, a wrong bit in a finished part, half a part at the end, a temporary file.
@@ -279,7 +307,7 @@ fn resume_survives_damaged_state() {
     assert_same(&whole, &out);
 }
 
-/// Simulates a full disk by a limit on the file size, for nine sizes from zero to almost sufficient.
+/// Simulates a full disk by a limit on the file size (SIGXFSZ), for nine sizes from zero to almost sufficient.
 #[cfg(unix)]
 #[test]
 fn resume_after_full_disk_gives_same_results() {
@@ -290,7 +318,7 @@ fn resume_after_full_disk_gives_same_results() {
     for blocks in [0, 1, 3, 8, 20, 50, 100, 200, 400] {
         let command = campaign.start(&out, &["--resume", "--save-every", "0.05"]);
         let mut shell = Command::new("sh");
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let script = format!("ulimit -f {blocks}; exec \"$@\"");
         shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             shell.env(name, value.unwrap());
@@ -403,9 +431,11 @@ fn shards_merge_to_results_of_whole_campaign() {
         assert_eq!(output.status, 2);
         assert!(output.stderr.contains(complaint), "{complaint}: {}", output.stderr);
     }
-    let unfinished = second.join("resume/campaign.json");
-    let finished = std::fs::read_to_string(&unfinished).unwrap();
-    std::fs::write(&unfinished, finished.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    let unfinished = second.join("resume/campaign.state");
+    let finished = std::fs::read(&unfinished).unwrap();
+    let state = String::from_utf8(md_io::files::read_checked(&unfinished).unwrap().unwrap()).unwrap();
+    let state = state.replace("\"finished\": true", "\"finished\": false");
+    md_io::files::write_checked(&unfinished, state.as_bytes()).unwrap();
     let output = merge(&[first, second, third], "merged");
     assert!(
         output.stderr.contains("shard 2/3") && output.stderr.contains("is unfinished"),

@@ -177,3 +177,126 @@ fn compare_never_finds_no_regression_where_something_is_missing() {
     second["gates"] = Value::Array(Vec::new());
     assert_ne!(outcome(&second), Outcome::NoRegression, "checks and gates");
 }
+
+/// Results that hold every kind of record, sound and decided.
+fn whole() -> Value {
+    let mut file = decided();
+    let [model, molecule] = ["original", "water"];
+    file["comparisons"] = serde_json::json!([{
+        "model": model, "molecule": molecule, "trajectories": ["a/one.extxyz", "a/two.extxyz"], "duration_ps": 8.0,
+        "distances": [{ "id": "bond_length", "value": 0.001, "floor": 0.001, "unit": "Å" }],
+    }]);
+    file["attributions"] = serde_json::json!([{
+        "model": model, "molecule": molecule, "trigger": "energy drift", "temperature_K": 300.0, "timestep_fs": 0.5,
+        "duration_ps": 1.0, "causes": [], "parts": [], "experiments": [], "jumps": 0, "jump_events": [],
+    }]);
+    file["series"] = serde_json::json!([{
+        "id": "energy", "model": model, "molecule": molecule, "of": "r0",
+        "x": { "name": "time", "unit": "ps", "values": [0.0] },
+        "y": [{ "name": "energy", "unit": "meV/atom", "values": [0.0] }],
+    }]);
+    file["campaign"]["plan"] = serde_json::json!([{ "model": "control", "runs": 8, "done": true }, { "model": model, "runs": 8, "done": true }]);
+    file
+}
+
+/// A change of the second results, by the place of the record that it is made to.
+type Edit = (&'static str, fn(&mut Value));
+
+#[test]
+fn compare_never_finds_no_regression_where_a_record_is_less_or_another() {
+    let outcome = |second: &Value| {
+        let [a, b] = [&whole(), second].map(results);
+        md_report::compare(&a, &b, md_criteria::judge).outcome
+    };
+    assert_eq!(outcome(&whole()), Outcome::NoRegression);
+    // Curves, causes, notes and what the machine can do are no measurements that a check rests on.
+    let pictures = ["series", "attributions", "economy", "machine"];
+    for (part, records) in whole().as_object().unwrap() {
+        let Value::Array(records) = records else { continue };
+        for place in 0..records.len() {
+            let mut second = whole();
+            second[part].as_array_mut().unwrap().remove(place);
+            let expected = pictures.contains(&part.as_str());
+            assert_eq!(outcome(&second) == Outcome::NoRegression, expected, "{part}[{place}]");
+        }
+    }
+    let edits: [Edit; 26] = [
+        ("runs", |r| r["fate"] = "failed".into()),
+        ("runs", |r| r["steps_done"] = (r["steps_done"].as_u64().unwrap() / 2).into()),
+        ("runs", |r| {
+            r["steps_planned"] = 1.into();
+            r["steps_done"] = 1.into();
+        }),
+        ("runs", |r| r["timestep_fs"] = 0.25.into()),
+        ("runs", |r| r["temperature_K"] = 299.0.into()),
+        ("runs", |r| r["ensemble"] = "langevin".into()),
+        ("runs", |r| r["replica"] = 77.into()),
+        ("runs", |r| r["seed"] = 7.into()),
+        ("runs", |r| r["molecule"] = "benzene".into()),
+        ("evaluations", |r| r["sha256"] = "00".into()),
+        ("evaluations", |r| r["force"]["n_frames"] = 3.into()),
+        ("evaluations", |r| drop(r.as_object_mut().unwrap().remove("force"))),
+        ("gates", |r| r["molecule"] = "benzene".into()),
+        ("relaxations", |r| r["molecule"] = "benzene".into()),
+        ("timesteps", |r| drop(r["rungs"].as_array_mut().unwrap().pop())),
+        ("timesteps", |r| r["duration_ps"] = 0.01.into()),
+        ("timesteps", |r| r["temperature_K"] = 100.0.into()),
+        ("comparisons", |r| r["trajectories"] = serde_json::json!(["a/one.extxyz"])),
+        ("comparisons", |r| r["duration_ps"] = 1.0.into()),
+        ("shifts", |r| r["molecule"] = "benzene".into()),
+        ("survival", |r| r["model"] = "nobody".into()),
+        ("molecules", |r| r["structure_sha256"] = "00".into()),
+        ("molecules", |r| r["reference_frequencies_per_cm"] = serde_json::json!([1.0])),
+        ("models", |r| r["role"] = if r["role"] == "control" { "candidate" } else { "control" }.into()),
+        ("models", |r| r["molecules"] = Value::Array(Vec::new())),
+        ("criteria", |r| r["max_temperature_K"] = 200.0.into()),
+    ];
+    for (n, (part, edit)) in edits.into_iter().enumerate() {
+        for place in 0..whole()[part].as_array().unwrap().len() {
+            let mut second = whole();
+            edit(&mut second[part][place]);
+            assert_ne!(outcome(&second), Outcome::NoRegression, "edit {n} of {part}[{place}]");
+        }
+    }
+    for key in whole()["criteria"][0]["thresholds"].as_object().unwrap().keys() {
+        let bound = whole()["criteria"][0]["thresholds"][key]["value"].as_f64().unwrap();
+        let at_least = md_criteria::find(key).is_some_and(|c| c.bound == md_criteria::Bound::AtLeast);
+        let looser = if at_least { 0.5 * bound } else { 2.0 * bound };
+        let mut second = whole();
+        second["criteria"][0]["thresholds"][key]["value"] = looser.into();
+        assert!(bound == 0.0 || outcome(&second) != Outcome::NoRegression, "{key}");
+        let mut second = whole();
+        second["criteria"][0]["thresholds"][key]["bad"] = looser.into();
+        assert!(bound == 0.0 || outcome(&second) != Outcome::NoRegression, "bad of {key}");
+    }
+    for (key, value) in [
+        ("finished", Value::from("")),
+        ("name", "another".into()),
+        ("seed", 9.into()),
+        ("shard", "1/2".into()),
+        ("only", serde_json::json!(["molecule=water"])),
+        (
+            "left_out",
+            serde_json::json!([{ "model": "original", "molecule": "water", "ensemble": "nve", "temperature_K": 300.0,
+                "replicas": [0] }]),
+        ),
+    ] {
+        let mut second = whole();
+        second["campaign"][key] = value;
+        assert_eq!(outcome(&second), Outcome::NotComparable, "{key}");
+    }
+    let mut second = whole();
+    let failure = serde_json::json!({ "model": "original", "stage": "gates", "reason": "no memory" });
+    second["failures"].as_array_mut().unwrap().push(failure);
+    assert_ne!(outcome(&second), Outcome::NoRegression, "a new failure");
+}
+
+#[cfg(unix)]
+#[test]
+fn commands_refuse_files_without_end() {
+    for command in ["verdict", "report"] {
+        let output = mdproof([command, "/dev/zero"]);
+        assert_eq!((output.status, output.stdout.as_str()), (2, ""), "{command}");
+        assert_eq!(output.stderr, "error: /dev/zero: this is no regular file\n", "{command}");
+    }
+}

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use md_metrics::Estimate;
-use md_results::{Check, CriteriaSet, DecidableBy, Definition, Gate, GateId, Results, Run};
+use md_results::{
+    Check, Comparison, Coverage, CriteriaSet, DecidableBy, Definition, Evaluation, Gate, GateId, Results,
+    Run, Shift, Speed, TimestepLadder,
+};
 
 use crate::statistics::CONFIDENCE;
 use crate::{ALL, Reach, evidence};
@@ -224,19 +227,25 @@ pub struct Subject<'a> {
     pub max_temperature_k: f64,
     /// The barriers that the use crosses, or the reason why no run of the model tells.
     pub reach: Result<Reach, &'static str>,
-    /// Runs and gates of this model and molecule, which are numerous.
+    /// Records of this model and molecule.
     pub(crate) records: &'a Records<'a>,
 }
 
-/// The runs and gates of a model on a molecule.
+/// The records of a model on a molecule.
 #[derive(Debug, Default)]
 pub struct Records<'a> {
     pub(crate) runs: Vec<&'a Run>,
     pub(crate) gates: Vec<&'a Gate>,
+    pub(crate) evaluations: Vec<&'a Evaluation>,
+    pub(crate) shifts: Vec<&'a Shift>,
+    pub(crate) comparisons: Vec<&'a Comparison>,
+    pub(crate) coverages: Vec<&'a Coverage>,
+    pub(crate) speed: Vec<&'a Speed>,
+    pub(crate) timesteps: Vec<&'a TimestepLadder>,
 }
 
 /// [`Records`] of a model by molecule, collected in one pass: a campaign may have 100,000 runs and as many checks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Index<'a> {
     by_molecule: BTreeMap<&'a str, Records<'a>>,
     nothing: Records<'a>,
@@ -245,14 +254,31 @@ pub struct Index<'a> {
 impl<'a> Index<'a> {
     /// Collects the records of `model`.
     pub fn new(results: &'a Results, model: &str) -> Self {
-        let mut by_molecule: BTreeMap<&str, Records<'_>> = BTreeMap::new();
-        for run in results.runs.iter().filter(|run| run.model == model) {
-            by_molecule.entry(&run.molecule).or_default().runs.push(run);
+        Index::collect(results, |of| of == model).remove(model).unwrap_or_default()
+    }
+
+    /// Collects the records of all models.
+    pub(crate) fn of_models(results: &'a Results) -> BTreeMap<&'a str, Self> {
+        Index::collect(results, |_| true)
+    }
+
+    fn collect(results: &'a Results, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<&'a str, Self> {
+        let mut models: BTreeMap<&str, Index<'_>> = BTreeMap::new();
+        macro_rules! collect {
+            ($($list:ident)*) => {$(
+                for record in results.$list.iter().filter(|record| is_wanted(&record.model)) {
+                    let index = models.entry(&record.model).or_default();
+                    index.by_molecule.entry(&record.molecule).or_default().$list.push(record);
+                }
+            )*};
         }
-        for gate in results.gates.iter().filter(|gate| gate.model == model) {
-            by_molecule.entry(&gate.molecule).or_default().gates.push(gate);
+        collect!(runs gates shifts comparisons coverages speed timesteps);
+        for evaluation in results.evaluations.iter().filter(|e| is_wanted(&e.model)) {
+            let Some(molecule) = &evaluation.molecule else { continue };
+            let index = models.entry(&evaluation.model).or_default();
+            index.by_molecule.entry(molecule).or_default().evaluations.push(evaluation);
         }
-        Index { by_molecule, nothing: Records::default() }
+        models
     }
 
     /// Returns the reach of a use of the model.

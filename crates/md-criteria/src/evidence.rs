@@ -248,8 +248,7 @@ pub(super) fn thermostat(
 }
 
 pub(super) fn speed(s: &Subject<'_>, value: fn(&Speed) -> f64) -> Finding {
-    let own = |x: &&Speed| x.model == s.model && x.molecule == s.molecule && x.batch == 1;
-    match s.results.speed.iter().find(own) {
+    match s.records.speed.iter().find(|x| x.batch == 1) {
         Some(x) => Finding::Value { value: value(x), uncertainty: None, detail: x.path.clone() },
         None => missing(s, Stage::Speed, || "speed was not measured".to_owned()),
     }

@@ -9,8 +9,7 @@
 //! | all checks pass | | APPROVED |
 //! | some skipped or undecided, none fails | | INCOMPLETE |
 //! | some check fails | one use passes | RESTRICTED to the uses that pass |
-//! | some check fails | none passes, one has no failure | INCOMPLETE |
-//! | some check fails | every one fails | REJECTED |
+//! | some check fails | none passes | REJECTED; a use that lacks data is named behind the failure |
 //!
 //! Production is judged by no less than the default thresholds, whatever the file says ([`CriteriaSet`]s of campaigns cannot
 //! be looser).
@@ -25,8 +24,8 @@ mod words;
 pub use words::common_factor;
 
 use md_results::{
-    ALL_CHECKS, Check, CriteriaSet, DEFAULT_TIME_NS, ELEMENT_PAIRS, ENGINE, Expectation, Model, PRODUCTION,
-    Results, Role, Run, Status, Threshold, ThresholdSource, Verdict, worst,
+    ALL_CHECKS, Check, CriteriaSet, DEFAULT_TIME_NS, ELEMENT_PAIRS, ENGINE, Envelope, Expectation, Model,
+    PRODUCTION, Results, Role, Run, Status, Threshold, ThresholdSource, Verdict, worst,
 };
 
 use crate::{Criterion, EngineThreshold, Evidence, Index, Scope, Subject, is_looser};
@@ -44,8 +43,18 @@ pub enum Outcome {
 
 /// Derives checks, verdict, uses, envelope, failure modes and summary of every model from the evidence in `results`.
 pub fn judge(results: &mut Results) {
-    let judged: Vec<Model> = results.models.iter().map(|model| judge_model(results, model)).collect();
+    let indexes = Index::of_models(results);
+    let nothing = Index::default();
+    let index = |model: &Model| indexes.get(model.name.as_str()).unwrap_or(&nothing);
+    let judged: Vec<Model> =
+        results.models.iter().map(|model| judge_model(results, index(model), model)).collect();
     results.models = judged;
+}
+
+/// Does the same for one model, the others are left as they are.
+pub fn judge_one(results: &mut Results, name: &str) {
+    let Some(place) = results.models.iter().position(|model| model.name == name) else { return };
+    results.models[place] = judge_model(results, &Index::new(results, name), &results.models[place]);
 }
 
 /// Returns the outcome of the whole campaign. An unfinished campaign is incomplete, whatever its models show so far.
@@ -101,9 +110,9 @@ pub fn control_criteria(results: &Results, control: &str) -> CriteriaSet {
     CriteriaSet::new(ENGINE, thresholds)
 }
 
-fn judge_model(results: &Results, model: &Model) -> Model {
+fn judge_model(results: &Results, index: &Index<'_>, model: &Model) -> Model {
     let sets = sets_of(results, model);
-    let checks: Vec<Check> = sets.iter().flat_map(|set| checks_of(results, model, set)).collect();
+    let checks: Vec<Check> = sets.iter().flat_map(|set| checks(results, index, model, set)).collect();
     let state_of = |set: &CriteriaSet| worst(checks.iter().filter(|c| c.use_name == set.name));
     let uses: Vec<String> = sets
         .iter()
@@ -111,11 +120,10 @@ fn judge_model(results: &Results, model: &Model) -> Model {
         .map(|set| set.name.clone())
         .collect();
     let verdict = (model.role == Role::Candidate).then(|| verdict_of(&sets, &uses, state_of));
-    let summary = if !results.is_measured(&model.name) {
-        "not measured: the campaign was stopped before it".to_owned()
-    } else {
-        words::summary(verdict, &uses, &checks, &words::not_looked_at(results, model))
-    };
+    if !results.is_measured(&model.name) {
+        return not_measured(results, model, verdict, checks);
+    }
+    let summary = words::summary(verdict, &uses, &checks, &words::not_looked_at(results, model));
     Model {
         verdict,
         chance: chance(&sets, &checks).filter(|_| verdict.is_some_and(|v| v != Verdict::Incomplete)),
@@ -123,6 +131,27 @@ fn judge_model(results: &Results, model: &Model) -> Model {
         failure_modes: words::failure_modes(results, model, &checks),
         uses,
         envelope: envelope::envelope(results, model),
+        checks,
+        ..model.clone()
+    }
+}
+
+/// Returns a model of which measurements are outstanding: whatever was measured so far, it is INCOMPLETE.
+fn not_measured(results: &Results, model: &Model, verdict: Option<Verdict>, checks: Vec<Check>) -> Model {
+    let made = results.runs.iter().filter(|run| run.model == model.name).count();
+    let planned = results.campaign.plan.iter().find(|planned| planned.model == model.name);
+    let summary = match planned.filter(|_| made > 0) {
+        Some(planned) => {
+            format!("not measured: the campaign was stopped after {made} of its {} runs", planned.runs)
+        }
+        None => "not measured: the campaign was stopped before it".to_owned(),
+    };
+    Model {
+        verdict: verdict.map(|_| Verdict::Incomplete),
+        summary,
+        failure_modes: Vec::new(),
+        uses: Vec::new(),
+        envelope: Envelope::default(),
         checks,
         ..model.clone()
     }
@@ -179,12 +208,15 @@ pub fn fails_every_use(results: &Results, model: &Model) -> bool {
 /// Returns the checks of one use of a model. If the campaign runs no molecule with the model there are none, even if
 /// element pairs were measured. A threshold of a criterion that does not exist is a check that cannot be made.
 pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Check> {
+    checks(results, &Index::new(results, &model.name), model, set)
+}
+
+fn checks(results: &Results, index: &Index<'_>, model: &Model, set: &CriteriaSet) -> Vec<Check> {
     let (mut checks, mut of_others) = (Vec::new(), Vec::new());
     if model.molecules.is_empty() {
         return checks;
     }
     let (element_pairs, all_checks) = ([ELEMENT_PAIRS.to_owned()], [ALL_CHECKS.to_owned()]);
-    let index = Index::new(results, &model.name);
     let reach = index.reach(set);
     for criterion in crate::ALL {
         let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
@@ -194,7 +226,7 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
             Scope::Checks => &all_checks,
         };
         for molecule in molecules {
-            let subject = Subject::new(results, &index, &model.name, molecule, set, reach);
+            let subject = Subject::new(results, index, &model.name, molecule, set, reach);
             if threshold.source == ThresholdSource::Campaign || (criterion.applies)(&subject) {
                 let finding = match criterion.evidence {
                     Evidence::Checks(of_checks) => {
@@ -218,12 +250,11 @@ pub fn checks_of(results: &Results, model: &Model, set: &CriteriaSet) -> Vec<Che
 }
 
 fn verdict_of(sets: &[CriteriaSet], uses: &[String], state_of: impl Fn(&CriteriaSet) -> Status) -> Verdict {
-    let production = sets.iter().find(|s| s.name == PRODUCTION).map(&state_of);
-    let others_open = sets.iter().any(|s| s.name != PRODUCTION && state_of(s) != Status::Fail);
+    let production = sets.iter().find(|s| s.name == PRODUCTION).map(state_of);
     match production {
         Some(Status::Pass) => Verdict::Approved,
         Some(Status::Fail) if !uses.is_empty() => Verdict::Restricted,
-        Some(Status::Fail) if !others_open => Verdict::Rejected,
+        Some(Status::Fail) => Verdict::Rejected,
         _ => Verdict::Incomplete,
     }
 }

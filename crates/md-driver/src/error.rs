@@ -19,6 +19,16 @@ pub(crate) enum Halt {
     Storage(anyhow::Error),
 }
 
+impl Halt {
+    /// Says why the campaign stops.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Halt::Interrupted => "interrupted by Ctrl-C or a signal".to_owned(),
+            Halt::Storage(error) => format!("nothing more could be stored: {error:#}"),
+        }
+    }
+}
+
 /// Error of opening, running or joining campaigns.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

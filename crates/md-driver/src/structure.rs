@@ -6,11 +6,14 @@
 
 use anyhow::{Result, bail};
 use md_core::units::BOHR_ANGSTROM;
-use md_core::{Element, System, bonds};
+use md_core::{Element, System, bonds, neighbours};
 
 /// Two atoms collide if they are closer than this part of the sum of their covalent radii. The shortest bonds have 0.8, H2 at
 /// 1.2; labelled frames under pressure 0.6.
 const COLLIDING: f64 = 0.5;
+
+/// Largest coordinate: with more, differences of positions lose the digits that forces need.
+const FARTHEST_ANGSTROM: f64 = 1e6;
 
 /// Distance to all other atoms from which on a piece of a system is no part of a complex, Å: the longest contacts of
 /// van der Waals radii are 5 Å.
@@ -31,6 +34,18 @@ const NEVER_ALONE: [Element; 4] = [Element::H, Element::C, Element::N, Element::
 /// # Errors
 /// Colliding atoms, coordinates in Bohr or nm, or pieces without contact, unless their number is as said.
 pub fn check(system: &System, fragments: Option<usize>) -> Result<()> {
+    if let Some((atom, x)) =
+        system.positions().iter().enumerate().find(|(_, x)| x.iter().any(|c| c.abs() > FARTHEST_ANGSTROM))
+    {
+        bail!(
+            "atom {} is at ({:e}, {:e}, {:e}) Å, expected coordinates of at most {FARTHEST_ANGSTROM:e} Å: is the unit Å, and \
+             the structure near the origin?",
+            name(system, atom),
+            x.x,
+            x.y,
+            x.z
+        );
+    }
     if system.cell().is_some() || system.n_atoms() < 2 {
         return Ok(());
     }
@@ -69,7 +84,7 @@ pub fn check(system: &System, fragments: Option<usize>) -> Result<()> {
         && pieces.len() == system.n_atoms()
         && scaled(system, BOHR_ANGSTROM).is_some_and(|in_angstrom| looks_like_one(&in_angstrom))
     {
-        let (i, j, distance, _) = nearest(system, &pieces[0]);
+        let (i, j, distance, _) = nearest_anywhere(system, &pieces[0]);
         bail!(
             "no two atoms are bonded: the nearest to {} is {} at {distance:.3} Å; times 0.529 all atoms are one molecule: are \
              the coordinates in Bohr? Give Å",
@@ -77,8 +92,8 @@ pub fn check(system: &System, fragments: Option<usize>) -> Result<()> {
             name(system, j)
         );
     }
-    for piece in &pieces {
-        let (i, j, distance, in_radii) = nearest(system, piece);
+    for (piece, near) in pieces.iter().zip(nearest_within(system, &pieces)) {
+        let (i, j, distance, in_radii) = near.unwrap_or_else(|| nearest_anywhere(system, piece));
         let alone =
             piece.len() == 1 && in_radii > ALONE && NEVER_ALONE.contains(&system.elements()[piece[0]]);
         if distance > FAR_ANGSTROM || alone {
@@ -169,20 +184,43 @@ fn pieces(system: &System) -> Vec<Vec<usize>> {
     pieces
 }
 
-/// The pair of an atom of a piece and one of another that are nearest, their distance, Å, and in sums of covalent radii.
-fn nearest(system: &System, piece: &[usize]) -> (usize, usize, f64, f64) {
-    let others = (0..system.n_atoms()).filter(|atom| piece.binary_search(atom).is_err());
-    let mut best = (piece[0], piece[0], f64::INFINITY, f64::INFINITY);
-    for j in others {
-        for &i in piece {
-            let length = distance(system, i, j);
-            if length < best.2 {
-                // Without a radius nothing is said about the pair.
-                best = (i, j, length, radii(system, i, j).map_or(0.0, |sum| length / sum));
+/// A pair of an atom of a piece and one of another, their distance, Å, and in sums of covalent radii.
+type Near = (usize, usize, f64, f64);
+
+/// The nearest pair of each piece and any other, where it is within [`FAR_ANGSTROM`].
+fn nearest_within(system: &System, pieces: &[Vec<usize>]) -> Vec<Option<Near>> {
+    let mut piece_of = vec![0; system.n_atoms()];
+    for (n, piece) in pieces.iter().enumerate() {
+        piece.iter().for_each(|&atom| piece_of[atom] = n);
+    }
+    let mut nearest: Vec<Option<Near>> = vec![None; pieces.len()];
+    neighbours::for_each_pair(system.positions(), FAR_ANGSTROM, |pair| {
+        if piece_of[pair.i] == piece_of[pair.j] {
+            return;
+        }
+        for (i, j) in [(pair.i, pair.j), (pair.j, pair.i)] {
+            let known = &mut nearest[piece_of[i]];
+            if known.is_none_or(|(.., length, _)| pair.distance < length) {
+                *known = Some(near(system, i, j));
             }
         }
-    }
-    best
+    });
+    nearest
+}
+
+/// The nearest pair of a piece and any other, however far.
+fn nearest_anywhere(system: &System, piece: &[usize]) -> Near {
+    let others = (0..system.n_atoms()).filter(|atom| piece.binary_search(atom).is_err());
+    let pairs = others.flat_map(|j| piece.iter().map(move |&i| (i, j)));
+    let length = |&(i, j): &(usize, usize)| distance(system, i, j);
+    let nearest = pairs.min_by(|a, b| length(a).total_cmp(&length(b)));
+    nearest.map_or((piece[0], piece[0], f64::INFINITY, f64::INFINITY), |(i, j)| near(system, i, j))
+}
+
+fn near(system: &System, i: usize, j: usize) -> Near {
+    let length = distance(system, i, j);
+    // Without a radius nothing is said about the pair.
+    (i, j, length, radii(system, i, j).map_or(0.0, |sum| length / sum))
 }
 
 #[cfg(test)]
@@ -234,6 +272,35 @@ mod tests {
             }
         }
         assert!(n > 10, "{n}");
+    }
+
+    #[test]
+    fn check_bounds_coordinates() {
+        let far = fault("H 0 0 0\nH 0 0 1e300", None);
+        assert!(
+            far.starts_with("atom H1 is at (0e0, 0e0, 1e300) Å, expected coordinates of at most 1e6 Å"),
+            "{far}"
+        );
+        assert!(fault("He 1e7 0 0", None).starts_with("atom He0 is at"));
+    }
+
+    /// 4,096 water molecules at the density of the liquid: all pairs of atoms would be 75 million.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+    fn check_of_many_molecules_is_linear() {
+        let lines: Vec<String> = (0..16 * 16 * 16)
+            .flat_map(|n| {
+                let [x, y, z] = [n % 16, n / 16 % 16, n / 256].map(|k| 3.1 * f64::from(k));
+                [
+                    format!("O {x} {y} {z}"),
+                    format!("H {x} {} {}", y + 0.76, z + 0.6),
+                    format!("H {x} {} {}", y - 0.76, z + 0.6),
+                ]
+            })
+            .collect();
+        let begin = std::time::Instant::now();
+        assert_eq!(fault(&lines.join("\n"), None), "");
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 
     #[test]

@@ -125,13 +125,17 @@ pub fn read_frames(path: &Path, keys: &LabelKeys) -> Result<Vec<LabelledFrame>, 
     if frames.is_empty() { Err(XyzError::NoFrames { path: path.to_owned() }) } else { Ok(frames) }
 }
 
-/// Reads the first frame of a file, without labels. Later frames are not read.
+/// Reads the only frame of a file, without labels. The file is read to its end.
 ///
 /// # Errors
-/// See [`XyzError`].
+/// See [`XyzError`]: also if anything but blank lines follows the frame, or a gzip checksum is wrong.
 pub fn read_system(path: &Path) -> Result<System, XyzError> {
-    match open(path, LabelKeys::default())?.next() {
-        Some(frame) => Ok(frame?.system),
-        None => Err(XyzError::NoFrames { path: path.to_owned() }),
+    let mut frames = open(path, LabelKeys::default())?;
+    let Some(frame) = frames.next() else { return Err(XyzError::NoFrames { path: path.to_owned() }) };
+    let system = frame?.system;
+    match frames.next() {
+        None => Ok(system),
+        Some(Ok(_)) => Err(XyzError::SeveralFrames { path: path.to_owned() }),
+        Some(Err(error)) => Err(error),
     }
 }

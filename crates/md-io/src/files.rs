@@ -7,8 +7,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 mod checked;
+mod written;
 
 pub use checked::{CheckedError, read_checked, write_checked};
+pub use written::Written;
 
 /// Prefix of the files that an interrupted [`write_atomically`] leaves behind.
 pub const UNFINISHED: &str = ".unfinished-";
@@ -44,6 +46,18 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Reads a regular file as text. Devices and pipes, which may have no end, are refused.
+///
+/// # Errors
+/// Errors of the file system, and [`io::ErrorKind::InvalidData`] for text that is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
+    }
+    io::read_to_string(file)
+}
+
 /// Computes the SHA-256 of these bytes, as 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(Sha256::new_with_prefix(bytes))
@@ -54,7 +68,11 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 /// Errors of the file system.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    Ok(hexadecimal(hash(File::open(path)?)?))
+}
+
+/// Hashes what can be read.
+pub(crate) fn hash(mut file: impl Read) -> io::Result<Sha256> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -65,10 +83,10 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    Ok(hexadecimal(hasher))
+    Ok(hasher)
 }
 
-fn hexadecimal(hasher: Sha256) -> String {
+pub(crate) fn hexadecimal(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -90,6 +108,18 @@ mod tests {
             assert_eq!(sha256(&content), expected);
             fs::write(&path, content).unwrap();
             assert_eq!(sha256_file(&path).unwrap(), expected);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn read_text_refuses_what_has_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "text").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "text");
+        for endless in [Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read_text(endless).unwrap_err().to_string(), "this is no regular file");
         }
     }
 

@@ -159,17 +159,25 @@ impl Journal {
             ));
         }
         let (recovered, length) = recover(&bytes);
-        if !bytes.starts_with(HEADER) && recovered.records.is_empty() {
-            let path = path.to_owned();
-            return Err(match version(&bytes) {
-                Some(found) => JournalError::Version { path, found },
-                None => JournalError::NotAJournal { path },
-            });
-        }
+        check_header(&bytes, &recovered, path)?;
         if recovered.cut_bytes > 0 {
             file.cut(length).map_err(open)?;
         }
         Ok((Journal { path: path.to_owned(), end: End::new(file, length) }, recovered))
+    }
+
+    /// Reads all complete records of a journal, which may be open elsewhere. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`JournalError::Open`], [`JournalError::NotAJournal`] and [`JournalError::Version`].
+    pub fn read(path: &Path) -> Result<Recovered, JournalError> {
+        let bytes = fs::read(path).map_err(|source| JournalError::Open { path: path.to_owned(), source })?;
+        if bytes.len() <= HEADER.len() && is_cut(&bytes, HEADER) {
+            return Ok(Recovered::default());
+        }
+        let (recovered, _) = recover(&bytes);
+        check_header(&bytes, &recovered, path)?;
+        Ok(recovered)
     }
 
     /// Appends records, pairs of name and payload, in one write, and waits until they are on disk.
@@ -193,6 +201,18 @@ impl Journal {
     pub fn length(&self) -> u64 {
         self.end.length
     }
+}
+
+/// A file without the first line of a journal and without a record is of another kind.
+fn check_header(bytes: &[u8], recovered: &Recovered, path: &Path) -> Result<(), JournalError> {
+    if bytes.starts_with(HEADER) || !recovered.records.is_empty() {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(match version(bytes) {
+        Some(found) => JournalError::Version { path, found },
+        None => JournalError::NotAJournal { path },
+    })
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {

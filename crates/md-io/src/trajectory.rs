@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use md_core::{Frame, Observer, ObserverError};
 
 use crate::extxyz::{FrameToWrite, WriteError};
-use crate::files::sync_folder_of;
+use crate::files::{Written, sync_folder_of};
 
 mod buffered;
 #[cfg(test)]
@@ -63,6 +63,12 @@ pub enum TrajectoryError {
         expected: u64,
         /// Actual length, bytes.
         found: u64,
+    },
+    /// A file to be continued has other contents.
+    #[error("the trajectory {} is damaged: its content does not match its checksum", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
     },
     /// The checkpoint has another number of systems.
     #[error("the checkpoint is of {found} trajectories (expected {expected})")]
@@ -133,47 +139,48 @@ impl TrajectoryWriter {
         Ok(TrajectoryWriter { stride: stride.max(1), folder: folder.to_owned(), folder_synced: false, files })
     }
 
-    /// Continues the files of a [`TrajectoryWriter::checkpoint`], which returned these lengths in bytes, in the order
-    /// of the system indices. Bytes after these lengths are removed: frames after the checkpoint, which the continued
-    /// run writes again. The other arguments must be those of the creation.
+    /// Continues the files of a [`TrajectoryWriter::checkpoint`], which returned what was `written` to each, in the order
+    /// of the system indices. Bytes after that are removed: frames after the checkpoint, which the continued run writes
+    /// again. The other arguments must be those of the creation.
     ///
     /// # Errors
-    /// [`TrajectoryError::Missing`], [`TrajectoryError::Shorter`] or [`TrajectoryError::Checkpoint`] if the files are
-    /// not those of the checkpoint; none of them is changed then. Also the other errors of [`TrajectoryError`].
+    /// [`TrajectoryError::Missing`], [`TrajectoryError::Shorter`], [`TrajectoryError::Damaged`] or
+    /// [`TrajectoryError::Checkpoint`] if the files are not those of the checkpoint; none of them is changed then. Also
+    /// the other errors of [`TrajectoryError`].
     pub fn reopen(
         folder: &Path,
         systems: &[(usize, String)],
         stride: u64,
         compression: Compression,
-        lengths: &[u64],
+        written: &[Written],
     ) -> Result<Self, TrajectoryError> {
         let paths = paths(folder, systems, compression)?;
-        if paths.len() != lengths.len() {
-            return Err(TrajectoryError::Checkpoint { expected: paths.len(), found: lengths.len() });
+        if paths.len() != written.len() {
+            return Err(TrajectoryError::Checkpoint { expected: paths.len(), found: written.len() });
         }
-        let file = |((id, path), &length)| Ok((id, BufferedFile::reopen(path, compression, length)?));
-        let files: BTreeMap<_, _> = paths.into_iter().zip(lengths).map(file).collect::<Result<_, _>>()?;
+        let file = |((id, path), written)| Ok((id, BufferedFile::reopen(path, compression, written)?));
+        let files: BTreeMap<_, _> = paths.into_iter().zip(written).map(file).collect::<Result<_, _>>()?;
         for file in files.values() {
             file.cut()?;
         }
         Ok(TrajectoryWriter { stride: stride.max(1), folder: folder.to_owned(), folder_synced: false, files })
     }
 
-    /// Writes the buffered frames and waits until everything is on disk. Returns the length of each file in bytes, in
-    /// the order of the system indices, for [`TrajectoryWriter::reopen`].
+    /// Writes the buffered frames and waits until everything is on disk. Returns what each file holds, in the order of
+    /// the system indices, for [`TrajectoryWriter::reopen`].
     ///
     /// # Errors
     /// [`TrajectoryError`]; the other files are still written.
-    pub fn checkpoint(&mut self) -> Result<Vec<u64>, TrajectoryError> {
+    pub fn checkpoint(&mut self) -> Result<Vec<Written>, TrajectoryError> {
         self.flush()?;
-        let lengths = self.files.values_mut().map(BufferedFile::sync).collect::<Result<_, _>>()?;
+        let written = self.files.values_mut().map(BufferedFile::sync).collect::<Result<_, _>>()?;
         if !self.folder_synced {
             sync_folder_of(&self.folder.join("any file"))
                 .and_then(|()| sync_folder_of(&self.folder))
                 .map_err(|source| TrajectoryError::Io { path: self.folder.clone(), source })?;
             self.folder_synced = true;
         }
-        Ok(lengths)
+        Ok(written)
     }
 
     /// Writes the buffered frames.

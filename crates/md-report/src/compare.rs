@@ -278,10 +278,12 @@ pub fn compare(a: &Results, b: &Results, judge: impl Fn(&mut Results)) -> Change
 fn compare_judged(a: &Results, b: &Results, mut not_comparable: Vec<String>) -> Changes {
     let pairs = pairs(a, b);
     let names: Names<'_> = pairs.iter().map(|(x, y)| (x.name.as_str(), y.name.as_str())).collect();
-    let models: Vec<ModelChanges> = pairs.iter().map(|(x, y)| compare_models(a, x, b, y)).collect();
-    let alone = |models: &[Model], is_paired: &dyn Fn(&Model) -> bool| {
-        models.iter().filter(|m| !is_paired(m)).map(|m| m.name.clone()).collect()
+    let speeds = [a, b].map(speeds::by_model);
+    let models: Vec<ModelChanges> = pairs.iter().map(|(x, y)| compare_models(a, x, b, y, &speeds)).collect();
+    let alone = |models: &[Model], paired: &BTreeSet<&str>| {
+        models.iter().filter(|m| !paired.contains(m.name.as_str())).map(|m| m.name.clone()).collect()
     };
+    let paired = [names.keys().copied().collect(), names.values().copied().collect()];
     let release = |results: &Results| Release {
         campaign: results.campaign.name.clone(),
         started: results.campaign.started.clone(),
@@ -301,8 +303,8 @@ fn compare_judged(a: &Results, b: &Results, mut not_comparable: Vec<String>) -> 
         differences,
         conditions: conditions::differing(a, b),
         models,
-        models_only_before: alone(&a.models, &|m| pairs.iter().any(|(x, _)| std::ptr::eq(*x, m))),
-        models_only_after: alone(&b.models, &|m| pairs.iter().any(|(_, y)| std::ptr::eq(*y, m))),
+        models_only_before: alone(&a.models, &paired[0]),
+        models_only_after: alone(&b.models, &paired[1]),
     };
     not_comparable.extend(obstacles::obstacles(a, b, &names, &changes));
     not_comparable.extend(missing);
@@ -331,13 +333,19 @@ fn pairs<'a>(a: &'a Results, b: &'a Results) -> Vec<(&'a Model, &'a Model)> {
     a.models.iter().filter_map(partner).collect()
 }
 
-fn compare_models(a: &Results, before: &Model, b: &Results, after: &Model) -> ModelChanges {
+fn compare_models(
+    a: &Results,
+    before: &Model,
+    b: &Results,
+    after: &Model,
+    speeds: &[speeds::ByModel<'_>; 2],
+) -> ModelChanges {
     let verdict = before.verdict.zip(after.verdict).and_then(|(x, y)| {
         let direction = Direction::from_to(rank_of_verdict(x), rank_of_verdict(y))?;
         Some(VerdictChange { before: x, after: y, direction, reason: after.summary.clone() })
     });
     let found = measurements::compare(before, after);
-    let speeds = speeds::compare(a, before, b, after);
+    let speeds = speeds::compare(a, before, b, after, speeds);
     let (speeds, speeds_not_comparable) = match speeds {
         Ok(speeds) => (speeds, None),
         Err(why) => (Vec::new(), Some(why)),

@@ -6,6 +6,7 @@
 //!
 //! [Plotly]: https://plotly.com/javascript/
 
+mod budget;
 mod causes;
 mod comparison;
 mod criteria;
@@ -25,7 +26,9 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
 use crate::ReportError;
+use budget::Budget;
 use figure::Figures;
+use items::Index;
 pub use trajectories::{Trajectory, trajectories};
 
 const PAGE: &str = include_str!("../assets/report.html");
@@ -51,7 +54,8 @@ pub fn html(
 ) -> Result<String, ReportError> {
     let mut figures = Figures::default();
     let pareto = comparison::pareto(results, &mut figures);
-    let panels = panels::of_models(results, &mut figures);
+    let (index, budget) = (Index::new(results), Budget::new(results));
+    let panels = panels::of_models(results, &index, &budget, &mut figures);
     let plotted = figures
         .into_iter()
         .map(|(id, figure)| Ok(context! { id, json => embedded(&figure)? }))
@@ -64,25 +68,26 @@ pub fn html(
         plotly => Value::from_safe_string(PLOTLY.to_owned()),
         unfinished => crate::words::unfinished(results),
         remarks => &results.remarks,
+        left_out => &budget.notes,
         campaign => Value::from(Serde(&results.campaign)),
         provenance => Value::from(Serde(findings::provenance(results))),
         machine => Value::from(Serde(findings::machine(results))),
         checkpoints => Value::from(Serde(findings::checkpoints(results))),
         verdicts => Value::from(Serde(findings::verdicts(results))),
-        findings => Value::from(Serde(findings::findings(results))),
+        findings => Value::from(Serde(findings::findings(results, &budget))),
         economy => Value::from(Serde(&results.economy)),
         failures => Value::from(Serde(findings::failures(results))),
         models,
         molecules,
         candidates => results.models.iter().filter(|m| m.role == Role::Candidate).count(),
         uses => Value::from(Serde(criteria::uses(results))),
-        tables => Value::from(Serde(criteria::tables(results, definitions))),
+        tables => Value::from(Serde(criteria::tables(results, definitions, &budget))),
         seed => Value::from(Serde(comparison::seed_table(results))),
         outcomes => Value::from(Serde(comparison::outcomes(results))),
         pareto => Value::from(Serde(pareto)),
         panels => Value::from(Serde(panels)),
         trajectories => frames.len(),
-        trajectory_data => embedded(&trajectories::for_viewer(results, frames))?,
+        trajectory_data => embedded(&trajectories::for_viewer(results, &budget, frames))?,
         figures => plotted,
     };
     Ok(environment()?.get_template("report.html")?.render(context)?)

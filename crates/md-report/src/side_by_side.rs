@@ -1,5 +1,7 @@
 //! Comparison of the models of a campaign.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use md_results::{Model, Results, Role, Speed};
 
 /// Size and speed of a candidate. Values that were not measured are absent.
@@ -14,8 +16,8 @@ pub(crate) struct SideBySide<'a> {
 
 /// Returns the largest molecule that a candidate was timed on, and its number of atoms.
 pub(crate) fn timed_on(results: &Results) -> Option<(&str, usize)> {
-    let of_candidate = |s: &&Speed| candidates(results).any(|m| m.name == s.model);
-    let timed = results.speed.iter().filter(of_candidate);
+    let names: BTreeSet<&str> = candidates(results).map(|m| m.name.as_str()).collect();
+    let timed = results.speed.iter().filter(|s| names.contains(s.model.as_str()));
     timed.max_by_key(|s| s.atoms).map(|s| (s.molecule.as_str(), s.atoms))
 }
 
@@ -23,10 +25,11 @@ pub(crate) fn timed_on(results: &Results) -> Option<(&str, usize)> {
 pub(crate) fn side_by_side(results: &Results) -> impl Iterator<Item = SideBySide<'_>> {
     let molecule = timed_on(results);
     let first = candidates(results).next().and_then(|m| m.parameters);
+    let speeds = speeds(results);
     candidates(results).map(move |model| SideBySide {
         model,
         compression: first.zip(model.parameters).filter(|(_, n)| *n > 0).map(|(a, b)| a as f64 / b as f64),
-        speed: molecule.and_then(|(molecule, _)| speed(results, &model.name, molecule)),
+        speed: molecule.and_then(|(molecule, _)| speeds.get(&(model.name.as_str(), molecule)).copied()),
     })
 }
 
@@ -35,8 +38,14 @@ pub(crate) fn candidates(results: &Results) -> impl Iterator<Item = &Model> {
     results.models.iter().filter(|m| m.role == Role::Candidate)
 }
 
-/// Returns the measurement with the fewest systems and threads.
-pub(crate) fn speed<'a>(results: &'a Results, model: &str, molecule: &str) -> Option<&'a Speed> {
-    let of_pair = results.speed.iter().filter(|s| s.model == model && s.molecule == molecule);
-    of_pair.min_by_key(|s| (s.batch, s.threads))
+/// Returns the measurements with the fewest systems and threads, by model and molecule.
+pub(crate) fn speeds(results: &Results) -> BTreeMap<(&str, &str), &Speed> {
+    let mut all: BTreeMap<(&str, &str), &Speed> = BTreeMap::new();
+    for speed in &results.speed {
+        let known = all.entry((&speed.model, &speed.molecule)).or_insert(speed);
+        if (speed.batch, speed.threads) < (known.batch, known.threads) {
+            *known = speed;
+        }
+    }
+    all
 }

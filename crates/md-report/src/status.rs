@@ -37,6 +37,15 @@ pub struct CampaignStatus {
     /// Time since the files were last written, s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_s: Option<f64>,
+    /// Number of runs made, and of those planned, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<[usize; 2]>,
+    /// Reason why the campaign was stopped; absent if it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    /// Command that continues a stopped campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
     /// Status of the models, in the order of the plan.
     pub models: Vec<ModelStatus>,
     /// Obstacles to a verdict, or findings against one.
@@ -182,13 +191,20 @@ pub fn status(
         .collect();
     let silent_s = written.and_then(|written| seconds_between(written, now));
     let blockers = obstacles::blockers(progress, results, foreign, definitions, state, silent_s);
-    let next = obstacles::next(results, &models, definitions, state);
+    let resume = progress
+        .and_then(|p| p.resume.clone())
+        .or_else(|| results.and_then(|r| r.campaign.resume.clone()))
+        .filter(|_| state == State::Stopped);
+    let next = obstacles::next(results, &models, definitions, state, resume.as_deref());
     CampaignStatus {
         campaign,
         state,
         elapsed_s: started.as_deref().zip(end).and_then(|(start, end)| seconds_between(start, end)),
         started,
         silent_s,
+        runs: progress.and_then(|p| p.runs).or_else(|| results.and_then(Results::progress)),
+        stopped: progress.and_then(|p| p.stopped.clone()).filter(|_| state == State::Stopped),
+        resume,
         models,
         blockers,
         next,

@@ -53,9 +53,15 @@ pub fn unfinished(results: &Results) -> Option<String> {
     let of = results.models.len();
     let measured = of - open.len();
     let not = if open.is_empty() { String::new() } else { format!(", not {}", open.join(", ")) };
+    let runs = results
+        .progress()
+        .map_or(String::new(), |[made, planned]| format!("; {made} of {planned} runs made"));
+    let resume = match &results.campaign.resume {
+        Some(command) => format!("continue it with: {command}"),
+        None => "mdproof validate with --resume continues it".to_owned(),
+    };
     Some(format!(
-        "UNFINISHED: the campaign was stopped before its end, {measured} of {of} models measured{not}; \
-         mdproof validate with --resume continues it"
+        "UNFINISHED: the campaign was stopped before its end, {measured} of {of} models measured{not}{runs}; {resume}"
     ))
 }
 

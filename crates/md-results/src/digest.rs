@@ -7,7 +7,8 @@
 //!
 //! This is against damage, not against forgery: whoever changes a record may change its digest, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use md_io::files::sha256;
 use serde_json::{Map, Value, json};
@@ -79,6 +80,7 @@ fn of_list(part: &str, then: &[Value], now: &[Value]) -> Vec<String> {
     let texts =
         |all: &'_ [Value]| all.iter().map(|v| v.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
     let (then, now) = (texts(then), texts(now));
+    let known: BTreeSet<&str> = then.iter().map(String::as_str).collect();
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in &then {
         *left.entry(entry).or_default() += 1;
@@ -103,7 +105,9 @@ fn of_list(part: &str, then: &[Value], now: &[Value]) -> Vec<String> {
                 *n -= 1;
                 CHANGED
             }
-            _ if then.contains(entry) => "it is there twice: it was added after the file was written",
+            _ if known.contains(entry.as_str()) => {
+                "it is there twice: it was added after the file was written"
+            }
             _ => "it was added, or its name changed, after the file was written",
         };
         let record = format!("{part}[{place}] {name}");
@@ -135,7 +139,9 @@ fn name(record: &Value) -> String {
     let named: Vec<&str> = match text("id") {
         // The id of a run names its model, molecule and conditions.
         Some(id) if id.contains('/') => vec![id],
-        _ => ["name", "use", "id", "stage", "model", "molecule"].into_iter().filter_map(text).collect(),
+        _ => {
+            ["name", "use", "id", "stage", "model", "molecule", "file"].into_iter().filter_map(text).collect()
+        }
     };
     let kelvins = record.get("temperature_K").and_then(Value::as_f64);
     let at = kelvins.map_or(String::new(), |k| format!(" at {k} K"));
@@ -156,16 +162,37 @@ fn of_record(part: &str, record: &Value) -> String {
 
 /// Returns the one form of `value` that is hashed, whatever the order of its keys in the file.
 fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    append(value, &mut text);
+    text
+}
+
+fn append(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {
             let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let fields: Vec<String> = sorted
-                .into_iter()
-                .map(|(name, content)| format!("{}:{}", json!(name), canonical(content)))
-                .collect();
-            format!("{{{}}}", fields.join(","))
+            text.push('{');
+            for (n, (name, content)) in sorted.into_iter().enumerate() {
+                if n > 0 {
+                    text.push(',');
+                }
+                text.push_str(&json!(name).to_string());
+                text.push(':');
+                append(content, text);
+            }
+            text.push('}');
         }
-        Value::Array(all) => format!("[{}]", all.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        value => value.to_string(),
+        Value::Array(all) => {
+            text.push('[');
+            for (n, content) in all.iter().enumerate() {
+                if n > 0 {
+                    text.push(',');
+                }
+                append(content, text);
+            }
+            text.push(']');
+        }
+        // Writing to a string does not fail.
+        value => drop(write!(text, "{value}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use md_io::files::write_atomically;
+use md_io::files::{read_text, write_atomically};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -74,8 +74,7 @@ impl Results {
     /// # Errors
     /// [`ResultsError`] names the file.
     pub fn read(path: &Path) -> Result<Self, ResultsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
+        let text = read_text(path).map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -127,8 +126,7 @@ impl Results {
 /// # Errors
 /// [`ResultsError`] names the file.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ResultsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
+    let text = read_text(path).map_err(|source| ResultsError::Io { path: path.to_owned(), source })?;
     serde_json::from_str(&text).map_err(|source| ResultsError::Json { path: path.to_owned(), source })
 }
 

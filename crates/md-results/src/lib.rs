@@ -16,6 +16,7 @@ mod gate;
 mod model;
 mod nan;
 mod number;
+mod output;
 mod plain;
 pub mod progress;
 mod run;
@@ -34,6 +35,7 @@ pub use model::{
     Check, DecidableBy, Envelope, Expectation, FailureBound, FailureMode, Model, Role, Status, Verdict,
 };
 pub use number::{number, with_unit};
+pub use output::OutputFile;
 pub use plain::plain;
 pub use run::{Ensemble, Run, RunEnergy, RunFate, RunMomentum, RunStability, RunTemperature, RunThermal};
 pub use series::{Column, Series, SeriesId};
@@ -108,6 +110,9 @@ pub struct Results {
     /// Data for plots.
     #[serde(default)]
     pub series: Vec<Series>,
+    /// Frames and trajectories beside this file, as they were written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<OutputFile>,
     /// What was noticed when the file was read, for every report: that nothing vouches for it, that it contradicts itself.
     /// It is not part of the file.
     #[serde(skip)]
@@ -179,6 +184,23 @@ pub struct Campaign {
     /// Runs of the campaign file that `--only` or `--shard` left out, for the models in these results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Work planned for each model, and whether it is done; empty in the files of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<Planned>,
+    /// Command that continues the campaign while it is unfinished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+}
+
+/// Work that is planned for one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Model.
+    pub model: String,
+    /// Number of runs; replicas that are added while checks are undecided come on top.
+    pub runs: usize,
+    /// Whether all its measurements are made.
+    pub done: bool,
 }
 
 impl Campaign {
@@ -383,11 +405,16 @@ pub struct Relaxation {
 }
 
 impl Results {
-    /// Whether any measurement of the model was made or attempted. An interrupted campaign lists models that it has
-    /// not reached.
+    /// Whether the model was measured to its end. An interrupted campaign lists models that it has not reached, and one
+    /// that it was at. A file without a plan, of an older version, has every measurement of a model or none.
     pub fn is_measured(&self, model: &str) -> bool {
-        self.campaign.is_finished()
-            || self.gates.iter().any(|g| g.model == model)
+        if self.campaign.is_finished() {
+            return true;
+        }
+        if let Some(planned) = self.campaign.plan.iter().find(|planned| planned.model == model) {
+            return planned.done;
+        }
+        self.gates.iter().any(|g| g.model == model)
             || self.runs.iter().any(|r| r.model == model)
             || self.failures.iter().any(|f| f.model == model)
     }
@@ -395,6 +422,12 @@ impl Results {
     /// Returns the models for which [`Results::is_measured`] holds.
     pub fn measured_models(&self) -> impl Iterator<Item = &Model> {
         self.models.iter().filter(|m| self.is_measured(&m.name))
+    }
+
+    /// Returns the number of runs made, and of those planned; `None` if the file has no plan.
+    pub fn progress(&self) -> Option<[usize; 2]> {
+        let planned: usize = self.campaign.plan.iter().map(|planned| planned.runs).sum();
+        (planned > 0).then_some([self.runs.len(), planned.max(self.runs.len())])
     }
 
     /// Returns the results that the inputs of a campaign determine: the measurements without times, machine and
@@ -405,6 +438,9 @@ impl Results {
         let mut results = self.clone();
         results.campaign.started.clear();
         results.campaign.finished.clear();
+        results.campaign.resume = None;
+        // Compressed trajectories have other bytes after an interruption, with the same frames.
+        results.files.clear();
         results.provenance = Provenance::default();
         results.speed.clear();
         results.machine.clear();

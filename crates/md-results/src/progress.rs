@@ -22,6 +22,15 @@ pub struct CampaignProgress {
     pub updated: String,
     /// Whether the campaign is finished.
     pub finished: bool,
+    /// Reason why the campaign was stopped before its end; absent while it runs, and if it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    /// Command that continues the campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// Number of runs made, and of those planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<[usize; 2]>,
     /// Progress of the models of the plan, in its order.
     pub models: Vec<ModelProgress>,
 }

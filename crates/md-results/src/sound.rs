@@ -69,12 +69,12 @@ fn names(results: &Results, faults: &mut Faults) {
     faults.unique("gates", results.gates.iter().map(gate));
     let molecules: BTreeSet<&str> = results.molecules.iter().map(|m| m.name.as_str()).collect();
     let models: BTreeSet<&str> = results.models.iter().map(|m| m.name.as_str()).collect();
+    let unread: BTreeSet<&str> = results.failures.iter().filter_map(|f| f.molecule.as_deref()).collect();
     for model in &results.models {
         let place = format!("models {}", model.name);
         faults.unique(&format!("{place}: molecule"), model.molecules.iter().cloned());
         // One that could not be read is among the failures instead.
-        let unread = |name: &str| results.failures.iter().any(|f| f.molecule.as_deref() == Some(name));
-        let known = |name: &str| molecules.contains(name) || unread(name);
+        let known = |name: &str| molecules.contains(name) || unread.contains(name);
         for name in model.molecules.iter().filter(|name| !known(name)) {
             faults.add(&place, &format!("its molecule '{name}' is not among the molecules of the campaign"));
         }

@@ -13,7 +13,7 @@ pub const NOT_AS_EXPECTED: u8 = 1;
 pub const BAD_INPUT: u8 = 2;
 /// Data are missing, or two results cannot be compared.
 pub const INCOMPLETE: u8 = 3;
-/// Interrupted by a signal or a full disk, with the measurements saved. `EX_TEMPFAIL` of `sysexits.h`: queueing systems
+/// Interrupted by a signal, a full disk or a limit on the size of files, with the measurements saved. `EX_TEMPFAIL` of `sysexits.h`: queueing systems
 /// try again.
 pub const INTERRUPTED: u8 = 75;
 
@@ -25,7 +25,8 @@ Exit status:
   2   bad input or usage
   3   incomplete: data are missing, no model was judged, the campaign is unfinished, or
       results cannot be compared
-  75  interrupted (signal, full disk), state saved: the same command with --resume continues";
+  75  interrupted by a signal, a full disk or a limit on the size of files, with what was
+      measured saved: the same command with --resume continues";
 
 /// Returns the exit status of a failed command: interrupted if its state is saved or the disk is full, else bad input.
 pub fn status_of(error: &anyhow::Error) -> u8 {
@@ -80,6 +81,14 @@ mod tests {
     #[test]
     fn exit_table_and_readme_list_every_status() {
         let readme = include_str!("../../../README.md");
+        let words = |text: &str| text.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
+        let rows = |text: &str| -> Vec<String> {
+            let rows = text.lines().skip_while(|line| !line.starts_with("| exit status")).skip(2);
+            rows.take_while(|line| line.starts_with('|'))
+                .map(|line| words(&line.trim_matches('|').replace('|', " ")))
+                .collect()
+        };
+        assert_eq!(words(TABLE), format!("Exit status: {}", rows(readme).join(" ")), "one table");
         for status in [AS_EXPECTED, NOT_AS_EXPECTED, BAD_INPUT, INCOMPLETE, INTERRUPTED] {
             assert!(TABLE.contains(&format!("\n  {status} ")), "{status}");
             assert!(readme.contains(&format!("\n| {status} |")), "{status}");

@@ -50,17 +50,25 @@ pub fn listen() -> Result<()> {
     }
 }
 
+/// Makes a limit on the size of files (`ulimit -f`, SIGXFSZ) an error of the write, as a full disk is, not the end of the
+/// process.
+pub fn survive_limit_on_files() {
+    #[cfg(unix)]
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        tracing::warn!("a limit on the size of files will end the program: {error}");
+    }
+}
+
 /// Allows the program to be ended at any point until the guard is dropped, since all files are written atomically: some
 /// time after an interrupt it prints `text` and exits with `status`.
 pub fn may_end_anywhere(status: u8, text: String) -> impl Drop {
-    struct Guard;
+    struct Guard(Option<(u8, String)>);
     impl Drop for Guard {
         fn drop(&mut self) {
-            *last_words() = None;
+            *last_words() = self.0.take();
         }
     }
-    *last_words() = Some((status, text));
-    Guard
+    Guard(last_words().replace((status, text)))
 }
 
 fn last_words() -> MutexGuard<'static, Option<(u8, String)>> {

@@ -61,6 +61,7 @@ pub fn run(
     out: &mut (impl Write + IsTerminal),
     err: &mut (impl Write + IsTerminal),
 ) -> u8 {
+    interrupt::survive_limit_on_files();
     log_to_stderr(err.is_terminal());
     let colour = out.is_terminal();
     let bars = if err.is_terminal() { Bars::Drawn } else { Bars::Lines };

@@ -7,12 +7,8 @@ use super::{failure, file_name, missing};
 use crate::{Finding, Subject, Uncertainty};
 
 pub(crate) fn comparison(s: &Subject<'_>, id: DistanceId) -> Finding {
-    let found = s
-        .results
-        .comparisons
-        .iter()
-        .filter(|c| c.model == s.model && c.molecule == s.molecule)
-        .find_map(|c| Some((c, c.distances.iter().find(|d| d.id == id)?)));
+    let found =
+        s.records.comparisons.iter().find_map(|c| Some((c, c.distances.iter().find(|d| d.id == id)?)));
     match found {
         Some((comparison, distance)) => Finding::Value {
             value: distance.value,
@@ -42,7 +38,7 @@ pub(crate) fn has_reference_dynamics(s: &Subject<'_>) -> bool {
 }
 
 pub(crate) fn shift(s: &Subject<'_>) -> Finding {
-    match s.results.shifts.iter().find(|x| x.model == s.model && x.molecule == s.molecule) {
+    match s.records.shifts.first() {
         Some(shift) => Finding::Value {
             value: shift.median_ratio,
             uncertainty: None,
@@ -60,10 +56,9 @@ pub(crate) fn shift(s: &Subject<'_>) -> Finding {
 
 /// Returns the evaluations on labelled frames; none if any set of frames failed, since it might be the worst.
 pub(super) fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evaluation> + use<'a> {
-    let Subject { results, model, molecule, .. } = *s;
+    let Subject { records, .. } = *s;
     let complete = failure(s, Stage::Evaluation).is_none();
-    let own = move |e: &&Evaluation| complete && e.model == model && e.molecule.as_deref() == Some(molecule);
-    results.evaluations.iter().filter(own)
+    records.evaluations.iter().copied().filter(move |_| complete)
 }
 
 /// Describes how many frames of a file were used and why others were left out.

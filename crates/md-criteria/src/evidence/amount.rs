@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use md_results::{Check, Coverage, Evaluation, Run, RunFate, Stage, Status, UncoveredAtom, number};
+use md_results::{Check, Evaluation, Run, RunFate, Stage, Status, UncoveredAtom, number};
 
 use super::{accuracy, missing, no_runs};
 use crate::statistics::{self, is_at_its_temperature};
@@ -135,8 +135,7 @@ const NAMED: usize = 3;
 
 /// Returns the number of atoms that known frames do not cover. What the training frames lack is said, too.
 pub(crate) fn uncovered_atoms(s: &Subject<'_>) -> Finding {
-    let own = |c: &&Coverage| c.model == s.model && c.molecule == s.molecule;
-    let Some(coverage) = s.results.coverages.iter().find(own) else {
+    let Some(coverage) = s.records.coverages.first() else {
         return missing(s, Stage::Coverage, || {
             format!("no known frames: give the molecule '{}' a `reference`", s.molecule)
         });
@@ -184,11 +183,7 @@ fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
     let Some(longest_fs) = runs.map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
         return no_runs(s);
     };
-    let ladders = || {
-        s.results.timesteps.iter().filter(|l| {
-            l.model == s.model && l.molecule == s.molecule && l.integrator.as_deref() == integrator
-        })
-    };
+    let ladders = || s.records.timesteps.iter().filter(|l| l.integrator.as_deref() == integrator);
     if ladders().next().is_none() {
         return missing(s, Stage::Timesteps, || "the safe time step was not measured".to_owned());
     }

@@ -20,7 +20,8 @@ pub(super) fn envelope(results: &Results, model: &Model) -> Envelope {
     let (temperatures_k, measured_k) = named.iter().filter_map(|k| Some((*k, measured(&runs, *k)?))).unzip();
     let names: Vec<String> =
         model.molecules.iter().filter(|name| all_finished(&|r| r.molecule == **name)).cloned().collect();
-    let molecules = || results.molecules.iter().filter(|m| names.contains(&m.name));
+    let known: BTreeSet<&String> = names.iter().collect();
+    let molecules = || results.molecules.iter().filter(|m| known.contains(&m.name));
     let atoms = molecules().map(|m| m.atoms);
     let elements: BTreeSet<&String> = molecules().flat_map(|m| &m.elements).collect();
     let ladders = || results.timesteps.iter().filter(|l| l.model == model.name);

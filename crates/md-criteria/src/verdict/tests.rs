@@ -36,6 +36,8 @@ fn sound() -> Results {
             only: Vec::new(),
             shard: None,
             left_out: Vec::new(),
+            plan: Vec::new(),
+            resume: None,
         },
         provenance: Provenance {
             mdproof_version: String::new(),
@@ -104,6 +106,7 @@ fn sound() -> Results {
         remarks: Vec::new(),
         failures: Vec::new(),
         series: Vec::new(),
+        files: Vec::new(),
     }
 }
 
@@ -363,15 +366,13 @@ fn judge_restricts_to_uses_that_pass() {
     assert_eq!(uses, ["screening"]);
     insta::assert_snapshot!(summary);
 
-    let (verdict, uses, ..) = judged(|r| {
+    let (verdict, uses, summary, _) = judged(|r| {
         dies_at_2_ps(r);
         r.evaluations.clear();
     });
-    assert_eq!(
-        (verdict, uses.len()),
-        (Verdict::Incomplete, 0),
-        "screening might hold, but nobody measured it"
-    );
+    assert_eq!((verdict, uses.len()), (Verdict::Rejected, 0), "what fails is not INCOMPLETE");
+    assert!(summary.starts_with("stable NVE time = 2 ps on water"), "{summary}");
+    assert!(summary.ends_with("; not decided for screening"), "{summary}");
 }
 
 #[test]

@@ -37,8 +37,21 @@ pub(super) fn summary(
         Verdict::Restricted => {
             format!("approved for {}; for production {}", uses.join(", "), failures(checks))
         }
-        Verdict::Rejected => failures(checks),
-        Verdict::Incomplete => gaps(checks),
+        Verdict::Rejected => {
+            let open = open_uses(checks);
+            let lack = if open.is_empty() {
+                String::new()
+            } else {
+                format!("; not decided for {}", open.join(", "))
+            };
+            failures(checks) + &lack
+        }
+        Verdict::Incomplete => {
+            let failed = failed_uses(checks);
+            let fails =
+                if failed.is_empty() { String::new() } else { format!("fails for {}; ", failed.join("; ")) };
+            fails + &gaps(checks)
+        }
     }
 }
 
@@ -55,6 +68,44 @@ pub(super) fn not_looked_at(results: &Results, model: &Model) -> Vec<&'static st
         (false, "longer runs"),
     ];
     looked.iter().filter(|(looked, _)| !looked).map(|(_, what)| *what).collect()
+}
+
+/// Returns the uses of which no check fails.
+fn open_uses(checks: &[Check]) -> Vec<&str> {
+    let failed = uses_of(checks, Status::Fail);
+    let mut open: Vec<&str> = Vec::new();
+    for check in checks.iter().filter(|c| !failed.contains(&c.use_name.as_str())) {
+        if !open.contains(&check.use_name.as_str()) {
+            open.push(&check.use_name);
+        }
+    }
+    open
+}
+
+/// Returns the uses that fail, each with its most telling failure.
+fn failed_uses(checks: &[Check]) -> Vec<String> {
+    let of_use =
+        |name: &str| most_telling(checks.iter().filter(|c| c.use_name == name && c.status == Status::Fail));
+    let words = |(name, check): (&str, &Check)| {
+        let title = crate::find(&check.id).map_or(check.id.as_str(), |criterion| criterion.title);
+        format!("{name}: {title} on {}", check.molecule)
+    };
+    uses_of(checks, Status::Fail)
+        .into_iter()
+        .filter_map(|name| Some((name, of_use(name)?)))
+        .map(words)
+        .collect()
+}
+
+/// Returns the uses with a check of this status, in their order.
+fn uses_of(checks: &[Check], status: Status) -> Vec<&str> {
+    let mut uses: Vec<&str> = Vec::new();
+    for check in checks.iter().filter(|c| c.status == status) {
+        if !uses.contains(&check.use_name.as_str()) {
+            uses.push(&check.use_name);
+        }
+    }
+    uses
 }
 
 /// Returns the use whose failures are reported: production, or the engine's.
@@ -76,6 +127,9 @@ const FORCE_GRADIENT: &str = "force_gradient_ev_per_angstrom";
 /// Returns the theme of a failed check: that of its criterion, with one exception. If the force was found to be the
 /// gradient of the energy, then work around a loop and an asymmetric Hessian indicate jumps or kinks elsewhere.
 fn theme_of(criterion: &Criterion, check: &Check, checks: &[Check]) -> Theme {
+    if criterion.theme != Theme::Gradient {
+        return criterion.theme;
+    }
     let is_gradient = |c: &Check| {
         c.id == FORCE_GRADIENT
             && c.status == Status::Pass

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use md_core::{Fate, Limits, Observer, Potential, System};
 use md_dynamics::{Course, RunError, RunOptions, advance};
+use md_io::files::Written;
 use md_io::trajectory::{TrajectoryError, TrajectoryWriter};
-use md_results::RunFate;
+use md_results::{OutputFile, RunFate};
 use serde::{Deserialize, Serialize};
 
 use super::ran::{Cut, Ran, TRAJECTORIES};
@@ -46,8 +47,8 @@ struct Running {
     alive: Vec<usize>,
     recorder: Recorder,
     visited: Visited,
-    /// Size of each trajectory, bytes.
-    trajectories: Vec<u64>,
+    /// What each trajectory holds.
+    trajectories: Vec<OutputFile>,
 }
 
 /// Number of steps between two checks for a stop request, and time of the last checkpoint.
@@ -113,9 +114,9 @@ impl<'a> Runner<'a> {
                         writer = trajectories;
                         Phase::Running(Box::new(running))
                     }
-                    Phase::Running(running) => {
+                    Phase::Running(mut running) => {
                         if let Some(mut writer) = writer {
-                            writer.checkpoint().map_err(full)?;
+                            running.trajectories = kept(writer.checkpoint())?;
                         }
                         ticker.finish();
                         return self.finish(grid, planned, *running, steps, progress.wall_s, cut);
@@ -127,7 +128,7 @@ impl<'a> Runner<'a> {
             let asked_to_stop = self.store.keep_going();
             if asked_to_stop.is_err() || self.store.is_due(pace.kept) {
                 if let (Phase::Running(running), Some(writer)) = (&mut progress.phase, &mut writer) {
-                    running.trajectories = writer.checkpoint().map_err(full)?;
+                    running.trajectories = kept(writer.checkpoint())?;
                 }
                 self.store.put_runs(&name, &progress)?;
                 pace.kept = Instant::now();
@@ -163,7 +164,8 @@ impl<'a> Runner<'a> {
             let files = trajectory_files(planned, &running.alive);
             let folder = out.join(TRAJECTORIES);
             let compression = grid.trajectory_compression;
-            match TrajectoryWriter::reopen(&folder, &files, stride, compression, &running.trajectories) {
+            let written: Vec<Written> = running.trajectories.iter().cloned().map(Written::from).collect();
+            match TrajectoryWriter::reopen(&folder, &files, stride, compression, &written) {
                 Ok(reopened) => writer = Some(reopened),
                 Err(error) => {
                     tracing::warn!("{error}: the runs begin again");
@@ -223,16 +225,24 @@ impl<'a> Runner<'a> {
         wall_s: f64,
         cut: Option<&Cut>,
     ) -> Result<Vec<Ran>> {
-        let Running { moving, prepared, alive, recorder, visited, .. } = running;
+        let Running { moving, prepared, alive, recorder, visited, trajectories } = running;
         let mut ran: Vec<Ran> = planned
             .iter()
-            .map(|run| Ran { run: self.blank_record(grid, run), frames: Vec::new(), series: Vec::new() })
+            .map(|run| Ran {
+                run: self.blank_record(grid, run),
+                trajectory: None,
+                frames: Vec::new(),
+                series: Vec::new(),
+            })
             .collect();
         for (ran, fate) in ran.iter_mut().zip(&prepared) {
             if let Fate::Diverged { reason, .. } = fate {
                 ran.run.fate = RunFate::Diverged;
                 ran.run.fate_reason = Some(format!("during the equilibration: {reason}"));
             }
+        }
+        for (&k, written) in alive.iter().zip(trajectories) {
+            ran[k].trajectory = Some(written);
         }
         let found = alive.into_iter().zip(recorder.into_records()).zip(visited.into_frames());
         for (((k, record), frames), fate) in found.zip(&moving.course.fates) {
@@ -295,6 +305,11 @@ fn advance_some(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Converts what trajectories hold.
+fn kept(written: Result<Vec<Written>, TrajectoryError>) -> Result<Vec<OutputFile>, Halt> {
+    Ok(written.map_err(full)?.into_iter().map(OutputFile::from).collect())
 }
 
 /// Converts a failure to write a trajectory, which ends the campaign.

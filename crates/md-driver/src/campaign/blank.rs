@@ -25,6 +25,8 @@ pub(super) fn nothing_yet(
             only: options.only.iter().map(Filter::to_string).collect(),
             shard: options.shard.map(|shard| shard.to_string()),
             left_out: Vec::new(),
+            plan: Vec::new(),
+            resume: None,
         },
         provenance: provenance::provenance(),
         criteria: config.criteria.clone(),
@@ -46,5 +48,6 @@ pub(super) fn nothing_yet(
         remarks: Vec::new(),
         failures: Vec::new(),
         series: Vec::new(),
+        files: Vec::new(),
     }
 }

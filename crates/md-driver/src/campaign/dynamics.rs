@@ -6,7 +6,7 @@ use anyhow::Result;
 use md_core::units::FS_PER_PS;
 use md_results::{Run, RunFate};
 
-use super::ran::{Cut, Ran, RanGroup};
+use super::ran::{Cut, Ran, RanGroup, TRAJECTORIES};
 use super::runner::Runner;
 use super::store::{Panicked, isolated};
 use crate::config::RunConfig;
@@ -32,8 +32,7 @@ impl Runner<'_> {
             let allowed = (cut.duration_ps * FS_PER_PS / grid.timestep_fs).ceil().max(1.0) as u64;
             grid.steps.min(allowed)
         });
-        let mut ran: Vec<Option<Ran>> =
-            group.runs.iter().map(|run| self.store.get(&part(run, steps))).collect();
+        let mut ran: Vec<Option<Ran>> = group.runs.iter().map(|run| self.stored(run, steps)).collect();
         let mut open = Vec::new();
         let mut starts = Vec::new();
         for (k, planned) in group.runs.iter().enumerate() {
@@ -55,6 +54,21 @@ impl Runner<'_> {
             open.into_iter().zip(done).for_each(|(k, done)| ran[k] = Some(done));
         }
         Ok(RanGroup(ran.into_iter().flatten().collect()))
+    }
+
+    /// Returns a run that is stored, unless its trajectory is not as it was written.
+    fn stored(&self, run: &PlannedRun, steps: u64) -> Option<Ran> {
+        let ran: Ran = self.store.get(&part(run, steps))?;
+        let (Some(written), Some(out)) = (&ran.trajectory, self.out) else { return Some(ran) };
+        let folder = out.join(TRAJECTORIES);
+        match written.fault(&folder) {
+            None => Some(ran),
+            Some(fault) => {
+                let path = folder.join(&written.file);
+                tracing::warn!("{}: {fault}: the run is made again", path.display());
+                None
+            }
+        }
     }
 
     /// Performs runs together. If that fails, they are divided into halves, so that only the failing runs are lost and
@@ -110,7 +124,7 @@ impl Runner<'_> {
     /// Returns the result of a run that did not start.
     fn without(&self, grid: &RunConfig, planned: &PlannedRun, (fate, reason): NotStarted) -> Ran {
         let run = Run { fate, fate_reason: Some(reason), ..self.blank_record(grid, planned) };
-        Ran { run, frames: Vec::new(), series: Vec::new() }
+        Ran { run, trajectory: None, frames: Vec::new(), series: Vec::new() }
     }
 
     /// Creates the record of a run before its first step.

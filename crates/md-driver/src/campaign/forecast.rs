@@ -2,7 +2,7 @@
 //!
 //! Estimates are based on trials. The runs of each group are performed together for a moment, as in the campaign; the
 //! cost of the physics gates is counted in a rehearsal with potentials that cost nothing, and multiplied by the time
-//! that the model takes per atom.
+//! that the model takes per atom. Of large molecules and groups a part is tried: time and memory grow in proportion.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use md_core::{
     Batch, Configuration, Evaluation, Limits, Observer, Potential, PotentialError, Request, System, Vec3,
+    neighbours,
 };
 use md_dynamics::{RelaxOutcome, Relaxed, RunOptions, advance};
 use md_io::extxyz::{FrameToWrite, write_frame};
 use md_io::trajectory::Compression;
 use md_model::Precision;
-use md_probe::analytic::LennardJones;
 use md_results::Stage as StageId;
 
 use super::blank::nothing_yet;
@@ -39,6 +39,12 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// Size of a run, and of a molecule of a model, in the results, the report and the state: for configs/m6.toml, MiB.
 const MIB_PER_RUN: f64 = 0.06;
 const MIB_PER_MOLECULE: f64 = 0.25;
+
+/// Most atoms of the runs of a group that are tried together; the cost of the others is in proportion.
+const TRIED_ATOMS: usize = 5_000;
+
+/// Most atoms of a system that a call is timed with; the reference implementation is slow.
+const CALLED_ATOMS: usize = 300;
 
 /// Memory per run, MiB: a few thousand samples of its energies and of its thermostat.
 const MEMORY_MIB_PER_RUN: f64 = 0.25;
@@ -111,6 +117,8 @@ pub(super) fn forecast(
     let (groups, own) = in_shard(config, &atoms, &options.only, options.shard)?;
     let planned = own.as_ref().unwrap_or(&groups);
     let mut rehearsals = Rehearsals::default();
+    // Memory of the group with most atoms, beyond that of its trial.
+    let mut more_mib = 0.0;
     let mut models = Vec::new();
     for (index, model) in loaded.iter_mut().enumerate() {
         let mine = groups_of(index, planned);
@@ -134,7 +142,12 @@ pub(super) fn forecast(
         if let Some(model) = model {
             let mut seconds = Seconds::default();
             for group in &mine {
-                seconds.dynamics += dynamics_s(config, &molecules, group, model)?;
+                let before_mib = md_bench::peak_memory_mib();
+                let (tried_s, times) = dynamics_s(config, &molecules, group, model)?;
+                seconds.dynamics += tried_s;
+                if let Some((before, after)) = before_mib.zip(md_bench::peak_memory_mib()) {
+                    more_mib = f64::max(more_mib, (after - before) * (times - 1.0));
+                }
                 ticker.tick();
             }
             let groups = groups_of(index, &groups);
@@ -167,7 +180,7 @@ pub(super) fn forecast(
     Ok(Forecast {
         models,
         memory_mib: md_bench::peak_memory_mib().map(|calibration| {
-            calibration + MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib + MEMORY_MIB_OF_REPORTS
+            calibration + more_mib + MEMORY_MIB_PER_RUN * runs + 2.0 * frames_mib + MEMORY_MIB_OF_REPORTS
         }),
         trajectories_mib: written.map(|(grid, run)| trajectory_mib(grid, run, &molecules)).sum(),
         // The frames are stored in a file, in the report and in the state.
@@ -190,19 +203,40 @@ impl Forecast {
     }
 }
 
-/// Returns the wall time of the runs of a group.
+/// Returns the wall time of the runs of a group, s, and how many times as many atoms it has as were tried.
 fn dynamics_s(
     config: &Config,
     molecules: &[LoadedMolecule],
     group: &Group<'_>,
     model: &mut LoadedModel,
-) -> Result<f64> {
+) -> Result<(f64, f64)> {
     let grid = group.config;
-    let planned: Vec<&PlannedRun> = group.runs.iter().collect();
+    let atoms_of = |run: &&PlannedRun| molecules[run.molecule].system.n_atoms();
+    let all: usize = group.runs.iter().map(|run| atoms_of(&run)).sum();
+    let mut tried = 0;
+    // At least one run.
+    let planned: Vec<&PlannedRun> = group
+        .runs
+        .iter()
+        .take_while(|run| {
+            let is_first = tried == 0;
+            tried += atoms_of(run);
+            is_first || tried <= TRIED_ATOMS
+        })
+        .collect();
+    let mut small = BTreeMap::new();
+    for run in &planned {
+        let whole = &molecules[run.molecule].system;
+        let few = excerpt(whole, TRIED_ATOMS);
+        let is_known =
+            model.potential.check(&Batch::new(std::slice::from_ref(&few)), Request::FORCES).is_ok();
+        small.entry(run.molecule).or_insert(if is_known { few } else { whole.clone() });
+    }
+    let tried: usize = planned.iter().map(|run| small[&run.molecule].n_atoms()).sum();
     let starts: Vec<Start<'_>> = planned
         .iter()
         .map(|run| {
-            let structure = &molecules[run.molecule].system;
+            let structure = &small[&run.molecule];
             Start { system: structure.clone(), minimum_ev: None, structure, limits: Limits::default() }
         })
         .collect();
@@ -218,7 +252,9 @@ fn dynamics_s(
         advance(&mut state, integrator.get()?, potential, observers, &options, &mut course, 1)?;
         Ok(())
     })?;
-    Ok(per_step_s * (grid.equilibration_steps + grid.steps) as f64)
+    let steps = (grid.equilibration_steps + grid.steps) as f64;
+    let times = all as f64 / tried.max(1) as f64;
+    Ok((per_step_s * steps * times, times))
 }
 
 /// Returns relaxed molecules and visited frames as if the structures did not change.
@@ -266,7 +302,7 @@ fn stages_s(
             };
             let cost = match stage.cost(cx, &subject)? {
                 Some(cost) => cost,
-                None => rehearsals.cost(*stage, cx, &subject)?,
+                None => rehearsals.cost(*stage, cx, &subject, system.n_atoms())?,
             };
             let mut cost_s =
                 cost.potential * potential_s + cost.oracle * oracle_s + cost.reference * reference_s;
@@ -293,23 +329,109 @@ fn seconds_per_atom(model: &mut LoadedModel, system: &System) -> Result<[f64; 3]
     Ok([potential_s, oracle_s, reference_s].map(|s| s / atoms))
 }
 
+/// Most atoms of a molecule of which a stage is rehearsed. Of a larger one it is rehearsed with an excerpt of these and
+/// with half of them, and its cost is taken to grow on as between the two.
+const REHEARSED_ATOMS: usize = 40;
+
+/// Returns the molecules, each of at most `most` atoms: those nearest to its middle.
+fn excerpts(molecules: &[LoadedMolecule], most: usize) -> Vec<LoadedMolecule> {
+    let one = |molecule: &LoadedMolecule| LoadedMolecule {
+        record: molecule.record.clone(),
+        system: excerpt(&molecule.system, most),
+        references: Vec::new(),
+        samples: Vec::new(),
+        trajectories: Vec::new(),
+        frequencies_per_cm: molecule.frequencies_per_cm.clone(),
+        trained_on: Vec::new(),
+    };
+    molecules.iter().map(one).collect()
+}
+
+/// Returns the `most` atoms of a system that are nearest to its middle.
+fn excerpt(system: &System, most: usize) -> System {
+    if system.n_atoms() <= most {
+        return system.clone();
+    }
+    let positions = system.positions();
+    let middle = positions.iter().sum::<Vec3>() / positions.len() as f64;
+    let mut atoms: Vec<usize> = (0..positions.len()).collect();
+    atoms.sort_by(|&a, &b| (positions[a] - middle).norm().total_cmp(&(positions[b] - middle).norm()));
+    atoms.truncate(most);
+    let of = |atom: &usize| (system.elements()[*atom], positions[*atom]);
+    let (elements, positions) = atoms.iter().map(of).unzip();
+    // Some of the atoms of a valid system are a valid system.
+    System::new(elements, positions).unwrap_or_else(|_| system.clone())
+}
+
 /// Costs of stages by subject, shared by all models.
 #[derive(Default)]
-struct Rehearsals(BTreeMap<(&'static str, String), Cost>);
+struct Rehearsals(BTreeMap<(&'static str, String, usize), Cost>);
 
 impl Rehearsals {
-    /// Returns the cost of a stage, counted with potentials that cost nothing.
-    fn cost(&mut self, stage: &dyn Stage, cx: &View<'_>, subject: &Subject<'_>) -> Result<Cost> {
+    /// Returns the cost of a stage on a molecule of so many atoms, counted with potentials that cost nothing.
+    fn cost(
+        &mut self,
+        stage: &dyn Stage,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        atoms: usize,
+    ) -> Result<Cost> {
+        if atoms <= REHEARSED_ATOMS {
+            return self.rehearsed(stage, subject, atoms, |model| {
+                stage.measure(cx, subject, model, &mut Output::new("a rehearsal"))
+            });
+        }
+        let whole = self.of_excerpt(stage, cx, subject, REHEARSED_ATOMS)?;
+        let half = self.of_excerpt(stage, cx, subject, REHEARSED_ATOMS / 2)?;
+        let times = atoms as f64 / REHEARSED_ATOMS as f64;
+        let grown = |whole: f64, half: f64| {
+            let power = if half > 0.0 { (whole / half).log2().clamp(0.0, 3.0) } else { 1.0 };
+            whole * times.powf(power)
+        };
+        Ok(Cost {
+            potential: grown(whole.potential, half.potential),
+            oracle: grown(whole.oracle, half.oracle),
+            reference: grown(whole.reference, half.reference),
+            ..whole
+        })
+    }
+
+    fn of_excerpt(
+        &mut self,
+        stage: &dyn Stage,
+        cx: &View<'_>,
+        subject: &Subject<'_>,
+        most: usize,
+    ) -> Result<Cost> {
+        let molecules = excerpts(cx.molecules, most);
+        let (relaxed, visited) = as_planned(&molecules, cx.groups);
+        let small = View { molecules: &molecules, relaxed: &relaxed, visited: &visited, ..*cx };
+        self.rehearsed(stage, subject, most, |model| {
+            let subjects = stage.subjects(&small, model);
+            match subjects.iter().find(|other| other.key() == subject.key()) {
+                Some(subject) => stage.measure(&small, subject, model, &mut Output::new("a rehearsal")),
+                None => stage.measure(cx, subject, model, &mut Output::new("a rehearsal")),
+            }
+        })
+    }
+
+    fn rehearsed(
+        &mut self,
+        stage: &dyn Stage,
+        subject: &Subject<'_>,
+        atoms: usize,
+        measure: impl FnOnce(&mut LoadedModel) -> Result<()>,
+    ) -> Result<Cost> {
         // Frames of one molecule cost the same.
         let key = match stage.about().needs {
             Needs::Runs => subject.place().to_owned(),
             _ => subject.key(),
         };
-        let key = (stage.about().title, key);
+        let key = (stage.about().title, key, atoms);
         if let Some(known) = self.0.get(&key) {
             return Ok(*known);
         }
-        let cost = rehearse(|model| stage.measure(cx, subject, model, &mut Output::new("a rehearsal")))?;
+        let cost = rehearse(measure)?;
         self.0.insert(key, cost);
         Ok(cost)
     }
@@ -361,16 +483,42 @@ impl Potential for Stand {
         out: &mut Evaluation,
     ) -> Result<(), PotentialError> {
         self.atoms.fetch_add(c.positions.len() as u64, Ordering::Relaxed);
-        LennardJones { epsilon_ev: 0.01, sigma_angstrom: 1.0 }.evaluate(c, request, out)
+        out.reset(c.batch, request);
+        for (system, atoms) in c.batch.ranges().enumerate() {
+            let mut energy_ev = 0.0;
+            let first = atoms.start;
+            neighbours::for_each_pair(&c.positions[atoms], STAND_CUTOFF_ANGSTROM, |pair| {
+                let sixth = pair.distance.powi(-6);
+                energy_ev += 4.0 * STAND_DEPTH_EV * sixth * (sixth - 1.0);
+                if request.forces {
+                    let slope = -24.0 * STAND_DEPTH_EV * sixth * (2.0 * sixth - 1.0) / pair.distance;
+                    let force = pair.displacement * (slope / pair.distance);
+                    out.forces[first + pair.i] += force;
+                    out.forces[first + pair.j] -= force;
+                }
+            });
+            out.energies[system] = energy_ev;
+        }
+        Ok(())
     }
 }
 
+/// Depth of the well of the pairs of a [`Stand`], eV, with σ = 1 Å, and where it is cut off, Å.
+const STAND_DEPTH_EV: f64 = 0.01;
+const STAND_CUTOFF_ANGSTROM: f64 = 4.0;
+
 /// Returns the time of energy and forces of a system, s.
 fn call_s(potential: &mut dyn Potential, system: &System) -> Result<f64> {
-    let batch = Batch::new(std::slice::from_ref(system));
+    let few = excerpt(system, CALLED_ATOMS);
+    let is_known = potential.check(&Batch::new(std::slice::from_ref(&few)), Request::FORCES).is_ok();
+    // A closed form may know whole molecules alone, and costs little.
+    let tried = if is_known { &few } else { system };
+    let batch = Batch::new(std::slice::from_ref(tried));
+    let share = system.n_atoms() as f64 / tried.n_atoms() as f64;
+    let system = tried;
     let configuration = Configuration { batch: &batch, positions: system.positions() };
     let mut out = Evaluation::default();
-    seconds_of_a_call(|| Ok(potential.evaluate(configuration, Request::FORCES, &mut out)?))
+    Ok(share * seconds_of_a_call(|| Ok(potential.evaluate(configuration, Request::FORCES, &mut out)?))?)
 }
 
 /// Returns the time of a call, s: the mean over a moment, without the first call.

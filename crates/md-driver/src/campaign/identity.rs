@@ -12,7 +12,10 @@ use crate::config::{Config, ModelSource};
 use crate::plan::Filter;
 use crate::provenance;
 
-const FILE: &str = "campaign.json";
+const FILE: &str = "campaign.state";
+
+/// Name of the copy in the journal of the stage results.
+pub const COPY: &str = "campaign";
 
 /// Everything that results depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,13 +96,34 @@ impl Identity {
         })
     }
 
-    /// Reads the identity of the campaign whose state is in `folder`; `None` if there is none.
+    /// Reads the identity of the campaign whose state is in `folder`; `None` if there is none. Where its file is damaged or
+    /// gone, the copy beside the stage results is used.
     ///
     /// # Errors
-    /// The file is invalid.
+    /// The file is damaged, and so is the copy.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        Ok(path.exists().then(|| md_results::read_json(&path)).transpose()?)
+        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(anyhow::Error::from);
+        let damage = match files::read_checked(&path).map_err(anyhow::Error::from) {
+            Ok(Some(bytes)) => match parse(&bytes) {
+                Ok(identity) => return Ok(Some(identity)),
+                Err(error) => Some(error.context(format!("{} is of another version", path.display()))),
+            },
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let copy = super::store::copy_of_identity(folder).and_then(|bytes| parse(&bytes).ok());
+        match (copy, damage) {
+            (Some(identity), damage) => {
+                let damage = damage.map_or_else(|| format!("{} is missing", path.display()), |e| format!("{e:#}"));
+                tracing::warn!("{damage}: its copy beside the stage results is used");
+                Ok(Some(identity))
+            }
+            (None, Some(damage)) => Err(damage.context(
+                "the state of the campaign is damaged, and so is its copy: start over beside it with --force-new",
+            )),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Writes the identity.
@@ -107,7 +131,12 @@ impl Identity {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Ok(md_results::write_json(&folder.join(FILE), self)?)
+        Ok(files::write_checked(&folder.join(FILE), &self.bytes()?)?)
+    }
+
+    /// Returns the identity as it is stored.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
     }
 
     /// Lists the inputs in which `now` differs from `self` and that would change the results.

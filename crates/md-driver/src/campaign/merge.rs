@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use md_results::Results;
 
 use super::identity::Identity;
-use super::options::{Begin, CampaignOptions, Output, Session};
+use super::options::{Begin, CampaignOptions, Output, Session, quoted};
 use super::ran::TRAJECTORIES;
 use super::store::{self, FOLDER, Store};
 use super::whole::Campaign;
@@ -67,6 +67,8 @@ fn join<'p>(
     }
     let output = Output::Folder { path: out.to_owned(), begin: Begin::Resume };
     let mut campaign = Campaign::open(&config, &options, &output, session, progress)?;
+    let folders: Vec<String> = shards.iter().map(|folder| quoted(folder)).collect();
+    campaign.resume = Some(format!("mdproof merge {} --out {}", folders.join(" "), quoted(out)));
     campaign.identity.started = identities.iter().map(|i| i.started.clone()).min().unwrap_or_default();
     gather(shards, &campaign.store)?;
     for folder in shards {

@@ -55,6 +55,24 @@ impl CampaignOptions {
         Ok(config)
     }
 
+    /// Returns the command that continues the campaign in the folder `out`.
+    pub(super) fn resume(&self, out: &Path) -> String {
+        let all = self.absolute();
+        let mut words = vec!["mdproof validate".to_owned(), quoted(&all.config)];
+        let mut add =
+            |option: &str, value: &str| words.push(format!("{option} {}", quoted(Path::new(value))));
+        for model in &all.models {
+            add("--model", &format!("{}={}", model.name, model.checkpoint.display()));
+        }
+        all.only.iter().for_each(|filter| add("--only", &filter.to_string()));
+        all.labels.iter().for_each(|file| add("--labels", &file.display().to_string()));
+        all.device.iter().for_each(|device| add("--device", device.name()));
+        all.shard.iter().for_each(|shard| add("--shard", &shard.to_string()));
+        words.extend(all.keep_going.then(|| "--keep-going".to_owned()));
+        words.push(format!("--out {} --resume", quoted(out)));
+        words.join(" ")
+    }
+
     /// Returns the options with absolute paths.
     #[must_use]
     pub(super) fn absolute(&self) -> Self {
@@ -66,6 +84,17 @@ impl CampaignOptions {
             labels: self.labels.as_deref().map(absolute),
             ..self.clone()
         }
+    }
+}
+
+/// Returns a path as a word for a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-=+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -115,5 +144,26 @@ impl Session {
 impl Default for Session {
     fn default() -> Self {
         Session { save_every: Session::SAVE_EVERY, stop: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resume_command_has_every_option_in_words_of_a_shell() {
+        let mut options = CampaignOptions::new("/c/a b.toml");
+        let model = |name: &str| ModelArgument { name: name.to_owned(), checkpoint: "/c/it's".into() };
+        options.models = vec![model("mine")];
+        options.only = vec!["molecule=water".parse().unwrap(), "replica=0".parse().unwrap()];
+        options.device = Some(Device::Auto);
+        options.shard = Some("2/3".parse().unwrap());
+        options.keep_going = true;
+        assert_eq!(
+            options.resume(Path::new("/out")),
+            "mdproof validate '/c/a b.toml' --model 'mine=/c/it'\\''s' --only molecule=water --only replica=0 \
+             --device auto --shard 2/3 --keep-going --out /out --resume"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Results of runs, and limits on their duration.
 
-use md_results::{Results, Run, Series};
+use md_results::{OutputFile, Results, Run, Series};
 use serde::{Deserialize, Serialize};
 
 use crate::frames::{VisitedFrame, VisitedRun};
@@ -21,6 +21,8 @@ pub(super) const TRAJECTORIES: &str = "trajectories";
 #[derive(Serialize, Deserialize)]
 pub(super) struct Ran {
     pub(super) run: Run,
+    /// Its trajectory, if one was written.
+    pub(super) trajectory: Option<OutputFile>,
     pub(super) frames: Vec<VisitedFrame>,
     pub(super) series: Vec<Series>,
 }
@@ -31,13 +33,17 @@ pub(super) struct RanGroup(pub(super) Vec<Ran>);
 impl RanGroup {
     /// Adds the runs to the results.
     pub(super) fn enter(self, results: &mut Results, visited: &mut Vec<VisitedRun>) {
-        for Ran { run, frames, series } in self.0 {
+        for Ran { run, trajectory, frames, series } in self.0 {
             visited.push(VisitedRun {
                 run: run.id.clone(),
                 molecule: run.molecule.clone(),
                 temperature_k: run.temperature_k,
                 frames,
             });
+            // Names in the output folder have this separator everywhere.
+            results
+                .files
+                .extend(trajectory.map(|t| OutputFile { file: format!("{TRAJECTORIES}/{}", t.file), ..t }));
             results.runs.push(run);
             results.series.extend(series);
         }

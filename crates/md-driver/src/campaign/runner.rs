@@ -9,6 +9,7 @@ use md_results::{Failure, Results, Run, Stage as StageId};
 
 use super::store::{Store, isolated};
 use super::watch::Watch;
+use super::whole::Saver;
 use crate::config::Config;
 use crate::error::Halt;
 use crate::frames::{self, Labels, VisitedRun};
@@ -33,6 +34,7 @@ pub(super) struct Runner<'a> {
     /// Output folder, if any.
     pub(super) out: Option<&'a Path>,
     pub(super) watch: &'a Watch<'a>,
+    pub(super) saver: &'a Saver<'a>,
 }
 
 /// Selection of the model's runs for this process.
@@ -86,6 +88,8 @@ impl Runner<'_> {
         so_far.stopped_early = cut.is_some();
         for group in part.shard.unwrap_or(part.groups) {
             self.dynamics(group, &so_far.relaxed, cut.as_ref())?.enter(results, &mut so_far.visited);
+            self.watch.runs_made(results);
+            self.saver.save_if_due(results)?;
         }
         if part.shard.is_none() {
             if cut.is_none() {

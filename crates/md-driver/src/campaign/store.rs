@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use md_io::files;
-use md_io::journal::{Journal, Recovered};
+use md_io::journal::{Journal, JournalError, Recovered};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
+use super::identity::{self, Identity};
 use super::options::Session;
 use crate::error::Halt;
 use crate::provenance;
@@ -64,7 +64,8 @@ impl Store {
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
-        let journal = Journal::create(&path)?;
+        let mut journal = Journal::create(&path)?;
+        journal.append(&[(identity::COPY, &identity.bytes()?)])?;
         let parts = RefCell::new(Parts { journal: Some(journal), known: BTreeMap::new() });
         Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
@@ -78,12 +79,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::create`].
-    pub fn resume(out: &Path, session: &Session) -> Result<Self> {
+    pub fn resume(out: &Path, identity: &Identity, session: &Session) -> Result<Self> {
         let (folder, lock) = lock(out)?;
         remove_unfinished(out);
         remove_unfinished(&folder);
         let path = folder.join(PARTS);
-        let (journal, known) = if path.exists() {
+        set_aside_what_is_no_journal(&path)?;
+        let (mut journal, mut known) = if path.exists() {
             let (journal, Recovered { records, damaged, .. }) = Journal::open(&path)?;
             for damage in &damaged {
                 tracing::warn!(
@@ -97,6 +99,11 @@ impl Store {
         } else {
             (Journal::create(&path)?, BTreeMap::new()) // stopped before the first part
         };
+        // Each of the two may have been lost.
+        identity.write(&folder)?;
+        if known.remove(identity::COPY).is_none() {
+            journal.append(&[(identity::COPY, &identity.bytes()?)])?;
+        }
         let parts = RefCell::new(Parts { journal: Some(journal), known });
         Ok(Store { session: session.clone(), folder: Some(Locked { path: folder, lock }), parts })
     }
@@ -251,7 +258,24 @@ pub fn results_of(out: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             damage.offset
         );
     }
-    Ok(recovered.records)
+    let mut records = recovered.records;
+    records.remove(identity::COPY);
+    Ok(records)
+}
+
+/// Returns the copy of the identity beside the stage results in the state `folder`, if it is sound.
+pub fn copy_of_identity(folder: &Path) -> Option<Vec<u8>> {
+    Journal::read(&folder.join(PARTS)).ok()?.records.remove(identity::COPY)
+}
+
+/// Renames a file of which not even the first line is that of a journal: all that it held is measured again.
+fn set_aside_what_is_no_journal(path: &Path) -> Result<()> {
+    if let Err(error @ JournalError::NotAJournal { .. }) = Journal::read(path) {
+        let aside = path.with_extension("damaged");
+        std::fs::rename(path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
+        tracing::warn!("{error}: it is now {}, and what it held is measured again", aside.display());
+    }
+    Ok(())
 }
 
 /// A caught panic.

@@ -15,6 +15,7 @@ use md_results::Results;
 use super::blank::nothing_yet;
 use super::runner::{Part, Runner};
 use super::watch::Watch;
+use super::whole::Saver;
 use super::*;
 use crate::config::{Config, Device, Own};
 use crate::error::CampaignError;
@@ -149,6 +150,7 @@ fn measured_instead(
         store: &store,
         out: Some(&out),
         watch: &watch,
+        saver: &Saver::new(None),
     };
     runner.measure(Part { groups: &groups, shard: None }, &mut results).unwrap();
     md_criteria::judge(&mut results);

@@ -44,6 +44,9 @@ impl<'p> Watch<'p> {
             started: results.campaign.started.clone(),
             updated: String::new(),
             finished: false,
+            stopped: None,
+            resume: results.campaign.resume.clone(),
+            runs: results.progress(),
             models: models.iter().map(model).collect(),
         };
         let mut journal =
@@ -75,10 +78,23 @@ impl<'p> Watch<'p> {
         self.progress.say(&format!("{}: {verdict}: {}", model.name, model.summary));
     }
 
+    /// Reports how many runs are made.
+    pub(super) fn runs_made(&self, results: &Results) {
+        self.journal().state.runs = results.progress();
+    }
+
+    /// Reports why the campaign ends before its end.
+    pub(super) fn stopped(&self, reason: &str) {
+        let mut journal = self.journal();
+        journal.state.stopped = Some(reason.to_owned());
+        journal.write();
+    }
+
     /// Reports that the campaign is finished.
     pub(super) fn finish(&self) {
         let mut journal = self.journal();
         journal.state.finished = true;
+        journal.state.resume = None;
         journal.write();
     }
 

@@ -1,10 +1,13 @@
 //! Runs a campaign from its first model to its last.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use md_results::{Ensemble, LeftOut, Performance, Results};
+use anyhow::{Context, Result, bail};
+use md_io::files::Written;
+use md_results::{Ensemble, LeftOut, Performance, Planned, Results};
 
 use super::blank::nothing_yet;
 use super::identity::Identity;
@@ -39,6 +42,8 @@ pub struct Campaign<'p> {
     pub(super) store: Store,
     pub(super) identity: Identity,
     pub(super) inputs: Inputs,
+    /// Command that continues it, if it has a folder.
+    pub(super) resume: Option<String>,
     progress: &'p dyn Progress,
 }
 
@@ -61,7 +66,15 @@ impl<'p> Campaign<'p> {
             Output::Memory => {
                 let inputs = Inputs::read(config, &options)?;
                 let store = Store::in_memory(session);
-                return Ok(Campaign { out: None, options, store, identity: now, inputs, progress });
+                return Ok(Campaign {
+                    out: None,
+                    options,
+                    store,
+                    identity: now,
+                    inputs,
+                    resume: None,
+                    progress,
+                });
             }
             Output::Folder { path, begin } => (path, *begin),
         };
@@ -79,7 +92,7 @@ impl<'p> Campaign<'p> {
                     );
                 }
                 let inputs = Inputs::read(config, &options)?;
-                let store = Store::resume(out, session)?;
+                let store = Store::resume(out, &begun, session)?;
                 tracing::info!("resuming in {place}: {} stage results are stored", store.n_results());
                 if begun.cpu != now.cpu {
                     let name = |cpu: &Option<String>| cpu.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -89,7 +102,16 @@ impl<'p> Campaign<'p> {
                         name(&now.cpu)
                     );
                 }
-                Ok(Campaign { out: Some(out.clone()), options, store, identity: begun, inputs, progress })
+                let resume = Some(options.resume(out));
+                Ok(Campaign {
+                    out: Some(out.clone()),
+                    options,
+                    store,
+                    identity: begun,
+                    inputs,
+                    resume,
+                    progress,
+                })
             }
             (Begin::Resume, None) if holds_results => bail!(
                 "{place} holds results, but no state to resume from: choose another --out, or start over beside them with --force-new"
@@ -102,7 +124,8 @@ impl<'p> Campaign<'p> {
                 let out = if holds_results { beside(out) } else { out.clone() };
                 let inputs = Inputs::read(config, &options)?;
                 let store = Store::create(&out, &now, session)?;
-                Ok(Campaign { out: Some(out), options, store, identity: now, inputs, progress })
+                let resume = Some(options.resume(&out));
+                Ok(Campaign { out: Some(out), options, store, identity: now, inputs, resume, progress })
             }
         }
     }
@@ -120,7 +143,7 @@ impl<'p> Campaign<'p> {
     }
 
     pub(super) fn run_inner(self) -> Result<Results> {
-        let Campaign { out, options, store, mut identity, inputs, progress } = self;
+        let Campaign { out, options, store, mut identity, inputs, resume, progress } = self;
         let out = out.as_deref();
         let Inputs { config, molecules, models: mut loaded, loaded_for, labels, asked, failures } = inputs;
         let config = &config;
@@ -133,6 +156,13 @@ impl<'p> Campaign<'p> {
         let mut results = nothing_yet(config, &options, &molecules);
         results.campaign.started.clone_from(&identity.started);
         results.campaign.left_out = left_out(config, mine)?;
+        results.campaign.resume = resume;
+        let planned = |&index: &usize| Planned {
+            model: config.models[index].name.clone(),
+            runs: mine.iter().filter(|g| g.model == index).map(|g| g.runs.len()).sum(),
+            done: false,
+        };
+        results.campaign.plan = named.iter().map(planned).collect();
         results.failures = failures;
         results.failures.retain(|failure| names.contains(&failure.model)); // others are left out by --only
         // All models from the start, so that a killed campaign shows which of them were not measured.
@@ -149,7 +179,8 @@ impl<'p> Campaign<'p> {
             // Frames visited before a resumption are stored elsewhere.
             frames::begin(&out.join(md_results::FRAMES_FILE)).map_err(Halt::Storage)?;
         }
-        save(&mut results, out)?;
+        let saver = Saver::new(out);
+        saver.save(&mut results)?;
         let watch = Watch::new(progress, &results, &names, out);
         for (place, index) in named.into_iter().enumerate() {
             if let Some(loaded) = &mut loaded[index] {
@@ -165,14 +196,28 @@ impl<'p> Campaign<'p> {
                     store: &store,
                     out,
                     watch: &watch,
+                    saver: &saver,
                 };
-                runner.measure(Part { groups: &groups, shard: shard.as_deref() }, &mut results)?;
+                let part = Part { groups: &groups, shard: shard.as_deref() };
+                if let Err(halt) = runner.measure(part, &mut results) {
+                    watch.runs_made(&results);
+                    watch.stopped(&halt.words());
+                    // How far it came; on a full disk the last results stay.
+                    let saved = saver.save(&mut results);
+                    if let (Halt::Interrupted, Err(full)) = (&halt, saved) {
+                        return Err(full.into());
+                    }
+                    return Err(halt.into());
+                }
                 let record = &mut results.models[place];
                 // A device may have failed meanwhile.
                 record.device.clone_from(&loaded.record.device);
                 record.device_note.clone_from(&loaded.record.device_note);
             }
-            save(&mut results, out)?;
+            results.campaign.plan[place].done = true;
+            md_criteria::judge_one(&mut results, &config.models[index].name);
+            saver.save_if_due(&mut results)?;
+            watch.runs_made(&results);
             watch.model_is_done(&results.models[place]);
         }
         // The rates of the machine are the measure of what networks achieve; of other potentials no FLOPs are known.
@@ -181,7 +226,12 @@ impl<'p> Campaign<'p> {
         }
         speed::relate_to_machine(&mut results.speed, &results.machine);
         results.campaign.finished = provenance::now();
-        save(&mut results, out)?;
+        results.campaign.resume = None;
+        if let Some(out) = out {
+            let frames = Written::of(out, md_results::FRAMES_FILE).context("cannot read the frames again");
+            results.files.insert(0, frames.map_err(Halt::Storage)?.into());
+        }
+        saver.save(&mut results)?;
         if let Some(out) = out {
             identity.finished = true;
             identity.write(&out.join(store::FOLDER)).map_err(Halt::Storage)?;
@@ -248,7 +298,45 @@ fn left_out(config: &Config, mine: &[Group<'_>]) -> Result<Vec<LeftOut>> {
     Ok(replicas.into_iter().map(named).collect())
 }
 
-/// Judges the measurements so far and writes them to the folder, if any, so that a later failure loses nothing.
+/// Part of its time that a campaign may spend on writing its results as they grow.
+const WRITING: f64 = 0.1;
+
+/// Writes the results to the output folder, if any, so that a later failure loses nothing.
+pub(super) struct Saver<'a> {
+    out: Option<&'a Path>,
+    /// End and duration of the last write.
+    last: Cell<Option<(Instant, Duration)>>,
+}
+
+impl<'a> Saver<'a> {
+    pub(super) fn new(out: Option<&'a Path>) -> Self {
+        Saver { out, last: Cell::new(None) }
+    }
+
+    /// Judges and writes the measurements so far, unless it was done so lately that a campaign of many models and runs
+    /// would spend its time on it. The journal has what is not written yet.
+    ///
+    /// # Errors
+    /// [`Halt::Storage`].
+    pub(super) fn save_if_due(&self, results: &mut Results) -> Result<(), Halt> {
+        let is_due = |(end, took): (Instant, Duration)| end.elapsed().mul_f64(WRITING) >= took;
+        if self.last.get().is_none_or(is_due) { self.save(results) } else { Ok(()) }
+    }
+
+    /// Judges and writes the measurements so far.
+    ///
+    /// # Errors
+    /// [`Halt::Storage`].
+    #[expect(clippy::disallowed_methods, reason = "writing must not take most of the time")]
+    pub(super) fn save(&self, results: &mut Results) -> Result<(), Halt> {
+        let begin = Instant::now();
+        save(results, self.out)?;
+        self.last.set(Some((Instant::now(), begin.elapsed())));
+        Ok(())
+    }
+}
+
+/// Judges the measurements so far and writes them to the folder, if any.
 fn save(results: &mut Results, out: Option<&Path>) -> Result<(), Halt> {
     let devices = |of: fn(&md_results::Model) -> Option<&String>| {
         let named: BTreeSet<&str> = results.models.iter().filter_map(of).map(String::as_str).collect();

@@ -20,6 +20,12 @@ pub enum XyzError {
         /// The file.
         path: PathBuf,
     },
+    /// A file of one structure has more than one.
+    #[error("{} holds more than one frame (expected one structure): give a file of the one that is meant", path.display())]
+    SeveralFrames {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line of the file is invalid.
     #[error("{file}:{line}: {problem}")]
     At {

@@ -1,13 +1,15 @@
 //! One file of a trajectory, written in complete frames.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
 
 use super::{Compression, TrajectoryError};
 use crate::extxyz::{FrameToWrite, write_frame};
+use crate::files::{Written, hash, hexadecimal};
 
 /// Number of buffered bytes at which the frames of a system are written.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
@@ -22,6 +24,8 @@ pub(super) struct BufferedFile {
     frames: usize,
     /// Bytes on disk. Bytes after them are the remainder of a failed write or of an interrupted run.
     length: u64,
+    /// Hash of these bytes.
+    hasher: Sha256,
     synced: bool,
 }
 
@@ -30,18 +34,27 @@ impl BufferedFile {
         if let Err(source) = File::create(&path) {
             return Err(TrajectoryError::Io { path, source });
         }
-        Ok(BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length: 0, synced: false })
+        Ok(BufferedFile::new(path, compression, 0, Sha256::new()))
     }
 
-    /// Opens an existing file of at least this length (bytes); it is not changed yet.
+    fn new(path: PathBuf, compression: Compression, length: u64, hasher: Sha256) -> Self {
+        BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length, hasher, synced: false }
+    }
+
+    /// Opens an existing file that begins with what was `written`; it is not changed yet.
     pub(super) fn reopen(
         path: PathBuf,
         compression: Compression,
-        length: u64,
+        written: &Written,
     ) -> Result<Self, TrajectoryError> {
-        let file = BufferedFile { path, compression, buffer: Vec::new(), frames: 0, length, synced: false };
+        let file = BufferedFile::new(path.clone(), compression, written.bytes, Sha256::new());
         file.open()?;
-        Ok(file)
+        let begin = File::open(&path).map_err(|source| file.io(source))?.take(written.bytes);
+        let hasher = hash(begin).map_err(|source| file.io(source))?;
+        if hexadecimal(hasher.clone()) != written.sha256 {
+            return Err(TrajectoryError::Damaged { path });
+        }
+        Ok(BufferedFile::new(path, compression, written.bytes, hasher))
     }
 
     /// Truncates the file to its length.
@@ -77,18 +90,20 @@ impl BufferedFile {
             return Err(self.io(source));
         }
         self.length += bytes.len() as u64;
+        self.hasher.update(bytes);
         self.buffer.clear();
         self.frames = 0;
         Ok(())
     }
 
-    /// Waits until everything written is on disk. Returns the length of the file, bytes.
-    pub(super) fn sync(&mut self) -> Result<u64, TrajectoryError> {
+    /// Waits until everything written is on disk. Returns what the file holds.
+    pub(super) fn sync(&mut self) -> Result<Written, TrajectoryError> {
         if !self.synced {
             self.open()?.sync_data().map_err(|source| self.io(source))?;
             self.synced = true;
         }
-        Ok(self.length)
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Written { file, bytes: self.length, sha256: hexadecimal(self.hasher.clone()) })
     }
 
     /// Opens the file and checks its length.

@@ -200,23 +200,21 @@ fn trajectory_reopen_after_kill_gives_same_frames() {
             let mut writer = TrajectoryWriter::create(&parts, &names(), 1, compression).unwrap();
             let mut done = None;
             for last in checkpoints {
-                let mut lengths = Vec::new();
+                let mut written = Vec::new();
                 run(500, |frame| {
                     let step = frame.state.step();
                     if done < Some(step) && step <= last + 205 {
                         show(&mut writer, frame);
                     }
                     if step == last {
-                        lengths = writer.checkpoint().unwrap();
-                        let on_disk = bytes(&parts, compression);
-                        assert_eq!(on_disk.iter().map(|b| b.len() as u64).collect::<Vec<_>>(), lengths);
+                        written = writer.checkpoint().unwrap();
+                        assert!(written.iter().all(|file| file.fault(&parts).is_none()));
                     }
                 });
                 std::mem::forget(writer); // a kill, which loses the buffered frames
                 done = Some(last);
-                writer = TrajectoryWriter::reopen(&parts, &names(), 1, compression, &lengths).unwrap();
-                let on_disk = bytes(&parts, compression);
-                assert_eq!(on_disk.iter().map(|b| b.len() as u64).collect::<Vec<_>>(), lengths);
+                writer = TrajectoryWriter::reopen(&parts, &names(), 1, compression, &written).unwrap();
+                assert!(written.iter().all(|file| file.fault(&parts).is_none()));
             }
             run(500, |frame| {
                 if done < Some(frame.state.step()) {
@@ -239,11 +237,11 @@ fn trajectory_reopen_after_kill_gives_same_frames() {
 fn trajectory_checkpoint_flushes_only_new_frames() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = TrajectoryWriter::create(folder.path(), &names(), 1, Compression::Gzip).unwrap();
-    assert_eq!(writer.checkpoint().unwrap(), [0; 3]);
+    assert!(writer.checkpoint().unwrap().iter().all(|file| file.bytes == 0));
     run(10, |frame| show(&mut writer, frame));
-    let lengths = writer.checkpoint().unwrap();
-    assert!(lengths.iter().all(|&length| length > 0));
-    assert_eq!(writer.checkpoint().unwrap(), lengths);
+    let written = writer.checkpoint().unwrap();
+    assert!(written.iter().all(|file| file.bytes > 0));
+    assert_eq!(writer.checkpoint().unwrap(), written);
     let on_disk = bytes(folder.path(), Compression::Gzip);
     drop(writer);
     assert_eq!(bytes(folder.path(), Compression::Gzip), on_disk);
@@ -255,28 +253,32 @@ fn trajectory_reopen_refuses_other_files_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = TrajectoryWriter::create(folder.path(), &names(), 1, compression).unwrap();
         run(10, |frame| show(&mut writer, frame));
-        let lengths = writer.checkpoint().unwrap();
+        let written = writer.checkpoint().unwrap();
         drop(writer);
         let on_disk = bytes(folder.path(), compression);
-        let reopen = |lengths: &[u64]| {
-            TrajectoryWriter::reopen(folder.path(), &names(), 1, compression, lengths).map(drop).unwrap_err()
+        let reopen = |written: &[Written]| {
+            TrajectoryWriter::reopen(folder.path(), &names(), 1, compression, written).map(drop).unwrap_err()
         };
-        let message = reopen(&lengths[..2]).to_string();
+        let message = reopen(&written[..2]).to_string();
         assert_eq!(message, "the checkpoint is of 2 trajectories (expected 3)");
-        // The others would be truncated.
-        let error = reopen(&[0, 0, lengths[2] + 1]);
         let argon = path(folder.path(), "argon", compression);
+        let mut longer = written.clone();
+        longer[2].bytes += 1;
+        let error = reopen(&longer);
         assert!(
             matches!(&error, TrajectoryError::Shorter { path, expected, found }
-                if *path == argon && *expected == lengths[2] + 1 && *found == lengths[2]),
+                if *path == argon && *expected == written[2].bytes + 1 && *found == written[2].bytes),
             "{error}"
         );
         assert_eq!(bytes(folder.path(), compression), on_disk);
+        let mut flipped = on_disk[2].clone();
+        flipped[9] ^= 1;
+        fs::write(&argon, flipped).unwrap();
+        assert!(matches!(reopen(&written), TrajectoryError::Damaged { path } if path == argon));
         fs::remove_file(&argon).unwrap();
-        let error = reopen(&[0, 0, lengths[2]]);
         let message =
-            format!("the trajectory {} is missing (expected {} bytes)", argon.display(), lengths[2]);
-        assert_eq!(error.to_string(), message);
+            format!("the trajectory {} is missing (expected {} bytes)", argon.display(), written[2].bytes);
+        assert_eq!(reopen(&written).to_string(), message);
         assert_eq!(fs::read(path(folder.path(), "carbon", compression)).unwrap(), on_disk[0]);
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use md_results::{Check, CriteriaSet, Results, Role, Status, Verdict, number, worst};
 
-use super::{Changes, CheckKey, Flip, ModelChanges, Names, listed};
+use super::{Changes, CheckKey, Flip, ModelChanges, Names, listed, records};
 use crate::words::failure;
 
 /// Returns the reasons why the second results cannot replace the first, whatever their measurements show. Anything
@@ -17,6 +17,8 @@ pub(super) fn obstacles(a: &Results, b: &Results, names: &Names<'_>, changes: &C
     found.extend(incomplete(b, names));
     found.extend(cut_down(a, b, names));
     found.extend(looser(a, b));
+    found.extend(other_seeds(a, b, names));
+    found.extend(not_timed(a, b, names));
     found.extend(changes.models.iter().flat_map(of_model));
     found.extend(new_failures(a, b, names));
     found
@@ -26,7 +28,17 @@ fn unfinished(a: &Results, b: &Results) -> Vec<String> {
     [("first", a), ("second", b)]
         .into_iter()
         .filter(|(_, results)| !results.campaign.is_finished())
-        .map(|(which, _)| format!("the {which} is unfinished: its campaign was stopped before its end"))
+        .map(|(which, results)| {
+            let runs = results
+                .progress()
+                .map_or(String::new(), |[made, planned]| format!(", {made} of {planned} runs made"));
+            let resume = results
+                .campaign
+                .resume
+                .as_ref()
+                .map_or(String::new(), |c| format!("; continue it with: {c}"));
+            format!("the {which} is unfinished: its campaign was stopped before its end{runs}{resume}")
+        })
         .collect()
 }
 
@@ -121,6 +133,33 @@ fn cut_down(a: &Results, b: &Results, names: &Names<'_>) -> Vec<String> {
         found.push(format!("runs left out of the second: {}", listed(&left)));
     }
     found
+}
+
+/// Returns the speeds that the second lacks.
+fn not_timed(a: &Results, b: &Results, names: &Names<'_>) -> Option<String> {
+    let theirs: BTreeSet<(&str, &str, usize)> =
+        b.speed.iter().map(|s| (s.model.as_str(), s.molecule.as_str(), s.batch)).collect();
+    let is_missing = |s: &&md_results::Speed| {
+        names.get(s.model.as_str()).is_some_and(|model| !theirs.contains(&(model, &s.molecule, s.batch)))
+    };
+    let missing = a.speed.iter().filter(is_missing);
+    let missing: Vec<String> =
+        missing.map(|s| format!("{}: {}, {} at a time", s.model, s.molecule, s.batch)).collect();
+    (!missing.is_empty()).then(|| format!("speeds missing in the second: {}", listed(&missing)))
+}
+
+/// Returns the runs of the same name that began with other velocities.
+fn other_seeds(a: &Results, b: &Results, names: &Names<'_>) -> Option<String> {
+    let theirs: BTreeMap<(&str, String), u64> =
+        b.runs.iter().map(|r| ((r.model.as_str(), records::run(r)), r.seed)).collect();
+    let other = a.runs.iter().filter_map(|r| {
+        let model = *names.get(r.model.as_str())?;
+        let what = records::run(r);
+        let seed = *theirs.get(&(model, what.clone()))?;
+        (seed != r.seed).then(|| format!("{}: {what}", r.model))
+    });
+    let other: Vec<String> = other.collect();
+    (!other.is_empty()).then(|| format!("runs with other seeds in the second: {}", listed(&other)))
 }
 
 /// Returns the thresholds that are looser in the second.

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use md_results::{Evaluation, Results, Run, RunFate, Series, number};
+use md_results::{Comparison, Evaluation, Results, Run, RunFate, Series, number};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,17 +51,32 @@ pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
     found.asked(names, "gates", [&a.gates, &b.gates], |g| {
         (Some(&g.model), format!("{} on {}", g.id, g.molecule))
     });
-    found.asked_for_a_time(names, "runs", [&a.runs, &b.runs], |r| (Some(&r.model), run(r)), lasted_ps);
+    found.asked_for_an_amount(
+        names,
+        "runs",
+        [&a.runs, &b.runs],
+        |r| (Some(&r.model), run(r)),
+        lasted_ps,
+        "ps",
+    );
     found.asked(names, "relaxations", [&a.relaxations, &b.relaxations], |r| {
         (Some(&r.model), r.molecule.clone())
     });
-    found.asked(names, "evaluations", [&a.evaluations, &b.evaluations], |e| (Some(&e.model), evaluation(e)));
-    found.asked_for_a_time(
+    found.asked_for_an_amount(
+        names,
+        "evaluations",
+        [&a.evaluations, &b.evaluations],
+        |e| (Some(&e.model), evaluation(e)),
+        |e| e.force.as_ref().map_or(0, |f| f.n_frames) as f64,
+        "frames with forces",
+    );
+    found.asked_for_an_amount(
         names,
         "comparisons of dynamics",
         [&a.comparisons, &b.comparisons],
-        |c| (Some(&c.model), c.molecule.clone()),
+        |c| (Some(&c.model), comparison(c)),
         |c| c.duration_ps,
+        "ps",
     );
     found.asked(names, "distribution shifts", [&a.shifts, &b.shifts], |s| {
         (Some(&s.model), s.molecule.clone())
@@ -69,17 +84,18 @@ pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
     found.asked(names, "coverage of the chemistry", [&a.coverages, &b.coverages], |c| {
         (Some(&c.model), c.molecule.clone())
     });
-    found.asked_for_a_time(
+    found.asked_for_an_amount(
         names,
         "ladders of time steps",
         [&a.timesteps, &b.timesteps],
         |t| (Some(&t.model), format!("{} at {} K", t.molecule, t.temperature_k)),
-        |t| t.duration_ps,
+        |t| t.duration_ps * t.rungs.len() as f64,
+        "ps of all rungs",
     );
-    // These records are derived from measurements.
-    found.add(names, "survival statistics", [&a.survival, &b.survival], |s| {
+    found.asked(names, "survival statistics", [&a.survival, &b.survival], |s| {
         (Some(&s.model), s.molecule.clone().unwrap_or_else(|| "all molecules".to_owned()))
     });
+    // These records are derived from measurements.
     found.add(names, "attributions", [&a.attributions, &b.attributions], |x| {
         (Some(&x.model), format!("{} at {} K", x.molecule, x.temperature_k))
     });
@@ -94,7 +110,8 @@ pub(super) fn compare(a: &Results, b: &Results, names: &Names<'_>) -> Found {
     found
 }
 
-fn run(run: &Run) -> String {
+/// Identifies a run by its conditions and replica number.
+pub(super) fn run(run: &Run) -> String {
     let mut words = format!("{} of {} at {}", run.ensemble, run.molecule, run.temperature_k);
     if let Some(to_k) = run.ramp_to_k {
         words += &format!("-{to_k}");
@@ -128,6 +145,13 @@ fn evaluation(evaluation: &Evaluation) -> String {
     }
 }
 
+/// Identifies reference trajectories by the names of their files.
+fn comparison(comparison: &Comparison) -> String {
+    let name = |path: &String| path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned();
+    let files: Vec<String> = comparison.trajectories.iter().map(name).collect();
+    format!("{} against {}", comparison.molecule, files.join(", "))
+}
+
 /// Identifies a series without the name of the model, which run ids start with.
 fn series(series: &Series) -> String {
     let of = series.subject.as_deref().unwrap_or_default();
@@ -143,24 +167,25 @@ impl Found {
         records: [&[T]; 2],
         key: Key<T>,
     ) {
-        self.asked_for_a_time(names, kind, records, key, |_| 0.0);
+        self.asked_for_an_amount(names, kind, records, key, |_| 0.0, "");
     }
 
-    /// Compares records of which none may be missing or shorter.
-    fn asked_for_a_time<T: Serialize + PartialEq>(
+    /// Compares records of which none may be missing, nor have less of an amount in `unit`.
+    fn asked_for_an_amount<T: Serialize + PartialEq>(
         &mut self,
         names: &Names<'_>,
         kind: &str,
         records: [&[T]; 2],
         key: Key<T>,
-        duration_ps: fn(&T) -> f64,
+        amount: fn(&T) -> f64,
+        unit: &str,
     ) {
         let pairs = self.add(names, kind, records, key);
         let shorter = pairs.both.iter().filter_map(|(model, what, x, y)| {
-            let (before, after) = (duration_ps(x), duration_ps(y));
+            let (before, after) = (amount(x), amount(y));
             // Sums of step lengths and products with their number differ by rounding.
             let is_shorter = after < before * (1.0 - 1e-9);
-            let words = || format!("{what} ({} -> {} ps)", number(before), number(after));
+            let words = || format!("{what} ({} -> {} {unit})", number(before), number(after));
             is_shorter.then(|| (*model, words()))
         });
         for (list, how) in [(pairs.only_before, "missing"), (by_model(shorter), "shorter")] {

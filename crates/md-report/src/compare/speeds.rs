@@ -29,18 +29,29 @@ pub struct SpeedChange {
     pub direction: Option<Direction>,
 }
 
+/// Speeds by the name of the model.
+pub(super) type ByModel<'a> = BTreeMap<&'a str, Vec<&'a Speed>>;
+
+/// Groups the speeds of results.
+pub(super) fn by_model(results: &Results) -> ByModel<'_> {
+    let mut all = ByModel::new();
+    results.speed.iter().for_each(|s| all.entry(&s.model).or_default().push(s));
+    all
+}
+
 /// Returns the speeds that both models have, or the reason why they cannot be compared.
 pub(super) fn compare(
     a: &Results,
     before: &Model,
     b: &Results,
     after: &Model,
+    [of_a, of_b]: &[ByModel<'_>; 2],
 ) -> Result<Vec<SpeedChange>, String> {
     let key = |s: &Speed| (s.molecule.clone(), s.batch, s.threads);
     let theirs: BTreeMap<_, &Speed> =
-        b.speed.iter().rev().filter(|y| y.model == after.name).map(|y| (key(y), y)).collect();
+        of_b.get(after.name.as_str()).into_iter().flatten().rev().map(|&y| (key(y), y)).collect();
     let mut changes = Vec::new();
-    for x in a.speed.iter().filter(|x| x.model == before.name) {
+    for &x in of_a.get(before.name.as_str()).into_iter().flatten() {
         let Some(&y) = theirs.get(&key(x)) else { continue };
         let cpu = |results: &Results| results.provenance.cpu.clone();
         match (cpu(a), cpu(b)) {

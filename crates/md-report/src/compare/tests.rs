@@ -330,6 +330,7 @@ fn compare_matches_sole_candidates_despite_names() {
     before.models.pop();
     let mut after = before.clone();
     after.models[1].name = "tiny-2".to_owned();
+    after.speed.iter_mut().for_each(|s| s.model = "tiny-2".to_owned());
     let changes = compare(&before, &after);
     assert_eq!(changes.models[1].after, "tiny-2");
     assert!(changes.models_only_after.is_empty());

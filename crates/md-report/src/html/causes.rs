@@ -10,9 +10,8 @@ const DRIFT: &str = "meV/atom/ps";
 
 /// Shows causes, parts and experiments of every attribution.
 pub(super) fn attribution(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
-    let all = pair.results.attributions.iter();
     let mut items: Vec<Item> = Vec::new();
-    for a in all.filter(|a| a.model == pair.model.name && a.molecule == pair.molecule) {
+    for &a in &pair.records.attributions {
         items.extend(one(pair, a, figures));
     }
     if items.is_empty() {
@@ -97,15 +96,13 @@ fn bar_figure(
 
 /// Shows drift and fluctuation against the time step.
 pub(super) fn timesteps(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
-    let all = pair.results.timesteps.iter();
-    let ladders: Vec<&TimestepLadder> =
-        all.filter(|t| t.model == pair.model.name && t.molecule == pair.molecule).collect();
+    let ladders = &pair.records.timesteps;
     if ladders.is_empty() {
         let reason =
             pair.why(&[Stage::Timesteps, Stage::Relaxation], "no longer or shorter time steps were tried");
         return vec![Item::missing("longer and longer time steps", reason)];
     }
-    vec![ratios(pair, &ladders, figures), rungs(&ladders)]
+    vec![ratios(pair, ladders, figures), rungs(ladders)]
 }
 
 fn ratios(pair: Pair<'_>, ladders: &[&TimestepLadder], figures: &mut Figures) -> Item {

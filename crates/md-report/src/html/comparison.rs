@@ -1,13 +1,16 @@
 //! Comparison of the models of a campaign.
 
-use md_results::{Evaluation, Results, RunFate, Status, Verdict, number, with_unit};
+use std::collections::{BTreeMap, BTreeSet};
+
+use md_results::{Evaluation, Results, RunFate, Status, Survival, Verdict, number, with_unit};
 use serde::Serialize;
 use serde_json::json;
 
+use super::budget::PICTURES;
 use super::figure::{Axis, Figure, Figures, colour, points, with};
 use super::file_name;
 use super::items::{Item, Table};
-use crate::side_by_side::{SideBySide, candidates, side_by_side, speed, timed_on};
+use crate::side_by_side::{SideBySide, candidates, side_by_side, speeds, timed_on};
 
 /// Table of models, with the molecule of its speeds.
 #[derive(Debug, Serialize)]
@@ -17,27 +20,34 @@ pub(super) struct SeedTable {
     table: Option<Table>,
 }
 
-/// Returns the evaluation with the largest force error, of one molecule or of all.
-fn worst_forces<'a>(
-    results: &'a Results,
-    model: &str,
-    molecule: Option<&str>,
-) -> Option<(f64, &'a Evaluation)> {
-    let of_model = results.evaluations.iter().filter(|e| e.model == model);
-    of_model
-        .filter(|e| molecule.is_none() || e.molecule.as_deref() == molecule)
-        .filter_map(|e| Some((e.force.as_ref()?.rmse_ev_per_angstrom, e)))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+/// Returns the evaluations with the largest force error, by model and molecule, and by model (molecule `None`).
+fn worst_forces(results: &Results) -> BTreeMap<(&str, Option<&str>), (f64, &Evaluation)> {
+    let mut worst: BTreeMap<(&str, Option<&str>), (f64, &Evaluation)> = BTreeMap::new();
+    for evaluation in &results.evaluations {
+        let Some(force) = &evaluation.force else { continue };
+        let rmse = force.rmse_ev_per_angstrom;
+        // One of no molecule is of all of them.
+        let places = BTreeSet::from([evaluation.molecule.as_deref(), None]);
+        for molecule in places {
+            let known = worst.entry((&evaluation.model, molecule)).or_insert((rmse, evaluation));
+            if rmse.total_cmp(&known.0).is_ge() {
+                *known = (rmse, evaluation);
+            }
+        }
+    }
+    worst
 }
 
 /// Creates the table of size, speed, accuracy and verdict of the candidates. Speeds refer to the largest molecule
 /// timed.
 pub(super) fn seed_table(results: &Results) -> SeedTable {
+    let worst = worst_forces(results);
     let rows = side_by_side(results).map(|SideBySide { model: m, compression, speed }| {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "not measured".to_owned());
         let compression = compression.map(|ratio| format!("{}x", number(ratio)));
-        let forces = worst_forces(results, &m.name, None)
-            .map(|(rmse, e)| format!("{} ({})", with_unit(rmse, "eV/Å"), file_name(&e.frames)));
+        let forces = worst
+            .get(&(m.name.as_str(), None))
+            .map(|(rmse, e)| format!("{} ({})", with_unit(*rmse, "eV/Å"), file_name(&e.frames)));
         vec![
             m.name.clone(),
             m.parameters.map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
@@ -67,14 +77,18 @@ pub(super) fn seed_table(results: &Results) -> SeedTable {
 
 /// Creates the table of outcomes of runs and checks by model.
 pub(super) fn outcomes(results: &Results) -> Option<Table> {
+    let mut runs: BTreeMap<&str, Vec<RunFate>> = BTreeMap::new();
+    results.runs.iter().for_each(|r| runs.entry(&r.model).or_default().push(r.fate));
+    let survival: BTreeMap<&str, &Survival> =
+        results.survival.iter().filter(|s| s.molecule.is_none()).map(|s| (s.model.as_str(), s)).collect();
     let rows = results.models.iter().map(|m| {
-        let runs = || results.runs.iter().filter(|r| r.model == m.name);
-        let fate = |fate| runs().filter(|r| r.fate == fate).count().to_string();
+        let fates = runs.get(m.name.as_str()).map_or(&[][..], Vec::as_slice);
+        let fate = |fate| fates.iter().filter(|f| **f == fate).count().to_string();
         let checks = |status| m.checks.iter().filter(|c| c.status == status).count().to_string();
-        let all = results.survival.iter().find(|s| s.model == m.name && s.molecule.is_none());
+        let all = survival.get(m.name.as_str());
         vec![
             m.name.clone(),
-            runs().count().to_string(),
+            fates.len().to_string(),
             fate(RunFate::Finished),
             fate(RunFate::Diverged),
             fate(RunFate::StoppedEarly),
@@ -108,14 +122,17 @@ pub(super) fn outcomes(results: &Results) -> Option<Table> {
 
 /// Shows force error against time per step for each molecule; a line joins the Pareto-optimal models.
 pub(super) fn pareto(results: &Results, figures: &mut Figures) -> Vec<Item> {
-    let items = results.molecules.iter().map(|molecule| {
+    let (worst, speeds) = (worst_forces(results), speeds(results));
+    let of_all: Vec<&str> = candidates(results).map(|m| m.name.as_str()).collect();
+    let items = results.molecules.iter().take(PICTURES).map(|molecule| {
         let title = molecule.name.as_str();
-        let mut measured: Vec<(usize, &str, f64, f64)> = candidates(results)
+        let mut measured: Vec<(usize, &str, f64, f64)> = of_all
+            .iter()
             .enumerate()
-            .filter_map(|(n, m)| {
-                let (rmse, _) = worst_forces(results, &m.name, Some(&molecule.name))?;
-                let speed = speed(results, &m.name, &molecule.name)?;
-                Some((n, m.name.as_str(), speed.ms_per_step, rmse))
+            .filter_map(|(n, &model)| {
+                let (rmse, _) = worst.get(&(model, Some(title)))?;
+                let speed = speeds.get(&(model, title))?;
+                Some((n, model, speed.ms_per_step, *rmse))
             })
             .collect();
         if measured.is_empty() {

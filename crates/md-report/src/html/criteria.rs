@@ -8,6 +8,7 @@ use md_results::{
 };
 use serde::Serialize;
 
+use super::budget::Budget;
 use crate::checks::{place, threshold, value};
 
 /// A use that the reader can select.
@@ -50,6 +51,8 @@ struct Row<'a> {
     bad: Option<String>,
     most_telling: Line<'a>,
     lines: Vec<Line<'a>>,
+    /// Number of checks without a line.
+    left_out: usize,
 }
 
 /// One check.
@@ -78,10 +81,14 @@ fn first_use(results: &Results) -> Option<&str> {
 }
 
 /// Creates the tables of all models and uses.
-pub(super) fn tables<'a>(results: &'a Results, definitions: &'a [Definition]) -> Vec<CriteriaTable<'a>> {
+pub(super) fn tables<'a>(
+    results: &'a Results,
+    definitions: &'a [Definition],
+    budget: &Budget<'_>,
+) -> Vec<CriteriaTable<'a>> {
     let first = first_use(results);
     let mut tables = Vec::new();
-    for model in &results.models {
+    for model in budget.models(results) {
         let of_model: BTreeSet<&str> = model.checks.iter().map(|c| c.use_name.as_str()).collect();
         let known = results.criteria.iter().map(|s| s.name.as_str()).filter(|n| of_model.contains(n));
         let others = of_model.iter().copied().filter(|n| results.criteria.iter().all(|s| s.name != *n));
@@ -89,7 +96,7 @@ pub(super) fn tables<'a>(results: &'a Results, definitions: &'a [Definition]) ->
             let set = results.criteria.iter().find(|s| s.name == use_name);
             let always = model.role == Role::Control || set.is_none();
             let selected = always || Some(use_name) == first;
-            tables.push(table(model, use_name, set, definitions, always, selected));
+            tables.push(table(model, use_name, set, definitions, budget, always, selected));
         }
     }
     tables
@@ -100,6 +107,7 @@ fn table<'a>(
     use_name: &'a str,
     set: Option<&'a CriteriaSet>,
     definitions: &'a [Definition],
+    budget: &Budget<'_>,
     always: bool,
     selected: bool,
 ) -> CriteriaTable<'a> {
@@ -112,7 +120,7 @@ fn table<'a>(
     }
     // The order is that of the definitions; criteria without one come last, in the order of the records.
     keys.sort_by_key(|k| definitions.iter().position(|d| d.key == *k).unwrap_or(usize::MAX));
-    let rows = keys.iter().filter_map(|key| row(key, &checks, set, definitions)).collect();
+    let rows = keys.iter().filter_map(|key| row(key, &checks, set, definitions, budget)).collect();
     CriteriaTable {
         model: &model.name,
         use_name,
@@ -132,12 +140,14 @@ fn row<'a>(
     checks: &[&'a Check],
     set: Option<&'a CriteriaSet>,
     definitions: &'a [Definition],
+    budget: &Budget<'_>,
 ) -> Option<Row<'a>> {
-    let of_criterion = || checks.iter().copied().filter(|c| c.id == key);
-    let telling = most_telling(of_criterion())?;
+    let of_criterion: Vec<&'a Check> = checks.iter().copied().filter(|c| c.id == key).collect();
+    let n = of_criterion.len();
+    let telling = most_telling(of_criterion.iter().copied())?;
+    let shown = budget.lines(&of_criterion);
     let definition = definitions.iter().find(|d| d.key == key);
     let asked = set.and_then(|s| s.thresholds.get(key));
-    let n = of_criterion().count();
     Some(Row {
         key,
         title: title(definitions, key),
@@ -150,7 +160,8 @@ fn row<'a>(
         }),
         bad: asked.and_then(|t| t.bad).map(|bad| with_unit(bad, &telling.unit)),
         most_telling: line(telling, n),
-        lines: of_criterion().map(|c| line(c, 1)).collect(),
+        left_out: n - shown.len(),
+        lines: shown.into_iter().map(|c| line(c, 1)).collect(),
     })
 }
 

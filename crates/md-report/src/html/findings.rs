@@ -1,8 +1,11 @@
 //! Findings in the wording of the records, and their provenance.
 
+use std::collections::BTreeMap;
+
 use md_results::{Envelope, Expectation, FailureMode, Model, Results, Role, Verdict, number, with_unit};
 use serde::Serialize;
 
+use super::budget::{Budget, ROWS};
 use super::items::Table;
 use crate::words::{chance, lasts, stage, temperatures};
 
@@ -56,17 +59,15 @@ pub(super) struct Found<'a> {
     survival: Vec<(&'a str, &'a str)>,
 }
 
-/// Returns the findings about every model.
-pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
-    let of = |m: &Model| {
-        let survival = results.survival.iter().filter(|s| s.model == m.name);
-        survival
-            .map(|s| (s.molecule.as_deref().unwrap_or("all molecules"), s.statement.as_str()))
-            .collect::<Vec<_>>()
-    };
-    results
-        .models
-        .iter()
+/// Returns the findings about every model that has tables of its own.
+pub(super) fn findings<'a>(results: &'a Results, budget: &Budget<'_>) -> Vec<Found<'a>> {
+    let mut survival: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for s in &results.survival {
+        let place = s.molecule.as_deref().unwrap_or("all molecules");
+        survival.entry(&s.model).or_default().push((place, s.statement.as_str()));
+    }
+    budget
+        .models(results)
         .map(|m| Found {
             model: &m.name,
             control: m.role == Role::Control,
@@ -74,7 +75,7 @@ pub(super) fn findings(results: &Results) -> Vec<Found<'_>> {
             uses: &m.uses,
             envelope: envelope(&m.envelope),
             chance: chance(m),
-            survival: of(m),
+            survival: survival.remove(m.name.as_str()).unwrap_or_default(),
         })
         .collect()
 }
@@ -96,7 +97,7 @@ fn envelope(envelope: &Envelope) -> Vec<(&'static str, String)> {
 
 /// Creates the table of failed stages.
 pub(super) fn failures(results: &Results) -> Option<Table> {
-    let rows = results.failures.iter().map(|f| {
+    let rows = results.failures.iter().take(ROWS).map(|f| {
         let molecule = f.molecule.clone().unwrap_or_else(|| "all".to_owned());
         vec![f.model.clone(), molecule, stage(f.stage).to_owned(), f.reason.clone()]
     });

@@ -13,11 +13,7 @@ const FORCE: &str = "eV/Å";
 const STAGES: [Stage; 1] = [Stage::Evaluation];
 
 fn evaluations<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Evaluation> {
-    let (model, molecule) = (pair.model.name.as_str(), pair.molecule);
-    pair.results
-        .evaluations
-        .iter()
-        .filter(move |e| e.model == model && e.molecule.as_deref() == Some(molecule))
+    pair.records.evaluations.iter().copied()
 }
 
 /// Shows the force errors.

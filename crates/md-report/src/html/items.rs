@@ -1,8 +1,14 @@
 //! Elements of panels: figures, tables, and the records of a model on a molecule.
 
-use md_results::{Model, Results, Run, Series, SeriesId, Stage};
+use std::collections::BTreeMap;
+
+use md_results::{
+    Attribution, Comparison, Coverage, ELEMENT_PAIRS, Evaluation, Failure, Model, Relaxation, Results, Run,
+    Series, SeriesId, Shift, Stage, Survival, TimestepLadder,
+};
 use serde::Serialize;
 
+use super::budget::Share;
 use super::figure::{Figure, Figures};
 
 /// A table whose cells are text.
@@ -73,13 +79,92 @@ pub(super) struct Pair<'a> {
     pub model: &'a Model,
     pub molecule: &'a str,
     pub records: &'a Records<'a>,
+    /// Failures of the model on all molecules.
+    pub failures: &'a [&'a Failure],
+    pub share: Share,
 }
 
-/// Numerous records of a model on a molecule, in their order.
+/// Records of a model on a molecule, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Records<'a> {
     pub runs: Vec<&'a Run>,
     pub series: Vec<&'a Series>,
+    pub evaluations: Vec<&'a Evaluation>,
+    pub relaxations: Vec<&'a Relaxation>,
+    pub comparisons: Vec<&'a Comparison>,
+    pub coverages: Vec<&'a Coverage>,
+    pub shifts: Vec<&'a Shift>,
+    pub attributions: Vec<&'a Attribution>,
+    pub timesteps: Vec<&'a TimestepLadder>,
+    pub survival: Vec<&'a Survival>,
+    pub failures: Vec<&'a Failure>,
+    /// Number of gates.
+    pub gates: usize,
+}
+
+/// Records by model and molecule, collected in one pass: a campaign may have 100,000 runs.
+#[derive(Debug, Default)]
+pub(super) struct Index<'a> {
+    pairs: BTreeMap<(&'a str, &'a str), Records<'a>>,
+    /// Failures on all molecules by model.
+    failures: BTreeMap<&'a str, Vec<&'a Failure>>,
+    nothing: Records<'a>,
+}
+
+impl<'a> Index<'a> {
+    /// Collects the records.
+    pub(super) fn new(results: &'a Results) -> Self {
+        let mut index = Index::default();
+        macro_rules! collect {
+            ($($list:ident)*) => {$(
+                for record in &results.$list {
+                    index.of(&record.model, &record.molecule).$list.push(record);
+                }
+            )*};
+        }
+        collect!(runs relaxations comparisons coverages shifts attributions timesteps);
+        for series in &results.series {
+            let molecule = if series.id == SeriesId::Dimer { ELEMENT_PAIRS } else { &series.molecule };
+            index.of(&series.model, molecule).series.push(series);
+        }
+        for gate in &results.gates {
+            index.of(&gate.model, &gate.molecule).gates += 1;
+        }
+        for evaluation in &results.evaluations {
+            if let Some(molecule) = &evaluation.molecule {
+                index.of(&evaluation.model, molecule).evaluations.push(evaluation);
+            }
+        }
+        for survival in &results.survival {
+            if let Some(molecule) = &survival.molecule {
+                index.of(&survival.model, molecule).survival.push(survival);
+            }
+        }
+        for failure in &results.failures {
+            match &failure.molecule {
+                Some(molecule) => index.of(&failure.model, molecule).failures.push(failure),
+                None => index.failures.entry(&failure.model).or_default().push(failure),
+            }
+        }
+        index
+    }
+
+    fn of(&mut self, model: &'a str, molecule: &'a str) -> &mut Records<'a> {
+        self.pairs.entry((model, molecule)).or_default()
+    }
+
+    /// Returns the records of a model on a molecule.
+    pub(super) fn pair(
+        &'a self,
+        results: &'a Results,
+        model: &'a Model,
+        molecule: &'a str,
+        share: Share,
+    ) -> Pair<'a> {
+        let records = self.pairs.get(&(model.name.as_str(), molecule)).unwrap_or(&self.nothing);
+        let failures = self.failures.get(model.name.as_str()).map_or(&[][..], Vec::as_slice);
+        Pair { results, model, molecule, records, failures, share }
+    }
 }
 
 impl<'a> Pair<'a> {
@@ -95,12 +180,10 @@ impl<'a> Pair<'a> {
 
     /// Returns why something is missing: the recorded failure of one of the stages, or else `otherwise`.
     pub(super) fn why(self, stages: &[Stage], otherwise: &str) -> String {
-        let mut failures = self.results.failures.iter().filter(|f| f.model == self.model.name);
-        failures
-            .find(|f| {
-                (f.stage == Stage::Load || stages.contains(&f.stage))
-                    && f.molecule.as_deref().is_none_or(|m| m == self.molecule)
-            })
+        self.failures
+            .iter()
+            .chain(&self.records.failures)
+            .find(|f| f.stage == Stage::Load || stages.contains(&f.stage))
             .map_or_else(|| otherwise.to_owned(), |f| f.reason.clone())
     }
 

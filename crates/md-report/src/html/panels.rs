@@ -1,12 +1,13 @@
 //! Panels of each model, and of each model on each molecule.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use md_results::Results;
+use md_results::{ELEMENT_PAIRS, Results};
 use serde::Serialize;
 
+use super::budget::Budget;
 use super::figure::Figures;
-use super::items::{Item, Pair, Records};
+use super::items::{Index, Item, Pair};
 use super::{causes, forces, runs, scans};
 
 /// Panel of a model on a molecule.
@@ -27,37 +28,25 @@ struct Group {
     items: Vec<Item>,
 }
 
-/// Records by model and molecule, collected in one pass: a campaign may have 100,000 runs.
-type Index<'a> = BTreeMap<(&'a str, &'a str), Records<'a>>;
-
-fn index(results: &Results) -> Index<'_> {
-    let mut index = Index::new();
-    for run in &results.runs {
-        index.entry((&run.model, &run.molecule)).or_default().runs.push(run);
-    }
-    for series in &results.series {
-        index.entry((&series.model, &series.molecule)).or_default().series.push(series);
-    }
-    index
-}
-
-/// Creates the panels of every model, first of the model alone and then of each of its molecules.
-pub(super) fn of_models<'a>(results: &'a Results, figures: &mut Figures) -> Vec<Panel<'a>> {
-    let (index, nothing) = (index(results), Records::default());
+/// Creates the panels of every model that `budget` allows, first of the model alone and then of each of its molecules.
+pub(super) fn of_models<'a>(
+    results: &'a Results,
+    index: &'a Index<'a>,
+    budget: &Budget<'_>,
+    figures: &mut Figures,
+) -> Vec<Panel<'a>> {
     let mut panels = Vec::new();
+    let alone: BTreeSet<&str> = budget.models(results).map(|m| m.name.as_str()).collect();
     for model in &results.models {
-        panels.push(Panel {
-            model: &model.name,
-            molecule: None,
-            broke: false,
-            groups: vec![Group {
-                title: "Pairs of atoms",
-                items: vec![scans::dimers(results, model, figures)],
-            }],
-        });
-        panels.extend(model.molecules.iter().map(|molecule| {
-            let records = index.get(&(model.name.as_str(), molecule.as_str())).unwrap_or(&nothing);
-            let pair = Pair { results, model, molecule, records };
+        if alone.contains(model.name.as_str()) {
+            let pair = index.pair(results, model, ELEMENT_PAIRS, budget.share);
+            let items = vec![scans::dimers(pair, figures)];
+            let groups = vec![Group { title: "Pairs of atoms", items }];
+            panels.push(Panel { model: &model.name, molecule: None, broke: false, groups });
+        }
+        let shown = model.molecules.iter().filter(|molecule| budget.has_panel(&model.name, molecule));
+        panels.extend(shown.map(|molecule| {
+            let pair = index.pair(results, model, molecule, budget.share);
             Panel {
                 model: &model.name,
                 molecule: Some(molecule),

@@ -15,9 +15,6 @@ const ENERGY: &str = "meV/atom";
 /// Stages that must succeed before a run.
 const BEFORE: [Stage; 1] = [Stage::Relaxation];
 
-/// Largest number of curves drawn for each model and molecule; browsers and readers cannot handle more.
-pub(super) const MOST_CURVES: usize = 24;
-
 fn runs<'a>(pair: Pair<'a>) -> impl Iterator<Item = &'a Run> + Clone {
     pair.records.runs.iter().copied()
 }
@@ -30,15 +27,17 @@ pub(super) fn any_broke(pair: Pair<'_>) -> bool {
 /// Shows the runs of a pair.
 pub(super) fn items(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
     let labelled = labels(pair);
-    let drawn = drawn(&labelled);
+    let Chosen { runs: listed, note: not_listed } = chosen(&labelled, pair.share.runs, "listed");
+    let drawn = chosen(&labelled, pair.share.curves, "drawn");
     let mut items = vec![
         energy(pair, &drawn, figures),
-        drift(pair, &labelled, figures),
+        drift(pair, &listed, &not_listed, figures),
         of_runs(pair, &drawn, figures, SeriesId::Temperature, "kinetic temperature", "K", temperature),
         of_runs(pair, &drawn, figures, SeriesId::Energy, "kinetic and potential energy", ENERGY, balance),
         survival(pair, figures),
     ];
-    items.push(Item::table("every run", table(&labelled), &pair.why(&BEFORE, "no runs")));
+    let title = if not_listed.is_empty() { "every run" } else { "runs" };
+    items.push(Item::table(title, table(&listed), &pair.why(&BEFORE, "no runs")).noted(not_listed));
     items
 }
 
@@ -93,32 +92,32 @@ fn words(run: &Run, differing: (bool, bool)) -> String {
     words.join(", ")
 }
 
-/// Runs whose curves are drawn, in their order.
-struct Drawn<'a> {
+/// Runs that are shown, in their order.
+struct Chosen<'a> {
     runs: Vec<&'a Labelled<'a>>,
-    /// Number of runs left out, in words; empty if all are drawn.
+    /// Number of runs left out, in words; empty if all are shown.
     note: String,
 }
 
-/// Selects at most [`MOST_CURVES`] runs: those that broke, then those with the largest change of energy.
-fn drawn<'a>(labelled: &'a [Labelled<'a>]) -> Drawn<'a> {
+/// Selects at most `most` runs: those that broke, then those with the largest change of energy.
+fn chosen<'a>(labelled: &'a [Labelled<'a>], most: usize, how: &str) -> Chosen<'a> {
     let change = |l: &Labelled<'_>| l.run.energy.as_ref().map_or(0.0, |e| e.max_deviation_mev_per_atom);
     let mut order: Vec<usize> = (0..labelled.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (&labelled[a], &labelled[b]);
         broke(b.run).cmp(&broke(a.run)).then_with(|| change(b).total_cmp(&change(a)))
     });
-    order.truncate(MOST_CURVES);
+    order.truncate(most);
     order.sort_unstable();
-    let note = if labelled.len() > MOST_CURVES {
+    let note = if labelled.len() > most {
         format!(
-            "{MOST_CURVES} of {} runs are drawn: those that broke, then those whose energy changed most; results.json has all",
+            "{most} of {} runs are {how}: those that broke, then those whose energy changed most; results.json has all",
             labelled.len()
         )
     } else {
         String::new()
     };
-    Drawn { runs: order.into_iter().map(|k| &labelled[k]).collect(), note }
+    Chosen { runs: order.into_iter().map(|k| &labelled[k]).collect(), note }
 }
 
 /// Returns the bound of the drift, preferably that of production.
@@ -129,7 +128,7 @@ fn drift_bound(pair: Pair<'_>) -> Option<(f64, &str)> {
 }
 
 /// Shows the change of the conserved energy of each run with its least-squares line and the band allowed by the bound.
-fn energy(pair: Pair<'_>, drawn: &Drawn<'_>, figures: &mut Figures) -> Item {
+fn energy(pair: Pair<'_>, drawn: &Chosen<'_>, figures: &mut Figures) -> Item {
     let title = "energy against time";
     let mut figure = new(pair, title, "change of energy", ENERGY);
     let mut longest = 0.0_f64;
@@ -176,9 +175,9 @@ fn band(longest: f64, bound: f64) -> Value {
     })
 }
 
-fn drift(pair: Pair<'_>, labelled: &[Labelled<'_>], figures: &mut Figures) -> Item {
+fn drift(pair: Pair<'_>, listed: &[&Labelled<'_>], not_listed: &str, figures: &mut Figures) -> Item {
     let title = "drift by replica";
-    let measured: Vec<(String, Option<f64>, Option<f64>)> = labelled
+    let measured: Vec<(String, Option<f64>, Option<f64>)> = listed
         .iter()
         .filter_map(|Labelled { run, label }| {
             let energy = run.energy.as_ref()?;
@@ -204,13 +203,16 @@ fn drift(pair: Pair<'_>, labelled: &[Labelled<'_>], figures: &mut Figures) -> It
         }
         note = format!("{note}; at most {} for {use_name}", with_unit(bound, "meV/atom/ps"));
     }
+    if !not_listed.is_empty() {
+        note = format!("{note}; {not_listed}");
+    }
     Item::figure(figures, figure, note)
 }
 
 /// Creates a figure of all runs with series of one kind.
 fn of_runs(
     pair: Pair<'_>,
-    drawn: &Drawn<'_>,
+    drawn: &Chosen<'_>,
     figures: &mut Figures,
     id: SeriesId,
     title: &str,
@@ -248,9 +250,7 @@ fn balance(label: &str, n: usize, series: &Series) -> Vec<Value> {
 
 fn survival(pair: Pair<'_>, figures: &mut Figures) -> Item {
     let title = "runs that survive";
-    let records = &pair.results.survival;
-    let is = |molecule: &Option<String>| molecule.as_deref() == Some(pair.molecule);
-    let Some(survival) = records.iter().find(|s| s.model == pair.model.name && is(&s.molecule)) else {
+    let Some(survival) = pair.records.survival.first() else {
         return Item::missing(title, pair.why(&BEFORE, "no runs"));
     };
     if survival.curve.is_empty() {
@@ -278,8 +278,8 @@ fn survival(pair: Pair<'_>, figures: &mut Figures) -> Item {
     Item::figure(figures, figure, survival.statement.clone())
 }
 
-fn table(labelled: &[Labelled<'_>]) -> Option<Table> {
-    let rows = labelled.iter().map(|Labelled { run: r, label }| {
+fn table(listed: &[&Labelled<'_>]) -> Option<Table> {
+    let rows = listed.iter().map(|Labelled { run: r, label }| {
         let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
         let energy = r.energy.as_ref();
         let drift = match energy.map(|e| (e.drift_mev_per_atom_per_ps, e.drift_standard_error)) {
@@ -332,7 +332,7 @@ fn anomalies(run: &Run) -> String {
 /// Returns the drawn runs that have a series of one kind.
 fn with_series<'a>(
     pair: Pair<'a>,
-    drawn: &'a Drawn<'_>,
+    drawn: &'a Chosen<'_>,
     id: SeriesId,
 ) -> impl Iterator<Item = (&'a Labelled<'a>, &'a Series)> {
     let by_run: BTreeMap<&str, &Series> =
@@ -364,6 +364,8 @@ mod tests {
 
     use super::*;
     use crate::fixtures;
+    use crate::html::budget::{Budget, MOST_CURVES};
+    use crate::html::items::Index;
     use crate::html::panels;
 
     /// Creates a campaign of `n` runs on water with curves, of which the last one breaks.
@@ -386,12 +388,19 @@ mod tests {
     }
 
     #[test]
-    fn runs_panel_bounds_curves_but_lists_every_run() {
+    fn runs_panel_bounds_curves_and_rows() {
         for n in [3, 2000] {
             let results = campaign(n);
+            let (index, budget) = (Index::new(&results), Budget::new(&results));
             let mut figures = Figures::default();
-            let text = serde_json::to_string(&panels::of_models(&results, &mut figures)).unwrap();
-            assert_eq!(text.matches("0.02 of 0.05 ps").count(), n as usize);
+            let panels = panels::of_models(&results, &index, &budget, &mut figures);
+            let text = serde_json::to_string(&panels).unwrap();
+            assert_eq!(
+                text.matches("0.02 of 0.05 ps").count(),
+                n.min(750) as usize,
+                "of two panels with 1500 rows"
+            );
+            assert_eq!(text.contains("750 of 2000 runs are listed: those that broke"), n == 2000);
             let energy =
                 figures.into_iter().map(|(_, figure)| figure).find(|f| f.title == "energy against time");
             let figure = serde_json::to_string(&energy.unwrap()).unwrap();

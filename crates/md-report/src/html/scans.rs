@@ -2,23 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use md_results::{
-    Coverage, DistanceId, ELEMENT_PAIRS, Model, Relaxation, Results, Series, SeriesId, Shift, Stage,
-    UncoveredAtom, number, with_unit,
-};
+use md_results::{DistanceId, Series, SeriesId, Stage, UncoveredAtom, number, with_unit};
 use serde_json::json;
 
 use super::figure::{Axis, COLOURS, Figure, Figures, colour, line, with};
 use super::file_name;
-use super::items::{Item, Pair, Records, Table};
+use super::items::{Item, Pair, Table};
 
 /// Largest energy shown, eV: higher energies belong to the repulsive barrier or a spurious minimum behind it.
 const DIMER_RANGE_EV: f64 = 20.0;
 
 /// Shows distributions and spectra of the model and of reference dynamics.
 pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
-    let comparison =
-        pair.results.comparisons.iter().find(|c| c.model == pair.model.name && c.molecule == pair.molecule);
+    let comparison = pair.records.comparisons.first();
     let kinds = [
         (SeriesId::BondLengths, "bond lengths", DistanceId::BondLength),
         (SeriesId::Spectrum, "velocity spectrum", DistanceId::Spectrum),
@@ -55,8 +51,7 @@ pub(super) fn reference(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
 /// Shows the atoms that known frames do not cover.
 fn coverage(pair: Pair<'_>) -> Item {
     let title = "atoms that known frames do not cover";
-    let is = |c: &&Coverage| c.model == pair.model.name && c.molecule == pair.molecule;
-    let Some(found) = pair.results.coverages.iter().find(is) else {
+    let Some(found) = pair.records.coverages.first() else {
         return Item::missing(title, pair.why(&[Stage::Coverage], "no reference frames, or no runs"));
     };
     let training = found
@@ -78,8 +73,7 @@ fn coverage(pair: Pair<'_>) -> Item {
 
 /// Shows the distance of the model's own runs from the reference frames.
 fn shift(pair: Pair<'_>) -> Item {
-    let is = |s: &&Shift| s.model == pair.model.name && s.molecule == pair.molecule;
-    let rows = pair.results.shifts.iter().filter(is).map(|s| {
+    let rows = pair.records.shifts.iter().map(|s| {
         let beyond = format!("{} %", number(100.0 * s.fraction_beyond));
         let ratios = [s.median_ratio, s.max_ratio].map(number);
         let counts = [s.n_visited, s.n_reference].map(|n| n.to_string());
@@ -98,9 +92,7 @@ pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
         (SeriesId::CutoffScan, "energy as an atom leaves"),
         (SeriesId::RotationScan, "energy as the molecule is turned"),
     ];
-    let measured =
-        pair.results.gates.iter().any(|g| g.model == pair.model.name && g.molecule == pair.molecule);
-    let reason = match measured {
+    let reason = match pair.records.gates > 0 {
         true => pair.no_curve(&[Stage::Gates]),
         false => pair.why(&[Stage::Gates], "the physics gates were not measured"),
     };
@@ -110,8 +102,7 @@ pub(super) fn surface(pair: Pair<'_>, figures: &mut Figures) -> Vec<Item> {
 
 /// Shows the minimum that the runs start from, and its vibrations.
 fn minimum(pair: Pair<'_>) -> Item {
-    let is = |r: &&Relaxation| r.model == pair.model.name && r.molecule == pair.molecule;
-    let rows = pair.results.relaxations.iter().filter(is).map(|r| {
+    let rows = pair.records.relaxations.iter().map(|r| {
         let or_none = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), number);
         let list = |values: &[f64]| match values {
             [] => "-".to_owned(),
@@ -144,17 +135,13 @@ fn minimum(pair: Pair<'_>) -> Item {
 }
 
 /// Shows the energy of every pair of elements.
-pub(super) fn dimers(results: &Results, model: &Model, figures: &mut Figures) -> Item {
+pub(super) fn dimers(pair: Pair<'_>, figures: &mut Figures) -> Item {
     let title = "energy of two atoms alone";
-    let records = Records::default();
-    let pair = Pair { results, model, molecule: ELEMENT_PAIRS, records: &records };
-    let measured = results.gates.iter().any(|g| g.model == model.name && g.molecule == ELEMENT_PAIRS);
-    let reason = match measured {
+    let reason = match pair.records.gates > 0 {
         true => pair.no_curve(&[Stage::Gates]),
         false => pair.why(&[Stage::Gates], "pairs of elements were not measured"),
     };
-    let series = results.series.iter().filter(|s| s.id == SeriesId::Dimer && s.model == model.name);
-    curves(&model.name, title, series, figures, &reason)
+    curves(&pair.model.name, title, pair.series(SeriesId::Dimer), figures, &reason)
 }
 
 /// Draws the curves of the kinds that no other group draws.

@@ -7,7 +7,7 @@ use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_results::{Results, Run, RunFate};
 use serde::Serialize;
 
-use super::runs::MOST_CURVES;
+use super::budget::Budget;
 use crate::ReportError;
 
 /// Frames of one run.
@@ -97,18 +97,23 @@ pub(super) struct Shown<'a> {
     frames: Vec<Vec<i64>>,
 }
 
-/// Packs trajectories for the viewer, at most [`MOST_CURVES`] for each model and molecule; runs that failed come first.
-pub(super) fn for_viewer<'a>(results: &'a Results, frames: &'a [Trajectory]) -> Vec<Shown<'a>> {
+/// Packs trajectories of the panels for the viewer, as many for each as are drawn; runs that failed come first.
+pub(super) fn for_viewer<'a>(
+    results: &'a Results,
+    budget: &Budget<'_>,
+    frames: &'a [Trajectory],
+) -> Vec<Shown<'a>> {
     let runs: BTreeMap<(&str, &str), &Run> =
         results.runs.iter().map(|r| ((r.model.as_str(), r.id.as_str()), r)).collect();
     let run_of = |t: &Trajectory| runs.get(&(t.model.as_str(), t.run.as_str())).copied();
-    let mut order: Vec<&Trajectory> = frames.iter().collect();
+    let mut order: Vec<&Trajectory> =
+        frames.iter().filter(|t| budget.has_panel(&t.model, &t.molecule)).collect();
     order.sort_by_key(|t| !run_of(t).is_some_and(broke));
     let mut shown_of: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     order.retain(|t| {
         let shown = shown_of.entry((&t.model, &t.molecule)).or_default();
         *shown += 1;
-        *shown <= MOST_CURVES
+        *shown <= budget.share.curves
     });
     order
         .into_iter()

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use md_results::progress::CampaignProgress;
 use md_results::{Definition, Results, Role, Run, RunFate, Stage, Verdict, first_use, title, worst};
 use serde::{Deserialize, Serialize};
@@ -50,9 +52,17 @@ pub(super) fn blockers(
     if let (State::Stopped, Some(progress)) = (state, progress) {
         let ago = silent_s.map_or(String::new(), |s| format!(", {} ago", duration(s)));
         let (pid, updated) = (progress.pid, &progress.updated);
-        let words =
-            format!("the campaign stopped before its end: process {pid} is gone, last seen {updated}{ago}");
-        add(BlockerKind::Stopped, words);
+        add(
+            BlockerKind::Stopped,
+            match &progress.stopped {
+                Some(reason) => {
+                    format!("the campaign was stopped before its end, {updated}{ago}: {reason}")
+                }
+                None => format!(
+                    "the campaign was stopped before its end: process {pid} is gone, last seen {updated}{ago}"
+                ),
+            },
+        );
     }
     if let Some(foreign) = foreign {
         let other = &foreign.campaign;
@@ -83,15 +93,21 @@ pub(super) fn blockers(
 /// Returns a line for every model, molecule and kind of failure, with the reason of the first.
 fn failed_runs(runs: &[Run]) -> Vec<String> {
     let mut groups: Vec<(&Run, usize)> = Vec::new();
-    let alike = |a: &Run, b: &Run| a.model == b.model && a.molecule == b.molecule;
-    for run in runs.iter().filter(|r| matches!(r.fate, RunFate::Diverged | RunFate::Failed)) {
-        match groups.iter_mut().find(|(first, _)| alike(first, run) && first.fate == run.fate) {
-            Some((_, count)) => *count += 1,
-            None => groups.push((run, 1)),
+    let mut places = BTreeMap::new();
+    let mut all: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for run in runs {
+        let pair = (run.model.as_str(), run.molecule.as_str());
+        *all.entry(pair).or_default() += 1;
+        if matches!(run.fate, RunFate::Diverged | RunFate::Failed) {
+            let place = *places.entry((pair, run.fate == RunFate::Diverged)).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some((_, count)) => *count += 1,
+                None => groups.push((run, 1)),
+            }
         }
     }
     let words = |(run, count): (&Run, usize)| {
-        let all = runs.iter().filter(|r| alike(r, run)).count();
+        let all = all.get(&(run.model.as_str(), run.molecule.as_str())).copied().unwrap_or_default();
         let what = if run.fate == RunFate::Diverged { "diverged" } else { "could not be made" };
         let reason = run.fate_reason.as_deref().unwrap_or("no reason is known");
         format!(
@@ -108,6 +124,7 @@ pub(super) fn next(
     models: &[ModelStatus],
     definitions: &[Definition],
     state: State,
+    resume: Option<&str>,
 ) -> Vec<String> {
     let open: Vec<&str> =
         models.iter().filter(|m| m.state != State::Finished).map(|m| m.name.as_str()).collect();
@@ -116,7 +133,9 @@ pub(super) fn next(
         State::Absent => lines.push("run a campaign".to_owned()),
         State::Running if !open.is_empty() => lines.push(format!("wait for {}", open.join(", "))),
         State::Stopped => {
-            lines.push(format!("resume the campaign with --resume: {} not measured", list_or_all(&open)));
+            let command = resume.unwrap_or("the same command and --resume");
+            lines
+                .push(format!("continue the campaign with: {command} ({} not measured)", list_or_all(&open)));
         }
         State::Running | State::Finished => {}
     }

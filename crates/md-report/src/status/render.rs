@@ -67,6 +67,9 @@ fn headline(status: &CampaignStatus) -> String {
     let done = status.models.iter().filter(|m| m.state == State::Finished).count();
     let mut parts =
         vec![status.state.label().to_owned(), format!("{done} of {} models measured", status.models.len())];
+    if status.state != State::Finished {
+        parts.extend(status.runs.map(|[made, planned]| format!("{made} of {planned} runs made")));
+    }
     parts.extend(status.elapsed_s.map(|s| format!("{} since {}", duration(s), began(status))));
     if status.state == State::Running {
         parts.extend(status.silent_s.map(|s| format!("last written {} ago", duration(s))));

@@ -31,6 +31,9 @@ fn progress() -> CampaignProgress {
         started: "2026-01-01T00:00:00Z".to_owned(),
         updated: "2026-01-01T01:05:00Z".to_owned(),
         finished: false,
+        stopped: None,
+        resume: None,
+        runs: None,
         models: vec![
             model("big", true, vec![stage("physics gates", 4, 4, true)]),
             model("tiny", false, vec![stage("physics gates", 4, 4, true), runs, stage("speed", 3, 0, false)]),
@@ -104,13 +107,39 @@ fn status_without_process_is_stopped() {
     assert_eq!(status.models[1].stages[1].remaining_s, None);
     assert_eq!(status.elapsed_s, Some(3900.0), "until it was last seen");
     let words =
-        "the campaign stopped before its end: process 42 is gone, last seen 2026-01-01T01:05:00Z, 3s ago";
+        "the campaign was stopped before its end: process 42 is gone, last seen 2026-01-01T01:05:00Z, 3s ago";
     assert_eq!(status.blockers[0], Blocker { kind: BlockerKind::Stopped, words: words.to_owned() });
-    assert_eq!(status.next[0], "resume the campaign with --resume: tiny, last are not measured");
+    let next = "continue the campaign with: the same command and --resume (tiny, last are not measured)";
+    assert_eq!(status.next[0], next);
     let mut over = progress();
     over.finished = true;
     assert_eq!(super::status(Some(&over), None, &[], NOW, false).state, State::Finished);
     assert_eq!(super::status(Some(&over), None, &[], NOW, true).state, State::Finished);
+}
+
+#[test]
+fn status_of_interrupted_campaign_says_why_how_far_and_how_to_go_on() {
+    let mut progress = progress();
+    progress.stopped = Some("interrupted by a signal".to_owned());
+    progress.resume = Some("mdproof validate c.toml --out out --resume".to_owned());
+    progress.runs = Some([6, 24]);
+    let status = status(Some(&progress), Some(&measured()), &DEFINITIONS, NOW, false);
+    let words =
+        "the campaign was stopped before its end, 2026-01-01T01:05:00Z, 3s ago: interrupted by a signal";
+    assert_eq!(status.blockers[0], Blocker { kind: BlockerKind::Stopped, words: words.to_owned() });
+    let command = "mdproof validate c.toml --out out --resume";
+    assert_eq!(
+        status.next[0],
+        format!("continue the campaign with: {command} (tiny, last are not measured)")
+    );
+    assert!(text(&status).starts_with("demo: stopped, 1 of 3 models measured, 6 of 24 runs made, "));
+    let [text, standup] = [text(&status), standup(&status).unwrap()];
+    assert!([&text, &standup].iter().all(|t| t.contains(command) && t.contains("interrupted by a signal")));
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!((&json["resume"], &json["runs"]), (&json!(command), &json!([6, 24])));
+    // Once it runs again, what was is no news.
+    let again = super::status(Some(&progress), None, &DEFINITIONS, NOW, true);
+    assert_eq!((again.stopped, again.resume), (None, None));
 }
 
 #[test]

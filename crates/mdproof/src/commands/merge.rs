@@ -32,6 +32,7 @@ pub struct Merge {
 /// # Errors
 /// The shards cannot be joined, or measurements cannot be stored.
 pub fn run(a: &Merge, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
+    interrupt::listen()?;
     let bars = bars.unless(a.quiet);
     let session = Session { stop: interrupt::requested(), ..Session::default() };
     let continue_with = "continue with the same command";

@@ -45,6 +45,7 @@ enum Device {
 
 /// Runs the training until it is finished or interrupted.
 pub fn run(a: &Train, out: &mut dyn Write, bars: Bars) -> Result<u8> {
+    interrupt::listen()?;
     let config = TrainingConfig::load(&a.config)?;
     let folder = a.out.clone().unwrap_or_else(|| Path::new(OUTPUT).join(format!("train-{}", config.name)));
     let device = match a.device {
@@ -67,7 +68,6 @@ pub fn run(a: &Train, out: &mut dyn Write, bars: Bars) -> Result<u8> {
         split.validation.len()
     );
 
-    interrupt::listen()?;
     let stop = interrupt::requested();
     let bar = bars.unless(a.quiet).training(&name, trainer.step(), steps);
     let best = trainer.best().map_or_else(String::new, |b| describe_best(b.force_rmse_ev_per_angstrom));

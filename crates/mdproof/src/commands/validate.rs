@@ -70,6 +70,9 @@ pub struct Validate {
 /// # Errors
 /// The input is invalid, or measurements cannot be stored.
 pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Result<u8> {
+    interrupt::listen()?;
+    let nothing = "interrupted before anything was measured: the same command begins it".to_owned();
+    let _guard = interrupt::may_end_anywhere(exit::INTERRUPTED, nothing);
     let options = CampaignOptions {
         models: a.model.clone(),
         device: a.device,
@@ -150,12 +153,13 @@ pub(super) fn conclude(
     out: &mut dyn Write,
     colour: bool,
 ) -> Result<u8> {
-    report::write(results, folder).with_context(|| {
-        let folder = shown(folder);
-        format!(
-            "the results are complete in {folder}, the reports are not: mdproof report {folder} writes them"
-        )
-    })?;
+    let place = shown(folder);
+    let no_reports = format!(
+        "the results are complete in {place}, the reports are not: mdproof report {place} writes them"
+    );
+    let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, format!("interrupted: {no_reports}"));
+    report::write(results, folder).with_context(|| no_reports)?;
+    drop(guard);
     let file = folder.join(md_results::FILE);
     if json {
         out.write_all(&std::fs::read(&file)?)?;
@@ -175,7 +179,6 @@ pub(super) fn interruptible(
     out: &mut dyn Write,
     campaign: impl FnOnce() -> Result<Results, CampaignError>,
 ) -> Result<Option<Results>> {
-    interrupt::listen()?;
     let interrupted = format!("interrupted: what was measured is kept in {}: {continue_with}", shown(folder));
     let guard = interrupt::may_end_anywhere(exit::INTERRUPTED, interrupted.clone());
     let ran = campaign();

@@ -144,6 +144,7 @@ fn compare_ignores_rename_of_sole_candidate() {
         r.id = r.id.replace("tiny/", "tiny-2/");
     });
     after.relaxations.iter_mut().for_each(|r| rename(&mut r.model));
+    after.speed.iter_mut().for_each(|s| rename(&mut s.model));
     let changes = compare(&before, &after);
     assert_eq!(changes.outcome, Outcome::NoRegression, "{:?}", changes.reasons);
     assert!(changes.differences.is_empty(), "{:?}", changes.differences);
