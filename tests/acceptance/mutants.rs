@@ -235,7 +235,7 @@ fn potential(folder: &Path, mutation: &Mutation) -> Result<Box<dyn Potential>, S
         Student::new(&checkpoint, Precision::F32).map_err(|error| error.to_string())
     };
     Ok(match mutation {
-        Mutation::Answers(defect) => Box::new(Defective::new(network(&tiny())?, defect.clone())),
+        Mutation::Answers(defect) => Box::new(Defective::new(network(&tiny())?, *defect)),
         _ => Box::new(network(folder)?),
     })
 }
@@ -272,10 +272,10 @@ fn judge(folder: &Path, mutation: &Mutation) -> Result<Results, String> {
         return run(config);
     };
     let checkpoint = Checkpoint::load(tiny()).unwrap();
-    let defect = defect.clone();
+    let defect = *defect;
     let make = move || -> Result<Box<dyn Potential>, md_core::PotentialError> {
         let student = Student::new(&checkpoint, Precision::F32).unwrap();
-        Ok(Box::new(Defective::new(student, defect.clone())))
+        Ok(Box::new(Defective::new(student, defect)))
     };
     let campaign = Campaign::builder().config(config).model_from("mutant", make).open();
     campaign.and_then(|campaign| campaign.run()).map_err(|error| md_driver::in_full(&error))

@@ -148,7 +148,7 @@ fn worst_of<'a>(
 
 /// Returns the mean drift of the replicas, meV/atom/ps, at the temperature whose interval extends farthest from zero.
 pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
-    worst_drift(s, s.nve_runs().collect(), |_| Some(1.0))
+    worst_drift(s, &s.nve_runs().collect::<Vec<_>>(), |_| Some(1.0))
 }
 
 /// Returns the mean change of the total energy over the runs in percent of their mean kinetic energy, at the temperature whose
@@ -156,7 +156,7 @@ pub(super) fn drift_over_replicas(s: &Subject<'_>) -> Finding {
 pub(super) fn drift_of_kinetic_energy(s: &Subject<'_>) -> Finding {
     let Some(molecule) = s.results.molecules.iter().find(|m| m.name == s.molecule) else { return no_runs(s) };
     let warm: Vec<&Run> = s.nve_runs().filter(|run| run.temperature_k >= amount::COLDEST_K).collect();
-    worst_drift(s, warm, |runs| {
+    worst_drift(s, &warm, |runs| {
         let mut kinetic_mev = 0.0;
         for run in runs {
             let found = run.temperature.as_ref()?;
@@ -170,14 +170,14 @@ pub(super) fn drift_of_kinetic_energy(s: &Subject<'_>) -> Finding {
 }
 
 /// Returns the mean drift of the replicas times `scale`, which is infinite where nothing moves, at the temperature whose interval extends farthest from zero.
-fn worst_drift(s: &Subject<'_>, runs: Vec<&Run>, scale: impl Fn(&[&Run]) -> Option<f64>) -> Finding {
+fn worst_drift(s: &Subject<'_>, runs: &[&Run], scale: impl Fn(&[&Run]) -> Option<f64>) -> Finding {
     let has_drift = |r: &Run| r.energy.as_ref().is_some_and(|e| e.drift_mev_per_atom_per_ps.is_some());
     if let Some(run) = runs.iter().find(|r| !has_drift(r)) {
         let why = run.fate_reason.as_deref().unwrap_or("it is too short for a slope");
         return Finding::Missing(format!("run {} has no such number: {why}", run.id));
     }
     let mut worst: Option<(f64, Finding)> = None;
-    for group in statistics::longest_conditions(&runs) {
+    for group in statistics::longest_conditions(runs) {
         let scale = match scale(&group) {
             Some(scale) if scale.is_finite() => scale,
             Some(_) => return Finding::NotApplicable("one atom alone is at rest".to_owned()),

@@ -220,7 +220,7 @@ mod tests {
 
         let sha256 = files::sha256_file(&train).unwrap();
         let known = |checkpoint: &Path, name: &str| {
-            let water = extxyz::read_system(&train).unwrap();
+            let water = extxyz::read_frames(&train, &LabelKeys::default()).unwrap().remove(0).system;
             let file = in_folder(name);
             let found = TrainingData::new([water].iter()).known("m", checkpoint, &[&file]);
             found.into_iter().map(|known| known.reason).collect::<Vec<_>>().join("\n")

@@ -590,7 +590,7 @@ mod tests {
     /// Two argon atoms attract each other up to their minimum, which is no bond.
     #[test]
     fn contact_wells_passes_atoms_that_attract_each_other() {
-        let positions = vec![Vec3::zeros(), Vec3::new(4.5, 0.0, 0.0)];
+        let positions = vec![Vec3::zeros(), Vec3::new(3.95, 0.0, 0.0)];
         let pair = System::new(vec![Element::AR; 2], positions).unwrap();
         let mut potential = LennardJones { epsilon_ev: 0.2, sigma_angstrom: 3.4 };
         let wells = contact_wells(&mut potential, &pair, &[], CEILING_EV).unwrap();

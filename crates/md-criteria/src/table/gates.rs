@@ -257,7 +257,7 @@ pub(super) const ROWS: &[Criterion] = &[
         "contact_barrier_over_reach",
         "barrier of contacts / reach",
         "(E_top − E_min) / (k_B T ln(10¹³/s · t)) of atoms without a bond that are brought together from the \
-         model's own minimum while the rest relaxes, E_top the highest point in front of the first state within \
+         model's own minimum while the rest relaxes, by the potential of the runs, E_top the highest point in front of the first state within \
          1.5 sums of covalent radii that is more than 0.05 eV below all states outside them, or more than 1 eV \
          below the minimum anywhere; up to 3 eV; of each pair of elements the nearest two atoms, and the nearest \
          that more than two bonds separate",

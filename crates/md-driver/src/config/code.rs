@@ -7,7 +7,7 @@ use md_io::trajectory::Compression;
 use md_model::Precision;
 use md_results::{CriteriaSet, PRODUCTION, Verdict};
 
-use super::criteria::defaults;
+use super::criteria::{defaults, not_looser};
 use super::names::{NAME_RULE, is_name};
 use super::own::add_own;
 use super::reader::DEFAULT_FRAMES_PER_RUN;
@@ -110,6 +110,12 @@ impl Config {
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(self.error(format!("two molecules are named '{}'", twice[0])));
+        }
+        for set in self.criteria.iter().filter(|set| set.name == PRODUCTION) {
+            for criterion in md_criteria::ALL {
+                let Some(threshold) = set.thresholds.get(criterion.key) else { continue };
+                not_looser(criterion, threshold.clone()).map_err(|message| self.error(message))?;
+            }
         }
         for (what, how, is_empty) in [
             ("model", "give CampaignBuilder::model", self.models.is_empty()),

@@ -147,7 +147,7 @@ fn threshold(
 }
 
 /// Returns a threshold of production if it is not looser than the default.
-fn not_looser(criterion: &Criterion, threshold: Threshold) -> Result<Threshold, String> {
+pub(super) fn not_looser(criterion: &Criterion, threshold: Threshold) -> Result<Threshold, String> {
     match criterion.default {
         Some(default) if is_looser(criterion, threshold.value) => Err(format!(
             "{} = {} is looser than the {default} that production needs at least: give it to a use of another name, \

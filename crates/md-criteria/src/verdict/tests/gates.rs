@@ -121,7 +121,18 @@ fn barrier_is_held_against_hottest_measured_temperature_and_time() {
     assert_eq!(along_bonds(hotter).status, Status::Fail);
     // Longer is stricter; so short a time that there is no attempt asks for nothing.
     assert_eq!(along_bonds(|r| r.criteria[0].time_ns = 1e5).status, Status::Fail);
-    assert_eq!(along_bonds(|r| r.criteria[0].time_ns = 1e-5).status, Status::NotApplicable);
+    assert_eq!(along_bonds(|r| r.criteria[0].time_ns = 1e-5).threshold, at_300.threshold);
+    assert_eq!(
+        along_bonds(|r| r.criteria[0].time_ns = 1e-5).reason,
+        at_300.reason,
+        "production has 1000 ns at least"
+    );
+    let mut results = sound();
+    results.criteria[1].time_ns = 1e-5;
+    judge(&mut results);
+    let of_screening = |c: &&Check| c.id == "bond_barrier_over_reach" && c.use_name == "screening";
+    let found = results.models[0].checks.iter().find(of_screening).unwrap();
+    assert_eq!(found.status, Status::NotApplicable);
     // Runs that are hotter than the use, off their temperature or not at constant energy are no evidence.
     let restricted = |r: &mut Results| {
         hotter(r);
