@@ -12,7 +12,7 @@ fn campaign(folder: &Path, frames: &[(&str, &str)]) {
         .iter()
         .map(|(model, molecule)| {
             format!(
-                "2\nProperties=species:S:1:pos:R:3:model_forces:R:3 model_energy=-1 model={model} molecule={molecule}\n\
+                "2\nProperties=species:S:1:pos:R:3:model_forces:R:3 model_energy=-1 model={model} molecule={molecule} run=r time_ps=0\n\
                  H 0 0 0 0 0 0\nH 0 0 0.74 0 0 0\n"
             )
         })
@@ -63,4 +63,40 @@ fn frames_leave_out_control_and_name_what_is_wrong() {
         "{}",
         output.stderr
     );
+}
+
+#[test]
+fn frames_and_report_name_damaged_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    campaign(folder.path(), &[("tiny", "water")]);
+    let path = folder.path().join("results.json");
+    let mut results = md_results::Results::read(&path).unwrap();
+    let frames = folder.path().join("frames.extxyz");
+    results.files = vec![md_results::OutputFile {
+        file: "frames.extxyz".to_owned(),
+        bytes: std::fs::metadata(&frames).unwrap().len(),
+        sha256: md_io::files::sha256_file(&frames).unwrap(),
+    }];
+    results.write(&path).unwrap();
+    let run = |arguments: &[&Path]| mdproof(arguments.iter().map(|a| a.as_os_str().to_owned()));
+    let out = folder.path().join("selected.extxyz");
+    let select = [Path::new("frames"), folder.path(), Path::new("--out"), &out];
+    let report = [Path::new("report"), folder.path()];
+    let page = || std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    let moving = |page: &str| page.contains("id=\"viewer-play\"");
+    assert_eq!((run(&select).status, run(&report).status), (0, 0));
+    assert!(moving(&page()));
+    let text = std::fs::read_to_string(&frames).unwrap();
+    std::fs::write(&frames, text.replace("0.74", "0.75")).unwrap();
+    std::fs::remove_file(&out).unwrap();
+    let output = run(&select);
+    assert_eq!(output.status, 2, "{}", output.stdout);
+    assert!(
+        output.stderr.contains("frames.extxyz: its content does not match its checksum: "),
+        "{}",
+        output.stderr
+    );
+    assert!(!out.exists());
+    assert_eq!(run(&report).status, 0);
+    assert!(!moving(&page()));
 }

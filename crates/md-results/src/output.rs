@@ -3,6 +3,8 @@ use std::path::Path;
 use md_io::files::Written;
 use serde::{Deserialize, Serialize};
 
+use crate::{FRAMES_FILE, Results};
+
 /// A file that a campaign wrote beside `results.json`: frames, a trajectory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFile {
@@ -18,6 +20,15 @@ impl OutputFile {
     /// Returns what is wrong with the file in `folder`; `None` if it is as it was written.
     pub fn fault(&self, folder: &Path) -> Option<String> {
         Written::from(self.clone()).fault(folder)
+    }
+}
+
+impl Results {
+    /// Returns what is wrong with the file of visited frames in the output folder, as it was written with these results; `None` if
+    /// nothing is, or if an older version wrote no checksum.
+    pub fn fault_of_frames(&self, folder: &Path) -> Option<String> {
+        let fault = self.files.iter().find(|file| file.file == FRAMES_FILE)?.fault(folder)?;
+        Some(format!("{}: {fault}", folder.join(FRAMES_FILE).display()))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use md_results::{CriteriaSet, Results, number};
+use md_results::{CriteriaSet, Model, Results, number};
 use serde::{Deserialize, Serialize};
 
 /// A difference other than a measurement.
@@ -46,6 +46,13 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         let hottest = |set: &CriteriaSet| set.max_temperature_k.map_or("none".to_owned(), number);
         compare(format!("highest temperature (K) for {name}"), hottest(&x), hottest(&y));
         compare(format!("time (ns) for {name}"), number(x.time_ns), number(y.time_ns));
+    }
+    for model in &a.models {
+        let Some(same) = b.models.iter().find(|m| m.name == model.name) else { continue };
+        let assumed = |of: &Model| {
+            if of.assumptions.is_empty() { "nothing".to_owned() } else { of.assumptions.join("; ") }
+        };
+        compare(format!("what was assumed of {}", model.name), assumed(model), assumed(same));
     }
     if !(a.remarks.is_empty() && b.remarks.is_empty()) {
         let of = |results: &Results| match results.remarks.as_slice() {

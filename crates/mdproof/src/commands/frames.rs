@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use md_driver::frames::{self, Selection};
 use md_results::Role;
@@ -35,6 +35,9 @@ pub struct Frames {
 /// The folder has no results or no such frames, or the file cannot be written.
 pub fn run(a: &Frames, out: &mut dyn Write) -> Result<u8> {
     let results = read_results(&a.results)?;
+    if let Some(fault) = results.fault_of_frames(&a.results) {
+        bail!("{fault}: mdproof validate with --resume writes it anew");
+    }
     let controls = results.models.iter().filter(|m| m.role == Role::Control).map(|m| m.name.as_str());
     let selection = Selection {
         model: a.model.as_deref(),

@@ -29,7 +29,14 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let definitions = md_criteria::definitions();
     // Results may be passed on without frames; the report then says so.
     let moving = folder.join(md_results::FRAMES_FILE);
-    let trajectories = if moving.exists() { md_report::trajectories(&moving)? } else { Vec::new() };
+    let fault = results.fault_of_frames(folder).filter(|_| moving.exists());
+    if let Some(fault) = &fault {
+        tracing::warn!(
+            "{fault}: the report shows no runs in motion; mdproof validate with --resume writes it anew"
+        );
+    }
+    let trajectories =
+        if moving.exists() && fault.is_none() { md_report::trajectories(&moving)? } else { Vec::new() };
     let html = md_report::html(results, &definitions, &trajectories)?;
     for (name, text) in [
         (HTML, html),
