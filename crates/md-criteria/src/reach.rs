@@ -20,7 +20,7 @@ const S_PER_NS: f64 = 1e-9;
 /// ```
 /// let ev = md_criteria::reach_ev(500.0, 1000.0);
 /// // 8.617333e-5 eV/K · 500 K · ln(1e7)
-/// assert!((ev - 0.694472).abs() < 1e-6);
+/// assert!((ev - 0.694475).abs() < 1e-6);
 /// ```
 pub fn reach_ev(temperature_k: f64, time_ns: f64) -> f64 {
     BOLTZMANN_EV_PER_K * temperature_k * (ATTEMPTS_PER_S * S_PER_NS * time_ns).ln().max(0.0)
