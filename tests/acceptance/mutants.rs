@@ -112,11 +112,12 @@ fn mutants() -> Vec<Mutant> {
         harmless(weights("rounded to f16", |w| round(w, 11))),
         harmless(weights("another order of the readout", reverse_readout)),
         harmless(weights("energies shifted by 1 eV an atom", |w| shift(w, "readout.1.bias", 1.0))),
-        harmless(config("reference energy of O shifted by 10 eV", |c| {
+        harmless(answers("as a potential of one's own", Defect::Offset { energy_ev: 0.0 })),
+        config("reference energy of O shifted by 10 eV", |c| {
             let known = c["reference_energies_ev"]["O"].as_f64().unwrap();
             c["reference_energies_ev"]["O"] = (known + 10.0).into();
-        })),
-        harmless(answers("answers of 40 bits", Defect::Rounded { bits: 40 })),
+        }),
+        answers("answers of 40 bits", Defect::Rounded { bits: 40 }),
         weights("energies and forces times 0.8", |w| scale(w, "readout.1.weight", 0.8)),
         weights("energies and forces times 0.93", |w| scale(w, "readout.1.weight", 0.93)),
         weights("energies and forces times 1.07", |w| scale(w, "readout.1.weight", 1.07)),

@@ -28,6 +28,7 @@ use md_results::{
     PRODUCTION, Results, Role, Run, Status, Threshold, ThresholdSource, Verdict, worst,
 };
 
+use crate::evidence::amount::chance_of_any;
 use crate::{Criterion, EngineThreshold, Evidence, Index, Scope, Subject, is_looser};
 
 /// Outcome of a campaign.
@@ -182,18 +183,22 @@ fn at_least_default(set: &CriteriaSet) -> CriteriaSet {
 }
 
 /// Returns an upper bound of the probability that the states of some uses are wrong by chance: a use that passes, if one of its
-/// checks does not; a use that fails, if none of its failed checks does.
+/// checks does not; a use that fails, if none of its failed checks does. `None` if every use is open.
 fn chance(sets: &[CriteriaSet], checks: &[Check]) -> Option<f64> {
-    let of_use = |set: &CriteriaSet| {
-        let own = || checks.iter().filter(|c| c.use_name == set.name);
-        let known = |c: &Check| c.chance.unwrap_or(0.0);
-        match worst(own()) {
-            Status::Pass => Some(own().filter(|c| c.status == Status::Pass).map(known).sum::<f64>()),
-            Status::Fail => own().filter(|c| c.status == Status::Fail).map(known).min_by(f64::total_cmp),
-            _ => None,
-        }
+    let of_use = |set: &CriteriaSet, status: Status| -> Vec<&Check> {
+        let own = checks.iter().filter(|c| c.use_name == set.name);
+        if worst(own.clone()) == status { own.filter(|c| c.status == status).collect() } else { Vec::new() }
     };
-    sets.iter().filter_map(of_use).reduce(|a, b| a + b).map(|sum| sum.min(1.0))
+    let passed = sets.iter().flat_map(|set| of_use(set, Status::Pass));
+    let surest = |failed: Vec<&'_ Check>| {
+        failed.iter().map(|c| c.chance.unwrap_or(0.0)).min_by(f64::total_cmp).unwrap_or(0.0)
+    };
+    let failed: f64 = sets.iter().map(|set| surest(of_use(set, Status::Fail))).sum();
+    let is_decided = |set: &CriteriaSet| {
+        [Status::Pass, Status::Fail].iter().any(|status| !of_use(set, *status).is_empty())
+    };
+    let sum = chance_of_any(passed) + failed;
+    sets.iter().any(is_decided).then(|| sum.min(1.0))
 }
 
 /// Whether the measurements so far fail every use of a model, so that no further measurement can rescue it.

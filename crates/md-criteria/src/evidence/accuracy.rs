@@ -67,10 +67,15 @@ fn counted(n: usize, evaluation: &Evaluation) -> String {
     format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
 }
 
-/// What is said where there are no labelled frames.
-pub(super) fn without_frames(s: &Subject<'_>, wanted: &str) -> Finding {
-    missing(s, Stage::Evaluation, || {
-        format!("no {wanted}: give the molecule '{}' a `reference` that has them", s.molecule)
+/// What is said where there are no labelled frames, or none that are `wanted`.
+pub(super) fn without_frames(s: &Subject<'_>, stage: Stage, wanted: &str) -> Finding {
+    let none = s.records.evaluations.is_empty();
+    missing(s, stage, || match none {
+        true => format!(
+            "no labelled frames: give the molecule '{}' a `reference` with energies and forces",
+            s.molecule
+        ),
+        false => format!("no {wanted}: give the molecule '{}' a `reference` that has them", s.molecule),
     })
 }
 
@@ -103,7 +108,7 @@ fn worst(
     let size = |m: &Measured| if m.value.is_nan() { f64::INFINITY } else { m.value.abs() };
     let all = evaluations(s).filter_map(|e| Some((e, measured(e)?)));
     let Some((evaluation, found)) = all.max_by(|a, b| size(&a.1).total_cmp(&size(&b.1))) else {
-        return without_frames(s, wanted);
+        return without_frames(s, Stage::Evaluation, wanted);
     };
     let Measured { value, standard_error, n, detail } = found;
     let frames = counted(n, evaluation);

@@ -122,7 +122,7 @@ pub(crate) fn simulated_ps(s: &Subject<'_>) -> Finding {
 pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
     let frames = |e: &Evaluation| e.force.as_ref().map_or(0, |force| force.n_frames);
     match accuracy::evaluations(s).map(frames).sum() {
-        0 => accuracy::without_frames(s, accuracy::FORCES),
+        0 => accuracy::without_frames(s, Stage::Evaluation, accuracy::FORCES),
         n => Finding::Amount { value: n as f64, detail: format!("{} with forces", md_results::frames(n)) },
     }
 }
@@ -136,9 +136,7 @@ const NAMED: usize = 3;
 /// Returns the number of atoms that known frames do not cover. What the training frames lack is said, too.
 pub(crate) fn uncovered_atoms(s: &Subject<'_>) -> Finding {
     let Some(coverage) = s.records.coverages.first() else {
-        return missing(s, Stage::Coverage, || {
-            format!("no known frames: give the molecule '{}' a `reference`", s.molecule)
-        });
+        return accuracy::without_frames(s, Stage::Coverage, "measure of what known frames cover");
     };
     let named = |atoms: &[UncoveredAtom]| {
         let one = |a: &UncoveredAtom| match a.frames {
@@ -203,17 +201,22 @@ fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
     }
 }
 
-/// Returns the sum of the chances of the checks that pass: the probability that one of them passes by chance is no larger.
-/// Drifts of one molecule rest on the same slopes, and count once.
-pub(crate) fn chance_of_false_pass(checks: &[Check]) -> Finding {
-    let sampled = || checks.iter().filter(|c| c.status == Status::Pass).filter_map(|c| Some((c, c.chance?)));
+/// Returns an upper bound of the probability that one of these checks passes by chance: the sum of their chances. The same check
+/// of several uses, and the drifts of one molecule, rest on the same samples and count once.
+pub(crate) fn chance_of_any<'a>(checks: impl Iterator<Item = &'a Check>) -> f64 {
     let mut sources: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-    for (check, chance) in sampled() {
+    for check in checks {
         let source = if DRIFTS.contains(&check.id.as_str()) { DRIFTS[0] } else { &check.id };
         let known = sources.entry((&check.molecule, source)).or_insert(0.0);
-        *known = known.max(chance);
+        *known = known.max(check.chance.unwrap_or(0.0));
     }
-    let value = sources.values().sum::<f64>().min(1.0);
+    sources.values().sum::<f64>().min(1.0)
+}
+
+/// Returns the chance that one of the checks that pass does so by chance.
+pub(crate) fn chance_of_false_pass(checks: &[Check]) -> Finding {
+    let sampled = || checks.iter().filter(|c| c.status == Status::Pass).filter_map(|c| Some((c, c.chance?)));
+    let value = chance_of_any(sampled().map(|(check, _)| check));
     let least = sampled().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, chance)| *chance > 1e-6);
     let (n, of) = (sampled().count(), checks.len());
     let named = least.map_or(String::new(), |(check, chance)| {

@@ -62,8 +62,11 @@ pub(super) fn not_looked_at(results: &Results, model: &Model) -> Vec<&'static st
     let looked = [
         (own().any(|run| !run.is_nve() && run.ramp_to_k.is_none()), "runs with a thermostat"),
         (own().any(|run| run.ramp_to_k.is_some()), "temperature ramps"),
-        (molecules().all(|m| m.reference_trajectories > 0), "dynamics beside that of the reference"),
-        (molecules().all(|m| !m.reference_frequencies_per_cm.is_empty()), "frequencies of the reference"),
+        (molecules().all(|m| m.reference_trajectories > 0), "reference dynamics of every molecule"),
+        (
+            molecules().all(|m| !m.reference_frequencies_per_cm.is_empty()),
+            "reference frequencies of every molecule",
+        ),
         (false, "other molecules"),
         (false, "longer runs"),
     ];
