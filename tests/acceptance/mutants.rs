@@ -275,7 +275,7 @@ fn judge(folder: &Path, mutation: &Mutation) -> Result<Results, String> {
     let checkpoint = Checkpoint::load(tiny()).unwrap();
     let defect = *defect;
     let make = move || -> Result<Box<dyn Potential>, md_core::PotentialError> {
-        let student = Student::new(&checkpoint, Precision::F32).unwrap();
+        let student = Student::new(&checkpoint, Precision::F64).unwrap();
         Ok(Box::new(Defective::new(student, defect)))
     };
     let campaign = Campaign::builder().config(config).model_from("mutant", make).open();
@@ -318,7 +318,7 @@ fn mutants_where(chosen: impl Fn(&str) -> bool) -> String {
 fn no_unsound_mutant_is_approved() {
     let part = [
         "as it is",
-        "another order of the readout",
+        "as a potential of one's own",
         "energies and forces times 0.93",
         "H and O exchanged",
         "noise of 10 %",
