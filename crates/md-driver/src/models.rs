@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use md_core::{Batch, Element, Potential, Request, System};
+use md_metrics::Coverage;
 use md_model::{Architecture, Checkpoint, CheckpointError, Filters, Gpu, Precision, Student};
 use md_probe::analytic::Control;
 use md_results::{Envelope, Role, Verdict};
@@ -37,6 +39,8 @@ pub struct LoadedModel {
     pub architecture: Option<Architecture>,
     /// Time to load the model until its first call, s.
     pub load_s: f64,
+    /// What the frames that it was trained on cover, once that was asked for; `None` if they are not known.
+    pub training: OnceLock<Option<Coverage>>,
 }
 
 /// Number of elements above which only the pairs of elements in the campaign's molecules are scanned: a checkpoint
@@ -159,6 +163,7 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         potential: Box::new(potential),
         oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
         load_s,
+        training: OnceLock::new(),
     })
 }
 
@@ -217,6 +222,7 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
         reference_path: String::new(),
         path: "closed-form-f64".to_owned(),
         load_s,
+        training: OnceLock::new(),
     })
 }
 
@@ -235,6 +241,7 @@ fn own(config: &ModelConfig, potential: &OwnPotential) -> Result<LoadedModel> {
         elements: Vec::new(),
         architecture: None,
         load_s,
+        training: OnceLock::new(),
     })
 }
 

@@ -5,8 +5,8 @@
 //! that the model takes per atom. Of large molecules and groups a part is tried: time and memory grow in proportion.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -454,6 +454,7 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
         elements: Vec::new(),
         architecture: None,
         load_s: 0.0,
+        training: OnceLock::new(),
     };
     measure(&mut model)?;
     let [potential, oracle, reference] =

@@ -41,21 +41,25 @@ impl Stage for CoverageOfChemistry {
         for file in &molecule.references {
             push(&mut reference, file)?;
         }
-        let training = match &cx.config.models[cx.model].source {
-            ModelSource::Checkpoint(path) => training(path)?,
-            _ => None,
-        };
+        if model.training.get().is_none() {
+            let training = match &cx.config.models[cx.model].source {
+                ModelSource::Checkpoint(path) => training(path)?,
+                _ => None,
+            };
+            model.training.get_or_init(|| training);
+        }
+        let training = model.training.get().and_then(Option::as_ref);
         let mut known = reference.clone();
-        training.iter().for_each(|training| known.merge(training));
+        training.into_iter().for_each(|training| known.merge(training));
         let own = || cx.visited.iter().filter(|run| run.molecule == molecule.record.name);
         out.coverages.push(Coverage {
             model: model.record.name.clone(),
             molecule: molecule.record.name.clone(),
-            n_training: training.as_ref().map(md_metrics::Coverage::n_frames),
+            n_training: training.map(md_metrics::Coverage::n_frames),
             n_reference: reference.n_frames(),
             n_visited: own().map(|run| run.frames.len()).sum(),
             uncovered: uncovered(&known, molecule, own()),
-            untrained: training.map_or_else(Vec::new, |training| uncovered(&training, molecule, own())),
+            untrained: training.map_or_else(Vec::new, |training| uncovered(training, molecule, own())),
         });
         Ok(())
     }

@@ -402,6 +402,7 @@ mod tests {
             elements: vec![Element::H, Element::C],
             architecture: None,
             load_s: 0.0,
+            training: std::sync::OnceLock::new(),
         }
     }
 
