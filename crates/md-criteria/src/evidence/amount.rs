@@ -40,16 +40,21 @@ fn at_temperatures<'a>(s: &Subject<'a>) -> Vec<AtTemperature<'a>> {
 impl AtTemperature<'_> {
     /// Names the runs that are not at that temperature, and what would bring them there; `None` if all are.
     fn off(&self) -> Option<String> {
-        let kelvin = |run: &&Run| run.temperature.as_ref().map(|found| format!("{:.0} K", found.mean_k));
-        let kelvins: Vec<String> = self.off.iter().filter_map(kelvin).collect();
-        let (off, all) = (kelvins.len(), self.off.len() + self.runs.len());
+        let mut means: Vec<f64> =
+            self.off.iter().filter_map(|run| Some(run.temperature.as_ref()?.mean_k)).collect();
+        let (off, all) = (means.len(), self.off.len() + self.runs.len());
+        let kelvins = if off > NAMED {
+            means.sort_by(f64::total_cmp);
+            format!("{:.0} to {:.0} K", means[0], means[off - 1])
+        } else {
+            means.iter().map(|mean| format!("{mean:.0} K")).collect::<Vec<_>>().join(" and ")
+        };
         let as_given = self.off.iter().any(|run| !run.relaxed && run.equilibrated_ps.is_none());
         let advice = if as_given { " (give relax = true or equilibrate_ps)" } else { "" };
         (off > 0).then(|| {
             format!(
                 "{off} of {all} runs at {} K do not count, with a mean temperature of {}{advice}",
-                self.named_k,
-                kelvins.join(" and ")
+                self.named_k, kelvins
             )
         })
     }
@@ -130,7 +135,7 @@ pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
 /// Criteria of the drift of the total energy.
 const DRIFTS: [&str; 2] = ["energy_drift_meV_per_atom_per_ps", "energy_drift_of_kinetic_percent"];
 
-/// Number of atoms that are named.
+/// Number of atoms or runs that are named.
 const NAMED: usize = 3;
 
 /// Returns the number of atoms that known frames do not cover. What the training frames lack is said, too.

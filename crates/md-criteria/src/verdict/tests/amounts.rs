@@ -56,6 +56,15 @@ fn runs_off_their_temperature_do_not_count() {
         "no run counts; 2 of 2 runs at 300 K do not count, with a mean temperature of 29 K and 29 K",
     );
     assert_too_little("hottest_temperature_K", all, "no run is at its temperature");
+    // Many are not listed: a text of 10,000 temperatures made a report take minutes.
+    let many = |r: &mut Results| {
+        r.runs = (0..10_000)
+            .map(|n| Run { replica: n, temperature: at(20.0 + f64::from(n % 50)), ..run() })
+            .collect();
+    };
+    let reason =
+        "0 runs at 300 K; 10000 of 10000 runs at 300 K do not count, with a mean temperature of 20 to 69 K";
+    assert_eq!(check_of("replicas", many).reason, reason);
     // A run without a recorded temperature is at none.
     assert_too_little("replicas", |r| r.runs[0].temperature = None, "1 run at 300 K");
     // Few degrees of freedom have a wide mean: 20 %, else 10 %.
