@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use md_metrics::{Estimate, Lifetime, MetricError, pooled_replicas, survival as survival_of};
 use md_results::{Run, RunFate, Survival};
 
-/// Quantile of the normal distribution for a two-sided 95 % interval.
-pub const Z_95: f64 = 1.959964;
-
 /// Confidence of every interval and bound.
 pub const CONFIDENCE: f64 = 0.95;
 

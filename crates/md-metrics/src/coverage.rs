@@ -38,7 +38,7 @@ impl fmt::Display for Environment {
 }
 
 /// Returns the environment of every atom, by the bonds of this geometry.
-pub fn environments(system: &System) -> Vec<Environment> {
+fn environments(system: &System) -> Vec<Environment> {
     let mut bonded = vec![Vec::new(); system.n_atoms()];
     for bond in bonds::find(system, bonds::DEFAULT_SCALE) {
         bonded[bond.i].push(system.elements()[bond.j]);
@@ -159,7 +159,7 @@ impl Coverage {
     }
 
     /// Returns the atoms of a molecule whose environments no frame has.
-    pub fn missing_environments(&self, molecule: &System) -> Vec<Gap> {
+    fn missing_environments(&self, molecule: &System) -> Vec<Gap> {
         let all = environments(molecule).into_iter().enumerate();
         let missing = all.filter(|(_, environment)| !self.environments.contains(environment));
         missing
@@ -199,7 +199,7 @@ impl Coverage {
         gaps
     }
 
-    /// Returns [`Coverage::missing_environments`], then [`Coverage::missing_distances`].
+    /// Returns the atoms of a molecule whose environments no frame has, then [`Coverage::missing_distances`].
     pub fn gaps(&self, molecule: &System) -> Vec<Gap> {
         let mut gaps = self.missing_environments(molecule);
         gaps.extend(self.missing_distances(molecule));

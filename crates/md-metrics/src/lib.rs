@@ -21,7 +21,8 @@
 //! | how long do runs last before they fail? | [`survival()`] |
 //! | do bond lengths and vibrations match the reference? | [`PairDistances`], [`SpectrumBuilder`], [`wasserstein`] |
 //! | did the model leave the region of its reference data? | [`distribution_shift`] |
-//! | how uncertain is a mean? | [`Estimate`], [`mean_of_replicas`], [`statistics::mean_of_series`] |
+//! | does it meet atoms that no known frame has? | [`Coverage`] |
+//! | how uncertain is a mean? | [`Estimate`], [`mean_of_replicas`], [`pooled_replicas`], [`statistics::mean_of_series`] |
 //! | were there anomalies during the run? | [`find_anomalies`] |
 //!
 //! By design this crate contains no dynamics, files, clocks or approval thresholds.
@@ -50,7 +51,7 @@ mod thermal;
 
 pub use anomaly::{Anomaly, AnomalyKind, AnomalyOptions, find_anomalies};
 pub use bonds::{BondRecord, BondTracker, BrokenBond, bond_lengths_angstrom};
-pub use coverage::{Coverage, Environment, Gap, GapKind, environments};
+pub use coverage::{Coverage, Environment, Gap, GapKind};
 pub use distribution::{PairDistances, histogram, wasserstein, wasserstein_weighted};
 pub use drift::{DriftRate, LineFit};
 pub use energy::{EnergyAccumulator, EnergySummary, ZERO_REFERENCE_EV};
