@@ -103,9 +103,8 @@ fn validate_single_atom_fails_no_inapplicable_check() {
         assert!(!open.contains(&key), "{open:?}");
     }
     // Open checks: the run is short and the only one, and there are no labels.
-    let amounts =
-        ["stable_ps", "temperatures", "replicas", "simulated_ps", "labelled_frames", "uncovered_atoms"];
-    let labels = ["force_rmse", "force_slope", "force_relative", "force_error", "energy_rmse"];
+    let amounts = ["stable_ps", "temperatures", "replicas", "simulated_ps", "uncovered_atoms"];
+    let labels = ["labelled_", "force_rmse", "force_slope", "force_relative", "force_error", "energy_rmse"];
     let of_labels = |key: &str| labels.iter().any(|label| key.starts_with(label));
     assert!(open.iter().all(|key| amounts.contains(key) || of_labels(key)), "{open:?}");
     for key in ["max_bond_ratio", "angular_momentum_hbar", "energy_drift_meV_per_atom_per_ps"] {

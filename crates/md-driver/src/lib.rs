@@ -11,6 +11,7 @@ mod curves;
 mod error;
 pub mod frames;
 mod geometries;
+mod interruptible;
 mod labels;
 pub mod measure;
 pub mod models;
@@ -26,6 +27,7 @@ mod trained;
 use std::error::Error;
 
 pub use error::CampaignError;
+pub use interruptible::Interruptible;
 
 /// Formats an error with its causes, leaving out those that its message contains already.
 pub fn in_full(error: &(dyn Error + 'static)) -> String {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -14,6 +15,7 @@ use md_results::{Envelope, Role, Verdict};
 
 use crate::config::{Device, Implementation, ModelConfig, ModelSource, OwnPotential};
 use crate::error::CampaignError;
+use crate::interruptible::Interruptible;
 use crate::trained;
 
 /// A loaded model.
@@ -21,12 +23,12 @@ pub struct LoadedModel {
     /// Record for the results, without a verdict.
     pub record: md_results::Model,
     /// Potential in the precision of the runs.
-    pub potential: Box<dyn Potential>,
+    pub potential: Interruptible,
     /// Potential in f64, for the physics gates.
-    pub oracle: Box<dyn Potential>,
+    pub oracle: Interruptible,
     /// Potential in the reference implementation and f64, which `potential` is compared with. Absent if there is only
     /// one implementation.
-    pub reference: Option<Box<dyn Potential>>,
+    pub reference: Option<Interruptible>,
     /// Whether `oracle` has the same format as `potential`, so that its rounding errors cannot be measured.
     pub one_format: bool,
     /// Implementation and precision of `reference`.
@@ -51,6 +53,12 @@ impl LoadedModel {
     /// Returns the elements whose dimers are scanned: those that the model declares, or those of `systems`.
     pub fn elements_to_pair<'a>(&self, systems: impl Iterator<Item = &'a System>) -> Vec<Element> {
         elements_to_pair(&self.elements, systems)
+    }
+
+    /// Lets all calls of the model fail once `stop` is set.
+    pub(crate) fn stop_at(&mut self, stop: &Arc<AtomicBool>) {
+        let all = [&mut self.potential, &mut self.oracle].into_iter().chain(&mut self.reference);
+        all.for_each(|potential| potential.stop_at(stop));
     }
 }
 
@@ -159,9 +167,9 @@ fn student(config: &ModelConfig, path: &Path) -> Result<LoadedModel> {
         path: format!("{}-{precision}", potential.implementation()),
         reference_path: format!("{}-{}", reference.implementation(), Precision::F64),
         one_format: false,
-        reference: Some(Box::new(reference)),
-        potential: Box::new(potential),
-        oracle: Box::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
+        reference: Some(Interruptible::new(reference)),
+        potential: Interruptible::new(potential),
+        oracle: Interruptible::new(Student::with_filters(&checkpoint, Precision::F64, filters)?),
         load_s,
         training: OnceLock::new(),
     })
@@ -213,8 +221,8 @@ fn control(config: &ModelConfig, molecules: &[(&str, &System)]) -> Result<Loaded
             elements: symbols(&elements),
             ..unloaded(config)
         },
-        oracle: Box::new(potential.clone()),
-        potential: Box::new(potential),
+        oracle: Interruptible::new(potential.clone()),
+        potential: Interruptible::new(potential),
         elements,
         architecture: None,
         one_format: false,
@@ -233,8 +241,8 @@ fn own(config: &ModelConfig, potential: &OwnPotential) -> Result<LoadedModel> {
     Ok(LoadedModel {
         record: md_results::Model { architecture: made.name().to_owned(), ..unloaded(config) },
         path: made.name().to_owned(),
-        potential: made,
-        oracle: (potential.make)()?,
+        potential: Interruptible::new(made),
+        oracle: Interruptible::new((potential.make)()?),
         one_format: true,
         reference: None,
         reference_path: String::new(),

@@ -123,6 +123,15 @@ const DEPHASING_FS: [f64; 2] = [50.0, 150.0];
 /// Longest time step of that, fs.
 const DEPHASING_TIMESTEP_FS: f64 = 0.5;
 
+/// Returns the largest number of steps before the first recorded one that a grid's runs make from the minimum.
+pub(crate) fn dephasing_steps(grid: &RunConfig) -> u64 {
+    if grid.relax { (DEPHASING_FS[1] / dephasing_timestep_fs(grid)).round() as u64 } else { 0 }
+}
+
+fn dephasing_timestep_fs(grid: &RunConfig) -> f64 {
+    grid.timestep_fs.min(DEPHASING_TIMESTEP_FS)
+}
+
 /// Advances each system by a random time at constant energy. In a minimum all vibrations are at the same phase, in all
 /// replicas, and what the integrator does to the energy at that phase would be taken for a drift in short runs. A system
 /// that diverges before its time stays where it is.
@@ -133,7 +142,7 @@ fn dephase(
     starts: &[&Start<'_>],
     potential: &mut dyn Potential,
 ) -> Result<()> {
-    let timestep_fs = grid.timestep_fs.min(DEPHASING_TIMESTEP_FS);
+    let timestep_fs = dephasing_timestep_fs(grid);
     let [shortest, longest] = DEPHASING_FS.map(|fs| (fs / timestep_fs).round() as u64);
     let of_run =
         |run: &&PlannedRun| shortest + md_dynamics::stream_seed(run.seed, "phase") % (longest - shortest + 1);

@@ -17,6 +17,9 @@ const STEPS: u64 = 1000;
 const COPIES: usize = 4;
 const ROUNDS: usize = 4;
 
+/// Time steps of one round of [`descend`] for each system, relaxations apart.
+pub const DESCENT_STEPS: u64 = COPIES as u64 * STEPS;
+
 /// Smallest difference between two minima, eV: relaxations to the usual force threshold differ by less.
 const LOWER_BY_EV: f64 = 1e-3;
 

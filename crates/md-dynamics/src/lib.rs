@@ -39,7 +39,7 @@ mod scheme;
 mod thermostat;
 mod velocities;
 
-pub use descent::{DescentError, descend};
+pub use descent::{DESCENT_STEPS, DescentError, descend};
 pub use integrator::*;
 pub use relax::{RelaxOptions, RelaxOutcome, Relaxed, relax};
 pub use run::{Course, RunError, RunOptions, advance, run};

@@ -41,12 +41,13 @@ pub struct FrameEnergies {
 pub struct EnergyErrors {
     /// Mean absolute error, meV/atom.
     pub mae_mev_per_atom: f64,
-    /// Standard error of the MAE, meV/atom, assuming independent frames.
+    /// Standard error of the MAE, meV/atom, assuming independent frames: from their scatter, but not less than that of as many
+    /// normal deviates, since the errors of few frames may be equal by chance and two about their mean always are.
     pub mae_standard_error_mev_per_atom: f64,
     /// Root mean square error, meV/atom. The mean is over frames; with few frames per composition (n) it is too low by
     /// a factor of `√(1 - 1/n)`, because the shift is fitted to the same frames.
     pub rmse_mev_per_atom: f64,
-    /// Standard error of the RMSE, meV/atom, from the scatter between frames, assuming that they are independent.
+    /// Standard error of the RMSE, meV/atom, likewise.
     pub rmse_standard_error_mev_per_atom: f64,
     /// Root mean square deviation of the reference from its mean within each composition, meV/atom: the RMSE of a prediction
     /// that is constant.
@@ -122,15 +123,17 @@ pub fn energy_errors(frames: &[FrameEnergies]) -> Result<EnergyErrors, MetricErr
     let n = n_frames as f64;
     let squared = squared.summary()?;
     let rmse = squared.mean.sqrt();
+    // One shift is fitted for each composition, of two frames or more.
+    let degrees_of_freedom = n - shifts_ev.len() as f64;
+    // Of n normal deviates: for the mean of |x|, √(π/2 - 1) of it over √n; for the root mean square, half of √2.
+    let normal = [(std::f64::consts::FRAC_PI_2 - 1.0).sqrt(), std::f64::consts::FRAC_1_SQRT_2]
+        .map(|relative| relative / degrees_of_freedom.sqrt());
+    let rmse_scatter = if rmse > 0.0 { squared.std / (n - 1.0).sqrt() / (2.0 * rmse) } else { 0.0 };
     Ok(EnergyErrors {
         mae_mev_per_atom: summary.mean,
-        mae_standard_error_mev_per_atom: summary.std / (n - 1.0).sqrt(),
+        mae_standard_error_mev_per_atom: f64::max(summary.std / (n - 1.0).sqrt(), normal[0] * summary.mean),
         rmse_mev_per_atom: rmse,
-        rmse_standard_error_mev_per_atom: if rmse > 0.0 {
-            squared.std / (n - 1.0).sqrt() / (2.0 * rmse)
-        } else {
-            0.0
-        },
+        rmse_standard_error_mev_per_atom: f64::max(rmse_scatter, normal[1] * rmse),
         reference_spread_mev_per_atom: (spread / n).sqrt(),
         rank_correlation: ranks.correlation(),
         n_frames,
@@ -239,6 +242,21 @@ mod tests {
         let found =
             energies(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]).rank_correlation.unwrap();
         assert!((found - 0.820_782_681_668_123_3).abs() < 1e-14, "{found}");
+    }
+
+    /// Two errors about their mean are equal and opposite: they have no scatter, and are known to 71 % (one degree of freedom).
+    #[test]
+    fn energy_errors_of_two_frames_are_uncertain() {
+        let two = [frame(&WATER, 0.0, 0.03), frame(&WATER, 1.0, 1.0)];
+        let errors = energy_errors(&two).unwrap();
+        let found = [
+            errors.rmse_mev_per_atom,
+            errors.rmse_standard_error_mev_per_atom,
+            errors.mae_standard_error_mev_per_atom,
+        ];
+        for (found, expected) in found.into_iter().zip([5.0, 5.0 * 0.707_107, 5.0 * 0.755_511]) {
+            assert!((found / expected - 1.0).abs() < 1e-5, "{errors:?}");
+        }
     }
 
     #[test]

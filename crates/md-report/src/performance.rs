@@ -230,7 +230,7 @@ mod tests {
     fn performance_plots_mark_every_measurement() {
         let speed =
             vec![row("a", 3, 1, 0.04), row("a", 13, 1, 0.2), row("b", 3, 1, 0.02), row("a", 3, 64, 0.8)];
-        let plots = performance(&Performance { machine: Vec::new(), speed }).unwrap();
+        let plots = performance(&Performance { speed, ..Performance::default() }).unwrap();
         let marks: Vec<_> = plots.iter().map(|p| (p.name, p.svg.matches("<circle").count())).collect();
         // The legend has one more for each series.
         let expected = [
@@ -254,7 +254,7 @@ mod tests {
         for ms in absurd {
             let mut odd = row("a", 4, 1, 1.0);
             (odd.ms_per_step, odd.steps_per_s, odd.peak_memory_mib) = (ms, ms, Some(ms));
-            let performance = |speed| performance(&Performance { machine: Vec::new(), speed }).unwrap();
+            let performance = |speed| performance(&Performance { speed, ..Performance::default() }).unwrap();
             assert_eq!(performance(vec![odd.clone()]), [], "{ms}");
             let with = performance(vec![row("a", 3, 1, 0.04), odd]);
             let without = performance(vec![row("a", 3, 1, 0.04)]);
@@ -262,12 +262,13 @@ mod tests {
         }
         let (mut batch, mut atoms) = (row("a", 3, 1, 1.0), row("a", 3, 1, 1.0));
         (batch.batch, atoms.atoms) = (0, 0);
-        let plots = performance(&Performance { machine: Vec::new(), speed: vec![batch, atoms] }).unwrap();
+        let plots =
+            performance(&Performance { speed: vec![batch, atoms], ..Performance::default() }).unwrap();
         assert_eq!(plots.len(), 3, "there is no logarithm of no atoms, but a bar for each model");
     }
 
     #[test]
     fn performance_without_measurements_draws_no_plot() {
-        assert!(performance(&Performance { machine: Vec::new(), speed: Vec::new() }).unwrap().is_empty());
+        assert!(performance(&Performance::default()).unwrap().is_empty());
     }
 }

@@ -40,7 +40,12 @@ pub(crate) fn is_zero(n: &usize) -> bool {
 impl Performance {
     /// Returns the performance measurements of a campaign.
     pub fn from_results(results: &crate::Results) -> Self {
-        Performance { machine: results.machine.clone(), speed: results.speed.clone() }
+        let of_models = results.models.iter().map(|m| (m.name.clone(), m.assumptions.clone()));
+        Performance {
+            machine: results.machine.clone(),
+            speed: results.speed.clone(),
+            assumptions: of_models.filter(|(_, assumed)| !assumed.is_empty()).collect(),
+        }
     }
 }
 
@@ -255,12 +260,15 @@ pub struct Machine {
 }
 
 /// Contents of `md_performance_results.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Performance {
     /// Peak performance with one thread and with all threads.
     pub machine: Vec<Machine>,
     /// All speed measurements.
     pub speed: Vec<Speed>,
+    /// Values that were assumed because the checkpoint does not state them, by model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub assumptions: BTreeMap<String, Vec<String>>,
 }
 
 impl Evaluation {

@@ -86,6 +86,8 @@ struct Measured {
     standard_error: Option<f64>,
     /// Number of frames.
     n: usize,
+    /// Number of values that were fitted to them.
+    fitted: usize,
     /// What is said of it besides the frames.
     detail: String,
 }
@@ -110,11 +112,12 @@ fn worst(
     let Some((evaluation, found)) = all.max_by(|a, b| size(&a.1).total_cmp(&size(&b.1))) else {
         return without_frames(s, Stage::Evaluation, wanted);
     };
-    let Measured { value, standard_error, n, detail } = found;
+    let Measured { value, standard_error, n, fitted, detail } = found;
     let frames = counted(n, evaluation);
     let uncertainty = match standard_error {
-        Some(standard_error) if n > 1 => {
-            let estimate = Estimate { value, standard_error, degrees_of_freedom: n as f64 - 1.0 };
+        Some(standard_error) if n > fitted => {
+            let degrees_of_freedom = (n - fitted) as f64;
+            let estimate = Estimate { value, standard_error, degrees_of_freedom };
             Some(Uncertainty::of_magnitude(estimate, n, DecidableBy::Frames))
         }
         _ if error == Error::Needed => {
@@ -137,6 +140,7 @@ pub(crate) fn force_rmse(s: &Subject<'_>) -> Finding {
             value: force.rmse_ev_per_angstrom,
             standard_error: force.rmse_standard_error_ev_per_angstrom,
             n: force.n_frames,
+            fitted: 1,
             detail: String::new(),
         })
     })
@@ -150,6 +154,7 @@ pub(crate) fn force_slope_error(s: &Subject<'_>) -> Finding {
             value: slope - 1.0,
             standard_error: force.slope_standard_error,
             n: force.n_frames,
+            fitted: 1,
             detail: format!("forces are {} times those of ", md_results::number(slope)),
         })
     })
@@ -168,6 +173,7 @@ pub(crate) fn force_relative_rmse(s: &Subject<'_>) -> Finding {
             value: force.relative_rmse.unwrap_or(f64::NAN),
             standard_error: force.relative_rmse_standard_error,
             n: force.n_frames,
+            fitted: 1,
             detail: format!("of {} eV/Å; ", md_results::number(force.reference_rms_ev_per_angstrom)),
         })
     })
@@ -180,12 +186,13 @@ pub(crate) fn force_error_max(s: &Subject<'_>) -> Finding {
             value: force.max_ev_per_angstrom,
             standard_error: None,
             n: force.n_frames,
+            fitted: 1,
             detail: String::new(),
         })
     })
 }
 
-const ENERGIES: &str = "two labelled frames with energies";
+pub(super) const ENERGIES: &str = "two labelled frames with energies";
 
 pub(crate) fn energy_rmse(s: &Subject<'_>) -> Finding {
     worst(s, ENERGIES, Error::Needed, |e| {
@@ -194,6 +201,8 @@ pub(crate) fn energy_rmse(s: &Subject<'_>) -> Finding {
             value: energy.rmse_mev_per_atom,
             standard_error: energy.rmse_standard_error_mev_per_atom,
             n: energy.n_frames,
+            // The zero of energy of each composition.
+            fitted: energy.shift_ev.len().max(1),
             detail: String::new(),
         })
     })
@@ -214,6 +223,8 @@ pub(crate) fn energy_rmse_of_spread(s: &Subject<'_>) -> Finding {
             value: energy.rmse_mev_per_atom / spread,
             standard_error: energy.rmse_standard_error_mev_per_atom.map(|error| error / spread),
             n: energy.n_frames,
+            // The zero of energy of each composition.
+            fitted: energy.shift_ev.len().max(1),
             detail: format!("of {} meV/atom; ", md_results::number(spread)),
         })
     })
@@ -226,6 +237,8 @@ pub(crate) fn energy_rank_error(s: &Subject<'_>) -> Finding {
             value: 1.0 - energy.rank_correlation.unwrap_or(0.0),
             standard_error: None,
             n: energy.n_frames,
+            // The zero of energy of each composition.
+            fitted: energy.shift_ev.len().max(1),
             detail: String::new(),
         })
     })

@@ -132,6 +132,15 @@ pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
     }
 }
 
+/// Returns the number of frames with energies that count.
+pub(crate) fn labelled_energies(s: &Subject<'_>) -> Finding {
+    let frames = |e: &Evaluation| e.energy.as_ref().map_or(0, |energy| energy.n_frames);
+    match accuracy::evaluations(s).map(frames).sum() {
+        0 => accuracy::without_frames(s, Stage::Evaluation, accuracy::ENERGIES),
+        n => Finding::Amount { value: n as f64, detail: format!("{} with energies", md_results::frames(n)) },
+    }
+}
+
 /// Criteria of the drift of the total energy.
 const DRIFTS: [&str; 2] = ["energy_drift_meV_per_atom_per_ps", "energy_drift_of_kinetic_percent"];
 

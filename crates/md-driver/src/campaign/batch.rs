@@ -94,7 +94,7 @@ impl<'a> Runner<'a> {
             let InProgress { wall_s, phase } = &mut progress;
             let over = match phase {
                 Phase::Preparing(moving) => {
-                    let potential = self.model.potential.as_mut();
+                    let potential = self.model.potential.uninterrupted();
                     advance_some(moving, potential, &mut [&mut ticker], &preparation, wall_s, &mut pace)?
                 }
                 Phase::Running(running) => {
@@ -102,7 +102,7 @@ impl<'a> Runner<'a> {
                     let mut observers: Vec<&mut dyn Observer> = vec![recorder, visited, &mut ticker];
                     observers.extend(writer.as_mut().map(|w| w as &mut dyn Observer));
                     let options = RunOptions { steps, limits: limits(starts, alive.iter().copied()) };
-                    let potential = self.model.potential.as_mut();
+                    let potential = self.model.potential.uninterrupted();
                     advance_some(moving, potential, &mut observers, &options, wall_s, &mut pace)?
                 }
             };

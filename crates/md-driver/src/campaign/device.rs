@@ -61,7 +61,10 @@ impl Runner<'_> {
             .map(|&m| (self.molecules[m].record.name.as_str(), &self.molecules[m].system))
             .collect();
         match isolated(|| Ok(models::load(config, &named)?)) {
-            Ok(model) => model,
+            Ok(mut model) => {
+                model.iter_mut().for_each(|model| model.stop_at(self.store.stop()));
+                model
+            }
             Err(error) => {
                 tracing::error!(
                     "model '{}' cannot be loaded again: {}",

@@ -88,6 +88,7 @@ impl Runner<'_> {
                     Ok(halt) => return Err(halt),
                     Err(error) => error,
                 };
+                self.store.keep_going()?;
                 let model = self.model.record.name.clone();
                 let reason = in_full(error.as_ref());
                 if error.is::<Panicked>() {

@@ -14,7 +14,7 @@ use md_core::{
     Batch, Configuration, Evaluation, Limits, Observer, Potential, PotentialError, Request, System, Vec3,
     neighbours,
 };
-use md_dynamics::{RelaxOutcome, Relaxed, RunOptions, advance};
+use md_dynamics::{DESCENT_STEPS, RelaxOutcome, Relaxed, RunOptions, advance};
 use md_io::extxyz::{FrameToWrite, write_frame};
 use md_io::trajectory::Compression;
 use md_model::Precision;
@@ -25,13 +25,18 @@ use super::inputs::Inputs;
 use super::options::CampaignOptions;
 use crate::config::{Config, ModelConfig, ModelSource, RunConfig};
 use crate::frames::{VisitedFrame, VisitedRun};
+use crate::interruptible::Interruptible;
 use crate::measure::{Cost, Needs, Output, STAGES, Stage, Subject, View, speed};
 use crate::models::{self, LoadedModel};
 use crate::molecule::LoadedMolecule;
 use crate::plan::{Group, PlannedRun, groups_of, in_shard, molecules_of};
 use crate::progress::Progress;
 use crate::record::Recorder;
-use crate::start::{Minima, Moving, RelaxedMolecules, Start, at_minimum, integrator};
+use crate::start::{Minima, Moving, RelaxedMolecules, Start, at_minimum, dephasing_steps, integrator};
+
+/// Usual number of calls for the minimum of a molecule and for lower ones nearby: some relaxations, and two rounds of
+/// dynamics between them.
+const CALLS_FOR_MINIMA: f64 = 1000.0 + 2.0 * DESCENT_STEPS as f64;
 
 /// Minimum duration of one measurement.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -252,7 +257,7 @@ fn dynamics_s(
         advance(&mut state, integrator.get()?, potential, observers, &options, &mut course, 1)?;
         Ok(())
     })?;
-    let steps = (grid.equilibration_steps + grid.steps) as f64;
+    let steps = (dephasing_steps(grid) + grid.equilibration_steps + grid.steps) as f64;
     let times = all as f64 / tried.max(1) as f64;
     Ok((per_step_s * steps * times, times))
 }
@@ -292,6 +297,9 @@ fn stages_s(
 ) -> Result<()> {
     let mut per_atom: BTreeMap<String, [f64; 3]> = BTreeMap::new();
     let role = model.record.role;
+    for m in molecules_of(cx.groups.iter()) {
+        seconds.rest += CALLS_FOR_MINIMA * call_s(model.potential.as_mut(), &cx.molecules[m].system)?;
+    }
     for stage in STAGES.iter().filter(|stage| stage.about().applies_to(role)) {
         for subject in stage.subjects(cx, model) {
             let Some(system) = subject.system()? else { continue };
@@ -445,10 +453,10 @@ fn rehearse(measure: impl FnOnce(&mut LoadedModel) -> Result<()>) -> Result<Cost
             precision: Precision::F64,
             ..ModelConfig::new("a rehearsal", ModelSource::NotGiven)
         }),
-        potential: Box::new(potential.clone()),
-        oracle: Box::new(oracle.clone()),
+        potential: Interruptible::new(potential.clone()),
+        oracle: Interruptible::new(oracle.clone()),
         one_format: false,
-        reference: Some(Box::new(plain.clone())),
+        reference: Some(Interruptible::new(plain.clone())),
         reference_path: String::new(),
         path: String::new(),
         elements: Vec::new(),

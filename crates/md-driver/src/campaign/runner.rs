@@ -78,6 +78,7 @@ impl Runner<'_> {
     /// # Errors
     /// [`Halt`]; the measurements made before it are in the store.
     pub(super) fn measure(&mut self, part: Part<'_>, results: &mut Results) -> Result<(), Halt> {
+        self.model.stop_at(self.store.stop());
         self.fall_back_again();
         let mut so_far = SoFar::default();
         self.stages(Needs::Structures, part, &so_far, results)?;
@@ -217,6 +218,7 @@ impl Runner<'_> {
                 let both = nearest.into_iter().zip(lowest);
                 Ok(both.map(|(nearest, lowest)| Minima { nearest, lowest }).collect::<Vec<_>>())
             });
+            self.store.keep_going()?;
             match found {
                 Ok(found) => {
                     let names: Vec<String> = batch.iter().map(|&m| part(self, m)).collect();

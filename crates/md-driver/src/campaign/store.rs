@@ -10,6 +10,8 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -117,7 +119,7 @@ impl Store {
     /// is returned as an error. Failures are not stored: a resumed campaign tries again.
     ///
     /// # Errors
-    /// [`Halt`]; the inner error is that of `measure`.
+    /// [`Halt`], also if the campaign was asked to stop meanwhile; the inner error is that of `measure`.
     pub fn get_or_compute<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -128,6 +130,7 @@ impl Store {
         }
         self.keep_going()?;
         let measured = isolated(measure);
+        self.keep_going()?;
         if let Ok(value) = &measured {
             self.put(&[(name, value)])?;
         }
@@ -227,6 +230,11 @@ impl Store {
     /// [`Halt::Interrupted`] when the campaign was asked to stop.
     pub fn keep_going(&self) -> Result<(), Halt> {
         if self.session.is_asked_to_stop() { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+
+    /// Returns the flag that stops the campaign.
+    pub fn stop(&self) -> &Arc<AtomicBool> {
+        &self.session.stop
     }
 
     /// Ends the campaign and releases its folder.

@@ -19,6 +19,7 @@ use super::whole::Saver;
 use super::*;
 use crate::config::{Config, Device, Own};
 use crate::error::CampaignError;
+use crate::interruptible::Interruptible;
 use crate::plan::plan;
 use crate::progress::{Progress, Quiet};
 
@@ -134,7 +135,8 @@ fn measured_instead(
     let mut models = inputs.models;
     let mut model = models.remove(0).unwrap();
     if let Some(instead) = instead {
-        (model.potential, model.oracle, model.reference) = (instead(&systems), instead(&systems), None);
+        let [potential, oracle] = [(); 2].map(|()| Interruptible::new(instead(&systems)));
+        (model.potential, model.oracle, model.reference) = (potential, oracle, None);
     }
     model.record.device = Some(device.to_owned());
     model.record.device_requested = Some(device.to_owned());

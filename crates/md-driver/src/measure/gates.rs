@@ -363,6 +363,7 @@ mod tests {
     use md_testkit::defects::{Defect, Defective};
 
     use super::*;
+    use crate::Interruptible;
     use crate::config::{Device, Implementation, ModelConfig, ModelSource};
     use crate::models;
     use md_criteria::Evidence;
@@ -393,8 +394,8 @@ mod tests {
         };
         LoadedModel {
             record: models::unloaded(&config),
-            potential: Box::new(potential),
-            oracle: Box::new(oracle),
+            potential: Interruptible::new(potential),
+            oracle: Interruptible::new(oracle),
             one_format: false,
             reference: None,
             path: String::new(),
@@ -523,7 +524,7 @@ mod tests {
         let plain = Defective::new(sound(), Defect::ScaledForce { factor: 1.1 });
         let mut model = loaded(sound(), sound());
         (model.path, model.reference_path) = ("fast".to_owned(), "plain".to_owned());
-        model.reference = Some(Box::new(plain));
+        model.reference = Some(Interruptible::new(plain));
         let mut gates = Gates::new("m");
         gates.of_structure(&mut model, "cluster", &cluster()).unwrap();
         let gate = gates.gates.iter().find(|g| g.id.name() == "equivalence_force").unwrap();

@@ -1,5 +1,6 @@
 //! `mdproof bench`: time per call, time per NVE step and memory of models.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -66,12 +67,16 @@ pub fn run(a: &Bench, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     }
     let performance = pool.build()?.install(|| -> Result<Performance> {
         let mut rows = Vec::new();
+        let mut assumptions = BTreeMap::new();
         for argument in &a.model {
             let measured = molecules.len() * a.batch.len() * a.implementation.len();
             let ticker = bars.stage(&argument.name, measured as u64);
             for &implementation in &a.implementation {
                 let config = argument.config(a.precision, implementation, a.device);
                 let mut model = models::load(&config, &named)?.context("the checkpoint was not loaded")?;
+                if !model.record.assumptions.is_empty() {
+                    assumptions.insert(argument.name.clone(), model.record.assumptions.clone());
+                }
                 for (name, system) in &molecules {
                     for &batch in &a.batch {
                         rows.push(speed::measure(&mut model, name, system, batch)?);
@@ -83,7 +88,7 @@ pub fn run(a: &Bench, out: &mut dyn Write, bars: Bars) -> Result<u8> {
         speed::relate(&mut rows, &a.model[0].name);
         let machine = speed::machine();
         speed::relate_to_machine(&mut rows, &machine);
-        Ok(Performance { machine, speed: rows })
+        Ok(Performance { machine, speed: rows, assumptions })
     })?;
     if let Some(folder) = &a.out {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -58,5 +58,9 @@ pub fn text(performance: &Performance) -> String {
             number(m.memory_gb_per_s),
         );
     }
-    text + "\n"
+    text += "\n";
+    for (model, assumed) in &performance.assumptions {
+        assumed.iter().for_each(|value| text += &format!("{model}: assumed: {value}\n"));
+    }
+    text
 }

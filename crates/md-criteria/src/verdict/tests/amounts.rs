@@ -254,6 +254,8 @@ fn time_and_labelled_frames_are_amounts() {
         r.evaluations.push(evaluation());
     };
     assert_eq!(check_of("labelled_frames", two_files).value, Some(109.0));
+    let few_energies = |r: &mut Results| r.evaluations[0].energy.as_mut().unwrap().n_frames = 2;
+    assert_too_little("labelled_energies", few_energies, "2 frames with energies");
 }
 
 #[test]

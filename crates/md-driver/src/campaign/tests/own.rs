@@ -1,7 +1,7 @@
 //! Tests potentials and integrators supplied by the calling program.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use md_core::{Integrator, StepError};
 use md_dynamics::VelocityVerlet;
@@ -117,6 +117,70 @@ fn resume_with_own_integrator_reproduces_whole_campaign() {
     assert!(matches!(stopped, Err(CampaignError::Interrupted)), "{stopped:?}");
     let resumed = builder(Begin::Resume).open().unwrap().run().unwrap();
     assert_eq!(resumed.reproducible(), whole.reproducible());
+}
+
+/// A sound potential that asks the campaign to stop at one of its calls, and counts them.
+#[derive(Clone)]
+struct StopsAt {
+    sound: Control,
+    call: u64,
+    calls: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Potential for StopsAt {
+    fn name(&self) -> &str {
+        self.sound.name()
+    }
+
+    fn check(&self, batch: &Batch, request: Asked) -> Result<(), PotentialError> {
+        self.sound.check(batch, request)
+    }
+
+    fn evaluate(
+        &mut self,
+        c: Configuration<'_>,
+        request: Asked,
+        out: &mut Evaluation,
+    ) -> Result<(), PotentialError> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.call {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.sound.evaluate(c, request, out)
+    }
+}
+
+#[test]
+fn interrupt_ends_every_stage_with_its_call() {
+    let folder = folder();
+    let file = folder.path().join("c.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("checkpoint = \"network\"\n", "");
+    std::fs::write(&file, text.replace("relax = false\n", "")).unwrap();
+    // Returns the results, unless interrupted, and the number of calls.
+    let made = |call, begin, name: &str| {
+        let (calls, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let potential =
+            StopsAt { sound: control(), call, calls: Arc::clone(&calls), stop: Arc::clone(&stop) };
+        let output = Output::Folder { path: folder.path().join(name), begin };
+        let options = CampaignOptions::new(&file);
+        let campaign = Campaign::builder().options(options).model("m", potential).output(output).stop(stop);
+        (campaign.open().unwrap().run(), calls.load(Ordering::Relaxed))
+    };
+    let (whole, calls) = made(0, Begin::New, "whole");
+    let whole = whole.unwrap();
+    for part in 1..8 {
+        let (name, call) = (format!("out-{part}"), part * calls / 8);
+        let (stopped, made_calls) = made(call, Begin::New, &name);
+        assert!(matches!(stopped, Err(CampaignError::Interrupted)), "{stopped:?}");
+        // None of these is in the runs, of which some steps are made together.
+        assert_eq!(made_calls, call, "calls after the request to stop");
+        let (resumed, _) = made(0, Begin::Resume, &name);
+        assert_eq!(
+            resumed.unwrap().reproducible(),
+            whole.reproducible(),
+            "stopped at call {call} of {calls}"
+        );
+    }
 }
 
 #[test]
