@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CampaignError;
 use crate::labels;
-use crate::measure::evaluate::{Errors, Source};
+use crate::measure::evaluate::{Errors, Labelled, Source};
 
 /// Number of time intervals in which label errors are reported.
 const TIME_BINS: usize = 5;
@@ -341,10 +341,11 @@ pub fn refuse_own(evaluation: &Evaluation) -> Result<()> {
 ///
 /// # Errors
 /// The labels are the model's own predictions, or the potential failed.
-pub fn evaluate(
+pub(crate) fn evaluate(
     source: Source<'_>,
     labels: &[&Label],
     potential: &mut dyn Potential,
+    earlier: Labelled,
 ) -> Result<(Evaluation, Vec<Series>)> {
     let longest_ps = labels.iter().map(|l| l.time_ps).fold(0.0, f64::max);
     let span_ps = longest_ps / TIME_BINS as f64;
@@ -352,7 +353,7 @@ pub fn evaluate(
         bin if bin >= 1.0 => (bin as usize).min(TIME_BINS) - 1,
         _ => 0,
     };
-    let mut errors = Errors::default();
+    let mut errors = Errors::after(earlier);
     // Positive numbers have the order of their bits.
     let mut bins: BTreeMap<(u64, usize), (usize, ForceErrorAccumulator)> = BTreeMap::new();
     for label in labels {

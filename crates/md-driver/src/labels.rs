@@ -23,6 +23,12 @@ const SAMPLE: usize = 16;
 const SAME_EV_PER_ANGSTROM: f64 = 1e-5;
 const SAME_PART: f64 = 1e-4;
 
+/// Decimal places of forces, eV/Å, to which labels may be rounded, and the most that is lost of their root mean square: forces that
+/// differ by no more than half of the last place are equal. More places are within the tolerance above.
+const FEWEST_PLACES: i32 = 2;
+const MOST_PLACES: i32 = 5;
+const MOST_ROUNDING: f64 = 0.01;
+
 /// Labels are a model's own if more than one frame in this number has its forces: no reference agrees by chance.
 const OWN_ONE_OF: usize = 4;
 
@@ -130,7 +136,20 @@ impl Sample {
         correlation.is_finite().then_some(correlation)
     }
 
+    /// Returns half the last decimal place of the forces of all frames, eV/Å, where they were rounded to a few places.
+    fn half_of_last_place(&self) -> Option<f64> {
+        let components =
+            || self.frames.iter().flat_map(|f| &f.forces).flatten().flat_map(|force| force.iter());
+        let rounded_to = |places: &i32| {
+            let units = 10_f64.powi(*places);
+            components().all(|x| (x * units - (x * units).round()).abs() < 1e-6)
+        };
+        let places = (0..=MOST_PLACES).find(rounded_to)?;
+        (places >= FEWEST_PLACES).then(|| 0.5 * 10_f64.powi(-places))
+    }
+
     fn sums(&self, potential: &mut dyn Potential) -> Option<Sums> {
+        let rounding = self.half_of_last_place();
         let mut sums = Sums::default();
         let mut answer = md_core::Evaluation::default();
         for frame in &self.frames {
@@ -138,16 +157,20 @@ impl Sample {
             let batch = Batch::new(std::slice::from_ref(&frame.system));
             let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
             potential.evaluate(configuration, Request::FORCES, &mut answer).ok()?;
-            let (mut squared, mut difference) = (0.0, 0.0);
+            let (mut squared, mut difference, mut largest) = (0.0, 0.0, 0.0_f64);
             for (p, r) in answer.forces.iter().zip(reference) {
                 sums.predicted += p.norm_squared();
                 sums.product += p.dot(r);
                 squared += r.norm_squared();
                 difference += (p - r).norm_squared();
+                largest = largest.max((p - r).amax());
             }
             sums.reference += squared;
             let components = 3.0 * reference.len() as f64;
-            sums.same += usize::from(same((difference / components).sqrt(), (squared / components).sqrt()));
+            let rms = (squared / components).sqrt();
+            let as_rounded = rounding
+                .is_some_and(|half| half < MOST_ROUNDING * rms && largest < half + SAME_EV_PER_ANGSTROM);
+            sums.same += usize::from(as_rounded || same((difference / components).sqrt(), rms));
         }
         Some(sums)
     }
@@ -410,6 +433,15 @@ mod tests {
         };
         assert_eq!(fault(&dimers(20, 1.0)).as_deref(), Some(OWN));
         assert_eq!(fault(&dimers(20, 1.01)), None);
+        // The forces are 0.008 to 0.03 eV/Å: two decimals leave little of them.
+        for (places, own) in [(6, true), (5, true), (4, true), (2, false)] {
+            let mut rounded = dimers(20, 1.0);
+            let units = 10_f64.powi(places);
+            for force in rounded.iter_mut().flat_map(|frame| &mut frame.forces).flatten() {
+                *force = force.map(|x| (x * units).round() / units);
+            }
+            assert_eq!(fault(&rounded).is_some(), own, "{places} places");
+        }
         let mut but_one = dimers(20, 1.0);
         but_one[4] = dimers(5, 1.1).remove(4);
         assert!(fault(&but_one).unwrap().contains("(9 of 10 frames asked)"));

@@ -146,13 +146,24 @@ pub(crate) fn training_files(checkpoint: &Path) -> Result<Option<Vec<PathBuf>>> 
     Ok(files.filter(|files| !files.is_empty()))
 }
 
-/// States what is assumed of frames if no record names those that the model in `checkpoint` was trained on.
+/// States what is assumed of frames if no record names those that the model in `checkpoint` was trained on, or if they are not found.
 pub(crate) fn assumption(checkpoint: &Path) -> Option<String> {
-    let is_known = matches!(record(checkpoint), Ok(Some((_, record))) if !record.data.is_empty());
-    (!is_known).then(|| {
-        "no training.json names the frames that it was trained on: labelled frames count as held out"
-            .to_owned()
-    })
+    let (folder, data) = match record(checkpoint) {
+        Ok(Some((folder, record))) if !record.data.is_empty() => (folder, record.data),
+        _ => {
+            let text =
+                "no training.json names the frames that it was trained on: labelled frames count as held out";
+            return Some(text.to_owned());
+        }
+    };
+    let gone: Vec<&TrainingFile> = data.iter().filter(|file| locate(file, &folder).is_none()).collect();
+    let first = gone.first()?.file.display();
+    Some(format!(
+        "{} of {} files that its training.json names are not found as they were ({first} is the first): labelled frames count as held \
+         out unless the whole file is one of them",
+        gone.len(),
+        data.len()
+    ))
 }
 
 /// Returns the record of the training of a checkpoint and its folder, if there is one.
@@ -241,6 +252,9 @@ mod tests {
         assert!(known(&gone, "copy.xyz").contains("is a file that the model was trained on"));
         assert_eq!(known(&gone, "part.xyz"), "");
         assert_eq!(known(&in_folder("nowhere"), "copy.xyz"), "");
+        let assumed = assumption(&gone).unwrap();
+        assert!(assumed.starts_with("1 of 1 files ") && assumed.contains("gone.xyz"), "{assumed}");
+        checkpoint(folder.path(), "../../data/train.xyz", &sha256);
         // A record whose data cannot be read vouches for no file.
         let record = there.join("training.json");
         assert_eq!(assumption(&there), None);

@@ -254,7 +254,7 @@ mod tests {
             errors.rmse_standard_error_mev_per_atom,
             errors.mae_standard_error_mev_per_atom,
         ];
-        for (found, expected) in found.into_iter().zip([5.0, 5.0 * 0.707_107, 5.0 * 0.755_511]) {
+        for (found, expected) in found.into_iter().zip([5.0, 5.0 * 0.5_f64.sqrt(), 5.0 * 0.755_511]) {
             assert!((found / expected - 1.0).abs() < 1e-5, "{errors:?}");
         }
     }

@@ -343,6 +343,10 @@ impl Parts {
             (!content.prefix.is_empty()).then(|| {
                 format!("'{}', with which every tensor's name begins, was dropped", excerpt(&content.prefix))
             }),
+            (architecture.is_own() && record.is_none() && inside.is_none()).then(|| {
+                let cutoff = architecture.cutoff_angstrom();
+                format!("{CONFIG} alone states its cutoff, {cutoff} Å: no {RECORD} says that it was trained with it")
+            }),
             (!are_listed).then(|| configuration::unlisted(&elements)),
             (!not_read.is_empty()).then(|| configuration::not_read(&not_read)),
         ];

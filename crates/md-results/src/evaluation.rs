@@ -83,6 +83,9 @@ pub struct TimeBin {
 pub struct ForceErrors {
     /// Number of distinct geometries with forces.
     pub n_frames: usize,
+    /// Number of these frames that a reference file before this one of the same molecule has, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_in_earlier_files: usize,
     /// Number of atoms compared.
     pub n_atoms: usize,
     /// Root mean square over components, eV/Å.
@@ -154,6 +157,9 @@ pub struct ForceErrors {
 pub struct EnergyErrors {
     /// Number of frames compared; a composition with a single frame is left out.
     pub n_frames: usize,
+    /// Number of these frames that a reference file before this one of the same molecule has, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_in_earlier_files: usize,
     /// Mean absolute error, meV/atom.
     #[serde(rename = "mae_meV_per_atom", deserialize_with = "crate::nan::read")]
     pub mae_mev_per_atom: f64,

@@ -123,22 +123,33 @@ pub(crate) fn simulated_ps(s: &Subject<'_>) -> Finding {
     }
 }
 
-/// Returns the number of labelled frames that count.
-pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
-    let frames = |e: &Evaluation| e.force.as_ref().map_or(0, |force| force.n_frames);
-    match accuracy::evaluations(s).map(frames).sum() {
-        0 => accuracy::without_frames(s, Stage::Evaluation, accuracy::FORCES),
-        n => Finding::Amount { value: n as f64, detail: format!("{} with forces", md_results::frames(n)) },
+/// Returns the number of labelled frames that count; `of` returns their number in a file, and of those that a file before it has.
+fn frames_of_all_files(
+    s: &Subject<'_>,
+    (label, wanted): (&str, &str),
+    of: impl Fn(&Evaluation) -> Option<(usize, usize)>,
+) -> Finding {
+    let (all, known) = accuracy::evaluations(s)
+        .filter_map(of)
+        .fold((0, 0), |sum: (usize, usize), file| (sum.0 + file.0, sum.1 + file.1));
+    if all == 0 {
+        return accuracy::without_frames(s, Stage::Evaluation, wanted);
     }
+    let n = all.saturating_sub(known);
+    let twice = if known == 0 { String::new() } else { format!(", {known} of them in several files") };
+    Finding::Amount { value: n as f64, detail: format!("{} with {label}{twice}", md_results::frames(n)) }
 }
 
-/// Returns the number of frames with energies that count.
+pub(crate) fn labelled_frames(s: &Subject<'_>) -> Finding {
+    frames_of_all_files(s, ("forces", accuracy::FORCES), |e| {
+        e.force.as_ref().map(|force| (force.n_frames, force.n_in_earlier_files))
+    })
+}
+
 pub(crate) fn labelled_energies(s: &Subject<'_>) -> Finding {
-    let frames = |e: &Evaluation| e.energy.as_ref().map_or(0, |energy| energy.n_frames);
-    match accuracy::evaluations(s).map(frames).sum() {
-        0 => accuracy::without_frames(s, Stage::Evaluation, accuracy::ENERGIES),
-        n => Finding::Amount { value: n as f64, detail: format!("{} with energies", md_results::frames(n)) },
-    }
+    frames_of_all_files(s, ("energies", accuracy::ENERGIES), |e| {
+        e.energy.as_ref().map(|energy| (energy.n_frames, energy.n_in_earlier_files))
+    })
 }
 
 /// Criteria of the drift of the total energy.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use md_io::extxyz::{self, LabelKeys};
 use md_results::{Evaluation, Series};
 
-use super::evaluate::{self, Source};
+use super::evaluate::{self, Labelled, Source};
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::frames::{self, Label};
 use crate::models::LoadedModel;
@@ -38,9 +38,10 @@ impl Stage for References {
         out: &mut Output,
     ) -> Result<()> {
         let molecule = subject.as_molecule()?;
+        let mut earlier = Labelled::default();
         let errors = |frames: &PathBuf| {
             let source = source(&model.record.name, molecule, frames);
-            let found = evaluate::evaluate(source, model.potential.as_mut(), &LabelKeys::default(), || ())?;
+            let found = evaluate::evaluate(source, model.potential.as_mut(), &mut earlier)?;
             frames::refuse_own(&found.0)?;
             Ok(found)
         };
@@ -94,7 +95,8 @@ impl Stage for OwnFrames {
         refuse(molecule.trained_on.iter().filter(is_labels))?;
         let own: Vec<&Label> = cx.labels.of_molecule(name, &molecule.record.name).collect();
         let source = source(name, molecule, &cx.labels.file);
-        enter(out, [frames::evaluate(source, &own, model.potential.as_mut())?]);
+        let earlier = Labelled::of_files(molecule.references.iter().map(PathBuf::as_path))?;
+        enter(out, [frames::evaluate(source, &own, model.potential.as_mut(), earlier)?]);
         Ok(())
     }
 

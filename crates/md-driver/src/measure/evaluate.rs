@@ -10,7 +10,6 @@ use md_metrics::{Composition, ForceErrorAccumulator, FrameEnergies, composition,
 use md_results::{EnergyErrors, Evaluation, ForceErrors, Series};
 
 use crate::curves;
-use crate::error::CampaignError;
 use crate::geometries::{Geometries, Geometry};
 
 mod file;
@@ -29,30 +28,25 @@ pub struct Source<'a> {
     pub frames: &'a Path,
 }
 
-/// Errors of `potential` over the frames of `source`, and what they look like; `seen` is called after every frame.
+/// Errors of `potential` over the frames of `source`, and what they look like. `earlier` are the frames of files before it, to
+/// which those of this file are added.
 ///
 /// Frames stream: memory grows by a few numbers per atom, not by frames.
 ///
 /// # Errors
 /// A frame that cannot be read or that the potential cannot answer, and a file without any label.
-pub fn evaluate(
+pub(crate) fn evaluate(
     source: Source<'_>,
     potential: &mut dyn Potential,
-    keys: &LabelKeys,
-    seen: impl Fn(),
-) -> Result<(Evaluation, Vec<Series>), CampaignError> {
-    Ok(evaluate_inner(source, potential, keys, seen)?)
-}
-
-fn evaluate_inner(
-    source: Source<'_>,
-    potential: &mut dyn Potential,
-    keys: &LabelKeys,
-    seen: impl Fn(),
+    earlier: &mut Labelled,
 ) -> Result<(Evaluation, Vec<Series>)> {
-    let (errors, names) = read(source, potential, keys, |_| seen())?;
-    errors.check_any(source, keys, &names)?;
-    Ok((errors.evaluation(source)?, errors.series(source)))
+    let keys = LabelKeys::default();
+    let mut errors = Errors::after(std::mem::take(earlier));
+    let names = read(source, potential, &keys, &mut errors, |_| ())?;
+    errors.check_any(source, &keys, &names)?;
+    let found = (errors.evaluation(source)?, errors.series(source));
+    *earlier = errors.earlier;
+    Ok(found)
 }
 
 /// Compares the answers of `potential` with all frames of a file; `seen` receives every frame.
@@ -60,9 +54,9 @@ fn read(
     source: Source<'_>,
     potential: &mut dyn Potential,
     keys: &LabelKeys,
+    errors: &mut Errors,
     mut seen: impl FnMut(LabelledFrame),
-) -> Result<(Errors, Names)> {
-    let mut errors = Errors::default();
+) -> Result<Names> {
     let mut frames = extxyz::open(source.frames, keys.clone())?;
     for frame in frames.by_ref() {
         let n = errors.n_frames;
@@ -75,7 +69,37 @@ fn read(
     if errors.n_frames == 0 {
         return Err(XyzError::NoFrames { path: source.frames.to_owned() }.into());
     }
-    Ok((errors, frames.names().clone()))
+    Ok(frames.names().clone())
+}
+
+/// Distinct geometries with labels.
+#[derive(Default)]
+pub(crate) struct Labelled {
+    forces: Geometries,
+    energies: Geometries,
+}
+
+impl Labelled {
+    /// Reads those of some files.
+    ///
+    /// # Errors
+    /// A frame that cannot be read.
+    pub(crate) fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
+        let mut all = Labelled::default();
+        for file in files {
+            for frame in extxyz::open(file, LabelKeys::default())? {
+                let frame = frame?;
+                let geometry = Geometry::from_system(&frame.system);
+                if frame.forces.is_some() {
+                    all.forces.insert(&geometry);
+                }
+                if frame.energy_ev.is_some() {
+                    all.energies.insert(&geometry);
+                }
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// Errors over frames, pushed one by one. Frames of one geometry count once: a frame that is written twice is no more
@@ -85,8 +109,13 @@ pub(crate) struct Errors {
     n_frames: usize,
     n_without_forces: usize,
     n_repeated: usize,
-    with_forces: Geometries,
-    with_energies: Geometries,
+    /// Those of this file.
+    own: Labelled,
+    /// Those of this file and of the files before it.
+    earlier: Labelled,
+    /// Numbers of frames that count and that a file before it has, with forces and with energies.
+    n_forces_known: usize,
+    n_energies_known: usize,
     forces: ForceErrorAccumulator,
     energies: Vec<FrameEnergies>,
     /// Sums over the force components of each frame that counts: predicted², predicted x reference, reference².
@@ -97,6 +126,11 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
+    /// Starts a file after others, which had the frames `earlier`.
+    pub(crate) fn after(earlier: Labelled) -> Self {
+        Errors { earlier, ..Errors::default() }
+    }
+
     /// Compares the answer of `potential` with the labels of `frame`. Returns whether its forces count: it has some, and
     /// no frame before it has the same geometry.
     ///
@@ -106,8 +140,8 @@ impl Errors {
         self.n_frames += 1;
         self.n_without_forces += usize::from(frame.forces.is_none());
         let geometry = Geometry::from_system(&frame.system);
-        let energy_ev = frame.energy_ev.filter(|_| self.with_energies.insert(&geometry));
-        let forces = frame.forces.as_ref().filter(|_| self.with_forces.insert(&geometry));
+        let energy_ev = frame.energy_ev.filter(|_| self.own.energies.insert(&geometry));
+        let forces = frame.forces.as_ref().filter(|_| self.own.forces.insert(&geometry));
         if energy_ev.is_none() && forces.is_none() {
             self.n_repeated += usize::from(frame.energy_ev.is_some() || frame.forces.is_some());
             return Ok(false);
@@ -117,6 +151,7 @@ impl Errors {
         let configuration = Configuration { batch: &batch, positions: frame.system.positions() };
         potential.evaluate(configuration, Request::FORCES, &mut self.answer)?;
         if let Some(reference_ev) = energy_ev {
+            self.n_energies_known += usize::from(!self.earlier.energies.insert(&geometry));
             let predicted_ev = self.answer.energies[0];
             self.energies.push(FrameEnergies {
                 composition: composition(elements),
@@ -125,6 +160,7 @@ impl Errors {
             });
         }
         if let Some(reference) = forces {
+            self.n_forces_known += usize::from(!self.earlier.forces.insert(&geometry));
             self.forces.push(elements, &self.answer.forces, reference)?;
             let mut sums = [0.0; 3];
             for (p, r) in self.answer.forces.iter().zip(reference) {
@@ -194,7 +230,8 @@ impl Errors {
             n_without_forces: self.n_without_forces,
             n_repeated: self.n_repeated,
             force: (!self.frames.is_empty()).then(|| self.force_record()).transpose()?,
-            energy: energy_record(&self.energies),
+            energy: energy_record(&self.energies)
+                .map(|record| EnergyErrors { n_in_earlier_files: self.n_energies_known, ..record }),
             by_time: Vec::new(),
         })
     }
@@ -223,6 +260,7 @@ impl Errors {
         let squared_error = self.ratio(|&[pp, pr, rr]| (pp - 2.0 * pr + rr).max(0.0));
         Ok(ForceErrors {
             n_frames: self.frames.len(),
+            n_in_earlier_files: self.n_forces_known,
             n_atoms: all.n_atoms,
             rmse_ev_per_angstrom: all.rmse_ev_per_angstrom,
             rmse_standard_error_ev_per_angstrom: all.rmse_standard_error_ev_per_angstrom,
@@ -258,6 +296,7 @@ fn energy_record(energies: &[FrameEnergies]) -> Option<EnergyErrors> {
     let errors = energy_errors(energies).ok()?;
     Some(EnergyErrors {
         n_frames: errors.n_frames,
+        n_in_earlier_files: 0,
         mae_mev_per_atom: errors.mae_mev_per_atom,
         rmse_mev_per_atom: errors.rmse_mev_per_atom,
         rmse_standard_error_mev_per_atom: Some(errors.rmse_standard_error_mev_per_atom),

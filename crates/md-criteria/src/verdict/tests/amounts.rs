@@ -254,6 +254,13 @@ fn time_and_labelled_frames_are_amounts() {
         r.evaluations.push(evaluation());
     };
     assert_eq!(check_of("labelled_frames", two_files).value, Some(109.0));
+    let same_file = |r: &mut Results| {
+        few(r);
+        let force = r.evaluations[0].force.clone().unwrap();
+        let repeated = ForceErrors { n_in_earlier_files: 9, ..force };
+        r.evaluations.push(Evaluation { force: Some(repeated), ..evaluation() });
+    };
+    assert_too_little("labelled_frames", same_file, "9 frames with forces, 9 of them in several files");
     let few_energies = |r: &mut Results| r.evaluations[0].energy.as_mut().unwrap().n_frames = 2;
     assert_too_little("labelled_energies", few_energies, "2 frames with energies");
 }

@@ -25,6 +25,7 @@ pub(super) fn evaluation() -> Evaluation {
         n_repeated: 0,
         force: Some(ForceErrors {
             n_frames: 100,
+            n_in_earlier_files: 0,
             n_atoms: 300,
             rmse_ev_per_angstrom: 0.03,
             rmse_standard_error_ev_per_angstrom: Some(0.001),
@@ -67,6 +68,7 @@ pub(super) fn coverage() -> Coverage {
 pub(super) fn energy_errors() -> EnergyErrors {
     EnergyErrors {
         n_frames: 100,
+        n_in_earlier_files: 0,
         mae_mev_per_atom: 0.8,
         rmse_mev_per_atom: 1.0,
         rmse_standard_error_mev_per_atom: Some(0.1),

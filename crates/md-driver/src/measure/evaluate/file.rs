@@ -5,7 +5,7 @@ use md_io::extxyz::{LabelKeys, Names};
 use md_results::Evaluation;
 use serde::Serialize;
 
-use super::{Source, read};
+use super::{Errors, Source, read};
 use crate::error::CampaignError;
 use crate::labels::{self, Fault, Sample};
 use crate::models::LoadedModel;
@@ -66,7 +66,8 @@ fn evaluate_file_inner(
         required: false,
     };
     let mut sample = Sample::default();
-    let (errors, names) = read(source, model.potential.as_mut(), &keys, |frame| {
+    let mut errors = Errors::default();
+    let names = read(source, model.potential.as_mut(), &keys, &mut errors, |frame| {
         if frame.forces.is_some() {
             sample.push(frame);
         }
