@@ -8,7 +8,7 @@ use md_model::Precision;
 use md_results::{CriteriaSet, PRODUCTION, Verdict};
 
 use super::criteria::{defaults, not_looser};
-use super::names::{NAME_RULE, is_name};
+use super::names::{NAME_RULE, fault_of_use, is_name};
 use super::own::add_own;
 use super::reader::DEFAULT_FRAMES_PER_RUN;
 use super::{
@@ -110,6 +110,9 @@ impl Config {
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(self.error(format!("two molecules are named '{}'", twice[0])));
+        }
+        if let Some(message) = self.criteria.iter().find_map(|set| fault_of_use(&set.name)) {
+            return Err(self.error(message));
         }
         for set in self.criteria.iter().filter(|set| set.name == PRODUCTION) {
             for criterion in md_criteria::ALL {

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
-use super::names::{unknown, verdict_named};
+use super::names::{fault_of_use, unknown};
 use super::reader::Reader;
 
 /// Maximum number of uses: each has all criteria, for every model and molecule.
@@ -29,8 +29,7 @@ impl Reader<'_> {
                 format!("there are {} uses under criteria (expected at most {MOST_USES})", tables.len());
             return Err(self.error(None, message));
         }
-        if let Some(name) = tables.keys().find(|name| verdict_named(name).is_some()) {
-            let message = format!("the use '{name}' has the name of a verdict: give it another name");
+        if let Some(message) = tables.keys().find_map(|name| fault_of_use(name)) {
             return Err(self.error(None, message));
         }
         let production = match tables.get(PRODUCTION) {

@@ -1,6 +1,6 @@
 //! Validation of names, and suggestions for misspelt ones.
 
-use md_results::Verdict;
+use md_results::{PRODUCTION, Verdict};
 
 /// Maximum number of characters quoted from a file in a message.
 const MOST_SHOWN: usize = 80;
@@ -13,6 +13,23 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// Returns why a use cannot have this name, if so.
+pub(super) fn fault_of_use(name: &str) -> Option<String> {
+    let shown = shown(name, MOST_SHOWN);
+    let small = name.to_lowercase();
+    if !is_name(name) {
+        Some(format!("the use '{shown}': {NAME_RULE}"))
+    } else if verdict_named(&small).is_some() {
+        Some(format!("the use '{shown}' has the name of a verdict: give it another name"))
+    } else if small == PRODUCTION && name != PRODUCTION {
+        Some(format!(
+            "the use '{shown}' can be taken for {PRODUCTION}: write it in small letters, or give it another name"
+        ))
+    } else {
+        None
+    }
 }
 
 /// Returns the first `most` characters of `text` in one line. Control characters for terminals are replaced.
