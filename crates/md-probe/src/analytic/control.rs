@@ -14,9 +14,15 @@ const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
 /// Force constant of every angle, eV/rad². H-C-H has 2.9, C-C-C 5.1 (OPLS-AA: twice 33 and 58 kcal/mol/rad²).
 const ANGLE_STIFFNESS_EV_PER_RAD2: f64 = 4.0;
 
-/// Force constant of the distance over every torsion, eV/Å². Without it torsions turn freely, and a molecule of n degrees of
-/// freedom whose energy is n k_B T is hotter than T, since it has no potential energy in them.
+/// Force constants of the distance over every torsion, eV/Å², and of the volume that its three bonds span, eV/Å⁶. Without them
+/// torsions turn freely, and a molecule of n degrees of freedom whose energy is n k_B T is hotter than T, since it has no
+/// potential energy in them. The distance does not change where the four atoms lie in a plane, nor the volume where the planes of
+/// the outer bonds are at right angles: together they are harmonic everywhere.
 const TORSION_STIFFNESS_EV_PER_ANGSTROM2: f64 = 2.0;
+const VOLUME_STIFFNESS_EV_PER_ANGSTROM6: f64 = 0.1;
+
+/// Volume below which its size is smooth, Å³: a tenth of what thermal motion makes at 100 K.
+const SMOOTH_BELOW_ANGSTROM3: f64 = 0.03;
 
 /// Angles wider than this (160°) are treated as straight. [`HarmonicAngles`](super::HarmonicAngles) has a cusp at π,
 /// which thermal motion must not reach: from 160° the barrier to it would be 0.24 eV, 6 k_B T at 500 K, and from a
@@ -25,10 +31,11 @@ const STRAIGHT_ABOVE_RAD: f64 = 160.0 / 180.0 * PI;
 
 /// The analytic control: harmonic bonds, angles and torsions with the given geometries of molecules as their minima.
 ///
-/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)² + Σ_torsions ½ k_t (r - r₀)²` with `k_b` = 25 eV/Å², `k_a` = 4 eV/rad²
-/// and `k_t` = 2 eV/Å². Bonds are those found by [`bonds::find`] in the structure, angles those between two bonds of one
-/// atom, torsions the distances of atoms that are three bonds apart, and `r₀`, `θ₀` are those of the structure (θ₀
-/// above 160° becomes 180°). It has no chemical meaning, but its forces are the exact
+/// `E = Σ_bonds ½ k_b (r - r₀)² + Σ_angles ½ k_a (θ - θ₀)² + Σ_torsions (½ k_t (r - r₀)² + ½ k_v (s - s₀)²)` with `k_b` =
+/// 25 eV/Å², `k_a` = 4 eV/rad², `k_t` = 2 eV/Å² and `k_v` = 0.1 eV/Å⁶. Bonds are those found by [`bonds::find`] in the structure,
+/// angles those between two bonds of one atom; torsions have the distance `r` of atoms that are three bonds apart and the
+/// size `s` = √(v² + (0.03 Å³)²) of the volume `v` = a · (b × c) of three bonds in a row. `r₀`, `θ₀` and `s₀` are those of the
+/// structure (θ₀ above 160° becomes 180°). It has no chemical meaning, but its forces are the exact
 /// gradient and it conserves energy at 0.5 fs, so a validator that rejects it is wrong.
 ///
 /// A batch contains no bonds, so each of its systems is matched to a molecule by its sequence of elements. This works
@@ -80,6 +87,36 @@ struct Molecule {
     bonds: Vec<HarmonicBond>,
     angles: Vec<HarmonicAngle>,
     torsions: Vec<HarmonicBond>,
+    volumes: Vec<Volume>,
+}
+
+/// A spring on the volume that three bonds in a row span.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Volume {
+    atoms: [usize; 4],
+    v0_angstrom3: f64,
+}
+
+impl Volume {
+    /// Adds the forces (eV/Å) and returns the energy, eV.
+    fn apply(&self, positions: &[Vec3], forces: &mut [Vec3]) -> f64 {
+        let [a, b, c] = self.bonds(positions);
+        let v = a.dot(&b.cross(&c));
+        let size = size_angstrom3(v);
+        let off = size - size_angstrom3(self.v0_angstrom3);
+        let slope = VOLUME_STIFFNESS_EV_PER_ANGSTROM6 * off * v / size;
+        // Forces on the bonds.
+        let [a, b, c] = [b.cross(&c), c.cross(&a), a.cross(&b)].map(|of_v| of_v * slope);
+        for (atom, force) in self.atoms.into_iter().zip([a, b - a, c - b, -c]) {
+            forces[atom] += force;
+        }
+        0.5 * VOLUME_STIFFNESS_EV_PER_ANGSTROM6 * off * off
+    }
+
+    fn bonds(&self, positions: &[Vec3]) -> [Vec3; 3] {
+        let [i, j, k, l] = self.atoms.map(|atom| positions[atom]);
+        [j - i, k - j, l - k]
+    }
 }
 
 impl Control {
@@ -141,7 +178,12 @@ impl Molecule {
             stiffness_ev_per_angstrom2: BOND_STIFFNESS_EV_PER_ANGSTROM2,
             r0_angstrom: bond.length_angstrom,
         });
-        Molecule { structure, bonds: bonds.collect(), angles, torsions }
+        let volume = |atoms: [usize; 4]| {
+            let [a, b, c] = Volume { atoms, v0_angstrom3: 0.0 }.bonds(system.positions());
+            Volume { atoms, v0_angstrom3: a.dot(&b.cross(&c)) }
+        };
+        let volumes = three_bonds_in_a_row(&partners).into_iter().map(volume).collect();
+        Molecule { structure, bonds: bonds.collect(), angles, torsions, volumes }
     }
 
     fn has_the_bonds_of(&self, other: &Molecule) -> bool {
@@ -176,7 +218,8 @@ impl Potential for Control {
             let bonds: f64 = molecule.bonds.iter().map(|b| b.apply(positions, forces)).sum();
             let angles: f64 = molecule.angles.iter().map(|a| a.apply(positions, forces)).sum();
             let torsions: f64 = molecule.torsions.iter().map(|b| b.apply(positions, forces)).sum();
-            bonds + angles + torsions
+            let volumes: f64 = molecule.volumes.iter().map(|v| v.apply(positions, forces)).sum();
+            bonds + angles + torsions + volumes
         })
     }
 }
@@ -195,6 +238,25 @@ fn three_bonds_apart(partners: &[Vec<usize>]) -> Vec<[usize; 2]> {
         pairs.extend(shell.into_iter().filter(|&end| start < end).map(|end| [start, end]));
     }
     pairs
+}
+
+/// Returns the atoms of every path of three bonds, from one end alone; `partners` are the atoms bonded to each.
+fn three_bonds_in_a_row(partners: &[Vec<usize>]) -> Vec<[usize; 4]> {
+    let mut paths = Vec::new();
+    for (j, of_j) in partners.iter().enumerate() {
+        for &k in of_j.iter().filter(|&&k| j < k) {
+            for &i in of_j.iter().filter(|&&i| i != k) {
+                let ends = partners[k].iter().filter(|&&l| l != j && l != i);
+                paths.extend(ends.map(|&l| [i, j, k, l]));
+            }
+        }
+    }
+    paths
+}
+
+/// Returns the size of a volume, the same for its mirror image: |v|, but smooth at zero.
+fn size_angstrom3(v_angstrom3: f64) -> f64 {
+    v_angstrom3.hypot(SMOOTH_BELOW_ANGSTROM3)
 }
 
 fn angle_rad(positions: &[Vec3], [i, vertex, j]: [usize; 3]) -> f64 {
@@ -270,9 +332,14 @@ mod tests {
         assert_eq!((three_bonds_apart(&ring(4)), three_bonds_apart(&ring(6)).len()), (Vec::new(), 3));
         let mut control = Control::new(std::slice::from_ref(&trans)).unwrap();
         let state = State::at_rest(&[peroxide(1.0, 0.0)], &mut control).unwrap();
-        // H-H is √(2.05² + 1.8²) Å in the structure and √(2.05² + 2 · 0.9²) Å after a quarter turn.
+        // H-H is √(2.05² + 1.8²) Å in the structure and √(2.05² + 2 · 0.9²) Å after a quarter turn, when the bonds span
+        // 0.9 · 1.45 · 0.9 Å³.
         let change = 2.05_f64.hypot(1.8) - (2.05_f64.powi(2) + 1.62).sqrt();
-        assert!((state.potential_energy_ev(0) - change * change).abs() < 1e-12, "½ 2 Δr²");
+        let volume = size_angstrom3(0.9 * 1.45 * 0.9) - size_angstrom3(0.0);
+        let expected = change * change + 0.05 * volume * volume;
+        assert!((state.potential_energy_ev(0) - expected).abs() < 1e-12, "½ 2 Δr² + ½ 0.1 Δs²");
+        assert_eq!(three_bonds_in_a_row(&[vec![1, 2], vec![0, 3], vec![0], vec![1]]), [[2, 0, 1, 3]]);
+        assert_eq!(three_bonds_in_a_row(&ring(3)).len(), 0);
     }
 
     #[test]
