@@ -322,8 +322,9 @@ fn validate_without_checkpoint_is_incomplete() {
     let smoke = std::fs::read_to_string(repository("configs/smoke.toml")).unwrap();
     let data = format!("\"{}/", repository("data").display());
     let config = folder.path().join("slots.toml");
-    let water_only =
-        smoke.replace("\"../data/", &data).replace("[[run]]", "[[run]]\nmolecules = [\"water\"]");
+    let (head, _) = smoke.split_once("[[molecule]]\nname = \"methane\"").unwrap();
+    let (_, run) = smoke.split_once("[[run]]").unwrap();
+    let water_only = format!("{head}[[run]]{run}").replace("\"../data/", &data);
     let slot = "\n[[model]]\nname = \"tiny\"\nexpect = \"rejected\"\n";
     std::fs::write(&config, water_only + slot).unwrap();
 

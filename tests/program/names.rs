@@ -13,7 +13,7 @@ fn campaign(folder: &Path, [campaign, model, molecule]: [&str; 3]) -> PathBuf {
             campaign = {{ name = {campaign}, seed = 1 }}
             model = [{{ name = {model}, analytic = "control" }}]
             molecule = [{{ name = {molecule}, structure = {water:?} }}]
-            criteria."../use" = {{ stable_ps = 1.0 }}
+            criteria."u..e" = {{ stable_ps = 1.0 }}
             [[run]]
             ensemble = "nve"
             timestep_fs = 0.5

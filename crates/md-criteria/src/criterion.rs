@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use md_metrics::Estimate;
 use md_results::{
-    Check, Comparison, Coverage, CriteriaSet, DecidableBy, Definition, Evaluation, Gate, GateId, Results,
-    Run, Shift, Speed, TimestepLadder,
+    Attribution, CauseKind, Check, Comparison, Coverage, CriteriaSet, DecidableBy, Definition, Evaluation,
+    Gate, GateId, Results, Run, RunFate, Shift, Speed, TimestepLadder,
 };
 
 use crate::statistics::CONFIDENCE;
@@ -242,6 +242,7 @@ pub struct Records<'a> {
     pub(crate) coverages: Vec<&'a Coverage>,
     pub(crate) speed: Vec<&'a Speed>,
     pub(crate) timesteps: Vec<&'a TimestepLadder>,
+    pub(crate) attributions: Vec<&'a Attribution>,
 }
 
 /// [`Records`] of a model by molecule, collected in one pass: a campaign may have 100,000 runs and as many checks.
@@ -272,7 +273,7 @@ impl<'a> Index<'a> {
                 }
             )*};
         }
-        collect!(runs gates shifts comparisons coverages speed timesteps);
+        collect!(runs gates shifts comparisons coverages speed timesteps attributions);
         for evaluation in results.evaluations.iter().filter(|e| is_wanted(&e.model)) {
             let Some(molecule) = &evaluation.molecule else { continue };
             let index = models.entry(&evaluation.model).or_default();
@@ -328,9 +329,39 @@ impl<'a> Subject<'a> {
         self.runs().filter(|run| run.ramp_to_k.is_some())
     }
 
+    /// Returns the runs that count. At a time step that is not safe, no model conserves energy or keeps its bonds: such a run
+    /// says something of the model only if it broke, and breaks at a safe step, too.
     fn runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
+        let subject = *self;
+        self.runs_at_any_step().filter(move |run| match subject.safe_fs(run.integrator.as_deref()) {
+            Some(safe_fs) if run.timestep_fs > safe_fs => {
+                run.fate == RunFate::Diverged && subject.breaks_at(safe_fs)
+            }
+            _ => true,
+        })
+    }
+
+    /// Returns all runs, also those at a time step that is not safe.
+    pub(crate) fn runs_at_any_step(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         let Subject { records, max_temperature_k, .. } = *self;
         records.runs.iter().copied().filter(move |run| run.temperature_k <= max_temperature_k)
+    }
+
+    /// Returns the longest safe time step of an integrator, fs; `None` if it is not known, or if there is none.
+    pub(crate) fn safe_fs(&self, integrator: Option<&str>) -> Option<f64> {
+        let ladders = self.records.timesteps.iter().filter(|l| l.integrator.as_deref() == integrator);
+        let safe: Option<Vec<f64>> = ladders.map(|l| l.largest_safe_fs).collect();
+        safe?.into_iter().min_by(f64::total_cmp)
+    }
+
+    /// Whether a run that broke was repeated at a step of at most so many fs and broke again.
+    fn breaks_at(&self, safe_fs: f64) -> bool {
+        let broken = self
+            .records
+            .attributions
+            .iter()
+            .filter(|a| a.causes.iter().any(|c| c.kind == CauseKind::BrokenBond));
+        broken.flat_map(|a| &a.experiments).any(|e| e.timestep_fs <= safe_fs && e.diverged.is_some())
     }
 }
 

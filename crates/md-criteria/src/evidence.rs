@@ -22,6 +22,9 @@ fn missing(s: &Subject<'_>, stage: Stage, usual: impl Fn() -> String) -> Finding
     let failure = failure(s, stage).or_else(|| failure(s, Stage::Load));
     let left_out = || match s.results.campaign.only.as_slice() {
         [] => usual(),
+        only if s.records.runs.is_empty() => {
+            format!("not measured: the campaign was restricted to {}", only.join(", "))
+        }
         only => format!("{} (the campaign was restricted to {})", usual(), only.join(", ")),
     };
     Finding::Missing(failure.map_or_else(left_out, |f| f.reason.clone()))
@@ -36,7 +39,14 @@ fn failure<'a>(s: &Subject<'a>, stage: Stage) -> Option<&'a Failure> {
 }
 
 fn no_runs(s: &Subject<'_>) -> Finding {
-    missing(s, Stage::Relaxation, || "no NVE runs".to_owned())
+    let unsafe_step = s.runs_at_any_step().find_map(|run| {
+        let safe_fs = s.safe_fs(run.integrator.as_deref()).filter(|safe_fs| run.timestep_fs > *safe_fs)?;
+        Some(format!(
+            "runs at {} fs do not count: the longest safe step is {safe_fs} fs: set timestep_fs = {safe_fs} or less",
+            run.timestep_fs
+        ))
+    });
+    missing(s, Stage::Relaxation, || unsafe_step.clone().unwrap_or_else(|| "no NVE runs".to_owned()))
 }
 
 /// Describes the conditions of a run.

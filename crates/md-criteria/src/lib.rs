@@ -20,4 +20,5 @@ pub use reach::{Reach, reach_ev};
 pub use table::ALL;
 pub use verdict::{
     Outcome, checks_of, common_factor, control_criteria, fails_every_use, judge, judge_one, outcome,
+    unit_of_labels,
 };

@@ -12,6 +12,9 @@ const ATTEMPTS_PER_S: f64 = 1e13;
 
 const S_PER_NS: f64 = 1e-9;
 
+/// Standard deviations on either side of an interval of 95 %.
+const NORMAL_95: f64 = 1.96;
+
 /// Returns the barrier (eV) that is crossed about once in a time (ns) at a temperature (K): `k_B T ln(10¹³/s · t)`.
 ///
 /// A rate `A exp(-E / k_B T)` with A = 10¹³/s is once per t for this E. It is 0.69 eV at 500 K in 1000 ns. No barrier is
@@ -31,6 +34,8 @@ pub fn reach_ev(temperature_k: f64, time_ns: f64) -> f64 {
 pub struct Reach {
     /// Hottest measured mean temperature, K.
     pub temperature_k: f64,
+    /// Its standard error as a part of it: the largest of the runs of its name, or their scatter, whichever is larger.
+    pub relative_error: f64,
     /// Time for which the use is approved, ns.
     pub time_ns: f64,
 }
@@ -44,7 +49,7 @@ impl Reach {
     /// The reason, if no run counts, or if the mean of one that finished is unknown, since it may be the hottest.
     pub fn of<'a>(runs: impl Iterator<Item = &'a Run>, set: &CriteriaSet) -> Result<Reach, &'static str> {
         let most_k = set.max_temperature_k.unwrap_or(f64::INFINITY);
-        let (mut hottest_k, mut unknown): (Option<f64>, _) = (None, "no NVE runs");
+        let (mut counted, mut unknown) = (Vec::new(), "no NVE runs");
         for run in runs.filter(|run| run.is_nve() && run.temperature_k <= most_k) {
             let mean_k = run.temperature.as_ref().map(|found| found.mean_k).filter(|k| k.is_finite());
             let kelvin = match (run.fate, mean_k) {
@@ -57,9 +62,20 @@ impl Reach {
                     continue;
                 }
             };
-            hottest_k = Some(hottest_k.map_or(kelvin, |known| known.max(kelvin)));
+            counted.push((kelvin, run));
         }
-        Ok(Reach { temperature_k: hottest_k.ok_or(unknown)?, time_ns: set.time_ns })
+        let (temperature_k, hottest) =
+            *counted.iter().max_by(|(a, _), (b, _)| a.total_cmp(b)).ok_or(unknown)?;
+        // Another seed gives another hottest run: it is known no better than the runs of one name agree.
+        let of_name = || counted.iter().filter(|(_, run)| run.temperature_k == hottest.temperature_k);
+        let finished = of_name().filter(|(_, run)| run.fate == RunFate::Finished);
+        let errors = finished.filter_map(|(_, run)| run.temperature.as_ref()?.mean_standard_error_k);
+        let own = errors.filter(|error| error.is_finite()).fold(0.0, f64::max);
+        let n = of_name().count() as f64;
+        let mean_k = of_name().map(|(kelvin, _)| kelvin).sum::<f64>() / n;
+        let squares: f64 = of_name().map(|(kelvin, _)| (kelvin - mean_k).powi(2)).sum();
+        let error_k = own.max((squares / (n - 1.0).max(1.0)).sqrt());
+        Ok(Reach { temperature_k, relative_error: error_k / temperature_k, time_ns: set.time_ns })
     }
 
     /// The barrier, eV.
@@ -95,14 +111,23 @@ pub(crate) fn over_reach(
     if reach_ev <= 0.0 {
         return Finding::NotApplicable(at);
     }
+    let value = ev / reach_ev;
+    // The error of the barrier is a bound; that of the temperature is not, and its interval of 95 % counts.
+    let of_search = error_ev.unwrap_or(0.0) / reach_ev;
+    let of_temperature = NORMAL_95 * reach.relative_error * value;
+    let error = of_search.hypot(of_temperature);
     Finding::Value {
-        value: ev / reach_ev,
-        uncertainty: error_ev.filter(|error| *error > 0.0).map(|error| Uncertainty {
+        value,
+        uncertainty: (error > 0.0).then_some(Uncertainty {
             degrees_of_freedom: None,
-            standard_error: error / reach_ev,
-            interval: [((ev - error) / reach_ev).max(0.0), (ev + error) / reach_ev],
+            standard_error: of_search.hypot(of_temperature / NORMAL_95),
+            interval: [(value - error).max(0.0), value + error],
             n: 1,
-            decidable_by: DecidableBy::Computation,
+            decidable_by: if of_search > of_temperature {
+                DecidableBy::Computation
+            } else {
+                DecidableBy::Duration
+            },
         }),
         detail: match (ev.is_nan(), place) {
             (true, _) => "the model's answer was not finite".to_owned(),

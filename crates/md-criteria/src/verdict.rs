@@ -21,7 +21,7 @@ mod check;
 mod envelope;
 mod words;
 
-pub use words::common_factor;
+pub use words::{common_factor, unit_of_labels};
 
 use md_results::{
     ALL_CHECKS, Check, CriteriaSet, DEFAULT_TIME_NS, ELEMENT_PAIRS, ENGINE, Envelope, Expectation, Model,
@@ -124,7 +124,7 @@ fn judge_model(results: &Results, index: &Index<'_>, model: &Model) -> Model {
     if !results.is_measured(&model.name) {
         return not_measured(results, model, verdict, checks);
     }
-    let summary = words::summary(verdict, &uses, &checks, &words::not_looked_at(results, model));
+    let summary = words::summary(model, verdict, &uses, &checks, &words::not_looked_at(results, model));
     Model {
         verdict,
         chance: chance(&sets, &checks).filter(|_| verdict.is_some_and(|v| v != Verdict::Incomplete)),
@@ -172,7 +172,9 @@ fn at_least_default(set: &CriteriaSet) -> CriteriaSet {
         set.time_ns = set.time_ns.max(DEFAULT_TIME_NS);
         for criterion in crate::ALL {
             let Some(default) = criterion.default else { continue };
-            let stands = |t: &Threshold| !is_looser(criterion, t.value);
+            let stands = |t: &Threshold| {
+                [Some(t.value), t.bad].into_iter().flatten().all(|value| !is_looser(criterion, value))
+            };
             if !set.thresholds.get(criterion.key).is_some_and(stands) {
                 set.thresholds
                     .insert(criterion.key.to_owned(), Threshold::new(default, ThresholdSource::Default));

@@ -147,6 +147,9 @@ pub enum PlanError {
     /// No grid runs the model.
     #[error("no [[run]] is for the model '{0}': name it in one, or add a [[run]] without `models`")]
     Idle(String),
+    /// No grid runs the molecule.
+    #[error("no [[run]] is for the molecule '{0}': name it in one, or remove it")]
+    IdleMolecule(String),
     /// The file name of a trajectory would be too long.
     #[error(
         "the run {0} has too long a name for the file of its trajectory: shorten the names of model and molecule"
@@ -171,7 +174,7 @@ const LONGEST_FILE_NAME: usize = 200;
 /// Returns the runs of a campaign, grouped by the runs that are advanced together.
 ///
 /// # Errors
-/// [`PlanError::Twice`], [`PlanError::Idle`] or [`PlanError::LongName`].
+/// [`PlanError::Twice`], [`PlanError::Idle`], [`PlanError::IdleMolecule`] or [`PlanError::LongName`].
 pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     let mut seen = BTreeSet::new();
     let mut busy = BTreeSet::new();
@@ -199,6 +202,10 @@ pub fn plan(config: &Config) -> Result<Vec<Group<'_>>, PlanError> {
     }
     if let Some(idle) = (0..config.models.len()).find(|model| !busy.contains(model)) {
         return Err(PlanError::Idle(config.models[idle].name.clone()));
+    }
+    let run = molecules_of(groups.iter());
+    if let Some(idle) = (0..config.molecules.len()).find(|molecule| !run.contains(molecule)) {
+        return Err(PlanError::IdleMolecule(config.molecules[idle].name.clone()));
     }
     Ok(groups)
 }

@@ -31,7 +31,7 @@ impl Estimate {
     /// assert!((high - 1.3182).abs() < 1e-4 && (low - 0.6818).abs() < 1e-4); // t(3) at 97.5 %: 3.1824
     /// ```
     pub fn interval(&self, confidence: f64) -> [f64; 2] {
-        let half = match StudentsT::new(0.0, 1.0, self.degrees_of_freedom) {
+        let half = match self.distribution() {
             Ok(t) => t.inverse_cdf(0.5 + 0.5 * confidence) * self.standard_error,
             Err(_) => f64::INFINITY,
         };
@@ -40,6 +40,14 @@ impl Estimate {
 }
 
 impl Estimate {
+    /// Returns Student's t with the degrees of freedom. More than a million make no difference, and its functions no longer converge
+    /// there.
+    fn distribution(&self) -> Result<StudentsT, impl std::error::Error> {
+        const MOST: f64 = 1e6;
+        let degrees_of_freedom = self.degrees_of_freedom;
+        StudentsT::new(0.0, 1.0, if degrees_of_freedom > MOST { MOST } else { degrees_of_freedom })
+    }
+
     /// Returns the probability that the true value is beyond `limit`, on the other side of it than the value; NaN if one of
     /// the numbers is.
     ///
@@ -47,13 +55,16 @@ impl Estimate {
     /// let estimate = md_metrics::Estimate { value: 1.0, standard_error: 0.1, degrees_of_freedom: 3.0 };
     /// assert!((estimate.chance_beyond(1.0 + 0.1 * 3.1824) - 0.025).abs() < 1e-5); // t(3) at 97.5 %
     /// assert_eq!(estimate.chance_beyond(1.0), 0.5);
+    /// // The normal distribution.
+    /// let sure = md_metrics::Estimate { degrees_of_freedom: 1e9, ..estimate };
+    /// assert!((sure.chance_beyond(1.0 + 0.1 * 1.959964) - 0.025).abs() < 1e-6);
     /// ```
     pub fn chance_beyond(&self, limit: f64) -> f64 {
         let gap = (self.value - limit).abs();
         if gap.is_nan() || self.standard_error.is_nan() {
             return f64::NAN;
         }
-        match StudentsT::new(0.0, 1.0, self.degrees_of_freedom) {
+        match self.distribution() {
             Ok(_) if gap > 0.0 && self.standard_error == 0.0 => 0.0,
             Ok(t) if gap > 0.0 => t.cdf(-gap / self.standard_error),
             _ => 0.5,

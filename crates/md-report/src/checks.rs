@@ -35,13 +35,15 @@ pub fn criterion_lines<'a>(
     keys.into_iter().filter_map(tell).collect()
 }
 
-/// Formats the value with half the width of its 95 % interval or, without one, its standard error; `-` without a value.
+/// Formats the value with the distance to the farther end of its 95 % interval or, without one, its standard error; `-` without a value.
 pub fn value(check: &Check) -> String {
-    let Some(value) = check.value.map(number) else { return "-".to_owned() };
+    let Some(value) = check.value else { return "-".to_owned() };
+    let shown = number(value);
     match (check.interval, check.standard_error) {
-        (Some([low, high]), _) => format!("{value} ± {:.1e}", 0.5 * (high - low)),
-        (None, Some(error)) => format!("{value} (s.e. {error:.1e})"),
-        (None, None) => value,
+        // A magnitude ends at zero: the longer side tells how far it may be off.
+        (Some([low, high]), _) => format!("{shown} ± {:.1e}", (high - value).max(value - low)),
+        (None, Some(error)) => format!("{shown} (s.e. {error:.1e})"),
+        (None, None) => shown,
     }
 }
 
@@ -94,6 +96,8 @@ mod tests {
         assert_eq!((value(&check), threshold(&check)), ("12".to_owned(), ">= 10 ps".to_owned()));
         check.interval = Some([11.5, 12.5]);
         assert_eq!(value(&check), "12 ± 5.0e-1");
+        check.interval = Some([0.0, 13.0]);
+        assert_eq!(value(&check), "12 ± 1.2e1");
         assert_eq!(
             (place(&check, 4), place(&check, 1)),
             ("water (worst of 4)".to_owned(), "water".to_owned())

@@ -74,6 +74,7 @@ pub fn notices(results: &Results) -> Vec<String> {
 pub fn envelope(model: &Model) -> Option<String> {
     let envelope = &model.envelope;
     envelope.temperatures_k.first()?;
+    envelope.molecules.first()?;
     let mut parts = vec![envelope.molecules.join(", "), temperatures(envelope)];
     parts.extend(envelope.duration_ps.map(|ps| format!("{} ps", number(ps))));
     parts.extend(envelope.timestep_fs.map(|fs| format!("at {} fs", number(fs))));

@@ -190,6 +190,23 @@ pub struct Campaign {
     /// Command that continues the campaign while it is unfinished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<String>,
+    /// What ends a run; absent in the files of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RunLimits>,
+}
+
+/// What ends a run: a geometry that is no longer that of the molecule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Largest length of a bond as a multiple of its reference length.
+    #[serde(deserialize_with = "crate::nan::read")]
+    pub bond_ratio: f64,
+    /// Largest kinetic temperature as a multiple of that of its name.
+    #[serde(deserialize_with = "crate::nan::read")]
+    pub temperature_factor: f64,
+    /// Length of a bond, as a multiple of its reference length, above which it counts as broken.
+    #[serde(deserialize_with = "crate::nan::read")]
+    pub broken_bond_ratio: f64,
 }
 
 /// Work that is planned for one model.
@@ -406,15 +423,15 @@ pub struct Relaxation {
 
 impl Results {
     /// Whether the model was measured to its end. An interrupted campaign lists models that it has not reached, and one
-    /// that it was at. A file without a plan, of an older version, has every measurement of a model or none.
+    /// that it was at. Nor are all runs of a model there whose records were lost. A file without a plan, of an older version, has every measurement of a model or none.
     pub fn is_measured(&self, model: &str) -> bool {
-        if self.campaign.is_finished() {
-            return true;
-        }
         if let Some(planned) = self.campaign.plan.iter().find(|planned| planned.model == model) {
-            return planned.done;
+            let made = || self.runs.iter().filter(|r| r.model == model).count();
+            let failed = || self.failures.iter().any(|f| f.model == model);
+            return planned.done && (made() >= planned.runs || failed());
         }
-        self.gates.iter().any(|g| g.model == model)
+        self.campaign.is_finished()
+            || self.gates.iter().any(|g| g.model == model)
             || self.runs.iter().any(|r| r.model == model)
             || self.failures.iter().any(|f| f.model == model)
     }

@@ -63,8 +63,9 @@ pub(super) fn evaluations<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Evalu
 
 /// Describes how many frames of a file were used and why others were left out.
 fn counted(n: usize, evaluation: &Evaluation) -> String {
-    let of = if n == evaluation.n_frames { String::new() } else { format!(" of {}", evaluation.n_frames) };
-    format!("{n}{of} frames of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
+    let all = md_results::frames(evaluation.n_frames);
+    let of = if n == evaluation.n_frames { all } else { format!("{n} of {all}") };
+    format!("{of} of {}{}", file_name(&evaluation.frames), evaluation.left_out("; "))
 }
 
 /// What is said where there are no labelled frames, or none that are `wanted`.

@@ -80,8 +80,14 @@ pub(crate) fn temperatures(s: &Subject<'_>) -> Finding {
             apart.push(kelvin);
         }
     }
-    let detail =
+    let mut detail =
         if named.is_empty() { "no run counts".to_owned() } else { format!("runs at {} K", named.join(", ")) };
+    if apart.len() < named.len() {
+        detail += &format!(
+            " (those less than {:.0} % apart count once, those below {COLDEST_K} K not)",
+            100.0 * (APART - 1.0)
+        );
+    }
     Finding::Amount { value: apart.len() as f64, detail: with_off(detail, &groups) }
 }
 
@@ -190,7 +196,7 @@ pub(crate) fn uncovered_atoms(s: &Subject<'_>) -> Finding {
 /// steps; the campaign chooses the step, not the model.
 pub(crate) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
     // Each integrator has its own safe step; the largest ratio decides.
-    let mut integrators: Vec<Option<&str>> = s.nve_runs().map(|run| run.integrator.as_deref()).collect();
+    let mut integrators: Vec<Option<&str>> = at_any_step(s).map(|run| run.integrator.as_deref()).collect();
     integrators.sort_unstable();
     integrators.dedup();
     let findings = integrators.into_iter().map(|integrator| timestep_over_safe_of(s, integrator));
@@ -202,16 +208,14 @@ pub(crate) fn timestep_over_safe(s: &Subject<'_>) -> Finding {
 }
 
 fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
-    let runs = s.nve_runs().filter(|run| run.integrator.as_deref() == integrator);
+    let runs = at_any_step(s).filter(|run| run.integrator.as_deref() == integrator);
     let Some(longest_fs) = runs.map(|run| run.timestep_fs).max_by(f64::total_cmp) else {
         return no_runs(s);
     };
-    let ladders = || s.records.timesteps.iter().filter(|l| l.integrator.as_deref() == integrator);
-    if ladders().next().is_none() {
+    if !s.records.timesteps.iter().any(|l| l.integrator.as_deref() == integrator) {
         return missing(s, Stage::Timesteps, || "the safe time step was not measured".to_owned());
     }
-    let safe: Option<Vec<f64>> = ladders().map(|l| l.largest_safe_fs).collect();
-    match safe.and_then(|all| all.into_iter().min_by(f64::total_cmp)) {
+    match s.safe_fs(integrator) {
         Some(safe_fs) => Finding::Amount {
             value: longest_fs / safe_fs,
             detail: if longest_fs <= safe_fs {
@@ -224,6 +228,10 @@ fn timestep_over_safe_of(s: &Subject<'_>, integrator: Option<&str>) -> Finding {
         },
         None => Finding::Missing("no time step of the ladder was safe".to_owned()),
     }
+}
+
+fn at_any_step<'a>(s: &Subject<'a>) -> impl Iterator<Item = &'a Run> + use<'a> {
+    s.runs_at_any_step().filter(|run| run.is_nve())
 }
 
 /// Returns an upper bound of the probability that one of these checks passes by chance: the sum of their chances. The same check

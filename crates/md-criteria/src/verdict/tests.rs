@@ -8,7 +8,7 @@ use md_results::{
 
 use super::*;
 use crate::Evidence;
-use records::{coverage, energy_errors, evaluation, ladder, speed};
+use records::{attribution, coverage, energy_errors, evaluation, ladder, speed};
 
 mod accuracy;
 mod amounts;
@@ -40,6 +40,7 @@ fn sound() -> Results {
             left_out: Vec::new(),
             plan: Vec::new(),
             resume: None,
+            limits: None,
         },
         provenance: Provenance {
             mdproof_version: String::new(),
@@ -411,16 +412,16 @@ fn check_is_undecided_when_interval_covers_threshold() {
 fn check_is_undecided_between_good_and_bad_threshold() {
     let with = |value: f64| {
         check_of("energy_drift_percent", move |r| {
-            let threshold = Threshold { bad: Some(2.0), ..Threshold::new(1.0, ThresholdSource::Campaign) };
+            let threshold = Threshold { bad: Some(1.0), ..Threshold::new(0.5, ThresholdSource::Campaign) };
             r.criteria[0].thresholds.insert("energy_drift_percent".into(), threshold);
             r.runs[0].energy.as_mut().unwrap().drift_percent = Some(value);
         })
     };
-    assert_eq!(with(0.9).status, Status::Pass);
-    assert_eq!(with(2.1).status, Status::Fail);
-    let between = with(1.5);
+    assert_eq!(with(0.4).status, Status::Pass);
+    assert_eq!(with(1.1).status, Status::Fail);
+    let between = with(0.75);
     assert_eq!(between.status, Status::Undecided);
-    assert_eq!(between.to_decide.unwrap(), "the value lies between good (1) and bad (2)");
+    assert_eq!(between.to_decide.unwrap(), "the value lies between good (0.5) and bad (1)");
 }
 
 #[test]
@@ -440,24 +441,7 @@ fn failure_modes_group_failures_with_cause_and_remedy() {
         results.gates.iter_mut().find(|g| g.id.name() == id).unwrap().value = Some(value);
     }
     results.runs[0].energy.as_mut().unwrap().drift_percent = Some(3.0);
-    results.attributions.push(Attribution {
-        model: "m".into(),
-        molecule: "water".into(),
-        temperature_k: 300.0,
-        timestep_fs: 0.5,
-        duration_ps: 0.5,
-        trigger: "energy drift".into(),
-        causes: vec![Cause {
-            kind: CauseKind::Discontinuity,
-            share: Some(0.83),
-            evidence: "12 jumps".into(),
-            remedy: "a smooth envelope".into(),
-        }],
-        parts: Vec::new(),
-        experiments: Vec::new(),
-        jumps: 12,
-        jump_events: Vec::new(),
-    });
+    results.attributions.push(Attribution { jumps: 12, ..attribution(CauseKind::Discontinuity) });
     judge(&mut results);
     let modes = &results.models[0].failure_modes;
     assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry", "conservation"]);

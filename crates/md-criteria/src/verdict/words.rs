@@ -2,14 +2,15 @@
 
 use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_results::{
-    Cause, CauseKind, Check, Evaluation, FailureMode, Model, PRODUCTION, Results, Status, Verdict,
-    most_telling, number, with_unit, worst,
+    Cause, CauseKind, Check, Evaluation, Expectation, FailureMode, Model, PRODUCTION, Results, Status,
+    Verdict, most_telling, number, with_unit, worst,
 };
 
 use crate::{Criterion, Scope, Theme};
 
 /// Returns the reason for a verdict (or, without one, the result of a control) in one sentence.
 pub(super) fn summary(
+    model: &Model,
     verdict: Option<Verdict>,
     uses: &[String],
     checks: &[Check],
@@ -24,7 +25,11 @@ pub(super) fn summary(
             _ => format!("not every check of the engine was made: {}", gaps(checks)),
         };
     };
-    match verdict {
+    let assumed = match model.assumptions.as_slice() {
+        [] => String::new(),
+        all => format!("; assumed: {}", all.join("; ")),
+    };
+    let of_verdict = match verdict {
         Verdict::Approved => {
             let which = if checks.iter().any(|c| c.status == Status::NotApplicable) {
                 " that is applicable"
@@ -32,10 +37,12 @@ pub(super) fn summary(
                 ""
             };
             let not = not_looked_at.join(", ");
-            format!("every check of this campaign for production{which} passes; not looked at: {not}")
+            format!(
+                "every check of this campaign for production{which} passes; not looked at: {not}{assumed}"
+            )
         }
         Verdict::Restricted => {
-            format!("approved for {}; for production {}", uses.join(", "), failures(checks))
+            format!("approved for {}; for production {}{assumed}", uses.join(", "), failures(checks))
         }
         Verdict::Rejected => {
             let open = open_uses(checks);
@@ -52,7 +59,22 @@ pub(super) fn summary(
                 if failed.is_empty() { String::new() } else { format!("fails for {}; ", failed.join("; ")) };
             fails + &gaps(checks)
         }
+    };
+    match expected_use(model, uses, checks) {
+        Some(open) => format!("{open}; for production {of_verdict}"),
+        None => of_verdict,
     }
+}
+
+/// Says why a use other than production that the campaign expects does not pass, if so.
+fn expected_use(model: &Model, uses: &[String], checks: &[Check]) -> Option<String> {
+    let Some(Expectation::Use { name }) = &model.expected else { return None };
+    if name == PRODUCTION || uses.contains(name) {
+        return None;
+    }
+    let own: Vec<Check> = checks.iter().filter(|c| c.use_name == *name).cloned().collect();
+    let why = if worst(own.iter()) == Status::Fail { failures(&own) } else { gaps(&own) };
+    Some(format!("not for {name}, which is expected: {why}"))
 }
 
 /// Returns what users of a model do with it and this campaign did not.
@@ -226,6 +248,11 @@ const UNITS: [(&str, f64); 6] = [
     ("meV/Å", 1.0 / MEV_PER_EV),
 ];
 
+/// Returns the unit of labels of which a model's forces in eV/Å are `slope` times, if it is one of force, to within 2 %.
+pub fn unit_of_labels(slope: f64) -> Option<&'static str> {
+    UNITS.iter().find(|(_, size)| (slope / size - 1.0).abs() < 0.02).map(|(unit, _)| *unit)
+}
+
 /// Describes forces that are those of the labels but for a constant factor, to within a third of their error. A unit is
 /// named only if the factor matches it within 2 %.
 pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
@@ -234,11 +261,9 @@ pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
     if scaled >= force.rmse_ev_per_angstrom / 3.0 {
         return None;
     }
-    let near = |factor: f64| (slope / factor - 1.0).abs() < 0.02;
-    let unit = UNITS.iter().find_map(|&(unit, size)| {
-        let labels = near(size).then(|| format!("its labels look like {unit}"));
-        labels.or_else(|| near(1.0 / size).then(|| format!("the model's forces look like {unit}")))
-    });
+    let labels = unit_of_labels(slope).map(|unit| format!("its labels look like {unit}"));
+    let unit = labels
+        .or_else(|| unit_of_labels(1.0 / slope).map(|unit| format!("the model's forces look like {unit}")));
     Some(format!(
         "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
         number(slope),
@@ -348,6 +373,9 @@ const THEMES: [(Theme, &str, &str, &str); 15] = [
     (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
 ];
 
+/// Number of criteria with one reason above which not all are named; none of them if it is the reason of all.
+const MOST_TITLES: usize = 5;
+
 /// Lists the reasons for missing data, each once, with the criteria that depend on them.
 fn gaps(checks: &[Check]) -> String {
     if checks.is_empty() {
@@ -358,8 +386,11 @@ fn gaps(checks: &[Check]) -> String {
         let open = checks
             .iter()
             .filter(|c| matches!(c.status, Status::Skipped | Status::Undecided) && c.id == criterion.key);
-        let Some(check) = most_telling(open) else { continue };
-        let reason = match &check.to_decide {
+        let Some(check) = most_telling(open.clone()) else { continue };
+        let mut molecules: Vec<&str> = open.map(|c| c.molecule.as_str()).collect();
+        molecules.sort_unstable();
+        molecules.dedup();
+        let mut reason = match &check.to_decide {
             Some(to_decide) => format!("undecided on {}, {to_decide}", check.molecule),
             None if criterion.theme == Theme::Amount && check.value.is_some() => format!(
                 "{} on {} (limit: {} {})",
@@ -370,6 +401,9 @@ fn gaps(checks: &[Check]) -> String {
             ),
             None => check.reason.clone(),
         };
+        if let more @ 1.. = molecules.len() - 1 {
+            reason += &format!(", and on {more} more molecule{}", if more == 1 { "" } else { "s" });
+        }
         match gaps.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, titles)) => titles.push(criterion.title),
             None => gaps.push((reason, vec![criterion.title])),
@@ -377,9 +411,15 @@ fn gaps(checks: &[Check]) -> String {
     }
     match gaps.as_slice() {
         [] => "no check is applicable".to_owned(),
-        [(reason, titles)] if titles.len() > 1 => reason.clone(),
+        [(reason, titles)] if titles.len() > MOST_TITLES => reason.clone(),
         all => {
-            let one = |(reason, titles): &(String, Vec<&str>)| format!("{}: {reason}", titles.join(", "));
+            let one = |(reason, titles): &(String, Vec<&str>)| match titles.len() {
+                n if n > MOST_TITLES => {
+                    let first = titles[..MOST_TITLES - 1].join(", ");
+                    format!("{first} and {} more: {reason}", n + 1 - MOST_TITLES)
+                }
+                _ => format!("{}: {reason}", titles.join(", ")),
+            };
             all.iter().map(one).collect::<Vec<_>>().join("; ")
         }
     }

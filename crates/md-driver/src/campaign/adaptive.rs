@@ -18,8 +18,9 @@ impl Runner<'_> {
             return None;
         }
         let duration_ps = self.config.adaptive.early_stop_ps;
-        let reason =
-            format!("the model had failed every use before its runs, which end after {duration_ps} ps");
+        let reason = format!(
+            "the model had failed every use before its runs, which end after {duration_ps} ps at most"
+        );
         results.economy.push(format!("{}: {reason}", self.model.record.name));
         Some(Cut { duration_ps, reason })
     }

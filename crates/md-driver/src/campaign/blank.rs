@@ -27,6 +27,11 @@ pub(super) fn nothing_yet(
             left_out: Vec::new(),
             plan: Vec::new(),
             resume: None,
+            limits: Some(md_results::RunLimits {
+                bond_ratio: config.limits.bond_ratio,
+                temperature_factor: config.limits.temperature_factor,
+                broken_bond_ratio: config.limits.broken_bond_ratio,
+            }),
         },
         provenance: provenance::provenance(),
         criteria: config.criteria.clone(),

@@ -120,6 +120,14 @@ fn threshold(
     production: bool,
 ) -> Result<Option<Threshold>, String> {
     let key = criterion.key;
+    let lowest = match value {
+        ThresholdValue::Number(value) => value,
+        ThresholdValue::Pair(Pair { good, bad }) => good.min(bad),
+        ThresholdValue::Switch(_) => 0.0,
+    };
+    if lowest < 0.0 {
+        return Err(format!("{key} = {lowest} (no value is below 0: expected 0 or more)"));
+    }
     match value {
         ThresholdValue::Number(value) if value.is_finite() => {
             Ok(Some(Threshold::new(value, ThresholdSource::Campaign)))
@@ -147,11 +155,13 @@ fn threshold(
 
 /// Returns a threshold of production if it is not looser than the default.
 pub(super) fn not_looser(criterion: &Criterion, threshold: Threshold) -> Result<Threshold, String> {
-    match criterion.default {
-        Some(default) if is_looser(criterion, threshold.value) => Err(format!(
-            "{} = {} is looser than the {default} that production needs at least: give it to a use of another name, \
+    let looser =
+        [Some(threshold.value), threshold.bad].into_iter().flatten().find(|x| is_looser(criterion, *x));
+    match (criterion.default, looser) {
+        (Some(default), Some(looser)) => Err(format!(
+            "{} = {looser} is looser than the {default} that production needs at least: give it to a use of another name, \
              [criteria.NAME], and expect = \"NAME\" to the models",
-            criterion.key, threshold.value
+            criterion.key
         )),
         _ => Ok(threshold),
     }

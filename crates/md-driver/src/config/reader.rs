@@ -28,6 +28,9 @@ const MOST_EXTRA_REPLICAS: u32 = 10_000;
 /// Maximum number of characters of a message.
 const MOST_MESSAGE: usize = 2000;
 
+/// Thermal vibrations stretch bonds by 20 %: a limit below this ratio would end runs of sound models.
+const SOUND_BOND_RATIO: f64 = 1.25;
+
 /// Text and path of a campaign file.
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
@@ -170,13 +173,13 @@ impl Reader<'_> {
         let Some(table) = table else { return Ok(LimitsConfig::default()) };
         let span = table.span();
         let limits = table.into_inner();
-        for (key, value, least) in [
-            ("bond_ratio", limits.bond_ratio, 1.0),
-            ("broken_bond_ratio", limits.broken_bond_ratio, 1.0),
-            ("temperature_factor", limits.temperature_factor, 0.0),
+        for (key, value, least, most) in [
+            ("bond_ratio", limits.bond_ratio, SOUND_BOND_RATIO, 10.0),
+            ("broken_bond_ratio", limits.broken_bond_ratio, SOUND_BOND_RATIO, 10.0),
+            ("temperature_factor", limits.temperature_factor, 1.0, 1000.0),
         ] {
-            if !(value.is_finite() && value > least) {
-                let message = format!("limits: {key} = {value} (expected a number above {least})");
+            if !(least..=most).contains(&value) {
+                let message = format!("limits: {key} = {value} (expected a number from {least} to {most})");
                 return Err(self.error(Some(span), message));
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         ("campaign file, SHA-256", |r| r.campaign.config_sha256.clone()),
         ("seed", |r| r.campaign.seed.to_string()),
         ("only", |r| r.campaign.only.join(", ")),
+        ("limits of runs", limits),
         ("threads", |r| r.provenance.threads.to_string()),
         ("device", |r| r.provenance.device_used.clone()),
     ] {
@@ -62,6 +63,17 @@ pub(super) fn differing(a: &Results, b: &Results) -> Vec<Condition> {
         found.push(Condition { what: "file".to_owned(), before: of(a), after: of(b) });
     }
     found
+}
+
+fn limits(results: &Results) -> String {
+    results.campaign.limits.map_or("unknown".to_owned(), |limits| {
+        format!(
+            "bond_ratio {}, broken_bond_ratio {}, temperature_factor {}",
+            number(limits.bond_ratio),
+            number(limits.broken_bond_ratio),
+            number(limits.temperature_factor)
+        )
+    })
 }
 
 fn bound(set: &CriteriaSet, key: &str) -> String {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use md_results::{Check, CriteriaSet, Results, Role, Status, Verdict, number, worst};
+use md_results::{Check, CriteriaSet, Expectation, Results, Role, Status, Verdict, number, worst};
 
 use super::{Changes, CheckKey, Flip, ModelChanges, Names, listed, records};
 use crate::words::failure;
@@ -95,7 +95,11 @@ fn roles(a: &Results, b: &Results) -> Vec<String> {
 fn incomplete(b: &Results, names: &Names<'_>) -> Vec<String> {
     let paired: BTreeSet<&str> = names.values().copied().collect();
     let open = b.models.iter().filter(|m| paired.contains(m.name.as_str())).filter(|m| match m.role {
-        Role::Candidate => m.verdict.is_none_or(|v| v == Verdict::Incomplete),
+        // A campaign that asks for a use of its own is whole when that use is decided.
+        Role::Candidate => {
+            let use_is_met = matches!(m.expected, Some(Expectation::Use { .. })) && m.is_as_expected();
+            m.verdict.is_none_or(|v| v == Verdict::Incomplete) && !use_is_met
+        }
         Role::Control => {
             matches!(worst(m.checks.iter()), Status::Skipped | Status::Undecided | Status::NotApplicable)
         }
@@ -168,6 +172,13 @@ fn looser(a: &Results, b: &Results) -> Vec<String> {
     let at_least: BTreeMap<&str, bool> = checks.map(|c: &Check| (c.id.as_str(), c.at_least)).collect();
     let theirs: BTreeMap<&str, &CriteriaSet> = b.criteria.iter().map(|s| (s.name.as_str(), s)).collect();
     let mut found = Vec::new();
+    if let (Some(x), Some(y)) = (a.campaign.limits, b.campaign.limits)
+        && (y.bond_ratio > x.bond_ratio
+            || y.broken_bond_ratio > x.broken_bond_ratio
+            || y.temperature_factor > x.temperature_factor)
+    {
+        found.push("looser limits of runs in the second".to_owned());
+    }
     for before in &a.criteria {
         let name = &before.name;
         let Some(after) = theirs.get(name.as_str()) else {

@@ -1,4 +1,4 @@
-use md_results::{CriteriaSet, Threshold, ThresholdSource};
+use md_results::{CriteriaSet, Expectation, Threshold, ThresholdSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -159,6 +159,15 @@ fn compare_with_incomplete_verdict_is_not_comparable() {
         assert_eq!(changes.outcome, Outcome::NotComparable, "{before:?}");
         assert_eq!(changes.reasons, ["tiny is INCOMPLETE in the second: no reference"]);
     }
+    // A use of one's own that is decided is what the campaign asked for.
+    let mut decided = campaign();
+    let tiny = &mut decided.models[1];
+    tiny.verdict = Some(Verdict::Incomplete);
+    tiny.expected = Some(Expectation::Use { name: "quick".to_owned() });
+    tiny.uses = vec!["quick".to_owned()];
+    assert_eq!(compare(&decided, &decided).outcome, Outcome::NoRegression);
+    decided.models[1].uses.clear();
+    assert_eq!(compare(&decided, &decided).outcome, Outcome::NotComparable);
     let mut unsure = campaign();
     unsure.models[0].checks[0].status = Status::Undecided;
     assert_eq!(compare(&unsure, &unsure).outcome, Outcome::NotComparable, "the control decides nothing");

@@ -1,6 +1,6 @@
 //! Amounts of evidence, and criteria that apply only where data are given.
 
-use md_results::UncoveredAtom;
+use md_results::{Experiment, UncoveredAtom};
 
 use super::*;
 
@@ -278,4 +278,41 @@ fn atoms_that_no_frame_covers_are_named() {
     assert_eq!(untrained.status, Status::Pass);
     assert!(untrained.reason.ends_with("atom 2: C bonded to N, O; and 2 more"), "{untrained:?}");
     assert_eq!(check_of("uncovered_atoms", |r| r.coverages.clear()).status, Status::Skipped);
+}
+
+/// A model is not blamed for a step that its own ladder calls too long, unless it breaks at a safe one, too.
+#[test]
+fn runs_at_a_step_that_is_not_safe_say_nothing() {
+    let broken = |r: &mut Results| {
+        r.runs.iter_mut().for_each(|run| (run.fate, run.steps_done) = (RunFate::Diverged, 20));
+    };
+    let (verdict, _, summary, _) = judged(|r| {
+        broken(r);
+        r.timesteps = vec![ladder(Some(0.25))];
+    });
+    assert_eq!(verdict, Verdict::Incomplete, "{summary}");
+    let reason =
+        "runs at 0.5 fs do not count: the longest safe step is 0.25 fs: set timestep_fs = 0.25 or less";
+    assert!(summary.contains(reason), "{summary}");
+    let experiment = |timestep_fs: f64, diverged: bool| Experiment {
+        name: "a shorter step".into(),
+        timestep_fs,
+        drift_mev_per_atom_per_ps: None,
+        drift_standard_error: None,
+        rms_fluctuation_mev_per_atom: None,
+        diverged: diverged.then(|| "the bond 0-1 stretched".to_owned()),
+    };
+    let with = |experiments: &[Experiment], safe_fs: Option<f64>| {
+        let (verdict, ..) = judged(|r| {
+            broken(r);
+            r.timesteps = vec![ladder(safe_fs)];
+            r.attributions =
+                vec![Attribution { experiments: experiments.to_vec(), ..attribution(CauseKind::BrokenBond) }];
+        });
+        verdict
+    };
+    assert_eq!(with(&[experiment(0.125, true)], Some(0.25)), Verdict::Rejected);
+    assert_eq!(with(&[experiment(0.125, false)], Some(0.25)), Verdict::Incomplete);
+    assert_eq!(with(&[experiment(0.4, true)], Some(0.25)), Verdict::Incomplete, "nor is that step safe");
+    assert_eq!(with(&[], None), Verdict::Rejected, "no step is safe");
 }

@@ -102,3 +102,24 @@ pub(super) fn speed() -> Speed {
         speedup_vs_first: 1.0,
     }
 }
+
+pub(super) fn attribution(kind: CauseKind) -> Attribution {
+    Attribution {
+        model: "m".into(),
+        molecule: "water".into(),
+        temperature_k: 300.0,
+        timestep_fs: 0.5,
+        duration_ps: 0.5,
+        trigger: "energy drift".into(),
+        causes: vec![Cause {
+            kind,
+            share: Some(0.83),
+            evidence: "12 jumps".into(),
+            remedy: "a smooth envelope".into(),
+        }],
+        parts: Vec::new(),
+        experiments: Vec::new(),
+        jumps: 0,
+        jump_events: Vec::new(),
+    }
+}

@@ -148,3 +148,37 @@ fn summary_and_envelope_say_for_what_a_model_is_approved() {
     assert!((bound.rate_upper_per_ns - 149.787).abs() < 1e-3, "{bound:?}");
     assert!((bound.half_life_ns() - 0.004_627_6).abs() < 1e-6, "{bound:?}");
 }
+
+/// The use that the campaign asks for comes first, with what it lacks; so does what was assumed of the model.
+#[test]
+fn summary_names_open_check_of_expected_use_and_assumptions() {
+    let asked = |r: &mut Results| r.models[0].expected = Some(Expectation::Use { name: "screening".into() });
+    let (verdict, _, summary, outcome) = judged(|r| {
+        asked(r);
+        r.evaluations.clear();
+    });
+    assert_eq!((verdict, outcome), (Verdict::Incomplete, Outcome::Incomplete));
+    assert!(summary.starts_with("not for screening, which is expected: no labelled frames"), "{summary}");
+    let (.., summary, _) = judged(|r| r.models[0].assumptions = vec!["frames count as held out".into()]);
+    assert!(summary.ends_with("; assumed: frames count as held out"), "{summary}");
+}
+
+/// A bar that fails only far beyond the default is a waiver by another name.
+#[test]
+fn production_fails_at_the_default_whatever_the_bad_bar() {
+    let waived = Threshold { bad: Some(1e9), ..Threshold::new(0.001, ThresholdSource::Campaign) };
+    let check = check_of("inference_ms_per_step", |r| {
+        r.speed[0].ms_per_step = 50.0;
+        production(r).insert("inference_ms_per_step".to_owned(), waived.clone());
+    });
+    assert_eq!((check.status, check.threshold), (Status::Fail, 10.0));
+}
+
+/// The reach is as uncertain as the temperature: 1 % here, with no error of the barrier.
+#[test]
+fn barrier_over_reach_has_the_error_of_the_temperature() {
+    let check = check_of("dimer_barrier_over_reach", |_| {});
+    let [low, high] = check.interval.unwrap();
+    let value = check.value.unwrap();
+    assert!((high / value - 1.0196).abs() < 1e-6 && (low / value - 0.9804).abs() < 1e-6, "{check:?}");
+}
