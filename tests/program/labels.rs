@@ -116,6 +116,10 @@ fn validate_refuses_reference_without_labels() {
         (with_forces(&frames, own_forces(Precision::F64)), own),
         (with_forces(&frames, own_forces(Precision::F32)), own),
         (with_forces(&frames, times(-1.0)), "the labels look like gradients (minus the forces)"),
+        (
+            with_forces(&frames, times(1.0 / 0.043_364)),
+            "the labels look like kcal/mol/Å: the model's forces are",
+        ),
     ] {
         write(&reference, &frames);
         let output = validate(&config, &out, &[]);
@@ -243,6 +247,24 @@ fn evaluate_refuses_what_validate_refuses_as_labels() {
             output.stdout
         );
     }
+}
+
+#[test]
+fn evaluate_keeps_charges_apart_and_names_training_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let charged = text_of(&water(3)).replacen("Properties=", "charge=-1 Properties=", 1);
+    let charged = charged.replace("\nProperties=", "\ncharge=0 Properties=");
+    let output = evaluate(folder.path(), &charged, &[]);
+    assert_eq!(output.status, 2, "{}", output.stdout);
+    assert!(output.stderr.contains("frame 0 has charge=-1, frame 1 charge=0"), "{}", output.stderr);
+
+    let data = repository("data");
+    let train = data.join("train/water.extxyz.gz");
+    let output =
+        mdproof(["evaluate".into(), data.join("checkpoints/tiny").into_os_string(), train.into_os_string()]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let expected = "is a file that the model was trained on";
+    assert!(output.stdout.contains("warning: ") && output.stdout.contains(expected), "{}", output.stdout);
 }
 
 #[test]

@@ -95,6 +95,9 @@ impl Sample {
         {
             return Some(Fault::Own { same, asked: self.frames.len() });
         }
+        if let Some(fault) = answered().next().and_then(Sums::other_unit) {
+            return Some(fault);
+        }
         let cosine = answered().map(|s| s.product / (s.predicted * s.reference).sqrt()).next()?;
         let opposite = cosine < OPPOSITE_COSINE;
         let correlation = self.bond_correlation().filter(|c| c.abs() > DECISIVE_CORRELATION);
@@ -184,6 +187,8 @@ pub enum Fault {
     /// The labels have the opposite sign of the model's forces, and do not pull stretched bonds together; or it cannot be told
     /// what they do to bonds.
     Opposite { cosine: f64, correlation: Option<f64> },
+    /// The model's forces are `factor` times the labels, as if these were in another unit.
+    OtherUnit { unit: &'static str, factor: f64 },
 }
 
 impl fmt::Display for Fault {
@@ -191,6 +196,11 @@ impl fmt::Display for Fault {
         match self {
             Fault::Own { same, asked } if same == asked => f.write_str(OWN),
             Fault::Own { same, asked } => write!(f, "{OWN} ({same} of {asked} frames asked)"),
+            Fault::OtherUnit { unit, factor } => write!(
+                f,
+                "the labels look like {unit}: the model's forces are {} times as large, and agree when scaled; give them in eV/Å",
+                md_results::number(*factor)
+            ),
             Fault::Opposite { cosine, correlation: Some(_) } => write!(
                 f,
                 "the labels look like gradients (minus the forces): they pull stretched bonds further apart, and their cosine \
@@ -213,6 +223,17 @@ struct Sums {
     reference: f64,
     /// Number of frames with equal forces.
     same: usize,
+}
+
+impl Sums {
+    /// Returns an objection to labels that are the model's forces in another unit, to within a third of their error.
+    fn other_unit(&self) -> Option<Fault> {
+        let factor = self.product / self.reference;
+        let squared_error = self.predicted - 2.0 * self.product + self.reference;
+        let scaled = self.predicted - factor * self.product;
+        let unit = md_criteria::unit_of_labels(factor)?;
+        (9.0 * scaled < squared_error).then_some(Fault::OtherUnit { unit, factor })
+    }
 }
 
 /// Whether forces that differ by `rmse` are equal, where `rms` is that of the labels, eV/Å. Zero labels belong to
@@ -451,6 +472,8 @@ mod tests {
         assert!(fault(&dimers(20, -0.9)).unwrap().contains("gradients (minus the forces): they pull"));
         assert!(fault(&dimers(1, -0.9)).unwrap().contains("unless the model's forces have the wrong sign"));
         assert_eq!(fault(&dimers(20, 0.0)), None, "no angle");
+        assert!(fault(&dimers(20, 23.06)).unwrap().starts_with("the labels look like kcal/mol/Å: "));
+        assert_eq!(fault(&dimers(20, 20.0)), None, "no unit");
         assert_eq!(fault(&[]), None);
     }
 

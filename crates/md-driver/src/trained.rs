@@ -135,6 +135,16 @@ impl TrainingData {
     }
 }
 
+/// Says why the labelled `frames` are not held out for the model in `checkpoint`, if so.
+pub fn seen_in_training(checkpoint: &Path, frames: &Path) -> Option<String> {
+    let systems: Vec<System> = extxyz::open(frames, LabelKeys::default())
+        .ok()?
+        .filter_map(|frame| Some(frame.ok()?.system))
+        .collect();
+    let known = TrainingData::new(systems.iter()).known("", checkpoint, &[frames]);
+    known.into_iter().next().map(|known| known.reason)
+}
+
 /// Returns the files that a checkpoint was trained on; `None` without a record of its training, or where one of them is gone or
 /// changed.
 ///

@@ -31,12 +31,13 @@ impl Architecture {
             Some(named) => named.as_str(),
             None => assumed,
         };
-        match named.unwrap_or("missing") {
-            distiller::MODEL_TYPE => {
+        match named {
+            Some(distiller::MODEL_TYPE) => {
                 Ok(Architecture::Distiller(DistillerHyperparameters::from_config(config)?))
             }
-            painn::MODEL_TYPE => Ok(Architecture::Painn(PainnHyperparameters::from_config(config)?)),
-            other => Err(unknown(other)),
+            Some(painn::MODEL_TYPE) => Ok(Architecture::Painn(PainnHyperparameters::from_config(config)?)),
+            Some(other) => Err(unknown(&format!("'{}', which is not known", excerpt(other)))),
+            None => Err(unknown("missing")),
         }
     }
 
@@ -241,5 +242,5 @@ pub(crate) fn require_sizes(
 }
 
 fn unknown(found: &str) -> CheckpointError {
-    CheckpointError::UnknownArchitecture { found: excerpt(found), known: KNOWN.join(", ") }
+    CheckpointError::UnknownArchitecture { found: found.to_owned(), known: KNOWN.join(", ") }
 }

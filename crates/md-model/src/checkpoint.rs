@@ -442,6 +442,7 @@ struct Located<'a> {
 /// Splits `FILE#KEY` unless a file has that name.
 fn locate(path: &Path) -> Result<Located<'_>, CheckpointError> {
     let chosen = path.to_str().and_then(|text| text.rsplit_once('#')).filter(|_| !path.exists());
+    let chosen = chosen.filter(|(_, key)| !key.is_empty());
     match chosen {
         Some((file, key)) => Ok(Located { file: weight_file(Path::new(file))?, choice: Some(key) }),
         None => Ok(Located { file: weight_file(path)?, choice: None }),

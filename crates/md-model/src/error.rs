@@ -211,9 +211,9 @@ pub enum CheckpointError {
         rank: usize,
     },
     /// The architecture is unknown.
-    #[error("model_type is '{found}', which is not known (known: {known}); set model_type in config.json")]
+    #[error("model_type is {found} (known: {known}); set model_type in config.json")]
     UnknownArchitecture {
-        /// The `model_type` found.
+        /// What was found instead of a known one, in words.
         found: String,
         /// The known architectures.
         known: String,

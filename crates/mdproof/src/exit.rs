@@ -26,7 +26,7 @@ Exit status:
   3   incomplete: data are missing, no model was judged, the campaign is unfinished, or
       results cannot be compared
   75  interrupted by a signal, a full disk or a limit on the size of files, with what was
-      measured saved: the same command with --resume continues";
+      measured saved: validate and train continue with --resume, other commands are given again";
 
 /// Returns the exit status of a failed command: interrupted if its state is saved or the disk is full, else bad input.
 pub fn status_of(error: &anyhow::Error) -> u8 {

@@ -14,6 +14,7 @@ use crate::geometries::{Geometries, Geometry};
 
 mod file;
 
+pub use crate::trained::seen_in_training;
 use file::Kind;
 pub use file::{Evaluated, GivenKeys, evaluate_file};
 

@@ -54,7 +54,9 @@ pub fn run(a: &Evaluate, out: &mut dyn Write, bars: Bars) -> Result<u8> {
     for frames in &a.frames {
         let ticker = bars.stage(&stem(frames), 0);
         let source = evaluate::Source { model: &name, molecule: None, frames };
-        found.push(evaluate::evaluate_file(source, &mut model, &keys, || ticker.tick())?);
+        let mut evaluated = evaluate::evaluate_file(source, &mut model, &keys, || ticker.tick())?;
+        evaluated.warnings.extend(evaluate::seen_in_training(&a.checkpoint, frames));
+        found.push(evaluated);
     }
     if a.json {
         match found.as_slice() {

@@ -25,8 +25,8 @@ pub struct Validate {
     /// Folder for what is measured; must not hold results yet [default: mdproof-out/NAME-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue with the campaign where it was stopped, in --out or else in the folder it began in last; begin it if it has
-    /// not begun.
+    /// Continue with the campaign where it was stopped, in --out or else in that of mdproof-out in which it began last; begin
+    /// it if it has not begun.
     #[arg(long)]
     resume: bool,
     /// Start over beside results that --out holds.
@@ -86,6 +86,12 @@ pub fn run(a: &Validate, out: &mut dyn Write, colour: bool, bars: Bars) -> Resul
     check_only(&a.only, &config)?;
     let latest = || Campaign::latest(Path::new(OUTPUT), &config.name).filter(|_| a.resume);
     let folder = a.out.clone().or_else(latest).unwrap_or_else(|| {
+        if a.resume {
+            tracing::warn!(
+                "no campaign '{}' was begun in {OUTPUT}: it begins now (give --out to continue in another folder)",
+                config.name
+            );
+        }
         Path::new(OUTPUT).join(format!("{}-{}", config.name, provenance::now().replace(':', "")))
     });
     let bars = bars.unless(a.quiet);

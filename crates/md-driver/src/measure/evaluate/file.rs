@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Errors, Source, read};
 use crate::error::CampaignError;
-use crate::labels::{self, Fault, Sample};
+use crate::labels::{self, Charges, Fault, Sample};
 use crate::models::LoadedModel;
 
 /// Names of the labels that the user gave; `None` is the default of [`LabelKeys`].
@@ -67,13 +67,19 @@ fn evaluate_file_inner(
     };
     let mut sample = Sample::default();
     let mut errors = Errors::default();
+    let (mut charges, mut n, mut of_two_charges) = (Charges::default(), 0, None);
     let names = read(source, model.potential.as_mut(), &keys, &mut errors, |frame| {
+        of_two_charges = of_two_charges.take().or_else(|| charges.push(n, &frame).err());
+        n += 1;
         if frame.forces.is_some() {
             sample.push(frame);
         }
         seen();
     })?;
     let file = || source.frames.display().to_string();
+    if let Some(fault) = of_two_charges {
+        return Err(fault.context(file()));
+    }
     let absent = |kind: Kind, is_present: bool, name: &str| {
         (!is_present).then(|| {
             let advice = kind.likely(&names).map_or(String::new(), |likely| format!(": {likely}"));
@@ -93,7 +99,8 @@ fn evaluate_file_inner(
     let own = match sample.fault([model.oracle.as_mut(), model.potential.as_mut()]) {
         Some(fault @ Fault::Opposite { .. }) => bail!("{}: {fault}", file()),
         Some(fault @ Fault::Own { .. }) => Some(fault.to_string()),
-        None => None,
+        // The errors have a warning, since the scaled ones are of interest.
+        Some(Fault::OtherUnit { .. }) | None => None,
     };
     let evaluation = errors.evaluation(source)?;
     let no_energies = no_energies.or_else(|| {
