@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use md_metrics::Estimate;
 use md_results::{
-    Attribution, CauseKind, Check, Comparison, Coverage, CriteriaSet, DecidableBy, Definition, Evaluation,
-    Gate, GateId, Results, Run, RunFate, Shift, Speed, TimestepLadder,
+    Attribution, CauseKind, Check, Comparison, Coverage, CriteriaSet, DecidableBy, Definition, ENGINE,
+    Evaluation, Gate, GateId, Results, Run, RunFate, Shift, Speed, TimestepLadder,
 };
 
 use crate::statistics::CONFIDENCE;
@@ -228,6 +228,8 @@ pub struct Subject<'a> {
     /// The barriers that the use crosses, or the reason why no run of the model tells.
     pub reach: Result<Reach, &'static str>,
     /// Records of this model and molecule.
+    /// Whether runs count at any time step.
+    pub(crate) any_step: bool,
     pub(crate) records: &'a Records<'a>,
 }
 
@@ -295,6 +297,9 @@ impl<'a> Index<'a> {
     }
 }
 
+/// Key of the criterion of the time step.
+const TIMESTEP: &str = "timestep_over_safe";
+
 impl<'a> Subject<'a> {
     /// Creates the subject of a use; `index` is that of the model, and `reach` its [`Index::reach`] for the use.
     pub fn new(
@@ -306,7 +311,10 @@ impl<'a> Subject<'a> {
         reach: Result<Reach, &'static str>,
     ) -> Self {
         let max_temperature_k = set.max_temperature_k.unwrap_or(f64::INFINITY);
-        Subject { results, model, molecule, max_temperature_k, reach, records: index.records(molecule) }
+        // A use that waives the criterion is for the steps of its runs.
+        let any_step = set.name != ENGINE && !set.thresholds.contains_key(TIMESTEP);
+        let records = index.records(molecule);
+        Subject { results, model, molecule, max_temperature_k, reach, any_step, records }
     }
 
     /// Returns the runs at constant energy.
@@ -334,7 +342,7 @@ impl<'a> Subject<'a> {
     fn runs(&self) -> impl Iterator<Item = &'a Run> + use<'a> {
         let subject = *self;
         self.runs_at_any_step().filter(move |run| match subject.safe_fs(run.integrator.as_deref()) {
-            Some(safe_fs) if run.timestep_fs > safe_fs => {
+            Some(safe_fs) if run.timestep_fs > safe_fs && !subject.any_step => {
                 run.fate == RunFate::Diverged && subject.breaks_at(safe_fs)
             }
             _ => true,

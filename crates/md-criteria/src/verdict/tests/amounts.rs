@@ -315,4 +315,15 @@ fn runs_at_a_step_that_is_not_safe_say_nothing() {
     assert_eq!(with(&[experiment(0.125, false)], Some(0.25)), Verdict::Incomplete);
     assert_eq!(with(&[experiment(0.4, true)], Some(0.25)), Verdict::Incomplete, "nor is that step safe");
     assert_eq!(with(&[], None), Verdict::Rejected, "no step is safe");
+    // Who waives the criterion means the step of the runs.
+    let (_, uses, ..) = judged(|r| {
+        r.runs.extend(two_replicas(300.0).map(|run| Run {
+            fate: RunFate::Diverged,
+            steps_done: 20,
+            timestep_fs: 2.0,
+            ..run
+        }));
+        r.criteria[1].thresholds.remove("timestep_over_safe");
+    });
+    assert!(uses.is_empty(), "{uses:?}");
 }
