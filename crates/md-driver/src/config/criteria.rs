@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::ConfigError;
 use super::file::{Pair, ThresholdValue};
-use super::names::{fault_of_use, unknown};
+use super::names::{fault_of_use, unknown, written};
 use super::reader::Reader;
 
 /// Maximum number of uses: each has all criteria, for every model and molecule.
@@ -159,9 +159,10 @@ pub(super) fn not_looser(criterion: &Criterion, threshold: Threshold) -> Result<
         [Some(threshold.value), threshold.bad].into_iter().flatten().find(|x| is_looser(criterion, *x));
     match (criterion.default, looser) {
         (Some(default), Some(looser)) => Err(format!(
-            "{} = {looser} is looser than the {default} that production needs at least: give it to a use of another name, \
+            "{} = {} is looser than the {default} that production needs at least: give it to a use of another name, \
              [criteria.NAME], and expect = \"NAME\" to the models",
-            criterion.key
+            criterion.key,
+            written(looser)
         )),
         _ => Ok(threshold),
     }

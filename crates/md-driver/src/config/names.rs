@@ -44,6 +44,15 @@ pub(super) fn shown(text: &str, most: usize) -> String {
     start
 }
 
+/// Returns all digits of a number, but no line of zeros.
+pub(super) fn written(number: f64) -> String {
+    if number != 0.0 && !(1e-9..=1e15).contains(&number.abs()) {
+        format!("{number:e}")
+    } else {
+        number.to_string()
+    }
+}
+
 /// Returns the verdict of this name, in small letters.
 pub(super) fn verdict_named(name: &str) -> Option<Verdict> {
     Verdict::ALL.into_iter().find(|verdict| verdict.label().to_lowercase() == name)

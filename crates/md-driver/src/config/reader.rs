@@ -9,7 +9,7 @@ use md_results::{CriteriaSet, Expectation, Verdict};
 use toml::Spanned;
 
 use super::file::{File, ModelTable, MoleculeTable, Paths};
-use super::names::{NAME_RULE, is_name, shown, unknown, verdict_named};
+use super::names::{NAME_RULE, is_name, shown, unknown, verdict_named, written};
 use super::own::add_own;
 use super::{
     AdaptiveConfig, Config, ConfigError, LimitsConfig, ModelArgument, ModelConfig, ModelSource,
@@ -254,13 +254,8 @@ impl Reader<'_> {
         } else {
             return Ok(number);
         };
-        // Avoids a line of zeros.
-        let found = if number.abs() > 1e15 || number.abs() < 1e-9 {
-            format!("{number:e}")
-        } else {
-            number.to_string()
-        };
-        Err(self.error(Some(value.span()), format!("{key} = {found} (expected {expected})")))
+        let message = format!("{key} = {} (expected {expected})", written(number));
+        Err(self.error(Some(value.span()), message))
     }
 
     fn existing_file(&self, path: &Path, span: Range<usize>) -> Result<PathBuf, ConfigError> {
