@@ -69,8 +69,9 @@ fn verdict(found: &Result<Results, String>) -> (Option<Verdict>, String) {
 fn named_by(model: &Model) -> String {
     let mut named: Vec<(Status, &str)> = Vec::new();
     for check in model.checks.iter().filter(|c| c.use_name == "production" && c.status.is_open_or_bad()) {
-        if !named.iter().any(|(_, id)| *id == check.id) {
-            named.push((check.status, &check.id));
+        match named.iter_mut().find(|(_, id)| *id == check.id) {
+            Some((status, _)) => *status = check.status.max(*status),
+            None => named.push((check.status, &check.id)),
         }
     }
     named.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
