@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Criterion] = &[
     ),
     row(
         "force_slope_error",
-        "force slope, distance from 1",
+        "force slope away from 1",
         "|s − 1| of the slope s = Σ F·F_ref / Σ F_ref² over all atoms of all frames of a reference file: below 1 forces are too \
          soft, above it too stiff; the file with the largest distance counts",
         "",
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Criterion] = &[
     ),
     row(
         "energy_rmse_meV_per_atom",
-        "energy RMSE, one shift per molecule",
+        "energy RMSE after a shift",
         "√⟨(ΔE − ⟨ΔE⟩)² / N²⟩ over the frames of a reference file, ΔE = E − E_ref and ⟨ΔE⟩ its mean over the \
          frames of one composition; the worst file counts",
         "meV/atom",
@@ -109,7 +109,7 @@ pub(super) const ROWS: &[Criterion] = &[
     ),
     row(
         "energy_rank_error",
-        "order of the energies, distance from that of the reference",
+        "order of the energies against the reference",
         "1 − ρ, ρ Spearman's rank correlation of E and E_ref over the frames of a reference file: 0 for the same order, 1 for a \
          constant, 2 for the reverse; the worst file counts",
         "",
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Criterion] = &[
     ),
     row(
         "distribution_shift",
-        "visited frames / reference frames, distance",
+        "distance of visited / reference frames",
         "median distance of visited frames to their nearest reference frame over the median of the same \
          among reference frames: |D − D′| with D the inverse distances of all pairs of atoms, sorted within \
          each pair of elements",
