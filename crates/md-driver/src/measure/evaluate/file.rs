@@ -42,8 +42,9 @@ pub struct Evaluated {
 /// Returns the errors of a model on a file of labelled frames; `seen` is called after every frame.
 ///
 /// # Errors
-/// Those of [`evaluate`](super::evaluate), a key that the user gave and that no frame has, and labels that cannot be
-/// those of a reference program: all zero, or gradients. The model's own forces are a warning.
+/// A frame that cannot be read or that the potential cannot answer, a key that the user gave and that no frame has, and
+/// labels that cannot be those of a reference program: all zero, gradients, or of several charges. The model's own forces are a
+/// warning.
 pub fn evaluate_file(
     source: Source<'_>,
     model: &mut LoadedModel,
