@@ -8,7 +8,7 @@ use md_results::{TimestepLadder, TimestepRung};
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::Ensemble;
 use crate::models::LoadedModel;
-use crate::plan::{self, PlannedRun};
+use crate::plan::{self, Group, PlannedRun};
 
 /// Duration of the rungs of a ladder of time steps, fs.
 const RUNG_FS: f64 = 250.0;
@@ -16,7 +16,7 @@ const RUNG_FS: f64 = 250.0;
 /// Number of replicas of each rung.
 const STARTS: u32 = 4;
 
-/// The ladder of time steps, from the starts of replicas of the hottest run of every molecule.
+/// The ladder of time steps of every molecule and integrator, from the starts of replicas of its hottest run.
 pub(super) struct Timesteps;
 
 impl Stage for Timesteps {
@@ -34,14 +34,15 @@ impl Stage for Timesteps {
             return Vec::new();
         }
         let nve = cx.groups.iter().filter(|g| g.config.ensemble == Ensemble::Nve);
-        let runs = nve.flat_map(|group| {
-            hottest_of_each_molecule(&group.runs).into_iter().map(move |run| Subject::Run {
-                group,
-                planned: run.clone(),
-                molecule: &cx.molecules[run.molecule],
-            })
-        });
-        runs.collect()
+        let subject = |(group, run): (&'a Group<'a>, &PlannedRun)| Subject::Run {
+            group,
+            planned: run.clone(),
+            molecule: &cx.molecules[run.molecule],
+        };
+        hottest(nve.flat_map(|group| group.runs.iter().map(move |run| (group, run))))
+            .into_iter()
+            .map(subject)
+            .collect()
     }
 
     fn measure(
@@ -98,14 +99,19 @@ impl Stage for Timesteps {
     }
 }
 
-/// The first run of every molecule at its highest temperature.
-fn hottest_of_each_molecule(runs: &[PlannedRun]) -> Vec<&PlannedRun> {
-    let mut hottest: Vec<&PlannedRun> = Vec::new();
-    for run in runs {
-        match hottest.iter_mut().find(|h| h.molecule == run.molecule) {
-            Some(known) if known.temperature_k < run.temperature_k => *known = run,
+/// The first run of every molecule and integrator at the highest temperature.
+fn hottest<'a>(
+    runs: impl Iterator<Item = (&'a Group<'a>, &'a PlannedRun)>,
+) -> Vec<(&'a Group<'a>, &'a PlannedRun)> {
+    let mut hottest: Vec<(&Group<'_>, &PlannedRun)> = Vec::new();
+    for (group, run) in runs {
+        let same = |(of, known): &(&Group<'_>, &PlannedRun)| {
+            known.molecule == run.molecule && of.config.integrator.name() == group.config.integrator.name()
+        };
+        match hottest.iter_mut().find(|known| same(known)) {
+            Some(known) if known.1.temperature_k < run.temperature_k => *known = (group, run),
             Some(_) => {}
-            None => hottest.push(run),
+            None => hottest.push((group, run)),
         }
     }
     hottest
