@@ -227,9 +227,9 @@ pub struct Subject<'a> {
     pub max_temperature_k: f64,
     /// The barriers that the use crosses, or the reason why no run of the model tells.
     pub reach: Result<Reach, &'static str>,
-    /// Records of this model and molecule.
     /// Whether runs count at any time step.
     pub(crate) any_step: bool,
+    /// Records of this model and molecule.
     pub(crate) records: &'a Records<'a>,
 }
 

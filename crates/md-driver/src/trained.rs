@@ -137,11 +137,13 @@ impl TrainingData {
 
 /// Says why the labelled `frames` are not held out for the model in `checkpoint`, if so.
 pub fn seen_in_training(checkpoint: &Path, frames: &Path) -> Option<String> {
-    let systems: Vec<System> = extxyz::open(frames, LabelKeys::default())
-        .ok()?
-        .filter_map(|frame| Some(frame.ok()?.system))
-        .collect();
-    let known = TrainingData::new(systems.iter()).known("", checkpoint, &[frames]);
+    // One of each composition: there may be any number of frames.
+    let mut systems = BTreeMap::new();
+    for frame in extxyz::open(frames, LabelKeys::default()).ok()? {
+        let system = frame.ok()?.system;
+        systems.entry(composition(system.elements())).or_insert(system);
+    }
+    let known = TrainingData::new(systems.values()).known("", checkpoint, &[frames]);
     known.into_iter().next().map(|known| known.reason)
 }
 

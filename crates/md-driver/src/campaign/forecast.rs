@@ -298,7 +298,10 @@ fn stages_s(
     let mut per_atom: BTreeMap<String, [f64; 3]> = BTreeMap::new();
     let role = model.record.role;
     for m in molecules_of(cx.groups.iter()) {
-        seconds.rest += CALLS_FOR_MINIMA * call_s(model.potential.as_mut(), &cx.molecules[m].system)?;
+        let LoadedMolecule { record, system, .. } = &cx.molecules[m];
+        let of_molecule = seconds_per_atom(model, system)?;
+        seconds.rest += CALLS_FOR_MINIMA * of_molecule[0] * system.n_atoms() as f64;
+        per_atom.insert(record.name.clone(), of_molecule);
     }
     for stage in STAGES.iter().filter(|stage| stage.about().applies_to(role)) {
         for subject in stage.subjects(cx, model) {
