@@ -18,6 +18,7 @@ mod repair;
 mod resume;
 mod size;
 mod snapshots;
+mod sound;
 mod support;
 mod train;
 mod trained;

@@ -139,7 +139,8 @@ pub(crate) fn take(
         parts: Default::default(),
         outliers: Vec::new(),
     };
-    let fate = setting.run(setting.timestep_fs, setting.steps, potential, &mut books)?;
+    let fates = setting.run(setting.timestep_fs, setting.steps, potential, &mut books)?;
+    let fate = fates.into_iter().next().unwrap_or(Fate::Finished);
     let Books { times_ps, parts: [engine, precision, mut time_step, mut model], outliers, .. } = books;
     let jumps = if repeatable {
         for outlier in &outliers {

@@ -13,7 +13,7 @@ pub struct LadderOptions {
     pub timesteps_fs: Vec<f64>,
     /// Duration of the run for each time step, fs.
     pub duration_fs: f64,
-    /// Limits beyond which a run counts as diverged.
+    /// Limits beyond which the run of any system counts as diverged.
     pub limits: Limits,
     /// Largest safe drift; it counts as exceeded only if it is exceeded by more than the uncertainty.
     pub max_drift_mev_per_atom_per_ps: f64,
@@ -63,31 +63,25 @@ pub struct Rung {
     pub safe: bool,
 }
 
-/// Finds the longest time step that conserves energy, from the states `starts` of one system each: replicas, whose number
-/// makes the result independent of their velocities. The drift of a time step is the mean over them, its fluctuation the
-/// root mean square.
+/// Finds the longest time step that conserves energy. The systems of `start` are replicas of one molecule, whose number makes
+/// the result independent of their velocities: the drift of a time step is the mean over them, its fluctuation the root mean
+/// square.
 ///
 /// The climb begins at the second time step; the shortest is tested only if that one is not safe.
 ///
 /// # Errors
 /// [`AttributionError`].
 pub fn timestep_ladder(
-    starts: &[State],
+    start: &State,
     make_integrator: MakeIntegrator<'_>,
     potential: &mut dyn Potential,
     options: &LadderOptions,
 ) -> Result<Ladder, AttributionError> {
     let mut rung = |timestep_fs: f64| -> Result<Rung, AttributionError> {
         let steps = (options.duration_fs / timestep_fs).ceil() as u64;
-        let runs = starts
-            .iter()
-            .map(|start| {
-                let limits = options.limits.clone();
-                let setting = Setting { start, steps, timestep_fs, limits, make_integrator };
-                setting.experiment(String::new(), 1, potential)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(options.judge(timestep_fs, &runs, starts))
+        let limits = options.limits.clone();
+        let setting = Setting { start, steps, timestep_fs, limits, make_integrator };
+        Ok(options.judge(timestep_fs, &setting.experiments("", 1, potential)?, start))
     };
     let mut rungs: Vec<Rung> = Vec::new();
     let (shortest, longer) = match options.timesteps_fs.as_slice() {
@@ -108,7 +102,7 @@ pub fn timestep_ladder(
 }
 
 impl LadderOptions {
-    fn judge(&self, timestep_fs: f64, runs: &[Experiment], starts: &[State]) -> Rung {
+    fn judge(&self, timestep_fs: f64, runs: &[Experiment], start: &State) -> Rung {
         let drifts: Vec<Estimate> = runs.iter().filter_map(|run| run.drift).collect();
         let drift = match drifts.as_slice() {
             [one] => Some(*one),
@@ -128,7 +122,7 @@ impl LadderOptions {
             .filter(|squares| !squares.is_empty())
             .map(|squares| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt());
         // A single atom is at rest, and no energy fluctuates.
-        let at_rest = starts.iter().flat_map(State::degrees_of_freedom).all(|&n| n == 0);
+        let at_rest = start.degrees_of_freedom().iter().all(|&n| n == 0);
         let calm = fluctuation_ratio.map_or(at_rest, |ratio| ratio <= self.max_fluctuation_ratio);
         let diverged = runs.iter().find_map(|run| run.diverged.clone());
         Rung { timestep_fs, safe: diverged.is_none() && calm && !drifts, drift, fluctuation_ratio, diverged }

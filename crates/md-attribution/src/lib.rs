@@ -194,15 +194,14 @@ pub fn diagnose(case: Case<'_>) -> Result<Attribution, AttributionError> {
     let mut setting = experiment::Setting { start, steps, timestep_fs, limits, make_integrator };
     let (balance, fate) = balance::take(&setting, potential, oracle)?;
     let mut experiments = Vec::new();
-    for divisor in [1, 2, 4] {
-        let name = if divisor == 1 { "as run".to_owned() } else { format!("time step / {divisor}") };
-        experiments.push(setting.experiment(name, divisor, potential)?);
+    for (name, divisor) in [("as run", 1), ("time step / 2", 2), ("time step / 4", 4)] {
+        experiments.extend(setting.experiments(name, divisor, potential)?);
     }
-    experiments.push(setting.experiment("in f64".to_owned(), 1, oracle)?);
+    experiments.extend(setting.experiments("in f64", 1, oracle)?);
     if let Some(control) = control {
         // Bonds and temperatures of the control differ from those of the potential.
         setting.limits = Limits::default();
-        experiments.push(setting.experiment("with the control potential".to_owned(), 1, control)?);
+        experiments.extend(setting.experiments("with the control potential", 1, control)?);
     }
     let mut causes = causes(&balance, &experiments, IMMATERIAL * tolerance_mev_per_atom_per_ps);
     if let Fate::Diverged { step, reason } = &fate {

@@ -195,7 +195,7 @@ fn timestep_ladder_ends_at_fastest_vibration() {
         max_drift_mev_per_atom_per_ps: 10.0,
         ..LadderOptions::default()
     };
-    let ladder = timestep_ladder(std::slice::from_ref(&start), &verlet, &mut control, &options).unwrap();
+    let ladder = timestep_ladder(&start, &verlet, &mut control, &options).unwrap();
     let safe = ladder.largest_safe_fs.unwrap();
     assert!((0.5..=1.5).contains(&safe), "{ladder:#?}");
     // (ω dt)² / 8 of the stiffest vibration, four times as large for twice the step.
@@ -209,7 +209,7 @@ fn timestep_ladder_of_one_atom_accepts_every_step() {
     let mut potential = md_probe::analytic::LennardJones { epsilon_ev: 0.0104, sigma_angstrom: 3.4 };
     let start = start(&mut potential, &atom, 300.0);
     let options = LadderOptions::default();
-    let ladder = timestep_ladder(std::slice::from_ref(&start), &verlet, &mut potential, &options).unwrap();
+    let ladder = timestep_ladder(&start, &verlet, &mut potential, &options).unwrap();
     assert_eq!(ladder.largest_safe_fs, options.timesteps_fs.last().copied(), "{ladder:#?}");
 }
 

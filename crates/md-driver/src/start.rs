@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use md_core::units::BOLTZMANN_EV_PER_K;
-use md_core::{Frame, Limits, Observer, ObserverError, Potential, State, System, Vec3, mechanics};
+use md_core::{Fate, Frame, Limits, Observer, ObserverError, Potential, State, System, Vec3, mechanics};
 use md_dynamics::{
     Course, IntegratorKind, RelaxOutcome, Relaxed, RunOptions, Scheme, Target, ThermostatKind,
     VelocityOptions,
@@ -203,7 +203,8 @@ pub(crate) fn at_minimum(
     Ok(Moving { state, integrator: Motion::Stored(scheme), course })
 }
 
-/// Creates the initial state of a run and its limits; `None` if the run cannot start.
+/// Creates the initial state of replicas of a run, one system for each that survives its equilibration, and their limits;
+/// `None` if none does or they cannot start.
 ///
 /// # Errors
 /// The potential failed.
@@ -211,30 +212,24 @@ pub(crate) fn begin(
     config: &Config,
     molecules: &[LoadedMolecule],
     relaxed: &RelaxedMolecules,
-    (grid, run): (&RunConfig, &PlannedRun),
+    (grid, replicas): (&RunConfig, &[PlannedRun]),
     potential: &mut dyn Potential,
 ) -> Result<Option<(State, Limits)>> {
-    let Ok(start) = start(config, molecules, grid, run, relaxed) else { return Ok(None) };
-    let state = prepare(grid, run, &start, potential)?;
-    Ok(state.map(|state| (state, start.limits)))
-}
-
-/// Creates the initial state of a run; `None` if it diverges during the equilibration.
-fn prepare(
-    grid: &RunConfig,
-    planned: &PlannedRun,
-    start: &Start<'_>,
-    potential: &mut dyn Potential,
-) -> Result<Option<State>> {
-    let Moving { mut state, mut integrator, .. } = start_systems(grid, &[planned], &[start], potential)?;
+    let Some(first) = replicas.first() else { return Ok(None) };
+    // It is that of the molecule and the temperature, which replicas share.
+    let Ok(start) = start(config, molecules, grid, first, relaxed) else { return Ok(None) };
+    let (planned, starts): (Vec<&PlannedRun>, Vec<&Start<'_>>) =
+        replicas.iter().map(|run| (run, &start)).unzip();
+    let Moving { mut state, mut integrator, .. } = start_systems(grid, &planned, &starts, potential)?;
     if grid.equilibration_steps > 0 {
-        let options = RunOptions { steps: grid.equilibration_steps, limits: vec![start.limits.clone()] };
-        md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
-        if state.batch().n_systems() == 1 {
-            end_equilibration(&mut state, &[planned], &[start]);
-        }
+        let limits = vec![start.limits.clone(); planned.len()];
+        let options = RunOptions { steps: grid.equilibration_steps, limits };
+        let fates = md_dynamics::run(&mut state, integrator.get()?, potential, &mut [], &options)?;
+        let survives = |k: &usize| fates[*k] == Fate::Finished;
+        let survivors: Vec<&PlannedRun> = (0..planned.len()).filter(survives).map(|k| planned[k]).collect();
+        end_equilibration(&mut state, &survivors, &starts[..survivors.len()]);
     }
-    Ok((state.batch().n_systems() == 1).then_some(state))
+    Ok((state.batch().n_systems() > 0).then_some((state, start.limits)))
 }
 
 /// Ends the equilibration of the runs `planned`, which are the systems of `state`, and gives each the energy of its

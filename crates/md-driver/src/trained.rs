@@ -12,6 +12,7 @@ use md_io::extxyz::{self, LabelKeys};
 use md_io::files;
 use md_metrics::{Composition, composition};
 use md_model::Checkpoint;
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::geometries::{Geometries, Geometry};
@@ -99,8 +100,9 @@ impl TrainingData {
         let frames = extxyz::open(reference, LabelKeys::default())?
             .map(|frame| Ok(Geometry::from_system(&frame?.system)))
             .collect::<Result<Vec<_>>>()?;
+        self.read(record, folder);
         for data in &record.data {
-            let Some(geometries) = self.geometries(data, folder) else { continue };
+            let Some(Some(geometries)) = self.read.get(&data.sha256) else { continue };
             let known = || frames.iter().enumerate().filter(|(_, frame)| geometries.contains(frame));
             let Some((first, _)) = known().next() else { continue };
             let (known, all) = (known().count(), frames.len());
@@ -117,13 +119,12 @@ impl TrainingData {
         Ok(None)
     }
 
-    /// Geometries of a training file, if it is still there as it was.
-    fn geometries(&mut self, data: &TrainingFile, folder: &Path) -> Option<&Geometries> {
+    /// Reads the geometries of the training files of a record, of those that are still there as they were.
+    fn read(&mut self, record: &Record, folder: &Path) {
         let wanted = &self.wanted;
-        let read = || {
-            let path = locate(data, folder)?;
+        let read = |data: &TrainingFile| {
             let mut geometries = Geometries::default();
-            for frame in extxyz::open(&path, LabelKeys::default()).ok()? {
+            for frame in extxyz::open(&locate(data, folder)?, LabelKeys::default()).ok()? {
                 let system = frame.ok()?.system;
                 if wanted.contains(&composition(system.elements())) {
                     geometries.insert(&Geometry::from_system(&system));
@@ -131,7 +132,9 @@ impl TrainingData {
             }
             Some(geometries)
         };
-        self.read.entry(data.sha256.clone()).or_insert_with(read).as_ref()
+        let new = record.data.iter().filter(|data| !self.read.contains_key(&data.sha256)).collect::<Vec<_>>();
+        let found: Vec<_> = new.par_iter().map(|data| (data.sha256.clone(), read(data))).collect();
+        self.read.extend(found);
     }
 }
 

@@ -49,11 +49,12 @@ pub(super) const ROWS: &[Criterion] = &[
         "energy_drift_percent",
         "energy drift",
         "100 |E_last − E_first| / |E_first| of the total energy E of a run at constant energy; the worst run \
-         counts. Easy to meet: |E_first| may be 10⁴ eV, by the zero of E; the drift by kinetic energy has none",
+         counts. The number depends on the zero of E: |E_first| may be 10⁴ eV, or that of the minimum, 0; the drift by kinetic energy \
+         does not",
         "%",
-        Some(1.0),
+        None,
         Theme::Conservation,
-        MISSION,
+        "the campaign's own",
         |s| evidence::worst_run(s, |run| Some(run.energy.as_ref()?.drift_percent?.abs())),
     ),
     row(

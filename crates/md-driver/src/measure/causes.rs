@@ -46,7 +46,9 @@ impl Stage for Causes {
     ) -> Result<()> {
         let (group, planned, molecule) = subject.as_run()?;
         let Some(run) = cx.results.runs.iter().find(|run| run.id == planned.id) else { return Ok(()) };
-        let Some((state, limits)) = cx.begin(group, planned, model.potential.as_mut())? else {
+        let Some((state, limits)) =
+            cx.begin(group, std::slice::from_ref(planned), model.potential.as_mut())?
+        else {
             return Ok(());
         };
         let timestep_fs = group.config.timestep_fs;

@@ -1,13 +1,14 @@
 //! Atoms whose environments and distances neither the training data nor the reference frames have.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use md_core::System;
 use md_io::extxyz::{self, LabelKeys};
 use md_metrics::Gap;
 use md_results::{Coverage, UncoveredAtom};
+use rayon::prelude::*;
 
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
 use crate::config::ModelSource;
@@ -37,10 +38,7 @@ impl Stage for CoverageOfChemistry {
         out: &mut Output,
     ) -> Result<()> {
         let molecule = subject.as_molecule()?;
-        let mut reference = md_metrics::Coverage::default();
-        for file in &molecule.references {
-            push(&mut reference, file)?;
-        }
+        let reference = of_files(&molecule.references)?;
         if model.training.get().is_none() {
             let training = match &cx.config.models[cx.model].source {
                 ModelSource::Checkpoint(path) => training(path)?,
@@ -69,21 +67,24 @@ impl Stage for CoverageOfChemistry {
     }
 }
 
-fn push(coverage: &mut md_metrics::Coverage, file: &Path) -> Result<()> {
-    for frame in extxyz::open(file, LabelKeys::default())? {
-        coverage.push(&frame?.system);
-    }
-    Ok(())
+/// Returns what the frames of files cover.
+fn of_files(files: &[PathBuf]) -> Result<md_metrics::Coverage> {
+    let of_file = |file: &PathBuf| -> Result<md_metrics::Coverage> {
+        let mut coverage = md_metrics::Coverage::default();
+        for frame in extxyz::open(file, LabelKeys::default())? {
+            coverage.push(&frame?.system);
+        }
+        Ok(coverage)
+    };
+    let each: Vec<_> = files.par_iter().map(of_file).collect::<Result<_>>()?;
+    let mut all = md_metrics::Coverage::default();
+    each.iter().for_each(|coverage| all.merge(coverage));
+    Ok(all)
 }
 
 /// Returns what the training data of a checkpoint cover; `None` unless all of them are known and still there.
 fn training(checkpoint: &Path) -> Result<Option<md_metrics::Coverage>> {
-    let Some(files) = trained::training_files(checkpoint)? else { return Ok(None) };
-    let mut coverage = md_metrics::Coverage::default();
-    for file in files {
-        push(&mut coverage, &file)?;
-    }
-    Ok(Some(coverage))
+    trained::training_files(checkpoint)?.map(|files| of_files(&files)).transpose()
 }
 
 /// Returns each atom with something that is not covered: of its first gap, in the structure or in a visited frame.

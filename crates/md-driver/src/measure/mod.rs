@@ -135,17 +135,17 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The state that a run of the model begins with, and its limits; `None` where it does not begin.
+    /// The state that replicas of a run of the model begin with, and their limits; `None` where none begins.
     ///
     /// # Errors
     /// Errors of the potential.
     fn begin(
         &self,
         group: &Group<'_>,
-        run: &PlannedRun,
+        replicas: &[PlannedRun],
         potential: &mut dyn Potential,
     ) -> Result<Option<(State, Limits)>> {
-        start::begin(self.config, self.molecules, self.relaxed, (group.config, run), potential)
+        start::begin(self.config, self.molecules, self.relaxed, (group.config, replicas), potential)
     }
 
     /// The molecules that the model runs, in the order of the campaign.

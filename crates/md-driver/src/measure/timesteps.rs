@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use md_attribution::{LadderOptions, timestep_ladder};
-use md_core::Limits;
 use md_results::{TimestepLadder, TimestepRung};
 
 use super::{About, Cost, Needs, Output, Stage, Subject, View};
@@ -53,22 +52,16 @@ impl Stage for Timesteps {
         out: &mut Output,
     ) -> Result<()> {
         let (group, planned, _) = subject.as_run()?;
-        let mut starts = Vec::new();
-        let mut limits = Limits::default();
-        for replica in 0..STARTS {
-            let PlannedRun { model: index, molecule, temperature_k, .. } = *planned;
-            let run = plan::planned(cx.config, group.config, index, molecule, temperature_k, replica);
-            if let Some((state, of_run)) = cx.begin(group, &run, model.potential.as_mut())? {
-                starts.push(state);
-                limits = of_run;
-            }
-        }
-        if starts.is_empty() {
+        let PlannedRun { model: index, molecule, temperature_k, .. } = *planned;
+        let replicas: Vec<PlannedRun> = (0..STARTS)
+            .map(|r| plan::planned(cx.config, group.config, index, molecule, temperature_k, r))
+            .collect();
+        let Some((start, limits)) = cx.begin(group, &replicas, model.potential.as_mut())? else {
             return Ok(());
-        }
+        };
         let options = LadderOptions { duration_fs: RUNG_FS, limits, ..LadderOptions::default() };
         let make = |dt| group.config.integrator.build(dt);
-        let ladder = timestep_ladder(&starts, &make, model.potential.as_mut(), &options)?;
+        let ladder = timestep_ladder(&start, &make, model.potential.as_mut(), &options)?;
         out.timesteps.push(TimestepLadder {
             model: model.record.name.clone(),
             molecule: subject.place().to_owned(),

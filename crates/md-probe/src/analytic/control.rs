@@ -9,7 +9,7 @@ use super::{HarmonicAngle, HarmonicBond, check_each, evaluate_each};
 
 /// Force constant of every bond, eV/Å². A carbon-carbon single bond has 23, a carbon-hydrogen bond 29 (OPLS-AA: twice
 /// 268 and 340 kcal/mol/Å²; W. L. Jorgensen et al., J. Am. Chem. Soc. 118, 11225 (1996)).
-const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
+pub(super) const BOND_STIFFNESS_EV_PER_ANGSTROM2: f64 = 25.0;
 
 /// Force constant of every angle, eV/rad². H-C-H has 2.9, C-C-C 5.1 (OPLS-AA: twice 33 and 58 kcal/mol/rad²).
 const ANGLE_STIFFNESS_EV_PER_RAD2: f64 = 4.0;
@@ -82,24 +82,24 @@ pub enum ControlError {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Molecule {
+pub(super) struct Molecule {
     structure: usize,
-    bonds: Vec<HarmonicBond>,
-    angles: Vec<HarmonicAngle>,
-    torsions: Vec<HarmonicBond>,
-    volumes: Vec<Volume>,
+    pub(super) bonds: Vec<HarmonicBond>,
+    pub(super) angles: Vec<HarmonicAngle>,
+    pub(super) torsions: Vec<HarmonicBond>,
+    pub(super) volumes: Vec<Volume>,
 }
 
 /// A spring on the volume that three bonds in a row span.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Volume {
-    atoms: [usize; 4],
+pub(super) struct Volume {
+    pub(super) atoms: [usize; 4],
     v0_angstrom3: f64,
 }
 
 impl Volume {
     /// Adds the forces (eV/Å) and returns the energy, eV.
-    fn apply(&self, positions: &[Vec3], forces: &mut [Vec3]) -> f64 {
+    pub(super) fn apply(&self, positions: &[Vec3], forces: &mut [Vec3]) -> f64 {
         let [a, b, c] = self.bonds(positions);
         let v = a.dot(&b.cross(&c));
         let size = size_angstrom3(v);
@@ -143,6 +143,11 @@ impl Control {
             }
         }
         Ok(Control { molecules })
+    }
+
+    /// Returns the molecule of this sequence of elements.
+    pub(super) fn molecule(&self, elements: &[Element]) -> Option<&Molecule> {
+        self.molecules.get(elements)
     }
 }
 
@@ -264,7 +269,7 @@ fn angle_rad(positions: &[Vec3], [i, vertex, j]: [usize; 3]) -> f64 {
     a.cross(&b).norm().atan2(a.dot(&b))
 }
 
-fn sequence(elements: &[Element]) -> String {
+pub(super) fn sequence(elements: &[Element]) -> String {
     elements.iter().map(|e| e.symbol()).collect::<Vec<_>>().join(" ")
 }
 

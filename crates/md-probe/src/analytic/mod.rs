@@ -10,14 +10,17 @@
 //! | [`Morse`] | all pairs, or a list | only with a list | yes |
 //! | [`HarmonicBonds`], [`HarmonicAngles`] | a list | yes | yes |
 //! | [`Control`] | bonds, angles and torsions of known molecules | yes | yes |
+//! | [`Breakable`] | the same with bonds that break and atoms that repel each other | yes | yes |
 //! | [`HarmonicWell`] | each atom in its own well | yes | no |
 
 mod bonded;
+mod breakable;
 mod control;
 mod pair;
 mod well;
 
 pub use bonded::{HarmonicAngle, HarmonicAngles, HarmonicBond, HarmonicBonds};
+pub use breakable::Breakable;
 pub use control::{Control, ControlError};
 pub use pair::{LennardJones, Morse, Pairs};
 pub use well::HarmonicWell;

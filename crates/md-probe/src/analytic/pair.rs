@@ -126,7 +126,7 @@ impl Potential for Morse {
     }
 }
 
-fn all_pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn all_pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).flat_map(move |i| (i + 1..n).map(move |j| (i, j)))
 }
 
