@@ -270,6 +270,9 @@ pub(super) fn gate(s: &Subject<'_>, id: GateId) -> Finding {
             Stage::Minimum if id.ceiling_ev().is_some() && without_minimum(s) => {
                 "barriers begin in a minimum, and the relaxation did not converge"
             }
+            Stage::Minimum if without_minimum(s) => {
+                "the relaxation did not converge: there is no minimum to look at"
+            }
             Stage::Minimum if id == GateId::RelaxedBonds && without_bonds(s) => "the structure has no bonds",
             Stage::Minimum => "the minimum was not looked at",
             _ => "the gate was not measured",

@@ -13,6 +13,19 @@ pub struct Hessian {
     pub asymmetry_ev_per_angstrom2: f64,
     /// Error of the asymmetry, eV/Å²: a smaller asymmetry is not detected.
     pub asymmetry_error_ev_per_angstrom2: f64,
+    /// The matrix from the smaller step alone, symmetrised: its difference is more than the error of the other.
+    half: DMatrix<f64>,
+}
+
+/// A vibration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormalMode {
+    /// Wavenumber, 1/cm; negative if it is imaginary, NaN if the Hessian contains a NaN.
+    pub wavenumber_per_cm: f64,
+    /// Error of the wavenumber by that of the finite differences, 1/cm.
+    pub error_per_cm: f64,
+    /// Displacements of the atoms; 1 for the atom that moves most.
+    pub displacement: Vec<Vec3>,
 }
 
 /// Computes the Hessian by central differences of forces with the steps h and h/2 (Å) and Richardson extrapolation.
@@ -55,8 +68,9 @@ pub fn hessian(
         }
     }
     let change = &half - whole;
-    let raw = half + &change / 3.0;
+    let raw = &half + &change / 3.0;
     Ok(Hessian {
+        half: (&half + half.transpose()) * 0.5,
         asymmetry_ev_per_angstrom2: asymmetry(&raw),
         asymmetry_error_ev_per_angstrom2: 2.0 * asymmetry(&change),
         matrix: (&raw + raw.transpose()) * 0.5,
@@ -72,33 +86,57 @@ fn asymmetry(matrix: &DMatrix<f64>) -> f64 {
 }
 
 impl Hessian {
-    /// Computes the harmonic frequencies of a molecule in 1/cm, ascending, with imaginary ones as negative numbers:
-    /// 3N - 6 of them, or 3N - 5 for atoms on one line.
+    /// Computes the harmonic frequencies of a molecule in 1/cm, ascending, with imaginary ones as negative numbers: those of
+    /// its [normal modes](Hessian::normal_modes).
+    pub fn frequencies_per_cm(&self, system: &System) -> Vec<f64> {
+        self.normal_modes(system).iter().map(|mode| mode.wavenumber_per_cm).collect()
+    }
+
+    /// Computes the normal modes of a molecule in the order of their wavenumbers: 3N - 6 of them, or 3N - 5 for atoms on one
+    /// line.
     ///
     /// `ν̃ = √λ / 2πc` for the eigenvalues λ of `M^-½ H M^-½`, after projection of the translations and rotations at
-    /// these positions, so that residual forces of an imperfect relaxation do not mix them in. All are NaN if the
-    /// Hessian contains a NaN.
+    /// these positions, so that residual forces of an imperfect relaxation do not mix them in. The error of λ is its change with
+    /// the step of the differences, to first order.
     ///
     /// Source: E. B. Wilson, J. C. Decius, P. C. Cross, *Molecular Vibrations* (1955).
-    pub fn frequencies_per_cm(&self, system: &System) -> Vec<f64> {
+    pub fn normal_modes(&self, system: &System) -> Vec<NormalMode> {
         let n = self.matrix.nrows();
         let rigid = rigid_motions(system);
         if self.matrix.iter().any(|x| !x.is_finite()) {
-            return vec![f64::NAN; n - rigid.len()];
+            let displacement = vec![Vec3::zeros(); system.n_atoms()];
+            let unknown = NormalMode { wavenumber_per_cm: f64::NAN, error_per_cm: f64::NAN, displacement };
+            return vec![unknown; n - rigid.len()];
         }
         let root: Vec<f64> = system.masses_amu().iter().flat_map(|m| [m.sqrt(); 3]).collect();
-        let mut weighted = DMatrix::from_fn(n, n, |i, j| self.matrix[(i, j)] / (root[i] * root[j]));
         let project = rigid.iter().fold(DMatrix::identity(n, n), |p, q| p - q * q.transpose());
-        weighted = &project * weighted * &project;
+        let weigh = |matrix: &DMatrix<f64>| {
+            &project * DMatrix::from_fn(n, n, |i, j| matrix[(i, j)] / (root[i] * root[j])) * &project
+        };
+        let (mut weighted, half) = (weigh(&self.matrix), weigh(&self.half));
         // Rigid motions are shifted above all vibrations and removed from the end.
         let above = 10.0 * weighted.norm() + 1.0;
         for q in &rigid {
             weighted += q * q.transpose() * above;
         }
-        let mut eigenvalues: Vec<f64> = weighted.symmetric_eigenvalues().iter().copied().collect();
-        eigenvalues.sort_by(f64::total_cmp);
-        eigenvalues.truncate(n - rigid.len());
-        eigenvalues.into_iter().map(wavenumber_per_cm).collect()
+        let eigen = weighted.symmetric_eigen();
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| eigen.eigenvalues[a].total_cmp(&eigen.eigenvalues[b]));
+        order.truncate(n - rigid.len());
+        let mode = |k: usize| {
+            let vector = eigen.eigenvectors.column(k).into_owned();
+            let wavenumber_per_cm = wavenumber_per_cm(eigen.eigenvalues[k]);
+            let coarse = self::wavenumber_per_cm(vector.dot(&(&half * &vector)));
+            let moved = |a: usize| Vec3::from_fn(|x, _| vector[3 * a + x] / root[3 * a]);
+            let displacement: Vec<Vec3> = (0..system.n_atoms()).map(moved).collect();
+            let most = largest(displacement.iter().map(Vec3::norm));
+            NormalMode {
+                wavenumber_per_cm,
+                error_per_cm: (coarse - wavenumber_per_cm).abs(),
+                displacement: displacement.into_iter().map(|d| d / most).collect(),
+            }
+        };
+        order.into_iter().map(mode).collect()
     }
 }
 

@@ -22,7 +22,7 @@ mod work;
 
 pub use barrier::{Barrier, FALL_EV, Fall};
 pub use dimer::{DimerScan, dimer_jumps, dimer_scan};
-pub use hessian::{Hessian, hessian};
+pub use hessian::{Hessian, NormalMode, hessian};
 pub use jumps::{Approach, EnergyJump, ForceJump, Jumps, RayJumps, largest_jumps, ray_jumps};
 pub use scan::{leaving_scan, rotation_scan};
 pub use wells::{BONDED_RADII, Well, Wells, bond_wells, contact_wells};

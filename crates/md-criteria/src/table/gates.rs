@@ -318,11 +318,12 @@ pub(super) const ROWS: &[Criterion] = &[
         GateId::ImaginaryMode,
         "imaginary_mode_per_cm",
         "imaginary mode of the minimum",
-        "max(0, −ν̃) of the lowest wavenumber ν̃ = √λ / 2πc at the relaxed molecule, negative where it is \
-         imaginary, λ the eigenvalues of M^−½ H M^−½ without rigid motions",
+        "max(0, −ν̃) of the lowest wavenumber ν̃ = √λ / 2πc at the minimum, negative where it is imaginary, λ the eigenvalues \
+         of M^−½ H M^−½ without rigid motions. A structure that relaxes to a saddle point is followed downhill: if no bond \
+         angle of the minimum beside it differs by 15° or more, as for a rotor, that minimum counts, otherwise the saddle",
         30.0,
         Theme::Minimum,
-        "soft torsions and a force left of 0.01 eV/Å make less",
+        "soft torsions make less by the error of their softness; a planar atom that turns pyramidal changes its angles by 13°",
     ),
     gate(
         GateId::HessianAsymmetry,
