@@ -14,6 +14,7 @@ mod molecules;
 mod names;
 mod output;
 mod physics;
+mod planted;
 mod repair;
 mod resume;
 mod size;

@@ -195,6 +195,8 @@ pub enum Theme {
     Precision,
     /// The implementation used differs from the reference implementation.
     Implementation,
+    /// The forces are in another unit than the labels, or of the other sign; no criterion's own theme.
+    Units,
     /// The model is too slow.
     Speed,
     /// None: there is too little evidence.

@@ -18,10 +18,11 @@
 //! no verdict.
 
 mod check;
+mod diagnosis;
 mod envelope;
 mod words;
 
-pub use words::{common_factor, unit_of_labels};
+pub use diagnosis::{common_factor, unit_of_labels};
 
 use md_results::{
     ALL_CHECKS, Check, CriteriaSet, DEFAULT_TIME_NS, ELEMENT_PAIRS, ENGINE, Envelope, Expectation, Model,
@@ -124,12 +125,13 @@ fn judge_model(results: &Results, index: &Index<'_>, model: &Model) -> Model {
     if !results.is_measured(&model.name) {
         return not_measured(results, model, verdict, checks);
     }
-    let summary = words::summary(model, verdict, &uses, &checks, &words::not_looked_at(results, model));
+    let summary =
+        words::summary(results, model, verdict, &uses, &checks, &words::not_looked_at(results, model));
     Model {
         verdict,
         chance: chance(&sets, &checks).filter(|_| verdict.is_some_and(|v| v != Verdict::Incomplete)),
         summary,
-        failure_modes: words::failure_modes(results, model, &checks),
+        failure_modes: diagnosis::failure_modes(results, model, &checks),
         uses,
         envelope: envelope::envelope(results, model),
         checks,

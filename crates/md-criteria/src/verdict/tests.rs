@@ -446,7 +446,8 @@ fn failure_modes_group_failures_with_cause_and_remedy() {
     results.attributions.push(Attribution { jumps: 12, ..attribution(CauseKind::Discontinuity) });
     judge(&mut results);
     let modes = &results.models[0].failure_modes;
-    assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry", "conservation"]);
+    // An energy that depends on the orientation is not conserved, either.
+    assert_eq!(modes.iter().map(|m| m.id.as_str()).collect::<Vec<_>>(), ["symmetry"]);
     insta::assert_snapshot!(shown(modes));
 }
 

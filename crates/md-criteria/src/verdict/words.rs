@@ -1,15 +1,15 @@
 //! Describes findings in words. Equal findings have equal descriptions.
 
-use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
 use md_results::{
-    Cause, CauseKind, Check, Evaluation, Expectation, FailureMode, Model, PRODUCTION, Results, Status,
-    Verdict, most_telling, number, with_unit, worst,
+    Check, Expectation, Model, PRODUCTION, Results, Status, Verdict, most_telling, with_unit, worst,
 };
 
-use crate::{Criterion, Scope, Theme};
+use super::diagnosis::failures;
+use crate::Theme;
 
 /// Returns the reason for a verdict (or, without one, the result of a control) in one sentence.
 pub(super) fn summary(
+    results: &Results,
     model: &Model,
     verdict: Option<Verdict>,
     uses: &[String],
@@ -20,7 +20,7 @@ pub(super) fn summary(
         return match worst(checks.iter()) {
             Status::Pass => "passes every check of the engine (this approves no model)".to_owned(),
             Status::Fail => {
-                format!("THE ENGINE FAILS, no verdict can be trusted: {}", failures(checks))
+                format!("THE ENGINE FAILS, no verdict can be trusted: {}", failures(results, model, checks))
             }
             _ => format!("not every check of the engine was made: {}", gaps(checks)),
         };
@@ -42,7 +42,11 @@ pub(super) fn summary(
             )
         }
         Verdict::Restricted => {
-            format!("approved for {}; for production {}{assumed}", uses.join(", "), failures(checks))
+            format!(
+                "approved for {}; for production {}{assumed}",
+                uses.join(", "),
+                failures(results, model, checks)
+            )
         }
         Verdict::Rejected => {
             let open = open_uses(checks);
@@ -51,7 +55,7 @@ pub(super) fn summary(
             } else {
                 format!("; not decided for {}", open.join(", "))
             };
-            failures(checks) + &lack
+            failures(results, model, checks) + &lack
         }
         Verdict::Incomplete => {
             let failed = failed_uses(checks);
@@ -60,20 +64,20 @@ pub(super) fn summary(
             fails + &gaps(checks)
         }
     };
-    match expected_use(model, uses, checks) {
+    match expected_use(results, model, uses, checks) {
         Some(open) => format!("{open}; for production {of_verdict}"),
         None => of_verdict,
     }
 }
 
 /// Says why a use other than production that the campaign expects does not pass, if so.
-fn expected_use(model: &Model, uses: &[String], checks: &[Check]) -> Option<String> {
+fn expected_use(results: &Results, model: &Model, uses: &[String], checks: &[Check]) -> Option<String> {
     let Some(Expectation::Use { name }) = &model.expected else { return None };
     if name == PRODUCTION || uses.contains(name) {
         return None;
     }
     let own: Vec<Check> = checks.iter().filter(|c| c.use_name == *name).cloned().collect();
-    let why = if worst(own.iter()) == Status::Fail { failures(&own) } else { gaps(&own) };
+    let why = if worst(own.iter()) == Status::Fail { failures(results, model, &own) } else { gaps(&own) };
     Some(format!("not for {name}, which is expected: {why}"))
 }
 
@@ -132,246 +136,6 @@ fn uses_of(checks: &[Check], status: Status) -> Vec<&str> {
     }
     uses
 }
-
-/// Returns the use whose failures are reported: production, or the engine's.
-fn first_use(checks: &[Check]) -> &str {
-    checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
-}
-
-/// Returns the first failure of every theme in the first use; [`failure_modes`] lists the others.
-fn failures(checks: &[Check]) -> String {
-    let first_of = |(theme, ..): &(Theme, &str, &str, &str)| {
-        crate::ALL.iter().find_map(|criterion| failure(*theme, criterion, checks))
-    };
-    THEMES.iter().filter_map(first_of).collect::<Vec<_>>().join("; ")
-}
-
-/// Key of the gate that compares the force with the gradient of the energy.
-const FORCE_GRADIENT: &str = "force_gradient_ev_per_angstrom";
-
-/// Returns the theme of a failed check: that of its criterion, with one exception. If the force was found to be the
-/// gradient of the energy, then work around a loop and an asymmetric Hessian indicate jumps or kinks elsewhere.
-fn theme_of(criterion: &Criterion, check: &Check, checks: &[Check]) -> Theme {
-    if criterion.theme != Theme::Gradient {
-        return criterion.theme;
-    }
-    let is_gradient = |c: &Check| {
-        c.id == FORCE_GRADIENT
-            && c.status == Status::Pass
-            && c.molecule == check.molecule
-            && c.use_name == check.use_name
-    };
-    match criterion.theme {
-        Theme::Gradient if checks.iter().any(is_gradient) => Theme::Smoothness,
-        theme => theme,
-    }
-}
-
-/// Describes how a criterion fails on the molecules where its theme is `theme`, if it does.
-fn failure(theme: Theme, criterion: &Criterion, checks: &[Check]) -> Option<String> {
-    let of_use = first_use(checks);
-    let failed = checks.iter().filter(|c| {
-        c.status == Status::Fail
-            && c.use_name == of_use
-            && c.id == criterion.key
-            && theme_of(criterion, c, checks) == theme
-    });
-    let check = most_telling(failed)?;
-    let place = match (criterion.scope, check.reason.as_str()) {
-        (Scope::ElementPairs, reason) => format!("of {reason}"),
-        (Scope::Checks, reason) => format!("({reason})"),
-        (Scope::Molecule, "") => format!("on {}", check.molecule),
-        (Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
-    };
-    Some(match check.value {
-        Some(value) => format!(
-            "{} = {} {place} (limit: {} {})",
-            criterion.title,
-            with_unit(value, &check.unit),
-            criterion.bound.words(),
-            number(check.threshold)
-        ),
-        None => format!("{} is not finite {place}", criterion.title),
-    })
-}
-
-/// Returns the defects of a model by theme: the failures of its first use, the attributed causes and the suggested
-/// fixes.
-pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) -> Vec<FailureMode> {
-    let mut modes = Vec::new();
-    for (theme, id, title, remedy) in THEMES {
-        let mut findings: Vec<String> =
-            crate::ALL.iter().filter_map(|criterion| failure(theme, criterion, checks)).collect();
-        if findings.is_empty() {
-            continue;
-        }
-        let mut remedies = vec![remedy.to_owned()];
-        if matches!(theme, Theme::Conservation | Theme::Stability) {
-            for attribution in results.attributions.iter().filter(|a| a.model == model.name) {
-                let of_theme = |c: &&Cause| (c.kind == CauseKind::BrokenBond) == (theme == Theme::Stability);
-                for cause in attribution.causes.iter().filter(of_theme) {
-                    let share = cause.share.map_or(String::new(), |s| format!(" ({:.0} % of it)", 100.0 * s));
-                    findings.push(format!(
-                        "on {} at {} K because of {}{share}: {}",
-                        attribution.molecule,
-                        attribution.temperature_k,
-                        cause.kind.words(),
-                        cause.evidence
-                    ));
-                    if !remedies.contains(&cause.remedy) {
-                        remedies.push(cause.remedy.clone());
-                    }
-                }
-            }
-        }
-        if theme == Theme::Accuracy {
-            findings
-                .extend(results.evaluations.iter().filter(|e| e.model == model.name).find_map(common_factor));
-            findings.extend(coarse_weights(model));
-        }
-        modes.push(FailureMode {
-            id: id.to_owned(),
-            finding: format!("{title}: {}", findings.join("; ")),
-            remedy: remedies.join("; "),
-        });
-    }
-    modes
-}
-
-/// Other units of force, in eV/Å.
-const UNITS: [(&str, f64); 6] = [
-    ("kcal/mol/Å", KCAL_PER_MOL_EV),
-    ("kJ/mol/Å", KJ_PER_MOL_EV),
-    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
-    ("Hartree/Å", HARTREE_EV),
-    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
-    ("meV/Å", 1.0 / MEV_PER_EV),
-];
-
-/// Returns the unit of labels of which a model's forces in eV/Å are `slope` times, if it is one of force, to within 2 %.
-pub fn unit_of_labels(slope: f64) -> Option<&'static str> {
-    UNITS.iter().find(|(_, size)| (slope / size - 1.0).abs() < 0.02).map(|(unit, _)| *unit)
-}
-
-/// Describes forces that are those of the labels but for a constant factor, to within a third of their error. A unit is
-/// named only if the factor matches it within 2 %.
-pub fn common_factor(evaluation: &Evaluation) -> Option<String> {
-    let force = evaluation.force.as_ref()?;
-    let (slope, scaled) = (force.slope?, force.rmse_scaled_ev_per_angstrom?);
-    if scaled >= force.rmse_ev_per_angstrom / 3.0 {
-        return None;
-    }
-    let labels = unit_of_labels(slope).map(|unit| format!("its labels look like {unit}"));
-    let unit = labels
-        .or_else(|| unit_of_labels(1.0 / slope).map(|unit| format!("the model's forces look like {unit}")));
-    Some(format!(
-        "forces are {} times those of {}, and agree to {} eV/Å when scaled: {}",
-        number(slope),
-        evaluation.frames,
-        number(scaled),
-        unit.unwrap_or_else(|| "one factor is wrong for all of them".to_owned())
-    ))
-}
-
-/// Detects weights that were rounded to fewer bits than f32 has.
-fn coarse_weights(model: &Model) -> Option<String> {
-    let bits = model.weight_bits.filter(|bits| *bits < 20)?;
-    let format = match bits {
-        ..=8 => " (bf16)",
-        9..=11 => " (f16)",
-        _ => "",
-    };
-    Some(format!("all weights have {bits} significant bits only{format}"))
-}
-
-/// Themes with identifier, description of the defect and suggested fix.
-const THEMES: [(Theme, &str, &str, &str); 15] = [
-    (
-        Theme::Symmetry,
-        "symmetry",
-        "the energy depends on how the molecule is placed or numbered",
-        "an architecture whose features are invariant or equivariant; random rotations in training make it less, never nothing",
-    ),
-    (
-        Theme::Repeatability,
-        "repeatability",
-        "the same positions do not give the same answer",
-        "evaluate the model without anything random or remembered: dropout off, statistics of training frozen, sums in a fixed order",
-    ),
-    (
-        Theme::Gradient,
-        "gradient",
-        "the force is not the gradient of the energy",
-        "derive the force from the energy by automatic differentiation instead of predicting it",
-    ),
-    (
-        Theme::Smoothness,
-        "smoothness",
-        "the energy jumps or has kinks",
-        "an envelope whose value and slope vanish at the cutoff, and norms that are smooth at zero (sqrt(|v|² + ε))",
-    ),
-    (
-        Theme::Locality,
-        "locality",
-        "far molecules feel each other",
-        "sum energies of atoms, each from its own neighbourhood",
-    ),
-    (
-        Theme::ShortRange,
-        "short range",
-        "atoms that come close are not repelled",
-        "add a screened nuclear repulsion (ZBL), or train on compressed geometries",
-    ),
-    (
-        Theme::Well,
-        "wells",
-        "molecules can fall into a well that their runs were too short to meet",
-        "train on bonds that are stretched and squeezed, and on contacts, up to 1 eV above the minimum",
-    ),
-    (
-        Theme::Minimum,
-        "minimum",
-        "it relaxes to a different geometry",
-        "train on relaxed and slightly displaced geometries",
-    ),
-    (
-        Theme::Stability,
-        "stability",
-        "molecules break",
-        "train on the stretched and distorted geometries that its own runs visit",
-    ),
-    (
-        Theme::Conservation,
-        "conservation",
-        "energy or momentum is not conserved",
-        "fix what is said of symmetry, gradient and smoothness",
-    ),
-    (
-        Theme::Sampling,
-        "sampling",
-        "velocities are not those of the temperature",
-        "a shorter time step; longer runs if the number is near its bound",
-    ),
-    (
-        Theme::Accuracy,
-        "accuracy",
-        "forces or energies differ from the reference",
-        "more and more varied training data where the error is; a larger model if it is everywhere",
-    ),
-    (
-        Theme::Precision,
-        "precision",
-        "the floating-point format is too coarse",
-        "run in f64 (precision = \"f64\")",
-    ),
-    (
-        Theme::Implementation,
-        "implementation",
-        "the implementation that ran is not the reference implementation",
-        "run in f64 (precision = \"f64\"), and report it: this is a fault of this program, not of the model",
-    ),
-    (Theme::Speed, "speed", "it is too slow", "a smaller model, or another machine"),
-];
 
 /// Number of criteria with one reason above which not all are named; none of them if it is the reason of all.
 const MOST_TITLES: usize = 5;
