@@ -173,6 +173,7 @@ fn expected(sound: Sound, name: &str, planted: &'static str) -> &'static str {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the table is what the test is read for")]
 fn first_cause_is_the_planted_one(sound: Sound) {
     let mut rows =
         vec![("nothing", measure(sound, None, 0.5), ""), ("a step of 5 fs", measure(sound, None, 5.0), "")];

@@ -156,36 +156,33 @@ impl Named {
 }
 
 impl Diagnosis<'_> {
-    /// Molecules on which a criterion of a theme fails.
-    fn places(&self, theme: Theme) -> BTreeSet<String> {
-        let of_theme = |c: &&Check| {
-            c.status == Status::Fail
-                && c.use_name == self.first_use()
-                && crate::find(&c.id).is_some_and(|criterion| self.theme_of(criterion, c) == theme)
-        };
-        self.checks.iter().filter(of_theme).map(|c| c.molecule.clone()).collect()
-    }
-
     fn causes(&self) -> Vec<Named> {
+        let of_use = self.checks.first().map_or(PRODUCTION, |c| c.use_name.as_str());
+        let mut failed: Vec<Failed<'_>> = Vec::new();
+        for check in self.checks.iter().filter(|c| c.status == Status::Fail && c.use_name == of_use) {
+            if let Some(criterion) = crate::find(&check.id) {
+                failed.push(Failed { check, theme: self.theme_of(criterion, check) });
+            }
+        }
         let mut causes: Vec<Named> = Vec::new();
         for (theme, id, title, remedy) in THEMES {
-            let failed: Vec<(&Criterion, String)> =
-                crate::ALL.iter().filter_map(|c| Some((c, self.failure(theme, c)?))).collect();
-            if failed.is_empty() {
+            let of_theme = || failed.iter().filter(|f| f.theme == theme).map(|f| f.check);
+            if of_theme().next().is_none() {
                 continue;
             }
-            let loses_energy = failed.iter().any(|(c, _)| c.key.starts_with("energy_drift"));
+            let described = |c: &Criterion| Some((c.title, failure(c, of_theme())?));
+            let (titles, findings): (Vec<_>, Vec<_>) = crate::ALL.iter().filter_map(described).unzip();
+            let loses_energy = of_theme().any(|check| check.id.starts_with("energy_drift"));
             let by_timestep = theme == Theme::Conservation && loses_energy && self.is_due_to_timestep();
-            let places = self.places(theme);
+            let places: BTreeSet<String> = of_theme().map(|check| check.molecule.clone()).collect();
             let explains = |earlier: &&mut Named| {
                 earlier.theme.explains(theme)
                     && earlier.covers(&places)
                     && !(by_timestep
                         && matches!(earlier.theme, Theme::Symmetry | Theme::Gradient | Theme::Smoothness))
             };
-            let (titles, findings) = failed.into_iter().map(|(c, finding)| (c.title, finding)).unzip();
             match causes.iter_mut().find(explains) {
-                Some(earlier) => earlier.explained.extend::<Vec<_>>(titles),
+                Some(earlier) => earlier.explained.extend(titles),
                 None => {
                     causes.push(Named { theme, id, title, remedy, findings, places, explained: Vec::new() })
                 }
@@ -238,39 +235,33 @@ impl Diagnosis<'_> {
             .filter(|e| e.molecule.as_deref() == Some(molecule))
             .any(|e| wrong_unit(e).is_some())
     }
+}
 
-    /// Describes how a criterion fails on the molecules where its theme is `theme`, if it does.
-    fn failure(&self, theme: Theme, criterion: &Criterion) -> Option<String> {
-        let of_use = self.first_use();
-        let failed = self.checks.iter().filter(|c| {
-            c.status == Status::Fail
-                && c.use_name == of_use
-                && c.id == criterion.key
-                && self.theme_of(criterion, c) == theme
-        });
-        let check = most_telling(failed)?;
-        let place = match (criterion.scope, check.reason.as_str()) {
-            (Scope::ElementPairs, reason) => format!("of {reason}"),
-            (Scope::Checks, reason) => format!("({reason})"),
-            (Scope::Molecule, "") => format!("on {}", check.molecule),
-            (Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
-        };
-        Some(match check.value {
-            Some(value) => format!(
-                "{} = {} {place} (limit: {} {})",
-                criterion.title,
-                with_unit(value, &check.unit),
-                criterion.bound.words(),
-                number(check.threshold)
-            ),
-            None => format!("{} is not finite {place}", criterion.title),
-        })
-    }
+/// A failed check of the first use: production, or the engine's.
+struct Failed<'a> {
+    check: &'a Check,
+    theme: Theme,
+}
 
-    /// Returns the use whose failures are reported: production, or the engine's.
-    fn first_use(&self) -> &str {
-        self.checks.first().map_or(PRODUCTION, |c| c.use_name.as_str())
-    }
+/// Describes how a criterion fails by its most telling check, if it does.
+fn failure<'a>(criterion: &Criterion, failed: impl Iterator<Item = &'a Check>) -> Option<String> {
+    let check = most_telling(failed.filter(|c| c.id == criterion.key))?;
+    let place = match (criterion.scope, check.reason.as_str()) {
+        (Scope::ElementPairs, reason) => format!("of {reason}"),
+        (Scope::Checks, reason) => format!("({reason})"),
+        (Scope::Molecule, "") => format!("on {}", check.molecule),
+        (Scope::Molecule, reason) => format!("on {} ({reason})", check.molecule),
+    };
+    Some(match check.value {
+        Some(value) => format!(
+            "{} = {} {place} (limit: {} {})",
+            criterion.title,
+            with_unit(value, &check.unit),
+            criterion.bound.words(),
+            number(check.threshold)
+        ),
+        None => format!("{} is not finite {place}", criterion.title),
+    })
 }
 
 /// Returns the first failure of every cause in the first use; [`failure_modes`] lists the others.
