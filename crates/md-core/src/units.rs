@@ -42,6 +42,9 @@ pub const BOLTZMANN_EV_PER_K: f64 = BOLTZMANN_J_PER_K / ELEMENTARY_CHARGE_C;
 /// ```
 pub const AMU_ANGSTROM2_PER_FS2_IN_EV: f64 = ATOMIC_MASS_KG * 1e10 / ELEMENTARY_CHARGE_C;
 
+/// 1 amu in masses of the electron (CODATA 2018: 9.1093837015e-31 kg).
+pub const AMU_IN_ELECTRON_MASSES: f64 = ATOMIC_MASS_KG / 9.1093837015e-31;
+
 /// Acceleration in Å/fs² of a mass of 1 amu under a force of 1 eV/Å.
 pub const EV_PER_ANGSTROM_AMU_IN_ANGSTROM_PER_FS2: f64 = 1.0 / AMU_ANGSTROM2_PER_FS2_IN_EV;
 

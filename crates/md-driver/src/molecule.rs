@@ -44,6 +44,9 @@ pub fn load_molecule(
 fn load_inner(config: &MoleculeConfig, keep_going: bool) -> Result<(LoadedMolecule, Vec<CampaignError>)> {
     let system = md_io::extxyz::read_system(&config.structure)?;
     structure::check(&system, config.fragments).with_context(|| config.structure.display().to_string())?;
+    if let Some(open) = structure::open_valences(&system) {
+        tracing::warn!(molecule = config.name, "{}: {open}", config.structure.display());
+    }
     let mut without = Vec::new();
     let (mut references, mut samples) = (Vec::new(), Vec::new());
     for file in &config.references {
