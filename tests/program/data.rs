@@ -66,3 +66,30 @@ fn training_and_test_sets_are_disjoint() {
     // Labels of another level of theory belong to frames of the test set.
     assert!(trajectories["dft"].is_subset(&trajectories["test"]));
 }
+
+/// The range of stiffness that tells units is that of these frames.
+#[test]
+fn labels_of_the_repository_pull_on_bonds_as_forces_do() {
+    let mut n = 0;
+    for folder in ["data/train", "data/test", "data/dft"] {
+        for entry in std::fs::read_dir(repository(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            if !file.to_string_lossy().ends_with(".extxyz.gz") {
+                continue;
+            }
+            let frames = extxyz::open(&file, LabelKeys::default()).unwrap();
+            let frames: Vec<_> = frames.take(100).map(Result::unwrap).collect();
+            let labelled = frames.iter().filter_map(|f| Some((&f.system, f.forces.as_deref()?)));
+            let Some(bonds) = md_metrics::bond_forces(labelled) else { continue };
+            assert_eq!(bonds.fault(), None, "{}: {bonds:?}", file.display());
+            let stiffness = bonds.stiffness_ev_per_angstrom2;
+            assert!(
+                bonds.correlation < -0.5 && (10.0..80.0).contains(&stiffness),
+                "{}: {bonds:?}",
+                file.display()
+            );
+            n += 1;
+        }
+    }
+    assert!(n > 20, "{n}");
+}

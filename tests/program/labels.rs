@@ -118,7 +118,7 @@ fn validate_refuses_reference_without_labels() {
         (with_forces(&frames, times(-1.0)), "the labels look like gradients (minus the forces)"),
         (
             with_forces(&frames, times(1.0 / 0.043_364)),
-            "the labels look like kcal/mol/Å: the model's forces are",
+            "the labels look like kcal/mol/Å: stretched bonds pull back by",
         ),
     ] {
         write(&reference, &frames);

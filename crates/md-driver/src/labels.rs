@@ -85,6 +85,12 @@ impl Sample {
         Ok(())
     }
 
+    /// Says what the labels look like by how they pull on bonds, if they are no forces in eV/Å.
+    pub fn fault_by_bonds(&self) -> Option<String> {
+        let labelled = self.frames.iter().filter_map(|f| Some((&f.system, f.forces.as_deref()?)));
+        md_metrics::bond_forces(labelled)?.fault()
+    }
+
     /// Returns an objection to these frames as labels, if any: they are the forces of `potentials`, which are one
     /// model, or have the opposite sign. Potentials that fail are ignored here.
     pub fn fault(&self, potentials: [&mut dyn Potential; 2]) -> Option<Fault> {
@@ -356,6 +362,9 @@ pub fn check_reference(reference: &Path, system: &System, with_forces: bool) -> 
         _ => {
             if with_forces {
                 sample.check_not_all_zero().with_context(|| reference.display().to_string())?;
+                if let Some(fault) = sample.fault_by_bonds() {
+                    bail!("{}: {fault}", reference.display());
+                }
             }
             Ok(sample)
         }

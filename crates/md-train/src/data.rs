@@ -85,7 +85,12 @@ impl Dataset {
                 .map_err(|problem| TrainError::Frame { file: path.to_owned(), frame: i + 1, problem })?;
             self.frames.push(labelled);
         }
-        Ok(())
+        let own = self.frames.iter().filter(|frame| frame.file + 1 == self.files.len());
+        let labels = own.map(|frame| (&frame.system, frame.forces.as_slice()));
+        match md_metrics::bond_forces(labels).and_then(|bonds| bonds.fault()) {
+            Some(problem) => Err(TrainError::Labels { file: path.to_owned(), problem }),
+            None => Ok(()),
+        }
     }
 
     /// Returns the frames of an epoch, in order: each repeated as configured for its file.

@@ -31,6 +31,14 @@ pub enum TrainError {
         /// The problem and its fix.
         problem: String,
     },
+    /// The labels of a file are no forces in eV/Å.
+    #[error("{}: {problem}", file.display())]
+    Labels {
+        /// The file.
+        file: PathBuf,
+        /// What they look like, and its fix.
+        problem: String,
+    },
     /// A data file is named twice.
     #[error(
         "{} and {} are the same file: name it once, with `repeat` for a higher share of an epoch",

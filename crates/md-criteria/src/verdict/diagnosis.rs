@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use md_core::units::{BOHR_ANGSTROM, HARTREE_EV, KCAL_PER_MOL_EV, KJ_PER_MOL_EV, MEV_PER_EV};
+use md_metrics::FORCE_UNITS;
 use md_results::{
     Cause, CauseKind, Check, ELEMENT_PAIRS, Evaluation, FailureMode, Model, PRODUCTION, Results, Status,
     most_telling, number, with_unit,
@@ -324,22 +324,12 @@ pub(super) fn failure_modes(results: &Results, model: &Model, checks: &[Check]) 
     modes
 }
 
-/// Other units of force, in eV/Å.
-const UNITS: [(&str, f64); 6] = [
-    ("kcal/mol/Å", KCAL_PER_MOL_EV),
-    ("kJ/mol/Å", KJ_PER_MOL_EV),
-    ("Hartree/bohr", HARTREE_EV / BOHR_ANGSTROM),
-    ("Hartree/Å", HARTREE_EV),
-    ("eV/bohr", 1.0 / BOHR_ANGSTROM),
-    ("meV/Å", 1.0 / MEV_PER_EV),
-];
-
 /// Largest relative difference of a factor from that of a unit.
 const SAME_FACTOR: f64 = 0.02;
 
 /// Returns the unit of labels of which a model's forces in eV/Å are `slope` times, if it is one of force, to within 2 %.
 pub fn unit_of_labels(slope: f64) -> Option<&'static str> {
-    UNITS.iter().find(|(_, size)| (slope / size - 1.0).abs() < SAME_FACTOR).map(|(unit, _)| *unit)
+    FORCE_UNITS.iter().find(|(_, size)| (slope / size - 1.0).abs() < SAME_FACTOR).map(|(unit, _)| *unit)
 }
 
 /// Describes forces that are those of the labels but for a constant factor, to within a third of their error. A unit is

@@ -166,3 +166,17 @@ fn dataset_errors_name_file_and_frame() {
     assert_eq!((at, source.kind()), (&path, io::ErrorKind::NotFound));
     insta::assert_snapshot!(messages.join("\n").replace(&folder.path().display().to_string(), "FOLDER"));
 }
+
+#[test]
+fn dataset_refuses_labels_that_are_no_forces_in_ev_per_angstrom() {
+    for (factor, expected) in [(23.06, "look like kcal/mol/Å"), (-1.0, "look like gradients")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut frames = frames(2, 5);
+        frames.iter_mut().flat_map(|frame| &mut frame.forces).for_each(|force| *force *= factor);
+        write(folder.path(), &frames);
+        let error = Dataset::read(&config(folder.path(), CONFIG)).unwrap_err();
+        assert!(matches!(&error, TrainError::Labels { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains("water.extxyz.gz: the labels") && message.contains(expected), "{message}");
+    }
+}

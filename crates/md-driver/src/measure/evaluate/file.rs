@@ -103,11 +103,12 @@ fn evaluate_file_inner(
         // The errors have a warning, since the scaled ones are of interest.
         Some(Fault::OtherUnit { .. }) | None => None,
     };
+    let by_bonds = sample.fault_by_bonds();
     let evaluation = errors.evaluation(source)?;
     let no_energies = no_energies.or_else(|| {
         evaluation.energy.is_none().then(|| "no two labelled frames share a composition".to_owned())
     });
-    let warnings = own.into_iter().chain(md_criteria::common_factor(&evaluation)).collect();
+    let warnings = own.into_iter().chain(md_criteria::common_factor(&evaluation).or(by_bonds)).collect();
     let assumptions = model.record.assumptions.clone();
     Ok(Evaluated { evaluation, no_forces, no_energies, assumptions, warnings })
 }
