@@ -34,8 +34,8 @@ const REPARTITIONED: [f64; 2] = [0.2, 1.2];
 const SAME_MASS: f64 = 0.01;
 
 /// Valences of the elements whose bonds tell how many electrons they share, and how much less a sum over bonds makes an atom's
-/// open. Of 85 molecules of H, C, N, O in the G2 set all 14 radicals of three atoms or more have more, of the others O3, N2O and
-/// singlet CH2.
+/// open. In the G2 set (85 molecules of H, C, N, O) the 13 radicals of three atoms or more but NO2 have more, and O3, N2O and singlet
+/// CH2 of the others.
 const VALENCES: [(Element, f64); 4] =
     [(Element::H, 1.0), (Element::C, 4.0), (Element::N, 3.0), (Element::O, 2.0)];
 const OPEN_VALENCE: f64 = 0.6;
