@@ -36,7 +36,7 @@ use crate::start::{Minima, Moving, RelaxedMolecules, Start, at_minimum, dephasin
 
 /// Usual number of calls for the minimum of a molecule and for lower ones nearby: some relaxations, and two rounds of
 /// dynamics between them.
-const CALLS_FOR_MINIMA: f64 = 1000.0 + 2.0 * DESCENT_STEPS as f64;
+const CALLS_FOR_MINIMA: f64 = 400.0 + 2.0 * DESCENT_STEPS as f64;
 
 /// Minimum duration of one measurement.
 const MOMENT: Duration = Duration::from_millis(100);
