@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use md_core::{Batch, Configuration, Potential, Request, System};
+use md_core::{Batch, Configuration, Potential, Request, System, Vec3};
 use md_io::extxyz::{self, LabelKeys, LabelledFrame};
 use md_metrics::composition;
 use md_results::ForceErrors;
@@ -87,8 +87,7 @@ impl Sample {
 
     /// Says what the labels look like by how they pull on bonds, if they are no forces in eV/Å.
     pub fn fault_by_bonds(&self) -> Option<String> {
-        let labelled = self.frames.iter().filter_map(|f| Some((&f.system, f.forces.as_deref()?)));
-        md_metrics::bond_forces(labelled)?.fault()
+        md_metrics::bond_forces(self.labelled())?.fault()
     }
 
     /// Returns an objection to these frames as labels, if any: they are the forces of `potentials`, which are one
@@ -115,34 +114,19 @@ impl Sample {
     /// neighbour and the force that pulls the two apart. A stretched bond pulls its atoms together, so that it is negative for
     /// forces, whatever the model. `None` if there are no two frames of one molecule.
     fn bond_correlation(&self) -> Option<f64> {
-        let first = &self.frames.first()?.system;
-        let frames: Vec<_> =
-            self.frames.iter().filter(|frame| frame.system.elements() == first.elements()).collect();
-        let positions = first.positions();
+        let positions = self.frames.first()?.system.positions();
         let nearest = |i: usize| {
             let others = (0..positions.len()).filter(|&j| j != i);
             let squared = |&j: &usize| (positions[j] - positions[i]).norm_squared();
             others.min_by(|a, b| squared(a).total_cmp(&squared(b)))
         };
-        let (mut lengths, mut pulls, mut products) = (0.0, 0.0, 0.0);
-        for (i, j) in (0..positions.len()).filter_map(|i| Some((i, nearest(i)?))) {
-            let of_frame = |frame: &&LabelledFrame| {
-                let (at, forces) = (frame.system.positions(), frame.forces.as_ref()?);
-                let bond = at[j] - at[i];
-                Some((bond.norm(), (forces[j] - forces[i]).dot(&bond) / bond.norm()))
-            };
-            let values: Vec<(f64, f64)> = frames.iter().filter_map(of_frame).collect();
-            let n = values.len() as f64;
-            let mean = values.iter().fold((0.0, 0.0), |sum, v| (sum.0 + v.0 / n, sum.1 + v.1 / n));
-            for (length, pull) in values {
-                let (length, pull) = (length - mean.0, pull - mean.1);
-                lengths += length * length;
-                pulls += pull * pull;
-                products += length * pull;
-            }
-        }
-        let correlation = products / (lengths * pulls).sqrt();
-        correlation.is_finite().then_some(correlation)
+        let pairs: Vec<(usize, usize)> =
+            (0..positions.len()).filter_map(|i| Some((i, nearest(i)?))).collect();
+        Some(md_metrics::pair_forces(self.labelled(), &pairs)?.correlation)
+    }
+
+    fn labelled(&self) -> impl Iterator<Item = (&System, &[Vec3])> + Clone {
+        self.frames.iter().filter_map(|f| Some((&f.system, f.forces.as_deref()?)))
     }
 
     /// Returns half the last decimal place of the forces of all frames, eV/Å, where they were rounded to a few places.
@@ -393,7 +377,7 @@ pub fn probable<'n>(kind: &str, names: impl IntoIterator<Item = &'n String>) -> 
 
 #[cfg(test)]
 mod tests {
-    use md_core::{Element, Vec3};
+    use md_core::Element;
     use md_probe::analytic::LennardJones;
 
     use super::*;

@@ -37,20 +37,30 @@ pub struct BondForces {
 ///
 /// A stretched bond pulls its atoms together by some 20 to 60 eV/Å for each Å, whatever the model: that tells forces from
 /// gradients and from numbers in another unit.
-pub fn bond_forces<'a>(frames: impl IntoIterator<Item = (&'a System, &'a [Vec3])>) -> Option<BondForces> {
+pub fn bond_forces<'a>(
+    frames: impl IntoIterator<Item = (&'a System, &'a [Vec3])> + Clone,
+) -> Option<BondForces> {
+    let (first, _) = frames.clone().into_iter().next()?;
+    let organic = |atom: usize| ORGANIC.contains(&first.elements()[atom]);
+    let bonds = bonds::find(first, bonds::DEFAULT_SCALE).into_iter().filter(|b| organic(b.i) && organic(b.j));
+    pair_forces(frames, &bonds.map(|b| (b.i, b.j)).collect::<Vec<_>>())
+}
+
+/// The same for any pairs of atoms of the first frame.
+pub fn pair_forces<'a>(
+    frames: impl IntoIterator<Item = (&'a System, &'a [Vec3])>,
+    pairs: &[(usize, usize)],
+) -> Option<BondForces> {
     let mut frames = frames.into_iter().peekable();
     let (first, _) = *frames.peek()?;
-    let organic = |atom: usize| ORGANIC.contains(&first.elements()[atom]);
-    let found = bonds::find(first, bonds::DEFAULT_SCALE);
-    let found: Vec<_> = found.iter().filter(|b| organic(b.i) && organic(b.j)).collect();
-    let mut values: Vec<Vec<[f64; 2]>> = vec![Vec::new(); found.len()];
+    let mut values: Vec<Vec<[f64; 2]>> = vec![Vec::new(); pairs.len()];
     let mut n_frames = 0;
     for (system, forces) in frames.filter(|(system, _)| system.elements() == first.elements()) {
         n_frames += 1;
-        for (values, bond) in values.iter_mut().zip(&found) {
-            let between = system.positions()[bond.j] - system.positions()[bond.i];
+        for (values, &(i, j)) in values.iter_mut().zip(pairs) {
+            let between = system.positions()[j] - system.positions()[i];
             let length = between.norm();
-            values.push([length, (forces[bond.j] - forces[bond.i]).dot(&between) / length]);
+            values.push([length, (forces[j] - forces[i]).dot(&between) / length]);
         }
     }
     let (mut lengths, mut pulls, mut products) = (0.0, 0.0, 0.0);

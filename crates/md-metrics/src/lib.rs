@@ -68,7 +68,7 @@ pub use geometry::{
     rmsd_angstrom,
 };
 pub use kinetic_potential::{KineticPotential, KineticPotentialAccumulator};
-pub use label_units::{BondForces, FORCE_UNITS, bond_forces};
+pub use label_units::{BondForces, FORCE_UNITS, bond_forces, pair_forces};
 pub use series::DecimatedSeries;
 pub use shift::{DistributionShift, descriptor, distribution_shift};
 pub use spectrum::{Spectrum, SpectrumBuilder};
